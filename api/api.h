@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The Docker face: handlers registered as the engine's jobs, one file per resource. A handler reads the request into plain
+ * structs, calls the domain, writes the answer.
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "engine.h"
+#include "router.h"
+
+struct config;
+struct container_store;
+struct driver_store;
+struct events;
+struct image_store;
+struct net_controller;
+struct volume_store;
+
+/* What handlers work with; filled by the daemon, outlives the engine. Pointers may be NULL while the daemon starts. */
+struct api {
+	struct engine *engine;
+	struct config *config;
+	struct image_store *images;
+	struct container_store *containers;
+	struct volume_store *volumes;
+	struct net_controller *nets;
+	struct events *events;
+	const char *engine_id, *data_root, *runtime_default;
+	bool experimental;
+};
+
+/* Each resource registers its jobs (ctx is the struct api). */
+int api_system_register(struct api *api, struct err *err);     /* ping version info events auth df swarm answers */
+int api_images_register(struct api *api, struct err *err);
+int api_containers_register(struct api *api, struct err *err);
+int api_exec_register(struct api *api, struct err *err);
+int api_volumes_register(struct api *api, struct err *err);
+int api_networks_register(struct api *api, struct err *err);
+int api_plugins_register(struct api *api, struct err *err);
+int api_register(struct api *api, struct err *err);            /* all of them */
+
+extern const struct route api_routes[];
+extern const size_t api_routes_len;
+
+static inline struct request *job_request(struct job *job) { return job->face; }
+static inline struct api *job_api(struct job *job) { return job->ctx; }
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Authorization facade: the chain of authz middlewares, in order, request half and response half. The only caller of authz drivers. */
+#ifndef CORE_AUTHZ_H
+#define CORE_AUTHZ_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "router.h"
+
+struct authz;
+/* names: --authorization-plugin, in order. An unknown one is an error. */
+struct authz *authz_open(const struct strv *names, struct err *err);
+void authz_close(struct authz *a);
+int authz_request(void *authz, struct request *rq, struct err *err);  /* middleware_fn */
+int authz_response(void *authz, struct request *rq, struct err *err); /* middleware_fn */
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The spawner: a small single-threaded process, started before any thread, that forks everything for the daemon (shims,
+ * runtimes, namespaces). It is the subreaper of what it starts, reaps it and answers with the exit status. If the daemon
+ * dies it ends too, and leaves the shims alone. Client functions are thread-safe; each call waits for its own answer only.
+ */
+#ifndef BASE_SPAWNER_H
+#define BASE_SPAWNER_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct spawner;
+
+/* Forks it. Call before threads exist. */
+struct spawner *spawner_start(struct err *err);
+/* Ends it (its children live on). */
+void spawner_stop(struct spawner *s);
+
+/*
+ * Runs argv (argv[0] an absolute path) to its end: exit status as of waitpid() in *ret_status, output (stdout and stderr,
+ * at most 64 KiB) in out when not NULL. env NULL: the daemon's. A fired token or timeout_ms (-1 none) kills it.
+ */
+int spawner_run(struct spawner *s, char *const argv[], char *const env[], int stdin_fd, int timeout_ms, const struct cancel *c,
+	int *ret_status, struct buf *out, struct err *err);
+/*
+ * Starts argv detached in a session of its own with fds[i] at descriptor 3+i, /dev/null as 0-2, nothing else open.
+ * Returns its pid and a pidfd. The spawner reaps it.
+ */
+int spawner_spawn(struct spawner *s, char *const argv[], char *const env[], const int *fds, size_t nfds, pid_t *ret_pid, int *ret_pidfd, struct err *err);
+/* Makes a network namespace (lo up) bound at path (a file the spawner creates). Later with a user namespace around it. */
+int spawner_netns(struct spawner *s, const char *path, struct err *err);
+/* Unbinds and removes the file; missing is fine. */
+int spawner_netns_drop(struct spawner *s, const char *path, struct err *err);
+
+#endif

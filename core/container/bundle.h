@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* OCI bundles: config.json from a container's configuration. Source of the format: the OCI runtime specification 1.0.2. */
+#ifndef CONTAINER_BUNDLE_H
+#define CONTAINER_BUNDLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "container/spec.h"
+#include "network/net.h"
+
+/* The daemon's own settings that containers inherit. Filled once at start (and at reload). */
+struct daemon_defaults {
+	int64_t shm_size;
+	const char *cgroup_parent;
+	const char *default_runtime;
+	const char *ipc_mode, *cgroupns_mode;  /* "private"/"shareable"; "private"/"host" */
+	const char *log_driver;
+	struct strmap log_opts;
+	struct jlist ulimits;                  /* struct ulimit */
+	bool no_new_privileges, init, selinux, systemd_cgroup, userns_remap;
+	const char *init_path;                 /* docker-init found, or NULL */
+	const char *seccomp_profile;           /* "builtin", "unconfined" or a file */
+	struct strmap runtimes;                /* name -> absolute path */
+	int stop_timeout;                      /* seconds */
+	const char *default_network;           /* what NetworkMode "default" means */
+};
+
+/* One mount of the container, ready for the runtime. Sorted by destination depth by the caller. */
+struct bundle_mount {
+	char *type;          /* "bind", "tmpfs" */
+	char *source, *destination;
+	struct strv options;
+};
+
+struct bundle_in {
+	const char *id, *hostname, *domainname;
+	const char *rootfs;              /* mounted */
+	const struct container_config *config;
+	const struct host_config *host;
+	const struct daemon_defaults *defaults;
+	const struct sandbox *sandbox;
+	const char *path;                /* entrypoint + cmd, split as Docker's Path and Args */
+	const struct strv *args;
+	const struct bundle_mount *mounts;
+	size_t n_mounts;
+	const char *ipc_path, *pid_path; /* /proc/<pid>/ns/... of "container:" modes, or NULL */
+	const char *shm_path;            /* host directory bound at /dev/shm, or NULL: a tmpfs of its own */
+	bool tty;
+};
+
+/* Writes dir/config.json. Reads the image's passwd and group files inside rootfs only (confined). */
+int bundle_write(const struct bundle_in *in, const char *dir, struct err *err);
+
+/* An exec's OCI process object. */
+struct process_in {
+	const struct bundle_in *container; /* rootfs, host, config */
+	const struct strv *cmd, *env;
+	const char *user, *working_dir;    /* NULL: the container's */
+	bool tty, privileged;
+	uint16_t rows, cols;
+};
+char *bundle_process(const struct process_in *in, struct err *err); /* JSON text, owned by the caller */
+
+/* "name|uid[:name|gid]" looked up in the image's own files. Errors carry Docker's text ("unable to find user X: no matching entries in passwd file"). */
+struct user_ids { uint32_t uid, gid; struct strv_u32 { uint32_t *v; size_t len; } groups; char *home; };
+int user_lookup(int rootfd, const char *user, const struct strv *group_add, struct user_ids *ret, struct err *err);
+void user_ids_done(struct user_ids *u);
+
+#endif

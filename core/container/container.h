@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Containers: the store, their states and every operation on them. Readers take snapshots under the object lock; long work
+ * takes the object's operation (one at a time), drops the lock, works, publishes. Thread-safe. Source of the state file:
+ * Docker's containers/<id>/config.v2.json and hostconfig.json.
+ */
+#ifndef CONTAINER_CONTAINER_H
+#define CONTAINER_CONTAINER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/json.h"
+#include "base/spawner.h"
+#include "container/bundle.h"
+#include "container/shim.h"
+#include "container/spec.h"
+#include "events.h"
+#include "image/image.h"
+#include "network/net.h"
+#include "volume/volume.h"
+
+struct container;
+struct container_store;
+
+/* What the store works with; owned by the daemon, outlives it. */
+struct container_deps {
+	const char *data_root, *exec_root, *shim_path;
+	struct daemon_defaults *defaults;
+	struct image_store *images;
+	struct volume_store *volumes;
+	struct net_controller *nets;
+	struct events *events;
+	struct spawner *spawner;
+};
+
+struct container_store *container_store_open(const struct container_deps *deps, struct err *err);
+void container_store_close(struct container_store *s);
+/* Reads every container of the data-root; adopts the running, marks the others exited, applies restart policies. */
+int container_store_restore(struct container_store *s, struct err *err);
+/* Stops all, in parallel, each within its own time-out and never longer than timeout_ms. */
+void container_store_shutdown(struct container_store *s, int timeout_ms);
+
+/* By full id, name (with or without "/"), or unique id prefix. ERR_NOT_FOUND "No such container: X"; ambiguous: ERR_INVALID. */
+struct container *container_find(struct container_store *s, const char *name, struct err *err);
+void container_unref(struct container *c);
+DEFINE_CLEANUP(struct container, container_unref)
+const char *container_id(const struct container *c);
+
+/* Takes over body's contents. ret_id is set, warnings collects. ERR_NOT_FOUND "No such image: X" when it is absent. */
+int container_create(struct container_store *s, const char *name, const char *platform, struct create_body *body, char ret_id[65], struct strv *warnings, struct err *err);
+int container_start(struct container *c, struct err *err);                       /* ERR_NOT_MODIFIED when running */
+int container_stop(struct container *c, const char *signal, const int *timeout_s, struct err *err); /* NULL: the container's own; ERR_NOT_MODIFIED */
+int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err);
+int container_kill(struct container *c, const char *signal, struct err *err);
+int container_pause(struct container *c, bool pause, struct err *err);
+int container_rename(struct container *c, const char *name, struct err *err);
+int container_resize(struct container *c, int64_t rows, int64_t cols, struct err *err);
+int container_remove(struct container *c, bool force, bool volumes, bool link, struct err *err);
+
+enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
+/* A waiter registered now: nothing that happens later is missed. */
+struct waiter;
+struct waiter *container_wait_begin(struct container *c, enum wait_condition cond, struct err *err);
+/* 0 with *ret_code (and *ret_error, owned, or NULL), -1 when cancelled. */
+int container_wait_end(struct waiter *w, const struct cancel *cancel, int *ret_code, char **ret_error, struct err *err);
+
+/* A stream of the container's (SHIM_STDIN...), possible before it runs. Same form as shim_attach(). */
+int container_attach(struct container *c, unsigned streams, int *ret_fd, struct err *err);
+bool container_is_tty(const struct container *c);
+/* Resolved once the container has ended its run (for attach: output may still be in the socket). */
+bool container_is_running(struct container *c);
+
+struct log_query { bool follow, stdout_on, stderr_on, timestamps, details; int64_t since, until; int64_t tail; /* -1 all */ };
+/* Emits Docker's 8-byte frames (raw with a tty) until the end, or for ever with follow. */
+int container_logs(struct container *c, const struct log_query *q, const struct cancel *cancel,
+	int (*emit)(void *ctx, const void *data, size_t size), void *ctx, struct err *err);
+
+struct list_query { bool all, size; int64_t limit; const char *filters; /* JSON text or NULL */ };
+int container_list(struct container_store *s, const struct list_query *q, int api_minor, struct jw *w, struct err *err);
+int container_inspect(struct container *c, bool size, int api_minor, struct jw *w, struct err *err);
+size_t container_count(struct container_store *s, size_t *running, size_t *paused, size_t *stopped);
+/* "busybox in use by": ids of containers that use the image, running ones first. */
+void container_users_of_image(struct container_store *s, const char *image_id, struct strv *running, struct strv *stopped);
+
+/* Execs. */
+struct exec_config {
+	bool attach_stdin, attach_stdout, attach_stderr, tty, privileged;
+	char *detach_keys, *user, *working_dir;
+	struct strv env, cmd;
+	int64_t console_size[2];
+};
+extern const struct jdesc exec_config_desc;
+int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], struct err *err); /* takes over cfg's contents */
+/* Starts it; fd as of shim_attach(), or -1 when detached (ret_fd NULL). */
+int exec_start(struct container_store *s, const char *id, bool tty, const int64_t console_size[2], int *ret_fd, struct err *err);
+int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err);
+int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t cols, struct err *err);
+
+#endif

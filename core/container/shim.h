@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon's side of dockerd-shim: one per container. The shim holds pty and pipes, writes the log, runs the OCI runtime,
+ * reaps, and records exits; it outlives the daemon. Protocol: core/shim/proto.h. Thread-safe; callbacks come on the
+ * monitor's thread and must not block.
+ */
+#ifndef CONTAINER_SHIM_H
+#define CONTAINER_SHIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/spawner.h"
+#include "base/str.h"
+
+struct shim_monitor; /* one thread that listens to every shim */
+struct shim;
+
+struct shim_exit {
+	int code;          /* 0..255; 128+signal when killed */
+	bool oom;          /* the cgroup's counter said so */
+	int64_t time;      /* ns */
+	bool lost;         /* the shim died; code is what could be found out (137 otherwise) */
+};
+/* exec_id NULL: the container's own process. */
+typedef void shim_exit_fn(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
+
+struct shim_log {
+	const char *driver;      /* "json-file" or "none" */
+	const char *path;        /* <id>-json.log */
+	int64_t max_size;        /* bytes; -1 unlimited */
+	int max_file;
+	bool compress;
+	const char *attrs;       /* JSON object text for "attrs" of each line, or NULL */
+};
+
+struct shim_config {
+	const char *id;
+	const char *dir;         /* exec-root/containers/<id>: socket, pid file, exit record, exec files; made by the caller, 0700 */
+	const char *bundle;      /* OCI bundle (may be dir) */
+	const char *runtime;     /* absolute path of runc or crun */
+	const struct strv *runtime_args;
+	const char *runtime_root; /* --root of the runtime */
+	bool systemd_cgroup;
+	bool tty, open_stdin, stdin_once;
+	uint16_t rows, cols;     /* 0: unset */
+	struct shim_log log;
+};
+
+struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *shim_path, shim_exit_fn *on_exit, void *ctx, struct err *err);
+void shim_monitor_free(struct shim_monitor *m);
+
+/* Starts the shim process; streams exist, the container does not run yet, attachments are possible. */
+struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, struct err *err);
+/* Runs the container. *ret_pid is its init. The error is the runtime's own message, for Docker's 126/127 rules. */
+int shim_run(struct shim *s, pid_t *ret_pid, struct err *err);
+/* After a restart of the daemon: connects to a living shim, or tells how it ended (*ret_exit set, NULL returned without err). */
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited, struct shim_exit *ret_exit, struct err *err);
+void shim_unref(struct shim *s);
+
+#define SHIM_STDIN  1u
+#define SHIM_STDOUT 2u
+#define SHIM_STDERR 4u
+/*
+ * A stream socket of the container's (exec_id NULL) or an exec's streams. Written to it: raw stdin, if SHIM_STDIN; shutdown(SHUT_WR) is
+ * the end of stdin. Read from it: with a tty raw output, else frames with Docker's 8-byte header. Closes after the last output.
+ */
+int shim_attach(struct shim *s, const char *exec_id, unsigned streams, int *ret_fd, struct err *err);
+int shim_resize(struct shim *s, const char *exec_id, uint16_t rows, uint16_t cols, struct err *err);
+int shim_kill(struct shim *s, const char *exec_id, int signal, bool all, struct err *err); /* ERR_NOT_FOUND when it has ended */
+/* pause and resume through the cgroup freezer (the runtime's own commands). */
+int shim_pause(struct shim *s, bool pause, struct err *err);
+
+struct shim_exec {
+	const char *id;
+	const char *process;   /* OCI process JSON text */
+	bool tty, open_stdin;
+	uint16_t rows, cols;
+};
+/* Prepares the streams (attach now), then runs it. */
+int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err);
+int shim_exec_run(struct shim *s, const char *exec_id, pid_t *ret_pid, struct err *err);
+/* The daemon has taken note of the exit: the shim deletes the runtime's container and ends. */
+int shim_release(struct shim *s, struct err *err);
+
+#endif

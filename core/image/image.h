@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Image store and tags: Docker's imagedb and repositories.json. An image id is the digest of its configuration, whose bytes
+ * are kept as they came. Thread-safe.
+ */
+#ifndef IMAGE_IMAGE_H
+#define IMAGE_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/json.h"
+#include "image/layer.h"
+#include "image/reference.h"
+
+/* The part of an image configuration that containers start from; the same names as Config of the API. */
+struct image_health { struct strv test; int64_t interval, timeout, start_period, start_interval, retries; };
+struct image_config {
+	char *user, *working_dir, *stop_signal;
+	struct strv env, cmd, entrypoint, shell, onbuild;
+	struct strv exposed_ports, volumes; /* sets */
+	struct strmap labels;
+	struct image_health *health;        /* or NULL */
+	bool args_escaped;
+	struct opt_i64 stop_timeout;
+};
+extern const struct jdesc image_config_desc, image_health_desc;
+
+struct image_history { int64_t created; char *created_by, *author, *comment; bool empty_layer; };
+struct image {
+	char id[72];             /* "sha256:<hex>" */
+	int refs;
+	char *architecture, *variant, *os, *os_version, *author, *comment, *container, *docker_version;
+	int64_t created;
+	struct image_config config;
+	char *config_raw;        /* "config" member as JSON text, or NULL */
+	struct strv diff_ids;
+	struct jlist history;    /* struct image_history */
+	char *parent;            /* image id or NULL (local metadata) */
+	char *chain;             /* top layer's chain id, NULL without layers */
+	int64_t size;            /* sum of the layers' diffs */
+	int64_t last_tag;        /* ns, 0 never */
+};
+
+struct image_store;
+struct image_store *image_store_open(struct layer_store *layers, const char *data_root, struct err *err);
+void image_store_close(struct image_store *s);
+struct layer_store *image_store_layers(struct image_store *s);
+
+/* Stores a configuration whose layers exist (each gets a reference that the image owns). Returns the id. */
+int image_create(struct image_store *s, const char *config, size_t size, const char *parent, char ret_id[72], struct err *err);
+/* By id, unique id prefix (with or without "sha256:"), or reference. ERR_NOT_FOUND "No such image: NAME:latest". */
+struct image *image_get(struct image_store *s, const char *name, struct err *err);
+struct image *image_by_id(struct image_store *s, const char *id);
+void image_unref(struct image *img);
+DEFINE_CLEANUP(struct image, image_unref)
+/* The configuration's bytes. */
+int image_raw(struct image_store *s, const char *id, struct buf *ret, struct err *err);
+/* Every image, referenced; free each and the array. */
+size_t image_list(struct image_store *s, struct image ***ret);
+/* "busybox:latest" and "busybox@sha256:..." of an image, familiar form. */
+void image_refs(struct image_store *s, const char *id, struct strv *tags, struct strv *digests);
+/* Moves the tag if another image has it; *ret_old (may be NULL) gets that id or NULL. */
+int image_tag(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err);
+int image_untag(struct image_store *s, const struct reference *ref, struct err *err);
+/* Deletes configuration and layer references; the caller checked that nothing uses it. */
+int image_delete(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err);
+size_t image_children(struct image_store *s, const char *id, struct strv *ret);
+/* What syncs before a tag: one syncfs of the layers. */
+int image_sync(struct image_store *s, struct err *err);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Layer store: Docker's layerdb (image/<driver>/layerdb). Read-only layers by chain id, counted by the images that use
+ * them and the containers on top; read-write layers by container id (mounts/). Thread-safe.
+ */
+#ifndef IMAGE_LAYER_H
+#define IMAGE_LAYER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/cancel.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "image/graph.h"
+
+struct layer_store;
+
+/* A source of bytes (an upload, a file, a decompressor). 0 at the end, -1 with err. */
+struct reader {
+	ssize_t (*read)(struct reader *r, void *data, size_t size, struct err *err);
+	void (*close)(struct reader *r); /* frees r; may be NULL */
+};
+/* A sink of bytes. */
+struct writer {
+	int (*write)(struct writer *w, const void *data, size_t size, struct err *err);
+};
+
+struct layer_store *layer_store_open(struct graph *g, const char *data_root, struct err *err);
+void layer_store_close(struct layer_store *s);
+struct graph *layer_store_graph(struct layer_store *s);
+
+/*
+ * Registers the tar stream (plain, gzip or zstd: detected) as a layer on top of parent (chain id "sha256:..." or NULL).
+ * want_diffid, when given, must be the digest of the plain tar. The layer comes back referenced once; if the same chain
+ * is there already that one is referenced. On failure nothing stays behind.
+ */
+int layer_register(struct layer_store *s, const char *parent, struct reader *tar, const char *want_diffid, const struct cancel *c,
+	char **ret_chain, char **ret_diffid, struct err *err);
+int layer_ref(struct layer_store *s, const char *chain, struct err *err);    /* ERR_NOT_FOUND */
+/* Drops one reference; at the last one the layer (and parents left without) is removed. removed (may be NULL) collects chain ids. */
+int layer_unref(struct layer_store *s, const char *chain, struct strv *removed, struct err *err);
+bool layer_exists(struct layer_store *s, const char *chain);
+int64_t layer_size(struct layer_store *s, const char *chain);                /* of its diff, bytes; -1 unknown */
+char *layer_diffid(struct layer_store *s, const char *chain);                /* owned by caller; NULL unknown */
+/* The layer's tar, byte for byte as it was registered (tar-split). */
+int layer_tar(struct layer_store *s, const char *chain, struct writer *out, const struct cancel *c, struct err *err);
+/* chain id of diffs[0..n): sha256 of "parent diff". */
+char *layer_chain_id(const char *parent, const char *diffid);
+
+/* A container's read-write layer on top of chain (NULL: scratch). Creates the init layer with Docker's placeholders. */
+int rwlayer_create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label, const struct strmap *storage_opts, struct err *err);
+int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *err); /* missing is fine */
+bool rwlayer_exists(struct layer_store *s, const char *container_id);
+char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err); /* path, owned by caller */
+int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err);
+void rwlayer_metadata(struct layer_store *s, const char *container_id, struct jw *w);
+int64_t rwlayer_size(struct layer_store *s, const char *container_id, struct err *err); /* SizeRw */
+
+/* Changes of a container's layer against its image. kind: 0 modified, 1 added, 2 deleted (Docker's numbers). Sorted by path. */
+int rwlayer_changes(struct layer_store *s, const char *container_id, void (*emit)(void *ctx, const char *path, int kind), void *ctx, struct err *err);
+/* The container's layer as a tar of its diff (commit). */
+int rwlayer_tar(struct layer_store *s, const char *container_id, struct writer *out, const struct cancel *c, struct err *err);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Image references: Docker's grammar and normalisation (docker.io/library, :latest). Source: distribution/reference. */
+#ifndef IMAGE_REFERENCE_H
+#define IMAGE_REFERENCE_H
+
+#include "base/err.h"
+
+struct reference {
+	char *domain;   /* "docker.io" */
+	char *path;     /* "library/busybox" */
+	char *tag;      /* or NULL */
+	char *digest;   /* "sha256:<hex>" or NULL */
+};
+
+/* ERR_INVALID "invalid reference format" and its kin. No tag is added. */
+int reference_parse(const char *s, struct reference *ret, struct err *err);
+void reference_done(struct reference *r);
+#define OWN_REFERENCE __attribute__((cleanup(reference_done)))
+/* "docker.io/library/busybox" / "busybox" / "busybox:latest" (all owned by the caller). */
+char *reference_name(const struct reference *r);
+char *reference_familiar_name(const struct reference *r);
+char *reference_familiar(const struct reference *r);  /* with tag or digest; tag "latest" added when neither */
+char *reference_text(const struct reference *r);      /* full, as repositories.json has it */
+void reference_add_latest(struct reference *r);       /* when it has neither tag nor digest */
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/json.h"
+#include "base/str.h"
+
+#include "tap.h"
+
+struct inner { char *name; int64_t n; };
+static const struct jfield inner_fields[] = {
+	JFIELD(inner, name, "Name", J_STR, 0),
+	JFIELD(inner, n, "N", J_I64, J_OMITEMPTY),
+};
+static const struct jdesc inner_desc = { sizeof(struct inner), inner_fields, ARRAY_LEN(inner_fields) };
+struct outer {
+	char *s;
+	bool b;
+	struct opt_i64 o;
+	struct strv list, words, set;
+	struct strmap map;
+	struct inner in;
+	struct inner *ptr;
+	struct jlist items;
+	struct jmap by_name;
+	int64_t when;
+	char *raw, *rest;
+};
+JDESC(outer_desc, outer,
+	JFIELD(outer, s, "S", J_STR, 0),
+	JFIELD(outer, b, "B", J_BOOL, 0),
+	JFIELD(outer, o, "O", J_OPT_I64, 0),
+	JFIELD(outer, list, "List", J_STRV, 0),
+	JFIELD(outer, words, "Words", J_WORDS, 0),
+	JFIELD(outer, set, "Set", J_SET, J_OMITEMPTY),
+	JFIELD(outer, map, "Map", J_STRMAP, 0),
+	JFIELD_SUB(outer, in, "In", J_OBJ, 0, inner_desc),
+	JFIELD_SUB(outer, ptr, "Ptr", J_PTR, 0, inner_desc),
+	JFIELD_SUB(outer, items, "Items", J_LIST, 0, inner_desc),
+	JFIELD_SUB(outer, by_name, "ByName", J_MAP, 0, inner_desc),
+	JFIELD(outer, when, "When", J_TIME, 0),
+	JFIELD(outer, raw, "Raw", J_RAW, J_OMITEMPTY),
+	JFIELD(outer, rest, NULL, J_REST, 0));
+
+static void roundtrip(const char *in, const char *want)
+{
+	OWN_BUF struct buf b = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	struct outer o = { 0 }, copy = { 0 };
+	struct jw w;
+
+	ok(jdesc_parse(&outer_desc, in, strlen(in), &o, &err) == 0, "parses %.40s: %s", in, err_text(&err));
+	jdesc_copy(&outer_desc, &copy, &o);
+	jdesc_clear(&outer_desc, &o);
+	jw_init(&w, &b);
+	jdesc_encode(&outer_desc, &copy, &w);
+	is_str(b.data, want, "prints it back");
+	jdesc_clear(&outer_desc, &copy);
+}
+
+static void refuses(const char *in, const char *text)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct outer o = { 0 };
+
+	ok(jdesc_parse(&outer_desc, in, strlen(in), &o, &err) < 0 && err.class == ERR_INVALID, "refuses %.50s", in);
+	ok(strstr(err_text(&err), text) != NULL, "says %s (%s)", text, err_text(&err));
+	jdesc_clear(&outer_desc, &o);
+}
+
+static void test_json(void)
+{
+	char deep[400];
+
+	roundtrip("{}", "{\"S\":\"\",\"B\":false,\"O\":null,\"List\":null,\"Words\":null,\"Map\":null,\"In\":{\"Name\":\"\"},"
+		"\"Ptr\":null,\"Items\":null,\"ByName\":null,\"When\":\"0001-01-01T00:00:00Z\"}");
+	roundtrip("{\"s\":\"<a>\\u00e9\\n\",\"b\":true,\"O\":-1,\"list\":[],\"WORDS\":\"one\",\"Set\":{\"b\":{},\"a\":{}},"
+		"\"Map\":{\"z\":\"1\",\"a\":\"2\"},\"In\":{\"Name\":\"n\",\"N\":7},\"Ptr\":{\"Name\":\"p\"},\"Items\":[{\"N\":1},{}],"
+		"\"ByName\":{\"x\":{\"N\":3}},\"When\":\"2024-02-29T12:00:00.5+01:00\",\"Raw\":[1,{\"a\":null}],\"Other\":{\"k\":[1]},\"New\":1}",
+		"{\"S\":\"\\u003ca\\u003e\xc3\xa9\\n\",\"B\":true,\"O\":-1,\"List\":[],\"Words\":[\"one\"],\"Set\":{\"a\":{},\"b\":{}},"
+		"\"Map\":{\"a\":\"2\",\"z\":\"1\"},\"In\":{\"Name\":\"n\",\"N\":7},\"Ptr\":{\"Name\":\"p\"},\"Items\":[{\"Name\":\"\",\"N\":1},{\"Name\":\"\"}],"
+		"\"ByName\":{\"x\":{\"Name\":\"\",\"N\":3}},\"When\":\"2024-02-29T11:00:00.5Z\",\"Raw\":[1,{\"a\":null}],\"Other\":{\"k\":[1]},\"New\":1}");
+	refuses("{\"S\":1}", "/S: expected a string");
+	refuses("{\"Items\":[{},{\"N\":\"x\"}]}", "/Items/1/N");
+	refuses("{\"S\":\"a\",\"s\":\"b\"}", "given twice");
+	refuses("{\"S\":\"a\",\"S\":\"b\"}", "duplicate");
+	refuses("{} x", "invalid JSON");
+	refuses("[1]", "expected an object");
+	refuses("{\"In\":{\"N\":1.5}}", "/In/N");
+	memset(deep, '[', sizeof(deep));
+	deep[sizeof(deep) - 1] = '\0';
+	refuses(deep, "levels");
+}
+
+static void test_clock(void)
+{
+	char t[CLOCK_TEXT];
+	int64_t ns;
+
+	is_str(clock_rfc3339nano(1500000000, t), "1970-01-01T00:00:01.5Z", "fraction is cut");
+	is_str(clock_rfc3339nano(CLOCK_ZERO, t), "0001-01-01T00:00:00Z", "zero time");
+	ok(clock_parse_stamp("10m", 3600 * NSEC_PER_SEC, &ns) && ns == 3000 * NSEC_PER_SEC, "duration before now");
+	ok(clock_parse_stamp("12.25", 0, &ns) && ns == 12250000000, "unix with fraction");
+	ok(clock_parse_stamp("2024-01-02", 0, &ns), "a date");
+	ok(!clock_parse_stamp("banana", 0, &ns) && !clock_parse_stamp("", 0, &ns), "nonsense");
+	is_str(clock_human(3 * NSEC_PER_SEC, t), "3 seconds", "human seconds");
+	is_str(clock_human(90 * NSEC_PER_SEC, t), "About a minute", "human minute");
+}
+
+static void test_ids(void)
+{
+	char id[65], d[DIGEST_TEXT];
+
+	id_new(id);
+	ok(id_is_hex64(id), "a new id is 64 hex");
+	ok(!id_is_hex64("abc") && id_is_hex_prefix("abc") && !id_is_hex_prefix("xyz"), "prefix");
+	ok(id_is_name("a.b-c_1", 2) && !id_is_name("-a", 2) && !id_is_name("a", 2) && !id_is_name("a/b", 1) && !id_is_name("..", 1), "names");
+	digest_of("abc", 3, d);
+	is_str(d, "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "sha256");
+}
+
+static void test_str(void)
+{
+	OWN_STRV struct strv sv = { 0 };
+
+	for (int i = 0; i < 100; i++)
+		strv_addf(&sv, "%d", i);
+	ok(sv.len == 100 && streq(sv.v[99], "99") && sv.v[100] == NULL, "a vector grows");
+	strv_done(&sv);
+	strv_add(&sv, "A=1");
+	strv_env_set(&sv, "A", "2");
+	strv_env_set(&sv, "B", "3");
+	ok(sv.len == 2 && streq(strv_env_get(&sv, "A"), "2") && !strv_env_get(&sv, "C"), "environment");
+	ok(str_is_utf8("\xc3\xa9", 2) && !str_is_utf8("\xc3", 1) && !str_is_utf8("\xed\xa0\x80", 3), "UTF-8");
+	ok(!str_to_bool("none") && !str_to_bool("No") && str_to_bool("x"), "Docker's booleans");
+}
+
+static void test_fs(void)
+{
+	char dir[] = "/tmp/dkd-base-XXXXXX";
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf b = { 0 };
+	OWN_FD int fd = -1, in = -1;
+	OWN_FREE char *path = NULL;
+
+	ok(mkdtemp(dir) != NULL, "scratch");
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ok(fs_write_atomic(fd, "f", "hello", 5, 0600, FS_SYNC, &err) == 0, "atomic write %s", err_text(&err));
+	ok(fs_read(fd, "f", 100, &b, &err) == 0 && b.size == 5, "reads back");
+	ok(fs_read(fd, "f", 3, &b, &err) < 0 && err.class == ERR_TOO_LARGE, "cap holds");
+	ok(symlinkat("/etc", fd, "out") == 0 && fs_beneath(fd, "out/passwd", O_RDONLY, 0) < 0, "an absolute link stays inside");
+	in = fs_beneath_mkdirs(fd, "/a/b/../c", 0755);
+	path = xasprintf("%s/a/c", dir);
+	ok(in >= 0 && fs_exists(path), "mkdirs inside a root");
+	ok(mkfifoat(fd, "fifo", 0600) == 0 && fs_beneath_read(fd, "fifo", 10, &b, &err) < 0, "a FIFO is refused without blocking");
+	ok(fs_remove_tree(AT_FDCWD, dir, &err) == 0 && !fs_exists(dir), "tree removed");
+}
+
+int main(void)
+{
+	test_json();
+	test_clock();
+	test_ids();
+	test_str();
+	test_fs();
+	return tap_done();
+}
