@@ -12,19 +12,10 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "base/stream.h"
 #include "image/graph.h"
 
 struct layer_store;
-
-/* A source of bytes (an upload, a file, a decompressor). 0 at the end, -1 with err. */
-struct reader {
-	ssize_t (*read)(struct reader *r, void *data, size_t size, struct err *err);
-	void (*close)(struct reader *r); /* frees r; may be NULL */
-};
-/* A sink of bytes. */
-struct writer {
-	int (*write)(struct writer *w, const void *data, size_t size, struct err *err);
-};
 
 struct layer_store *layer_store_open(struct graph *g, const char *data_root, struct err *err);
 void layer_store_close(struct layer_store *s);
