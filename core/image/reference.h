@@ -3,10 +3,12 @@
 #ifndef IMAGE_REFERENCE_H
 #define IMAGE_REFERENCE_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 struct reference {
-	char *domain;   /* "docker.io" */
+	char *domain;   /* "docker.io"; "" when the first component is no host name but a path ("a_b.c/d") */
 	char *path;     /* "library/busybox" */
 	char *tag;      /* or NULL */
 	char *digest;   /* "sha256:<hex>" or NULL */
@@ -14,7 +16,12 @@ struct reference {
 
 /* ERR_INVALID "invalid reference format" and its kin. No tag is added. */
 int reference_parse(const char *s, struct reference *ret, struct err *err);
+/* repo and tag of a request: the tag, when not NULL or "", replaces repo's; "latest" when there is none. A digest is refused. */
+int reference_parse_tag(const char *repo, const char *tag, struct reference *ret, struct err *err);
 void reference_done(struct reference *r);
+void reference_copy(struct reference *dst, const struct reference *src); /* dst is zeroed */
+/* [A-Za-z0-9_][A-Za-z0-9_.-]{0,127} */
+bool reference_is_tag(const char *tag);
 #define OWN_REFERENCE __attribute__((cleanup(reference_done)))
 /* "docker.io/library/busybox" / "busybox" / "busybox:latest" (all owned by the caller). */
 char *reference_name(const struct reference *r);
