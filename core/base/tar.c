@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The reading half: one large buffer, payload handed out in place, headers parsed as Go's archive/tar does. */
+#include "base/tar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/str.h"
+#include "base/tar-header.h"
+
+#define READ_SIZE (256 * 1024)
+#define XATTRS_MAX 256 /* of one member */
+
+struct pax {
+	struct buf text; /* the records, cut up in place */
+	const char *path, *linkpath, *uname, *gname, *size, *uid, *gid, *mtime, *atime;
+	struct tar_xattr *xattrs; /* XATTRS_MAX of them, allocated at the first */
+	size_t xattrs_len;
+};
+
+struct tar_reader {
+	struct reader payload; /* first: tar_payload() hands it out */
+	struct reader *in;
+	struct tar_tap *tap;
+	char *buf;
+	size_t pos, end;
+	bool eof, member, finished;
+	int64_t left;  /* payload not read yet */
+	uint32_t pad;  /* padding behind it */
+	struct tar_entry entry;
+	struct pax pax;
+	struct buf gnu_name, gnu_link;
+	char name[256 + 2], link[101], uname[33], gname[33];
+};
+
+static int truncated(struct err *err)
+{
+	return err_set(err, ERR_INVALID, "unexpected EOF");
+}
+
+static int invalid(struct err *err, const char *what)
+{
+	return err_set(err, ERR_INVALID, "archive/tar: invalid tar header: %s", what);
+}
+
+static ssize_t payload_read(struct reader *reader, void *data, size_t size, struct err *err)
+{
+	return tar_read((struct tar_reader *)reader, data, size, err);
+}
+
+struct tar_reader *tar_reader_new(struct reader *in, struct tar_tap *tap)
+{
+	struct tar_reader *r = xcalloc(1, sizeof(*r));
+
+	r->payload.read = payload_read;
+	r->in = in;
+	r->tap = tap;
+	r->buf = xmalloc(READ_SIZE);
+	return r;
+}
+
+void tar_reader_free(struct tar_reader *r)
+{
+	free(r->buf);
+	free(r->pax.xattrs);
+	buf_done(&r->pax.text);
+	buf_done(&r->gnu_name);
+	buf_done(&r->gnu_link);
+	free(r);
+}
+
+struct reader *tar_payload(struct tar_reader *r)
+{
+	return &r->payload;
+}
+
+/* Makes at least want bytes available unless the stream ends before; the number available, or -1. */
+static ssize_t fill(struct tar_reader *r, size_t want, struct err *err)
+{
+	if (r->end - r->pos >= want)
+		return (ssize_t)(r->end - r->pos);
+	memmove(r->buf, r->buf + r->pos, r->end - r->pos);
+	r->end -= r->pos;
+	r->pos = 0;
+	while (r->end < want && !r->eof) {
+		ssize_t n = r->in->read(r->in, r->buf + r->end, READ_SIZE - r->end, err);
+
+		if (n < 0)
+			return -1;
+		r->eof = n == 0;
+		r->end += (size_t)n;
+	}
+	return (ssize_t)r->end;
+}
+
+static int take_meta(struct tar_reader *r, size_t size, struct err *err)
+{
+	if (r->tap && size && r->tap->meta(r->tap, r->buf + r->pos, size, err) < 0)
+		return -1;
+	r->pos += size;
+	return 0;
+}
+
+/* 1: a block lies at buf + pos; 0: the stream ended in front of it. */
+static int need_block(struct tar_reader *r, struct err *err)
+{
+	ssize_t n = fill(r, TAR_BLOCK, err);
+
+	if (n < 0)
+		return -1;
+	if (n == 0)
+		return 0;
+	return n < TAR_BLOCK ? truncated(err) : 1;
+}
+
+ssize_t tar_data(struct tar_reader *r, const void **ret, struct err *err)
+{
+	ssize_t n;
+
+	if (r->left == 0)
+		return 0;
+	n = fill(r, 1, err);
+	if (n < 0)
+		return -1;
+	if (n == 0)
+		return truncated(err);
+	if (n > r->left)
+		n = (ssize_t)r->left;
+	*ret = r->buf + r->pos;
+	if (r->tap && r->tap->data(r->tap, *ret, (size_t)n, err) < 0)
+		return -1;
+	r->pos += (size_t)n;
+	r->left -= n;
+	return n;
+}
+
+ssize_t tar_read(struct tar_reader *r, void *data, size_t size, struct err *err)
+{
+	ssize_t n;
+
+	if (r->left == 0 || size == 0)
+		return 0;
+	n = fill(r, 1, err);
+	if (n < 0)
+		return -1;
+	if (n == 0)
+		return truncated(err);
+	if (n > r->left)
+		n = (ssize_t)r->left;
+	if ((size_t)n > size)
+		n = (ssize_t)size;
+	memcpy(data, r->buf + r->pos, (size_t)n);
+	if (r->tap && r->tap->data(r->tap, data, (size_t)n, err) < 0)
+		return -1;
+	r->pos += (size_t)n;
+	r->left -= n;
+	return n;
+}
+
+/* Ends the current member: the rest of its payload, then the padding. */
+static int finish_member(struct tar_reader *r, struct err *err)
+{
+	const void *data;
+	ssize_t n;
+
+	if (!r->member)
+		return 0;
+	while ((n = tar_data(r, &data, err)) > 0)
+		;
+	if (n < 0)
+		return -1;
+	if (r->tap && r->tap->entry_end(r->tap, err) < 0)
+		return -1;
+	r->member = false;
+	n = fill(r, r->pad, err);
+	if (n < 0)
+		return -1;
+	return n < (ssize_t)r->pad ? truncated(err) : take_meta(r, r->pad, err);
+}
+
+/* The payload of an extended header: at most TAR_META_MAX bytes, NUL-terminated in ret. */
+static int read_extended(struct tar_reader *r, int64_t size, struct buf *ret, struct err *err)
+{
+	size_t left = (size_t)size, pad = (size_t)(-size & (TAR_BLOCK - 1));
+
+	buf_reset(ret);
+	if (size > TAR_META_MAX)
+		return err_set(err, ERR_INVALID, "archive/tar: header field too long (%lld bytes)", (long long)size);
+	while (left) {
+		ssize_t n = fill(r, 1, err);
+		size_t take = left;
+
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			return truncated(err);
+		if ((size_t)n < take)
+			take = (size_t)n;
+		buf_add(ret, r->buf + r->pos, take);
+		if (take_meta(r, take, err) < 0)
+			return -1;
+		left -= take;
+	}
+	buf_add(ret, "", 0);
+	if (fill(r, pad, err) < 0)
+		return -1;
+	return r->end - r->pos < pad ? truncated(err) : take_meta(r, pad, err);
+}
+
+static int pax_add_xattr(struct pax *p, const char *name, const char *value, size_t size, struct err *err)
+{
+	if (!*name)
+		return invalid(err, "extended attribute without a name");
+	for (size_t i = 0; i < p->xattrs_len; i++) {
+		if (streq(p->xattrs[i].name, name)) {
+			p->xattrs[i] = (struct tar_xattr){ name, value, size };
+			return 0;
+		}
+	}
+	if (p->xattrs_len == XATTRS_MAX)
+		return invalid(err, "too many extended attributes");
+	if (!p->xattrs)
+		p->xattrs = xmalloc(XATTRS_MAX * sizeof(*p->xattrs));
+	p->xattrs[p->xattrs_len++] = (struct tar_xattr){ name, value, size };
+	return 0;
+}
+
+static int pax_add(struct pax *p, const char *key, const char *value, size_t size, struct err *err)
+{
+	static const struct { const char *key; size_t offset; } known[] = {
+		{ "path", offsetof(struct pax, path) }, { "linkpath", offsetof(struct pax, linkpath) },
+		{ "uname", offsetof(struct pax, uname) }, { "gname", offsetof(struct pax, gname) },
+		{ "size", offsetof(struct pax, size) }, { "uid", offsetof(struct pax, uid) },
+		{ "gid", offsetof(struct pax, gid) }, { "mtime", offsetof(struct pax, mtime) },
+		{ "atime", offsetof(struct pax, atime) },
+	};
+
+	if (str_has_prefix(key, "SCHILY.xattr."))
+		return pax_add_xattr(p, key + strlen("SCHILY.xattr."), value, size, err);
+	if (str_has_prefix(key, "GNU.sparse."))
+		return err_set(err, ERR_INVALID, "archive/tar: sparse files are not supported");
+	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+		if (!streq(key, known[i].key))
+			continue;
+		if (memchr(value, '\0', size))
+			return invalid(err, "NUL in an extended header");
+		*(const char **)((char *)p + known[i].offset) = size ? value : NULL; /* empty: what the plain header says */
+	}
+	return 0;
+}
+
+static void pax_reset(struct pax *p)
+{
+	struct pax keep = { .text = p->text, .xattrs = p->xattrs };
+
+	buf_reset(&keep.text);
+	*p = keep;
+}
+
+/* Records are "SIZE KEY=VALUE\n", SIZE counting all of it. */
+static int pax_parse(struct pax *p, struct err *err)
+{
+	char *at = p->text.data, *end = at + p->text.size;
+
+	while (at < end) {
+		char *record = at, *eq;
+		size_t size = 0;
+
+		while (at < end && *at >= '0' && *at <= '9' && size <= TAR_META_MAX)
+			size = size * 10 + (size_t)(*at++ - '0');
+		if (at == record || at == end || *at != ' ' || size > (size_t)(end - record) || record + size <= at + 2)
+			return invalid(err, "malformed extended header");
+		at++;
+		eq = memchr(at, '=', (size_t)(record + size - 1 - at));
+		if (!eq || eq == at || record[size - 1] != '\n' || memchr(at, '\0', (size_t)(eq - at)))
+			return invalid(err, "malformed extended header");
+		*eq = record[size - 1] = '\0';
+		if (pax_add(p, at, eq + 1, (size_t)(record + size - 1 - (eq + 1)), err) < 0)
+			return -1;
+		at = record + size;
+	}
+	return 0;
+}
+
+static int pax_number(const char *text, int64_t *ret, struct err *err)
+{
+	if (text && !str_to_i64(text, ret))
+		return invalid(err, "malformed number in an extended header");
+	return 0;
+}
+
+/* "[-]SECONDS[.FRACTION]"; digits past the nanosecond are cut. */
+static int pax_time(const char *text, struct timespec *ret, struct err *err)
+{
+	OWN_FREE char *copy = NULL;
+	char *dot;
+	int64_t sec, nsec = 0;
+	int digits = 0;
+
+	if (!text)
+		return 0;
+	copy = xstrdup(text);
+	dot = strchr(copy, '.');
+	if (dot) {
+		*dot = '\0';
+		for (const char *p = dot + 1; *p; p++) {
+			if (*p < '0' || *p > '9')
+				return invalid(err, "malformed time in an extended header");
+			if (digits < 9) {
+				nsec = nsec * 10 + (*p - '0');
+				digits++;
+			}
+		}
+		for (; digits < 9; digits++)
+			nsec *= 10;
+	}
+	if (!str_to_i64(copy, &sec))
+		return invalid(err, "malformed time in an extended header");
+	if (*copy == '-' && nsec) {
+		sec = sec == INT64_MIN ? sec : sec - 1;
+		nsec = 1000000000 - nsec;
+	}
+	*ret = (struct timespec){ .tv_sec = sec, .tv_nsec = nsec };
+	return 0;
+}
+
+/* Octal text, or base-256 with the top bit set. */
+static int number(const char *field, size_t size, int64_t *ret, struct err *err)
+{
+	const unsigned char *p = (const unsigned char *)field;
+	const unsigned char *end = p + size;
+	uint64_t n = 0;
+
+	if (*p & 0x80) {
+		unsigned char inv = *p & 0x40 ? 0xff : 0;
+
+		for (size_t i = 0; i < size; i++) {
+			unsigned char c = p[i] ^ inv;
+
+			if (i == 0)
+				c &= 0x7f;
+			if (n >> 56)
+				return invalid(err, "number too large");
+			n = n << 8 | c;
+		}
+		if (n >> 63)
+			return invalid(err, "number too large");
+		*ret = inv ? (int64_t)~n : (int64_t)n;
+		return 0;
+	}
+	while (p < end && (*p == ' ' || *p == '\0'))
+		p++;
+	for (; p < end && *p >= '0' && *p <= '7'; p++) {
+		if (n >> 60)
+			return invalid(err, "number too large");
+		n = n << 3 | (uint64_t)(*p - '0');
+	}
+	while (p < end && *p == ' ')
+		p++;
+	if (p < end && *p)
+		return invalid(err, "malformed number");
+	*ret = (int64_t)n;
+	return 0;
+}
+#define NUMBER(field, ret, err) number(field, sizeof(field), ret, err)
+
+/* Sums of the header with its checksum field read as blanks, as unsigned and as signed bytes: old writers used either. */
+static bool checksum_good(const struct tar_header *h)
+{
+	const unsigned char *p = (const unsigned char *)h;
+	int64_t want, sum = 0, sum_signed = 0;
+
+	for (size_t i = 0; i < TAR_BLOCK; i++) {
+		unsigned char c = i >= offsetof(struct tar_header, chksum) && i < offsetof(struct tar_header, typeflag) ? ' ' : p[i];
+
+		sum += c;
+		sum_signed += (signed char)c;
+	}
+	return NUMBER(h->chksum, &want, NULL) == 0 && (want == sum || want == sum_signed);
+}
+
+static void copy_field(char *dst, const char *field, size_t size)
+{
+	size_t n = strnlen(field, size);
+
+	memcpy(dst, field, n);
+	dst[n] = '\0';
+}
+
+static bool is_ustar(const struct tar_header *h) { return memcmp(h->magic, "ustar\0", 6) == 0; }
+static bool is_gnu(const struct tar_header *h) { return memcmp(h->magic, "ustar  ", 8) == 0; }
+
+static void header_names(struct tar_reader *r, const struct tar_header *h)
+{
+	size_t at = 0;
+
+	if (is_ustar(h) && h->prefix[0]) {
+		/* star keeps times in the last 24 bytes of the prefix. */
+		bool star = memcmp(h->trailer + 8, "tar\0", 4) == 0;
+
+		at = strnlen(h->prefix, star ? 131 : sizeof(h->prefix));
+		memcpy(r->name, h->prefix, at);
+		r->name[at++] = '/';
+	}
+	copy_field(r->name + at, h->name, sizeof(h->name));
+	copy_field(r->link, h->linkname, sizeof(h->linkname));
+	*r->uname = *r->gname = '\0';
+	if (is_ustar(h) || is_gnu(h)) {
+		copy_field(r->uname, h->uname, sizeof(h->uname));
+		copy_field(r->gname, h->gname, sizeof(h->gname));
+	}
+}
+
+static int owner(int64_t n, uint32_t *ret, struct err *err)
+{
+	if (n < 0 || n >= UINT32_MAX)
+		return invalid(err, "owner out of range");
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+static int device(const struct tar_header *h, struct tar_entry *e, struct err *err)
+{
+	int64_t major = 0, minor = 0;
+
+	if (!is_ustar(h) && !is_gnu(h))
+		return 0;
+	if (NUMBER(h->devmajor, &major, err) < 0 || NUMBER(h->devminor, &minor, err) < 0)
+		return -1;
+	if (major < 0 || major >= 1 << 12 || minor < 0 || minor >= 1 << 20)
+		return invalid(err, "device number out of range");
+	e->major = (uint32_t)major;
+	e->minor = (uint32_t)minor;
+	return 0;
+}
+
+static int entry_numbers(struct tar_reader *r, const struct tar_header *h, int64_t size, struct err *err)
+{
+	struct tar_entry *e = &r->entry;
+	int64_t mode, uid, gid, mtime;
+
+	if (NUMBER(h->mode, &mode, err) < 0 || NUMBER(h->uid, &uid, err) < 0 || NUMBER(h->gid, &gid, err) < 0 ||
+	    NUMBER(h->mtime, &mtime, err) < 0 || pax_number(r->pax.uid, &uid, err) < 0 || pax_number(r->pax.gid, &gid, err) < 0 ||
+	    pax_number(r->pax.size, &size, err) < 0)
+		return -1;
+	e->mode = (uint32_t)mode & 07777;
+	e->mtime.tv_sec = mtime;
+	e->atime.tv_nsec = UTIME_OMIT;
+	if (owner(uid, &e->uid, err) < 0 || owner(gid, &e->gid, err) < 0 ||
+	    pax_time(r->pax.mtime, &e->mtime, err) < 0 || pax_time(r->pax.atime, &e->atime, err) < 0)
+		return -1;
+	if (size < 0 || size > INT64_MAX - TAR_BLOCK)
+		return invalid(err, "size out of range");
+	e->size = e->type == TAR_FILE ? size : 0;
+	return e->type == TAR_CHARDEV || e->type == TAR_BLOCKDEV ? device(h, e, err) : 0;
+}
+
+static int entry_type(struct tar_entry *e, char flag, struct err *err)
+{
+	switch (flag) {
+	case '\0': /* before ustar a trailing slash told directories from files */
+		e->type = str_has_suffix(e->name, "/") ? TAR_DIR : TAR_FILE;
+		return 0;
+	case '7':
+		e->type = TAR_FILE;
+		return 0;
+	case '0': case '1': case '2': case '3': case '4': case '5': case '6':
+		e->type = (enum tar_type)flag;
+		return 0;
+	case 'S':
+		return err_set(err, ERR_INVALID, "archive/tar: sparse files are not supported");
+	default:
+		return err_set(err, ERR_INVALID, "unhandled tar header type %d", flag);
+	}
+}
+
+static int make_entry(struct tar_reader *r, const struct tar_header *h, int64_t size, struct err *err)
+{
+	struct tar_entry *e = &r->entry;
+
+	header_names(r, h);
+	*e = (struct tar_entry){
+		.name = r->gnu_name.size ? r->gnu_name.data : r->pax.path ? r->pax.path : r->name,
+		.link = r->gnu_link.size ? r->gnu_link.data : r->pax.linkpath ? r->pax.linkpath : r->link,
+		.uname = r->pax.uname ? r->pax.uname : r->uname,
+		.gname = r->pax.gname ? r->pax.gname : r->gname,
+		.xattrs = r->pax.xattrs,
+		.xattrs_len = r->pax.xattrs_len,
+	};
+	if (strlen(e->name) > TAR_NAME_MAX || strlen(e->link) > TAR_NAME_MAX)
+		return invalid(err, "name too long");
+	if (entry_type(e, h->typeflag, err) < 0 || entry_numbers(r, h, size, err) < 0)
+		return -1;
+	r->left = e->size;
+	r->pad = (uint32_t)(-e->size & (TAR_BLOCK - 1));
+	return 0;
+}
+
+static const char zeros[TAR_BLOCK];
+
+/* The first zero block is at hand: a second one, or the end of the stream, ends the archive. */
+static int end_mark(struct tar_reader *r, struct err *err)
+{
+	int n;
+
+	if (take_meta(r, TAR_BLOCK, err) < 0)
+		return -1;
+	n = need_block(r, err);
+	if (n < 0)
+		return -1;
+	if (n && memcmp(r->buf + r->pos, zeros, TAR_BLOCK) != 0)
+		return invalid(err, "data behind a zero block");
+	r->finished = true;
+	return n ? take_meta(r, TAR_BLOCK, err) : 0;
+}
+
+static int extended(struct tar_reader *r, char flag, int64_t size, struct err *err)
+{
+	switch (flag) {
+	case 'x':
+		pax_reset(&r->pax);
+		return read_extended(r, size, &r->pax.text, err) < 0 ? -1 : pax_parse(&r->pax, err);
+	case 'g': { /* defaults for what follows: ignored, as Docker does */
+		OWN_BUF struct buf skipped = { 0 };
+
+		return read_extended(r, size, &skipped, err);
+	}
+	default: {
+		struct buf *name = flag == 'L' ? &r->gnu_name : &r->gnu_link;
+
+		if (read_extended(r, size, name, err) < 0)
+			return -1;
+		name->size = strlen(name->data);
+		return 0;
+	}
+	}
+}
+
+int tar_next(struct tar_reader *r, const struct tar_entry **ret, struct err *err)
+{
+	if (finish_member(r, err) < 0)
+		return -1;
+	if (r->finished)
+		return 0;
+	pax_reset(&r->pax);
+	buf_reset(&r->gnu_name);
+	buf_reset(&r->gnu_link);
+	for (int metas = 0;; metas++) {
+		struct tar_header h;
+		int64_t size;
+		int n = need_block(r, err);
+
+		if (n < 0)
+			return -1;
+		if (n == 0 && metas)
+			return truncated(err);
+		if (n == 0) {
+			r->finished = true;
+			return 0;
+		}
+		memcpy(&h, r->buf + r->pos, sizeof(h));
+		if (memcmp(&h, zeros, TAR_BLOCK) == 0)
+			return end_mark(r, err);
+		if (!checksum_good(&h))
+			return invalid(err, "checksum");
+		if (NUMBER(h.size, &size, err) < 0)
+			return -1;
+		if (take_meta(r, TAR_BLOCK, err) < 0)
+			return -1;
+		if (!h.typeflag || !strchr("xgLK", h.typeflag)) {
+			if (make_entry(r, &h, size, err) < 0)
+				return -1;
+			break;
+		}
+		if (metas == TAR_METAS_MAX)
+			return invalid(err, "too many extended headers");
+		if (size < 0)
+			return invalid(err, "size out of range");
+		if (extended(r, h.typeflag, size, err) < 0)
+			return -1;
+	}
+	r->member = true;
+	if (r->tap && r->tap->entry(r->tap, &r->entry, err) < 0)
+		return -1;
+	*ret = &r->entry;
+	return 1;
+}
+
+int tar_drain(struct tar_reader *r, struct err *err)
+{
+	int64_t total = 0;
+
+	for (;;) {
+		ssize_t n = fill(r, 1, err);
+
+		if (n <= 0)
+			return (int)n;
+		total += n;
+		if (total > TAR_TRAILER_MAX)
+			return err_set(err, ERR_INVALID, "archive/tar: more than %d bytes behind the end of the archive", TAR_TRAILER_MAX);
+		if (take_meta(r, (size_t)n, err) < 0)
+			return -1;
+	}
+}
