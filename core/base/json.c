@@ -158,6 +158,24 @@ static int decode_strmap(json_t *js, struct strmap *m, const struct place *p, st
 	return 0;
 }
 
+static int decode_pair(json_t *js, int64_t *pair, const struct place *p, struct err *err)
+{
+	size_t i;
+	json_t *item;
+
+	if (!json_is_array(js) || json_array_size(js) > 2)
+		return wrong(err, p, js, "an array of two integers");
+	pair[0] = pair[1] = 0;
+	json_array_foreach(js, i, item) {
+		struct place here = { p, NULL, i };
+
+		if (!json_is_integer(item) || json_integer_value(item) < 0)
+			return wrong(err, &here, item, "an integer from 0");
+		pair[i] = json_integer_value(item);
+	}
+	return 0;
+}
+
 static int decode_list(const struct jdesc *sub, json_t *js, struct jlist *l, const struct place *p, struct err *err)
 {
 	size_t i;
@@ -233,6 +251,8 @@ static int decode_field(const struct jfield *f, json_t *js, void *at, const stru
 		return decode_strmap(js, at, p, err);
 	case J_SET:
 		return decode_keys(js, at, p, err);
+	case J_PAIR:
+		return decode_pair(js, at, p, err);
 	case J_TIME:
 		*(int64_t *)at = 0;
 		if (!json_is_string(js) || (*json_string_value(js) && !clock_parse_rfc3339(json_string_value(js), at)))
@@ -433,6 +453,12 @@ static void encode_field(const struct jfield *f, const void *at, struct jw *w)
 		else
 			jw_null(w);
 		return;
+	case J_PAIR:
+		jw_arr(w);
+		jw_int(w, ((const int64_t *)at)[0]);
+		jw_int(w, ((const int64_t *)at)[1]);
+		jw_arr_end(w);
+		return;
 	case J_TIME:
 		jw_time(w, *(const int64_t *)at ? *(const int64_t *)at : CLOCK_ZERO);
 		return;
@@ -568,6 +594,9 @@ static void copy_field(const struct jfield *f, void *dst, const void *src)
 	case J_U64:
 	case J_TIME:
 		*(int64_t *)dst = *(const int64_t *)src;
+		break;
+	case J_PAIR:
+		memcpy(dst, src, 2 * sizeof(int64_t));
 		break;
 	case J_OPT_BOOL:
 		*(struct opt_bool *)dst = *(const struct opt_bool *)src;

@@ -29,6 +29,7 @@ enum jtype {
 	J_WORDS,    /* struct strv; a plain string is taken as one word (Docker's StrSlice) */
 	J_STRMAP,   /* struct strmap: null when not set */
 	J_SET,      /* struct strv; {"key":{},...}: null when not set, printed sorted */
+	J_PAIR,     /* int64_t[2]; an array of at most two integers, printed [a,b] */
 	J_TIME,     /* int64_t ns; RFC 3339; 0 from "" */
 	J_OBJ,      /* struct, inline; sub is its table */
 	J_PTR,      /* struct *, owned; null when NULL */
@@ -67,6 +68,9 @@ struct jdesc {
 #define JDESC(name, st, ...) \
 	static const struct jfield name##_fields[] = { __VA_ARGS__ }; \
 	const struct jdesc name = { sizeof(struct st), name##_fields, sizeof(name##_fields) / sizeof(name##_fields[0]) }
+#define JDESC_STATIC(name, st, ...) \
+	static const struct jfield name##_fields[] = { __VA_ARGS__ }; \
+	static const struct jdesc name = { sizeof(struct st), name##_fields, sizeof(name##_fields) / sizeof(name##_fields[0]) }
 
 /* Parses one JSON text: duplicates, trailing bytes, more than 64 levels and NUL in strings are errors (ERR_INVALID). */
 json_t *json_read(const char *text, size_t size, struct err *err);
