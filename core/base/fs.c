@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -227,7 +228,31 @@ int fs_beneath_read(int rootfd, const char *path, size_t max, struct buf *ret, s
 	return read_fd(fd, path, max, ret, err);
 }
 
-int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode)
+static int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int links);
+
+/* A link whose target is missing: its target is made instead, as mkdir -p on the resolved path would. */
+static int make_target(int rootfd, int dir, const char *prefix, const char *name, mode_t mode, int links)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+	OWN_FREE char *path = NULL;
+	int fd;
+
+	if (n < 0)
+		return -1;
+	if (links <= 0) {
+		errno = ELOOP;
+		return -1;
+	}
+	target[n] = '\0';
+	path = *target == '/' ? xstrdup(target) : xasprintf("%s/%s", prefix, target);
+	fd = mkdirs_beneath(rootfd, path, mode, links - 1);
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? -1 : 0;
+}
+
+static int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int links)
 {
 	OWN_FREE char *copy = xstrdup(path);
 	OWN_FD int dir = fs_beneath(rootfd, ".", O_PATH | O_DIRECTORY, 0);
@@ -236,6 +261,7 @@ int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode)
 	if (dir < 0)
 		return -1;
 	for (;;) {
+		OWN_FREE char *prefix = NULL;
 		char *slash;
 		int next;
 
@@ -243,13 +269,15 @@ int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode)
 			p++;
 		if (!*p)
 			return STEAL_FD(dir);
+		prefix = xstrndup(copy, (size_t)(p - copy));
 		slash = strchr(p, '/');
 		if (slash)
 			*slash = '\0';
 		/* The prefix is resolved from the root each time, so that links and ".." in it stay inside. */
 		next = fs_beneath(rootfd, copy, O_PATH | O_DIRECTORY, 0);
 		if (next < 0 && errno == ENOENT && !streq(p, ".") && !streq(p, "..")) {
-			if (mkdirat(dir, p, mode) < 0 && errno != EEXIST)
+			if (mkdirat(dir, p, mode) < 0 && (errno != EEXIST || make_target(rootfd, dir, prefix, p, mode, links) < 0) &&
+			    errno != EEXIST)
 				return -1;
 			next = fs_beneath(rootfd, copy, O_PATH | O_DIRECTORY, 0);
 		}
@@ -262,4 +290,9 @@ int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode)
 		*slash = '/';
 		p = slash + 1;
 	}
+}
+
+int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode)
+{
+	return mkdirs_beneath(rootfd, path, mode, 40);
 }

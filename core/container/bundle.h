@@ -54,6 +54,11 @@ struct bundle_in {
 /* Writes dir/config.json. Reads the image's passwd and group files inside rootfs only (confined). */
 int bundle_write(const struct bundle_in *in, const char *dir, struct err *err);
 
+/* "nofile" -> "RLIMIT_NOFILE"; NULL for what is no ulimit. */
+const char *bundle_rlimit(const char *name);
+/* One --device-cgroup-rule, "c 1:3 rwm", as the OCI object (w may be NULL: only checks). */
+bool bundle_device_rule(const char *rule, struct jw *w);
+
 /* An exec's OCI process object. */
 struct process_in {
 	const struct bundle_in *container; /* rootfs, host, config */

@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "container/bundle.h"
+#include "container/cgroup.h"
 
 JDESC(container_config_desc, container_config,
 	JFIELD(container_config, hostname, "Hostname", J_STR, 0),
@@ -325,7 +326,7 @@ void host_config_defaults(struct host_config *hc, const struct daemon_defaults *
 {
 	default_str(&hc->network_mode, "default");
 	default_str(&hc->ipc_mode, d->ipc_mode);
-	default_str(&hc->cgroupns_mode, hc->privileged && streq(d->cgroupns_mode, "private") ? "host" : d->cgroupns_mode);
+	default_str(&hc->cgroupns_mode, hc->privileged && !cgroup_is_v2() ? "host" : d->cgroupns_mode);
 	default_str(&hc->runtime, d->default_runtime);
 	default_str(&hc->restart.name, "no");
 	if (str_empty(hc->log.type)) {
@@ -343,7 +344,7 @@ void host_config_defaults(struct host_config *hc, const struct daemon_defaults *
 		hc->memory_swap = 2 * hc->memory;
 	if (hc->memory_swappiness.set && hc->memory_swappiness.v == -1)
 		hc->memory_swappiness.set = false;
-	if (!hc->oom_kill_disable.set)
+	if (!hc->oom_kill_disable.set && !cgroup_is_v2())
 		hc->oom_kill_disable = (struct opt_bool){ true, false };
 	if (hc->pids_limit.set && hc->pids_limit.v <= 0)
 		hc->pids_limit.set = false;

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The parts of an OCI configuration, one file each; only bundle.c calls them. */
+#ifndef CONTAINER_BUNDLE_PARTS_H
+#define CONTAINER_BUNDLE_PARTS_H
+
+#include "base/jw.h"
+#include "container/bundle.h"
+
+/* "devices" items and "resources.devices" items. */
+int bundle_device_nodes(const struct host_config *hc, struct jw *w, struct err *err);
+int bundle_device_rules(const struct host_config *hc, struct jw *w, struct err *err);
+/* The "resources" object. */
+int bundle_resources(const struct host_config *hc, struct jw *w, struct err *err);
+/* The "mounts" array: defaults, then the container's. */
+void bundle_mounts(const struct bundle_in *in, struct jw *w);
+/* The "process" object's members. rootfd is pinned to the mounted root. */
+int bundle_process_members(const struct process_in *in, int rootfd, const struct strv *args, struct jw *w, struct err *err);
+
+#endif

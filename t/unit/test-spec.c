@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The configuration of containers: create bodies, merging, checks with Docker's texts, users, bundles. */
+#include <sys/stat.h>
+
+#include "base/fs.h"
+#include "container/bundle.h"
+#include "container/caps.h"
+#include "container/seccomp.h"
+#include "container/signals.h"
+#include "container/spec.h"
+
+#include "tap.h"
+
+static struct daemon_defaults defaults = {
+	.shm_size = 64 << 20, .default_runtime = "runc", .ipc_mode = "private", .cgroupns_mode = "host", .log_driver = "json-file",
+	.seccomp_profile = "builtin",
+};
+
+static int decode(const char *text, struct create_body *b, struct err *err)
+{
+	OWN_JSON json_t *js = json_read(text, strlen(text), err);
+
+	return js ? create_body_decode(js, b, err) : -1;
+}
+
+static void refused(const char *host, const char *want)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_STRV struct strv warnings = { 0 };
+	OWN_FREE char *text = NULL;
+	struct create_body b = { 0 };
+
+	text = xasprintf("{\"Image\":\"x\",%s}", host);
+	if (decode(text, &b, &err) == 0) {
+		host_config_defaults(&b.host, &defaults);
+		container_validate(&b.config, &b.host, &defaults, &warnings, &err);
+	}
+	is_str(err_text(&err), want, "%.60s", host);
+	create_body_done(&b);
+}
+
+static void test_refusals(void)
+{
+	refused("\"HostConfig\":{\"Memory\":1000}", "Minimum memory limit allowed is 6MB");
+	refused("\"HostConfig\":{\"MemorySwap\":100000000}", "You should always set the Memory limit when using Memoryswap limit, see usage");
+	refused("\"HostConfig\":{\"MemorySwappiness\":101}", "Invalid value: 101, valid memory swappiness range is 0-100");
+	refused("\"HostConfig\":{\"NanoCpus\":1000000000,\"CpuQuota\":1000}", "Conflicting options: Nano CPUs and CPU Quota cannot both be set");
+	refused("\"HostConfig\":{\"CpusetCpus\":\"abc\"}", "Invalid value abc for cpuset cpus: invalid format: abc");
+	refused("\"HostConfig\":{\"OomScoreAdj\":2000}", "Invalid value 2000, range for oom score adj is [-1000, 1000]");
+	refused("\"HostConfig\":{\"CapAdd\":[\"FOO\"]}", "invalid CapAdd: unknown capability: \"CAP_FOO\"");
+	refused("\"HostConfig\":{\"CgroupnsMode\":\"foo\"}", "invalid cgroup namespace mode: foo");
+	refused("\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"foo\"}}", "invalid restart policy 'foo'");
+	refused("\"HostConfig\":{\"AutoRemove\":true,\"RestartPolicy\":{\"Name\":\"always\"}}", "can't create 'AutoRemove' container with restart policy");
+	refused("\"HostConfig\":{\"Runtime\":\"foo\"}", "Unknown runtime specified foo");
+	refused("\"HostConfig\":{\"SecurityOpt\":[\"foo=bar\"]}", "invalid --security-opt 2: \"foo=bar\"");
+	refused("\"HostConfig\":{\"Isolation\":\"foo\"}", "Invalid isolation: \"foo\" - linux only supports 'default'");
+	refused("\"HostConfig\":{\"Tmpfs\":{\"x\":\"\"}}", "invalid mount path: 'x' mount path must be absolute");
+	refused("\"HostConfig\":{\"PortBindings\":{\"foo\":[{}]}}", "invalid port specification: \"foo\"");
+	refused("\"HostConfig\":{\"Sysctls\":{\"kernel.shm_rmid_forced\":\"1+kernel.core_pattern=|/x\"}}", "invalid value for sysctl 'kernel.shm_rmid_forced'");
+	refused("\"HostConfig\":{\"Sysctls\":{\"kernel.core_pattern\":\"x\"}}", "sysctl 'kernel.core_pattern' is not allowed");
+	refused("\"HostConfig\":{\"ExtraHosts\":[\"a:1.2.3.4\\n5.6.7.8 b\"]}", "bad format for add-host: \"a:1.2.3.4\n5.6.7.8 b\"");
+	refused("\"WorkingDir\":\"foo\"", "the working directory 'foo' is invalid, it needs to be an absolute path");
+	refused("\"StopSignal\":\"FOO\"", "Invalid signal: FOO");
+	refused("\"Env\":[\"=x\"]", "invalid environment variable: =x");
+	refused("\"User\":\"a\\nroot2::0:0::/:/bin/sh\"", "invalid user: control characters are not allowed");
+	refused("\"Hostname\":\"a\\nb\"", "invalid hostname: control characters are not allowed");
+	refused("\"HostConfig\":{\"Binds\":[1]}", "invalid JSON: /HostConfig/Binds/0: expected a string, got an integer");
+	refused("\"HostConfig\":{\"CpusetCpus\":\"0-2147483647\"}", "Requested CPUs are not available - requested 0-2147483647, available: 0-1");
+}
+
+static void test_body(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct create_body b;
+
+	ok(decode("{}", &b, &err) < 0 && err.class == ERR_INVALID, "an empty body is refused");
+	is_str(err_text(&err), "Config cannot be empty in order to create a container", "with Docker's text");
+	ok(decode("{\"image\":\"x\",\"cmd\":\"a b\",\"Unknown\":1,\"hostconfig\":{\"ConsoleSize\":[24,80],\"Nope\":{}}}", &b, &err) == 0, "keys in any case");
+	is_str(b.config.image, "x", "image");
+	ok(b.config.cmd.len == 1 && b.host.console_size[1] == 80 && !b.config.rest && !b.host.rest, "unknown members are not kept");
+	create_body_done(&b);
+}
+
+static void test_merge(void)
+{
+	struct container_config c = { 0 };
+	struct image_config img = { 0 };
+
+	strv_add(&img.cmd, "sh");
+	strv_add(&img.entrypoint, "/entry");
+	strv_add(&img.env, "A=1");
+	strv_add(&img.env, "B=2");
+	strv_add(&c.env, "A=9");
+	container_config_merge(&c, &img);
+	ok(c.cmd.len == 1 && c.entrypoint.len == 1, "command and entrypoint come from the image");
+	ok(c.env.len == 2 && streq(strv_env_get(&c.env, "A"), "9") && streq(strv_env_get(&c.env, "B"), "2"), "the container's variables win");
+	jdesc_clear(&container_config_desc, &c);
+	strv_add(&c.entrypoint, "");
+	container_config_merge(&c, &img);
+	ok(c.entrypoint.len == 0 && c.cmd.len == 0, "an empty entrypoint clears the image's");
+	jdesc_clear(&container_config_desc, &c);
+	strv_add(&c.cmd, "ls");
+	container_config_merge(&c, &img);
+	ok(c.entrypoint.len == 1 && streq(c.cmd.v[0], "ls"), "a command keeps the entrypoint");
+	jdesc_clear(&container_config_desc, &c);
+	strv_done(&img.cmd);
+	strv_done(&img.entrypoint);
+	strv_done(&img.env);
+}
+
+static char root[] = "/tmp/dkd-spec-XXXXXX";
+
+static void put_file(int fd, const char *path, const char *text)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	ok(fs_write_atomic(fd, path, text, strlen(text), 0644, FS_RENAME_ONLY, &err) == 0, "writes %s %s", path, err_text(&err));
+}
+
+static void test_users(int fd)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_STRV struct strv more = { 0 };
+	struct user_ids u;
+
+	put_file(fd, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\nann:x:1000:100::/home/ann:/bin/sh\n1:x:0:0::/:/bin/sh\n");
+	put_file(fd, "etc/group", "root:x:0:\nusers:x:100:\nextra:x:7:bob,ann\n");
+	strv_add(&more, "33");
+	ok(user_lookup(fd, "ann", &more, &u, &err) == 0 && u.uid == 1000 && u.gid == 100 && u.groups.len == 3, "a name brings its groups and --group-add");
+	is_str(u.home, "/home/ann", "and its home");
+	user_ids_done(&u);
+	ok(user_lookup(fd, "1", NULL, &u, &err) == 0 && u.uid == 1, "a number is never a name");
+	user_ids_done(&u);
+	ok(user_lookup(fd, "1000:extra", NULL, &u, &err) == 0 && u.gid == 7, "uid and group name");
+	user_ids_done(&u);
+	ok(user_lookup(fd, "nope", NULL, &u, &err) < 0, "unknown user");
+	is_str(err_text(&err), "unable to find user nope: no matching entries in passwd file", "Docker's text");
+	user_ids_done(&u);
+	ok(user_lookup(fd, "2147483648", NULL, &u, &err) < 0 && user_lookup(fd, "-1", NULL, &u, &err) < 0, "out of range");
+	unlinkat(fd, "etc/passwd", 0);
+	ok(mkfifoat(fd, "etc/passwd", 0600) == 0 && user_lookup(fd, "ann", NULL, &u, &err) < 0, "a FIFO is refused, not waited for");
+	user_ids_done(&u);
+	unlinkat(fd, "etc/passwd", 0);
+}
+
+static void test_bundle(int fd)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf b = { 0 };
+	OWN_STRV struct strv args = { 0 };
+	struct create_body body;
+	struct sandbox sb = { .netns_path = (char *)"/run/netns/x" };
+	struct bundle_in in = { .id = "abc", .hostname = "h", .rootfs = root, .config = &body.config, .host = &body.host,
+		.defaults = &defaults, .sandbox = &sb, .path = "ls", .args = &args };
+	json_t *js;
+
+	ok(decode("{\"Image\":\"x\",\"WorkingDir\":\"/link/deep\",\"Env\":[\"K=v\"],\"HostConfig\":{\"Memory\":10000000,\"CapDrop\":[\"ALL\"],"
+		"\"CapAdd\":[\"net_raw\"],\"ReadonlyRootfs\":true}}", &body, &err) == 0, "body %s", err_text(&err));
+	host_config_defaults(&body.host, &defaults);
+	ok(symlinkat("/tmp", fd, "link") == 0, "a link that leads out");
+	ok(bundle_write(&in, root, &err) == 0, "writes %s", err_text(&err));
+	ok(!fs_exists("/tmp/deep"), "the working directory is made inside");
+	ok(fs_read(fd, "config.json", 1 << 20, &b, &err) == 0, "reads back");
+	js = json_read(b.data, b.size, &err);
+	ok(js != NULL, "is JSON %s", err_text(&err));
+	is_int(json_array_size(json_object_get(json_object_get(json_object_get(js, "process"), "capabilities"), "bounding")), 1, "one capability");
+	is_int(json_is_true(json_object_get(json_object_get(js, "root"), "readonly")), 1, "read-only root");
+	is_int(json_integer_value(json_object_get(json_object_get(json_object_get(json_object_get(js, "linux"), "resources"), "memory"), "limit")), 10000000, "memory limit");
+	ok(strstr(b.data, "/proc/interrupts") && strstr(b.data, "/proc/kcore"), "masked paths");
+	ok(strstr(b.data, "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\"") != NULL, "seccomp");
+	json_decref(js);
+	create_body_done(&body);
+}
+
+static void test_seccomp(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+	static const char profile[] = "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"archMap\":[],\"syscalls\":[{\"names\":[\"a\"],\"action\":\"SCMP_ACT_ERRNO\"},"
+		"{\"name\":\"b\",\"action\":\"SCMP_ACT_ERRNO\",\"includes\":{\"caps\":[\"CAP_SYS_ADMIN\"]}},{\"names\":[\"c\"],\"action\":\"SCMP_ACT_ERRNO\"}]}";
+
+	jw_init(&w, &b);
+	ok(seccomp_custom(profile, strlen(profile), 0, &w, &err) == 0, "custom profile %s", err_text(&err));
+	ok(strstr(b.data, "\"a\"") && !strstr(b.data, "\"b\"") && strstr(b.data, "\"c\"") && !strstr(b.data, "includes"), "conditions are resolved: %s", b.data);
+	ok(seccomp_custom("{", 1, 0, &w, &err) < 0, "broken profile");
+	buf_reset(&b);
+	jw_init(&w, &b);
+	seccomp_builtin(0, &w);
+	ok(!strstr(b.data, "io_uring") && !strstr(b.data, "\"mount\"") && strstr(b.data, "\"clone3\""), "built-in without capabilities");
+	buf_reset(&b);
+	jw_init(&w, &b);
+	seccomp_builtin(UINT64_C(1) << 21, &w);
+	ok(strstr(b.data, "\"mount\"") != NULL, "CAP_SYS_ADMIN opens mount");
+}
+
+int main(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FD int fd = -1;
+
+	strmap_set(&defaults.runtimes, "runc", "/usr/sbin/runc");
+	ok(mkdtemp(root) != NULL, "scratch");
+	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	mkdirat(fd, "etc", 0755);
+	test_body();
+	test_refusals();
+	test_merge();
+	test_users(fd);
+	test_bundle(fd);
+	test_seccomp();
+	is_int(signal_parse("SIGTERM"), 15, "signal name");
+	is_int(signal_parse("9"), 9, "signal number");
+	is_int(signal_parse("nope"), -1, "no signal");
+	strmap_done(&defaults.runtimes);
+	ok(fs_remove_tree(AT_FDCWD, root, &err) == 0, "cleans up");
+	return tap_done();
+}
