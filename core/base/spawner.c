@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon's side of the spawner. A request is one packet on the shared socket: a fixed head, and as descriptors the
+ * requester's own answer socket, a memfd with the strings, and what the child is to inherit. Packets are atomic and answers
+ * private, so callers need neither lock nor dispatcher.
+ */
+#include "base/spawner.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/lock.h"
+#include "base/spawner-wire.h"
+
+extern char **environ;
+
+struct spawner {
+	pid_t pid;
+	int fd;
+};
+
+struct spawner *spawner_start(struct err *err)
+{
+	struct spawner *s;
+	int sv[2];
+	pid_t pid;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0) {
+		err_errno(err, errno, "make the spawner's socket");
+		return NULL;
+	}
+	pid = fork();
+	if (pid == 0) {
+		close(sv[0]);
+		spawner_main(sv[1]);
+	}
+	close(sv[1]);
+	if (pid < 0) {
+		err_errno(err, errno, "fork the spawner");
+		close(sv[0]);
+		return NULL;
+	}
+	s = xcalloc(1, sizeof(*s));
+	s->pid = pid;
+	s->fd = sv[0];
+	return s;
+}
+
+void spawner_stop(struct spawner *s)
+{
+	if (!s)
+		return;
+	close(s->fd);
+	while (waitpid(s->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	free(s);
+}
+
+static int put_strings(int fd, char *const v[], uint32_t *ret_n)
+{
+	OWN_BUF struct buf b = { 0 };
+
+	for (*ret_n = 0; v && v[*ret_n]; ++*ret_n)
+		buf_add(&b, v[*ret_n], strlen(v[*ret_n]) + 1);
+	return b.size ? fs_write_all(fd, b.data, b.size) : 0;
+}
+
+/* Sends the request; *ret_answer is the socket on which its answer comes. */
+static int send_request(struct spawner *s, struct spawner_head *head, char *const argv[], char *const env[], const int *fds, size_t nfds,
+	int *ret_answer, struct err *err)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int) * SPAWNER_FDS)];
+	} control = { 0 };
+	struct iovec iov = { head, sizeof(*head) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space };
+	OWN_FD int strings = memfd_create("spawner", MFD_CLOEXEC), mine = -1, theirs = -1;
+	struct cmsghdr *c;
+	int sv[2];
+
+	lock_none_held();
+	if (nfds + 2 > SPAWNER_FDS)
+		return err_set(err, ERR_INTERNAL, "too many descriptors for a child: %zu", nfds);
+	if (strings < 0 || put_strings(strings, argv, &head->argc) < 0 || put_strings(strings, env ? env : environ, &head->envc) < 0)
+		return err_errno(err, errno, "hand a command to the spawner");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return err_errno(err, errno, "make a socket");
+	mine = sv[0], theirs = sv[1];
+	msg.msg_controllen = CMSG_SPACE(sizeof(int) * (nfds + 2));
+	c = CMSG_FIRSTHDR(&msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int) * (nfds + 2));
+	memcpy(CMSG_DATA(c), (int[]){ theirs, strings }, 2 * sizeof(int));
+	if (nfds)
+		memcpy(CMSG_DATA(c) + 2 * sizeof(int), fds, nfds * sizeof(int));
+	while (sendmsg(s->fd, &msg, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return err_errno(err, errno, "ask the spawner");
+	*ret_answer = STEAL_FD(mine);
+	return 0;
+}
+
+static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struct buf *out, struct err *err)
+{
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	OWN_FREE char *text = xmalloc(SPAWNER_OUTPUT);
+	struct iovec iov[2] = { { ret, sizeof(*ret) }, { text, SPAWNER_OUTPUT } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
+	struct cmsghdr *c;
+	OWN_FD int pidfd = -1;
+	ssize_t n;
+
+	do
+		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	while (n < 0 && errno == EINTR);
+	if (n < (ssize_t)sizeof(*ret))
+		return err_set(err, ERR_INTERNAL, "the spawner has ended");
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&pidfd, CMSG_DATA(c), sizeof(pidfd));
+	if (ret_pidfd)
+		*ret_pidfd = STEAL_FD(pidfd);
+	if (out)
+		buf_add(out, text, (size_t)n - sizeof(*ret));
+	return 0;
+}
+
+int spawner_run(struct spawner *s, char *const argv[], char *const env[], int stdin_fd, int timeout_ms, const struct cancel *c,
+	int *ret_status, struct buf *out, struct err *err)
+{
+	struct spawner_head head = { .op = SPAWNER_RUN, .with_stdin = stdin_fd >= 0 };
+	struct spawner_answer a;
+	OWN_FD int fd = -1;
+	int n;
+
+	if (send_request(s, &head, argv, env, &stdin_fd, stdin_fd >= 0, &fd, err) < 0)
+		return -1;
+	n = cancel_wait(c, fd, POLLIN, timeout_ms);
+	if (n <= 0) {
+		char kill_it = 'k';
+
+		/* the answer is awaited all the same: nothing of the command is left when this returns */
+		if (send(fd, &kill_it, 1, MSG_NOSIGNAL) < 0 || take_answer(fd, &a, NULL, out, err) < 0)
+			return -1;
+		if (n == 0)
+			return err_set(err, ERR_INTERNAL, "%s did not end within %d ms", argv[0], timeout_ms);
+		return err_set(err, ERR_CANCELLED, "%s was cancelled", argv[0]);
+	}
+	if (take_answer(fd, &a, NULL, out, err) < 0)
+		return -1;
+	if (a.sys)
+		return err_errno(err, a.sys, "run %s", argv[0]);
+	*ret_status = a.status;
+	return 0;
+}
+
+int spawner_spawn(struct spawner *s, char *const argv[], char *const env[], const int *fds, size_t nfds, pid_t *ret_pid, int *ret_pidfd, struct err *err)
+{
+	struct spawner_head head = { .op = SPAWNER_SPAWN };
+	OWN_FD int fd = -1, pidfd = -1;
+	struct spawner_answer a;
+
+	if (send_request(s, &head, argv, env, fds, nfds, &fd, err) < 0 || take_answer(fd, &a, &pidfd, NULL, err) < 0)
+		return -1;
+	if (a.sys)
+		return err_errno(err, a.sys, "run %s", argv[0]);
+	*ret_pid = a.pid;
+	if (ret_pidfd)
+		*ret_pidfd = STEAL_FD(pidfd);
+	return 0;
+}
+
+static int netns_request(struct spawner *s, uint32_t op, const char *path, struct err *err)
+{
+	struct spawner_head head = { .op = op };
+	char *const argv[] = { (char *)path, NULL }, *const env[] = { NULL };
+	OWN_FD int fd = -1;
+	struct spawner_answer a;
+
+	if (send_request(s, &head, argv, env, NULL, 0, &fd, err) < 0 || take_answer(fd, &a, NULL, NULL, err) < 0)
+		return -1;
+	if (a.sys)
+		return err_errno(err, a.sys, "%s the network namespace %s", op == SPAWNER_NETNS ? "make" : "drop", path);
+	return 0;
+}
+
+int spawner_netns(struct spawner *s, const char *path, struct err *err)
+{
+	return netns_request(s, SPAWNER_NETNS, path, err);
+}
+
+int spawner_netns_drop(struct spawner *s, const char *path, struct err *err)
+{
+	return netns_request(s, SPAWNER_NETNS_DROP, path, err);
+}
