@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Driver loader: finds shared objects by name and kind, checks them, loads them under its lock when first needed, never
- * unloads. Search path: $(pkglibdir)/plugins, /usr/lib/dockerd/plugins, --plugin-dir; in each the folder and its kind's
- * subfolder. The public ABI is plugins/include/dockerd/driver.h.
+ * unloads. Search path: $(pkglibdir)/plugins, /usr/lib/dockerd/plugins, --plugin-dir; in each the kind's subfolder, then
+ * the folder itself. The public ABI is plugins/include/dockerd/driver.h.
  */
 #ifndef CORE_DRIVER_H
 #define CORE_DRIVER_H
@@ -20,15 +20,48 @@ struct driver {
 	char *path;
 };
 
-/* Once, before anything loads. dirs: --plugin-dir, after the built-in ones. options: "[kind.name]" sections of the INI file. */
+/*
+ * Once, before anything loads. dirs: --plugin-dir, after the built-in ones; each absolute. options: the INI file's
+ * sections for drivers, as "kind.name.key" (both may be NULL). A program run from its build tree (config.status beside
+ * it) has that tree's drivers for built-in ones.
+ */
 int driver_init(const struct strv *dirs, const struct strmap *options, struct err *err);
-/* Loads (once) and returns it. ERR_NOT_FOUND, or the one sentence why it was refused. */
+/* The same with dirs for the whole search path. For tests. */
+int driver_init_only(const struct strv *dirs, const struct strmap *options, struct err *err);
+/* New values of the same options (reload); values handed out before stay valid. */
+void driver_set_options(const struct strmap *options);
+/* The daemon's id maps, for host->idmaps(). Kept by reference; NULL for none. */
+void driver_set_idmaps(const struct dkd_idmaps *maps);
+
+/*
+ * Loads (once) and returns it. ERR_NOT_FOUND, or the one sentence why it was refused (ERR_INVALID). An alias is looked
+ * for only in files whose name begins it (overlay.so answers to overlay2), so that a wrong name loads nothing else.
+ */
 const struct driver *driver_load(uint32_t kind, const char *name, struct err *err);
+/* Is there a file for that name? Loads nothing. */
+bool driver_present(uint32_t kind, const char *name);
+/* "graph", "net", ...; NULL for an unknown number. */
+const char *driver_kind_name(uint32_t kind);
+
 /* Every candidate found on the search path, loaded or not, for --list-drivers, info and /plugins. */
 struct driver_info { char *name, *kind, *version, *abi, *path, *state; /* "usable" or why not */ bool loaded; };
 size_t driver_list(bool open_all, struct driver_info **ret);
 void driver_list_free(struct driver_info *v, size_t n);
 /* The host table handed to a driver's open(). */
 const struct dkd_host *driver_host(const struct driver *d);
+
+/*
+ * A call of one of a driver's functions: &c.abi is its first argument, and what it says through host->fail() lands here.
+ * Deadline, cancel fd and request id are set by the caller between begin and the call. begin asserts that no lock is held
+ * and waits for its turn where the driver's thread model is serial; every begin needs its end.
+ */
+struct driver_call {
+	struct dkd_call abi;
+	struct err failed;
+	const struct driver *driver;
+};
+void driver_call_begin(struct driver_call *c, const struct driver *d);
+/* Returns rc; when that is negative err is set, with a sentence of its own if the driver gave none. */
+int driver_call_end(struct driver_call *c, int32_t rc, struct err *err);
 
 #endif

@@ -47,7 +47,8 @@ struct graph_tree {
 	enum graph_whiteout whiteout;
 	int parent_fd;               /* naive read: the parent's tree to compare with, else -1 */
 	char *id, *parent;           /* for graph_tree_done */
-	bool mounted;
+	bool mounted, parent_mounted;
+	uint32_t native;             /* for graph_tree_done */
 };
 int graph_tree_write(struct graph *g, const char *id, const char *parent, struct graph_tree *ret, struct err *err);
 int graph_tree_read(struct graph *g, const char *id, const char *parent, struct graph_tree *ret, struct err *err);
@@ -56,5 +57,7 @@ void graph_tree_done(struct graph *g, struct graph_tree *t);
 int graph_sync(struct graph *g, struct err *err);
 /* Every layer id that the driver's folder holds, for the sweep at start-up. */
 int graph_list(struct graph *g, struct strv *ret, struct err *err);
+/* Takes the storage option "size" of a container. */
+bool graph_takes_quota(const struct graph *g);
 
 #endif

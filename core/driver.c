@@ -1,0 +1,639 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "driver.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "base/fs.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "dockerd/authz.h"
+#include "dockerd/graph.h"
+#include "dockerd/net.h"
+#include "dockerd/volume.h"
+#include "driver-file.h"
+
+/* Kinds: what the loader knows of each. Every ops table begins with probe(), open(), close(). */
+struct required { const char *name; size_t offset; };
+struct kind {
+	uint32_t number, major, minor;
+	const char *name;
+	size_t ops_size;
+	const struct required *required;
+	size_t required_len;
+};
+#define REQUIRE(type, op) { #op, offsetof(struct type, op) }
+#define KIND(id, kind_, ...) \
+	{ DKD_KIND_##id, DKD_##id##_MAJOR, DKD_##id##_MINOR, #kind_, sizeof(struct dkd_##kind_##_ops), \
+	  (const struct required[]){ __VA_ARGS__ }, ARRAY_LEN(((const struct required[]){ __VA_ARGS__ })) }
+static const struct kind kinds[] = {
+	KIND(GRAPH, graph, REQUIRE(dkd_graph_ops, open), REQUIRE(dkd_graph_ops, create), REQUIRE(dkd_graph_ops, remove),
+		REQUIRE(dkd_graph_ops, exists), REQUIRE(dkd_graph_ops, get), REQUIRE(dkd_graph_ops, put)),
+	KIND(NET, net, REQUIRE(dkd_net_ops, open), REQUIRE(dkd_net_ops, capabilities)),
+	KIND(VOLUME, volume, REQUIRE(dkd_volume_ops, open), REQUIRE(dkd_volume_ops, create), REQUIRE(dkd_volume_ops, remove),
+		REQUIRE(dkd_volume_ops, get), REQUIRE(dkd_volume_ops, list), REQUIRE(dkd_volume_ops, mount),
+		REQUIRE(dkd_volume_ops, unmount)),
+	KIND(AUTHZ, authz, REQUIRE(dkd_authz_ops, open), REQUIRE(dkd_authz_ops, request)),
+};
+typedef int32_t probe_fn(const struct dkd_call *call, const struct dkd_host *host, const char *root);
+
+/* One file that was opened: a driver, or the sentence why it is none. Lives as long as the process. */
+struct module {
+	struct module *next;
+	struct driver driver;
+	const struct kind *kind;
+	struct dkd_host host;
+	char *path, *refused;
+	/* Turn of a serial driver. */
+	struct lock lock;
+	pthread_cond_t free;
+	bool busy;
+};
+
+static struct lock lock = LOCK_INIT(LOCK_MAP); /* everything below; held while a file is bound */
+static struct module *modules;
+static struct strv path;
+static struct strmap options;      /* "kind.name.key" */
+static struct strv handed_out;     /* option values that drivers may still hold */
+static const struct dkd_idmaps *idmaps;
+
+static const struct kind *kind_find(uint32_t number);
+static struct module *find(const struct kind *k, const char *name, struct err *err);
+static struct module *module_open(const char *file, struct err *err);
+static int builtin_dirs(struct strv *ret, struct err *err);
+static void host_init(struct dkd_host *h);
+
+int driver_init(const struct strv *dirs, const struct strmap *opts, struct err *err)
+{
+	OWN_STRV struct strv all = { 0 };
+
+	if (builtin_dirs(&all, err) < 0)
+		return -1;
+	for (size_t i = 0; dirs && i < dirs->len; i++)
+		if (!strv_contains(&all, dirs->v[i]))
+			strv_add(&all, dirs->v[i]);
+	return driver_init_only(&all, opts, err);
+}
+
+int driver_init_only(const struct strv *dirs, const struct strmap *opts, struct err *err)
+{
+	for (size_t i = 0; i < dirs->len; i++)
+		if (dirs->v[i][0] != '/')
+			return err_set(err, ERR_INVALID, "plugin-dir %s is not an absolute path", dirs->v[i]);
+	driver_set_options(opts);
+	WITH_LOCK(&lock);
+	strv_done(&path);
+	strv_copy(&path, dirs);
+	return 0;
+}
+
+void driver_set_options(const struct strmap *opts)
+{
+	WITH_LOCK(&lock);
+	for (size_t i = 0; i < options.len; i++)
+		strv_take(&handed_out, STEAL(options.v[i].value));
+	strmap_done(&options);
+	if (opts)
+		strmap_copy(&options, opts);
+}
+
+void driver_set_idmaps(const struct dkd_idmaps *maps)
+{
+	WITH_LOCK(&lock);
+	idmaps = maps;
+}
+
+const struct driver *driver_load(uint32_t kind, const char *name, struct err *err)
+{
+	const struct kind *k = kind_find(kind);
+	struct module *m;
+
+	BUG_ON(!k);
+	WITH_LOCK(&lock);
+	m = find(k, name, err);
+	return m ? &m->driver : NULL;
+}
+
+const char *driver_kind_name(uint32_t kind)
+{
+	const struct kind *k = kind_find(kind);
+
+	return k ? k->name : NULL;
+}
+
+static const struct kind *kind_find(uint32_t number)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (kinds[i].number == number)
+			return &kinds[i];
+	return NULL;
+}
+
+/* Search path */
+
+static bool name_ok(const char *s, size_t n)
+{
+	return n > 0 && n <= 64 && strspn(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") >= n;
+}
+
+static int builtin_dirs(struct strv *ret, struct err *err)
+{
+	char exe[4096];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	OWN_FREE char *mark = NULL;
+
+	if (n < 0)
+		return err_errno(err, errno, "readlink /proc/self/exe");
+	exe[n] = '\0';
+	*strrchr(exe, '/') = '\0';
+	mark = xasprintf("%s/config.status", exe);
+	if (fs_exists(mark)) {
+		for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+			strv_addf(ret, "%s/plugins/%s/.libs", exe, kinds[i].name);
+		return 0;
+	}
+	strv_add(ret, DKD_PKGLIBDIR "/plugins");
+	if (!streq(DKD_PKGLIBDIR, "/usr/lib/dockerd"))
+		strv_add(ret, "/usr/lib/dockerd/plugins");
+	return 0;
+}
+
+/* One candidate: a file NAME.so in a folder of the path. sub: the kind whose subfolder it lies in, or NULL. Not 0 stops. */
+typedef int candidate_fn(void *ctx, const char *file, const char *stem, size_t stem_len, const struct kind *sub);
+
+static int scan_dir(const char *dir, const struct kind *sub, candidate_fn *fn, void *ctx)
+{
+	OWN_FREE struct dirent **v = NULL;
+	int n = scandir(dir, &v, NULL, alphasort), rc = 0;
+
+	for (int i = 0; i < n; i++) {
+		size_t len = strlen(v[i]->d_name);
+
+		if (rc == 0 && len > 3 && streq(v[i]->d_name + len - 3, ".so") && name_ok(v[i]->d_name, len - 3)) {
+			OWN_FREE char *file = xasprintf("%s/%s", dir, v[i]->d_name);
+
+			rc = fn(ctx, file, v[i]->d_name, len - 3, sub);
+		}
+		free(v[i]);
+	}
+	return rc;
+}
+
+/* k NULL: every kind. In a folder the kinds' subfolders come first. */
+static int scan(const struct kind *k, candidate_fn *fn, void *ctx)
+{
+	for (size_t i = 0; i < path.len; i++) {
+		for (size_t j = 0; j < ARRAY_LEN(kinds); j++) {
+			OWN_FREE char *sub = xasprintf("%s/%s", path.v[i], kinds[j].name);
+			int rc = k && k != &kinds[j] ? 0 : scan_dir(sub, &kinds[j], fn, ctx);
+
+			if (rc)
+				return rc;
+		}
+		int rc = scan_dir(path.v[i], NULL, fn, ctx);
+
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+/* Finding by name */
+
+static bool answers_to(const struct dkd_driver *d, const char *name, size_t len)
+{
+	const char *p = d->aliases;
+
+	if (strlen(d->name) == len && strncmp(d->name, name, len) == 0)
+		return true;
+	while (p && *p) {
+		size_t n = strcspn(p, " ");
+
+		if (n == len && strncmp(p, name, n) == 0)
+			return true;
+		p += n + strspn(p + n, " ");
+	}
+	return false;
+}
+
+struct lookup {
+	const struct kind *kind;
+	const char *name;
+	bool exact;             /* files named so; else files whose name begins it */
+	bool present_only;
+	struct module *found;
+	bool seen;
+	struct err *err;        /* of the first file that was refused */
+};
+
+static int try_candidate(void *ctx, const char *file, const char *stem, size_t len, const struct kind *sub)
+{
+	struct lookup *l = ctx;
+	OWN_ERR struct err why = ERR_INIT;
+	size_t want = strlen(l->name);
+	struct module *m;
+
+	if (strncmp(stem, l->name, len) != 0 || (l->exact ? len != want : len >= want))
+		return 0;
+	if (l->present_only)
+		return l->seen = true;
+	m = module_open(file, &why);
+	if (m && m->kind == l->kind && answers_to(m->driver.desc, l->name, want)) {
+		l->found = m;
+		return 1;
+	}
+	/* In the folder itself drivers of all kinds lie side by side, and only the name of the asked one is owed an answer. */
+	if (m && (!l->exact || (m->kind != l->kind && !sub)))
+		return 0;
+	if (m && m->kind != l->kind)
+		err_set(&why, ERR_INVALID, "driver %s is refused: it is a %s driver in the folder of %s drivers", file, m->kind->name, sub->name);
+	else if (m)
+		err_set(&why, ERR_INVALID, "driver %s is refused: it calls itself %s", file, m->driver.desc->name);
+	l->seen = true;
+	err_move(l->err, &why);
+	return 1;
+}
+
+static struct module *find(const struct kind *k, const char *name, struct err *err)
+{
+	struct lookup l = { .kind = k, .name = name, .exact = true, .err = err };
+
+	if (!name_ok(name, strlen(name))) {
+		err_set(err, ERR_NOT_FOUND, "%s driver %.64s not found: names of drivers are made of a-z, 0-9, _ and -", k->name, name);
+		return NULL;
+	}
+	for (struct module *m = modules; m; m = m->next)
+		if (!m->refused && m->kind == k && answers_to(m->driver.desc, name, strlen(name)))
+			return m;
+	scan(k, try_candidate, &l);
+	if (!l.found && !l.seen) {
+		l.exact = false;
+		scan(k, try_candidate, &l);
+	}
+	if (!l.found && !l.seen)
+		err_set(err, ERR_NOT_FOUND, "%s driver %s not found", k->name, name);
+	return l.found;
+}
+
+bool driver_present(uint32_t kind, const char *name)
+{
+	struct lookup l = { .kind = kind_find(kind), .name = name, .exact = true, .present_only = true };
+
+	WITH_LOCK(&lock);
+	scan(l.kind, try_candidate, &l);
+	l.exact = false;
+	if (!l.seen)
+		scan(l.kind, try_candidate, &l);
+	return l.seen;
+}
+
+/* Loading */
+
+static int refuse(struct module *m, struct err *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static int refuse(struct module *m, struct err *err, const char *fmt, ...)
+{
+	OWN_FREE char *why = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	why = xvasprintf(fmt, ap);
+	va_end(ap);
+	return err_set(err, ERR_INVALID, "driver %s is refused: %s", m->path, why);
+}
+
+static int check_descriptor(struct module *m, const struct dkd_driver *d, struct err *err)
+{
+	const struct kind *k;
+
+	if (!d)
+		return refuse(m, err, "its entry returned no descriptor");
+	if (d->magic != DKD_MAGIC)
+		return refuse(m, err, "its magic is 0x%08x, not 0x%08x", d->magic, DKD_MAGIC);
+	k = kind_find(d->kind);
+	if (!k)
+		return refuse(m, err, "its kind is %u, which this daemon does not know", d->kind);
+	/* From 1.0 on any minor of the same major will do. */
+	if (d->abi_major != k->major || (k->major == 0 && d->abi_minor != k->minor))
+		return refuse(m, err, "it was built for the %s ABI %u.%u, this daemon has %u.%u", k->name, d->abi_major, d->abi_minor, k->major, k->minor);
+	if (!d->name || !name_ok(d->name, strlen(d->name)))
+		return refuse(m, err, "it gives no proper name");
+	if (d->thread_model > DKD_THREADS_SERIAL)
+		return refuse(m, err, "its thread model is %u, which this daemon does not know", d->thread_model);
+	if (d->provider)
+		return refuse(m, err, "it is a provider of drivers, which this daemon does not take yet");
+	if (!d->ops)
+		return refuse(m, err, "it has no table of operations");
+	m->kind = k;
+	return 0;
+}
+
+static int copy_ops(struct module *m, const struct dkd_driver *d, struct err *err)
+{
+	const struct kind *k = m->kind;
+
+	m->driver.ops = xcalloc(1, k->ops_size);
+	memcpy(m->driver.ops, d->ops, d->ops_size < k->ops_size ? d->ops_size : k->ops_size);
+	for (size_t i = 0; i < k->required_len; i++) {
+		void (*op)(void);
+
+		memcpy(&op, (char *)m->driver.ops + k->required[i].offset, sizeof(op));
+		if (!op)
+			return refuse(m, err, "it lacks the required operation %s", k->required[i].name);
+	}
+	m->driver.desc = d;
+	return 0;
+}
+
+static int module_bind(struct module *m, struct err *err)
+{
+	const struct dkd_driver *(*entry)(void);
+	const struct dkd_driver *d;
+	void *symbol = driver_file_symbol(m->path, "dkd_driver_entry", err);
+
+	if (!symbol)
+		return -1;
+	memcpy(&entry, &symbol, sizeof(entry));
+	d = entry();
+	if (check_descriptor(m, d, err) < 0 || copy_ops(m, d, err) < 0)
+		return -1;
+	log_debug("loaded %s driver %s %s from %s", m->kind->name, d->name, d->version ? d->version : "", m->path);
+	return 0;
+}
+
+/* Under the lock. A file that passed the first look is opened once, whatever comes of it. */
+static struct module *module_open(const char *file, struct err *err)
+{
+	OWN_FREE char *real = NULL;
+	struct module *m;
+
+	if (driver_file_check(file, err) < 0)
+		return NULL;
+	real = realpath(file, NULL);
+	for (m = modules; m && real && !streq(m->path, real); m = m->next)
+		;
+	if (!m) {
+		OWN_ERR struct err why = ERR_INIT;
+
+		m = xcalloc(1, sizeof(*m));
+		m->path = xstrdup(real ? real : file);
+		m->driver.path = m->path;
+		lock_init(&m->lock, LOCK_LEAF);
+		lock_cond_init(&m->free);
+		host_init(&m->host);
+		if (module_bind(m, &why) < 0)
+			m->refused = xstrdup(err_text(&why));
+		m->next = modules;
+		modules = m;
+	}
+	if (m->refused) {
+		err_set(err, ERR_INVALID, "%s", m->refused);
+		return NULL;
+	}
+	return m;
+}
+
+/* Listing */
+
+struct listing {
+	struct driver_info *v;
+	size_t len;
+	bool open_all;
+};
+
+static struct module *module_by_file(const char *file)
+{
+	OWN_FREE char *real = realpath(file, NULL);
+	struct module *m;
+
+	for (m = modules; m && !(real && streq(m->path, real)); m = m->next)
+		;
+	return m;
+}
+
+static int list_candidate(void *ctx, const char *file, const char *stem, size_t len, const struct kind *sub)
+{
+	struct listing *l = ctx;
+	OWN_ERR struct err why = ERR_INIT;
+	struct module *m = l->open_all ? module_open(file, &why) : module_by_file(file);
+	struct driver_info *i;
+
+	for (size_t j = 0; j < l->len; j++) /* a folder may stand below another on the path */
+		if (streq(l->v[j].path, file))
+			return 0;
+	if (m && m->refused)
+		err_set(&why, ERR_INVALID, "%s", m->refused);
+	if (m && m->kind && sub && m->kind != sub)
+		err_set(&why, ERR_INVALID, "driver %s is refused: it is a %s driver in the folder of %s drivers", file, m->kind->name, sub->name);
+	l->v = xrealloc(l->v, (l->len + 1) * sizeof(*l->v));
+	i = &l->v[l->len++];
+	*i = (struct driver_info){ .path = xstrdup(file), .loaded = m && !m->refused };
+	if (m && m->driver.desc) {
+		i->name = xstrdup(m->driver.desc->name);
+		i->version = xstrdup(m->driver.desc->version ? m->driver.desc->version : "");
+		i->abi = xasprintf("%u.%u", m->driver.desc->abi_major, m->driver.desc->abi_minor);
+	}
+	str_set(&i->name, i->name ? i->name : xstrndup(stem, len));
+	i->kind = xstrdup(m && m->kind ? m->kind->name : sub ? sub->name : "");
+	i->state = xstrdup(why.msg ? why.msg : "usable");
+	return 0;
+}
+
+/* What probe() says of this machine; without the lock. */
+static void probe(struct driver_info *i)
+{
+	OWN_ERR struct err why = ERR_INIT;
+	struct driver_call c;
+	const struct module *m;
+	probe_fn *fn = NULL;
+
+	{
+		WITH_LOCK(&lock);
+		m = module_by_file(i->path);
+	}
+	if (!m || m->refused || !streq(i->state, "usable"))
+		return;
+	memcpy(&fn, m->driver.ops, sizeof(fn));
+	if (!fn)
+		return;
+	driver_call_begin(&c, &m->driver);
+	int32_t rc = fn(&c.abi, &m->host, NULL);
+
+	if (driver_call_end(&c, rc == DKD_PROBE_MINE ? 0 : -1, &why) < 0)
+		str_set(&i->state, err_text(&why));
+}
+
+size_t driver_list(bool open_all, struct driver_info **ret)
+{
+	struct listing l = { .open_all = open_all };
+
+	{
+		WITH_LOCK(&lock);
+		scan(NULL, list_candidate, &l);
+	}
+	for (size_t i = 0; open_all && i < l.len; i++)
+		probe(&l.v[i]);
+	*ret = l.v;
+	return l.len;
+}
+
+void driver_list_free(struct driver_info *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(v[i].name);
+		free(v[i].kind);
+		free(v[i].version);
+		free(v[i].abi);
+		free(v[i].path);
+		free(v[i].state);
+	}
+	free(v);
+}
+
+/* The host table */
+
+static struct module *host_module(const struct dkd_host *h)
+{
+	return (struct module *)((char *)(uintptr_t)h - offsetof(struct module, host));
+}
+
+static const char *host_driver_name(const struct dkd_host *h)
+{
+	const struct module *m = host_module(h);
+
+	return m->driver.desc ? m->driver.desc->name : m->path;
+}
+
+static void host_log(const struct dkd_host *h, uint32_t level, const char *text)
+{
+	static const enum log_level levels[] = {
+		[DKD_LOG_ERROR] = LOG_ERROR, [DKD_LOG_WARN] = LOG_WARN, [DKD_LOG_INFO] = LOG_INFO, [DKD_LOG_DEBUG] = LOG_DEBUG,
+	};
+	enum log_level lv = level >= DKD_LOG_ERROR && level <= DKD_LOG_DEBUG ? levels[level] : LOG_INFO;
+
+	if (log_get_level() >= lv)
+		log_write(lv, "[%s] %s", host_driver_name(h), text ? text : "");
+}
+
+static int32_t host_fail(const struct dkd_host *h, const struct dkd_call *call, uint32_t cls, int32_t sys, const char *text)
+{
+	static const enum err_class classes[] = {
+		[DKD_ERR_INTERNAL] = ERR_INTERNAL, [DKD_ERR_INVALID] = ERR_INVALID, [DKD_ERR_NOT_FOUND] = ERR_NOT_FOUND,
+		[DKD_ERR_CONFLICT] = ERR_CONFLICT, [DKD_ERR_FORBIDDEN] = ERR_FORBIDDEN, [DKD_ERR_NOT_IMPLEMENTED] = ERR_NOT_IMPLEMENTED,
+		[DKD_ERR_UNAVAILABLE] = ERR_UNAVAILABLE, [DKD_ERR_NO_SPACE] = ERR_NO_SPACE, [DKD_ERR_CANCELLED] = ERR_CANCELLED,
+	};
+	struct driver_call *c = call->opaque;
+	enum err_class class = cls >= DKD_ERR_INTERNAL && cls < ARRAY_LEN(classes) ? classes[cls] : ERR_INTERNAL;
+
+	if (sys == 0) {
+		err_set(&c->failed, class, "%s", text);
+	} else {
+		err_errno(&c->failed, sys, "%s", text);
+		if (cls != DKD_ERR_INTERNAL)
+			c->failed.class = class;
+	}
+	return -1;
+}
+
+/* "kind.name." of a driver's section, by its name or one of its aliases. */
+static bool in_section(const struct module *m, const char *key, size_t *ret_prefix)
+{
+	size_t n = strlen(m->kind->name), len;
+
+	if (strncmp(key, m->kind->name, n) != 0 || key[n] != '.')
+		return false;
+	len = strcspn(key + n + 1, ".");
+	*ret_prefix = n + 1 + len + 1;
+	return key[n + 1 + len] == '.' && answers_to(m->driver.desc, key + n + 1, len);
+}
+
+static const char *host_option(const struct dkd_host *h, const char *key)
+{
+	const struct module *m = host_module(h);
+	size_t prefix;
+
+	WITH_LOCK(&lock);
+	for (size_t i = 0; i < options.len; i++)
+		if (in_section(m, options.v[i].key, &prefix) && streq(options.v[i].key + prefix, key))
+			return options.v[i].value;
+	return NULL;
+}
+
+static int32_t host_each_option(const struct dkd_host *h, dkd_emit_pair *emit, void *to)
+{
+	const struct module *m = host_module(h);
+	OWN_STRMAP struct strmap mine = { 0 };
+	size_t prefix;
+
+	{
+		WITH_LOCK(&lock);
+		for (size_t i = 0; i < options.len; i++)
+			if (in_section(m, options.v[i].key, &prefix))
+				strmap_set(&mine, options.v[i].key + prefix, options.v[i].value);
+	}
+	for (size_t i = 0; i < mine.len; i++)
+		if (emit(to, mine.v[i].key, mine.v[i].value) != 0)
+			break;
+	return 0;
+}
+
+static const struct dkd_idmaps *host_idmaps(const struct dkd_host *h)
+{
+	WITH_LOCK(&lock);
+	return idmaps;
+}
+
+static void host_init(struct dkd_host *h)
+{
+	*h = (struct dkd_host){
+		.size = sizeof(*h), .daemon_version = PACKAGE_VERSION, .log = host_log, .fail = host_fail,
+		.option = host_option, .each_option = host_each_option, .idmaps = host_idmaps,
+	};
+}
+
+const struct dkd_host *driver_host(const struct driver *d)
+{
+	return &((const struct module *)((const char *)d - offsetof(struct module, driver)))->host;
+}
+
+/* Calls */
+
+static struct module *serial_module(const struct driver *d)
+{
+	if (!d->desc || d->desc->thread_model != DKD_THREADS_SERIAL)
+		return NULL;
+	return (struct module *)((char *)(uintptr_t)d - offsetof(struct module, driver));
+}
+
+void driver_call_begin(struct driver_call *c, const struct driver *d)
+{
+	struct module *m = serial_module(d);
+
+	lock_none_held();
+	*c = (struct driver_call){ .abi = { .size = sizeof(c->abi), .cancel_fd = -1, .opaque = c }, .driver = d };
+	if (!m)
+		return;
+	WITH_LOCK(&m->lock);
+	while (m->busy)
+		lock_wait(&m->lock, &m->free, -1);
+	m->busy = true;
+}
+
+int driver_call_end(struct driver_call *c, int32_t rc, struct err *err)
+{
+	struct module *m = serial_module(c->driver);
+
+	if (m) {
+		WITH_LOCK(&m->lock);
+		m->busy = false;
+		pthread_cond_signal(&m->free);
+	}
+	if (rc < 0 && !c->failed.msg)
+		err_set(&c->failed, ERR_INTERNAL, "driver %s failed without saying why", c->driver->desc->name);
+	if (rc < 0)
+		err_move(err, &c->failed);
+	err_done(&c->failed);
+	return rc;
+}
