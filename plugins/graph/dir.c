@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MAX_DEPTH 4096
+
+int dir_make_all(const char *path, mode_t mode)
+{
+	char *copy = strdup(path);
+	int rc = 0;
+
+	if (!copy)
+		return -1;
+	for (char *p = copy + 1; rc == 0; p++) {
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) < 0 && errno != EEXIST)
+			rc = -1;
+		if (c == '\0')
+			break;
+		*p = c;
+	}
+	free(copy);
+	return rc;
+}
+
+int dir_make(int at, const char *name, mode_t mode, uid_t uid, gid_t gid)
+{
+	if (mkdirat(at, name, mode) < 0 && errno != EEXIST)
+		return -1;
+	if (fchownat(at, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	return fchmodat(at, name, mode, 0);
+}
+
+static bool is_dot(const char *s)
+{
+	return s[0] == '.' && (s[1] == '\0' || (s[1] == '.' && s[2] == '\0'));
+}
+
+static int remove_below(int at, const char *name, int depth)
+{
+	struct dirent *e;
+	DIR *dir;
+	int fd, rc = 0;
+
+	if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -1;
+	if (depth > MAX_DEPTH)
+		return errno = ELOOP, -1;
+	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -1;
+	dir = fdopendir(fd);
+	if (!dir)
+		return close(fd), errno = ENOMEM, -1;
+	while (rc == 0 && (e = readdir(dir)))
+		if (!is_dot(e->d_name))
+			rc = remove_below(fd, e->d_name, depth + 1);
+	int sys = errno;
+
+	closedir(dir);
+	errno = sys;
+	if (rc == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		rc = -1;
+	return rc;
+}
+
+int dir_remove(int at, const char *name)
+{
+	return remove_below(at, name, 0);
+}
+
+ssize_t dir_read_file(int at, const char *name, char *ret, size_t size)
+{
+	int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = read(fd, ret, size);
+	close(fd);
+	if (n == (ssize_t)size)
+		return errno = EFBIG, -1;
+	if (n < 0)
+		return -1;
+	while (n > 0 && strchr(" \t\r\n", ret[n - 1]))
+		n--;
+	ret[n] = '\0';
+	return n;
+}
+
+int dir_write_file(int at, const char *name, const char *text, mode_t mode)
+{
+	int fd = openat(at, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	size_t size = strlen(text);
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	n = write(fd, text, size);
+	if (n >= 0 && (size_t)n < size)
+		n = -1, errno = ENOSPC;
+	if (n >= 0 && fchmod(fd, mode) < 0)
+		n = -1;
+	if (close(fd) < 0)
+		n = -1;
+	return n < 0 ? -1 : 0;
+}
+
+const char *dir_fs_name(const char *path)
+{
+	static const struct { unsigned magic; const char *name; } names[] = {
+		{ 0x61756673, "aufs" }, { BTRFS_SUPER_MAGIC, "btrfs" }, { CRAMFS_MAGIC, "cramfs" }, { ECRYPTFS_SUPER_MAGIC, "ecryptfs" },
+		{ EXT4_SUPER_MAGIC, "extfs" }, { F2FS_SUPER_MAGIC, "f2fs" }, { 0x65735546, "fuse" }, { 0x47504653, "gpfs" },
+		{ 0x3153464a, "jfs" }, { NFS_SUPER_MAGIC, "nfs" }, { OVERLAYFS_SUPER_MAGIC, "overlayfs" }, { RAMFS_MAGIC, "ramfs" },
+		{ REISERFS_SUPER_MAGIC, "reiserfs" }, { SMB_SUPER_MAGIC, "smb" }, { SQUASHFS_MAGIC, "squashfs" },
+		{ TMPFS_MAGIC, "tmpfs" }, { 0x565a4653, "vxfs" }, { 0x58465342, "xfs" }, { 0x2fc12fc1, "zfs" },
+	};
+	struct statfs st;
+
+	if (statfs(path, &st) == 0)
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			if ((unsigned)st.f_type == names[i].magic)
+				return names[i].name;
+	return "<unknown>";
+}
