@@ -37,6 +37,8 @@ struct http_stream {
 };
 
 struct request_ops {
+	/* NULL when absent. Names match in any case. */
+	const char *(*header)(struct request *rq, const char *name);
 	/* Next bytes of the body; 0 at its end. Blocks. */
 	ssize_t (*read_body)(struct request *rq, void *data, size_t size, struct err *err);
 	/* The whole answer at once. */
@@ -61,10 +63,14 @@ struct request {
 	struct strv query_all;   /* every "key=value" in order, for repeated keys */
 	const char *uri;         /* as received, for logs and authz */
 	const char *user, *user_auth; /* TLS subject when there is one, else "" */
-	const void *const peer;  /* http.c's connection */
+	void *peer;              /* http.c's connection */
+	int client_fd;           /* for the job's cancel token; -1 for none */
 	enum request_sent sent;
 	int status;              /* sent, for the access log */
 	struct strmap reply_headers; /* added to the answer */
+	struct buf body;         /* once request_body() has read it */
+	bool body_known;
+	struct held_reply *held; /* router.c's, while middlewares wait for the answer */
 };
 
 const char *request_var(const struct request *rq, const char *name);        /* never NULL for a name of the route */
@@ -76,7 +82,8 @@ int request_query_int(const struct request *rq, const char *name, int64_t *ret, 
 void request_query_list(const struct request *rq, const char *name, struct strv *ret);
 const char *request_header(const struct request *rq, const char *name);     /* NULL when absent */
 
-/* The whole body, capped at 8 MiB (ERR_TOO_LARGE). */
+#define REQUEST_BODY_MAX (8u << 20)
+/* The whole body, capped at 8 MiB (ERR_TOO_LARGE). May be called again: middlewares and handlers see the same bytes. */
 int request_body(struct request *rq, struct buf *ret, struct err *err);
 /*
  * The body as JSON by table. Content-Type must be application/json (Docker's text otherwise); an empty body is an error
@@ -90,7 +97,7 @@ int reply_error(struct request *rq, const struct err *err); /* {"message":...} w
 
 /* One row of routes.tbl. */
 struct route {
-	const char *method, *pattern; /* "/containers/{id}/json"; "{name:.*}" takes slashes */
+	const char *method, *pattern; /* "/containers/{id}/json"; "{name:.*}" takes slashes (one in a pattern) */
 	const char *job;
 	int min_minor;                /* least API minor, 0 for any */
 	unsigned flags;
@@ -105,9 +112,17 @@ void router_free(struct router *r);
 /* Sees the request before (status 0) or after its job; an error refuses it. In order of addition. */
 typedef int middleware_fn(void *ctx, struct request *rq, struct err *err);
 void router_add_middleware(struct router *r, middleware_fn *before, middleware_fn *after, void *ctx);
+/* Docker-Experimental of every answer. */
+void router_set_experimental(struct router *r, bool on);
+/* While "after" middlewares run: the answer that waits for them. False when it has left already (streams, hijacks). */
+bool request_held_reply(const struct request *rq, int *ret_status, const void **ret_data, size_t *ret_size);
+/* Percent-decodes; plus: '+' is a space. NULL on a broken escape or an encoded NUL. */
+char *uri_decode(const char *s, size_t size, bool plus);
 /* What http.c must know before the body: NULL when there is no such route (then router_handle answers 404). */
 const struct route *router_match(struct router *r, const char *method, const char *uri_path);
 /* Resolves, checks the version, runs middlewares and the job, answers errors. Always leaves an answer. */
 void router_handle(struct router *r, struct request *rq);
+/* What the request owns beside what http.c gave it. */
+void request_done(struct request *rq);
 
 #endif

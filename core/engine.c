@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "engine.h"
+
+#include <errno.h>
+#include <sys/eventfd.h>
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "base/log.h"
+
+#define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
+
+struct handler {
+	char *name;
+	job_fn *fn;
+	void *ctx;
+};
+
+struct on_shutdown {
+	void (*fn)(void *ctx);
+	void *ctx;
+};
+
+/* A background job's thread; joined by the next one that starts, or at shutdown. */
+struct background {
+	pthread_t thread;
+	struct job *job;
+	bool done;
+	struct background *next;
+};
+
+struct engine {
+	struct lock lock; /* leaf: guards all below */
+	pthread_cond_t changed;
+	struct handler *handlers; /* sorted by name */
+	size_t n_handlers;
+	struct handler catchall;
+	struct job *jobs;
+	size_t running;
+	uint64_t last_id;
+	struct background *background;
+	struct on_shutdown *on_shutdown;
+	size_t n_on_shutdown;
+	bool stopping, stopped;
+	int stop_fd;
+};
+
+static const struct handler *find(const struct engine *e, const char *name, size_t *ret_at);
+static int job_commands(struct job *job, struct err *err);
+static bool enter(struct job *job);
+static void leave(struct job *job);
+static void *background_main(void *arg);
+static void reap_background(struct engine *e, bool all);
+
+struct engine *engine_new(void)
+{
+	struct engine *e = xcalloc(1, sizeof(*e));
+
+	lock_init(&e->lock, LOCK_LEAF);
+	lock_cond_init(&e->changed);
+	e->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	BUG_ON(e->stop_fd < 0);
+	engine_register(e, "commands", job_commands, NULL, NULL);
+	return e;
+}
+
+void engine_free(struct engine *e)
+{
+	if (!e)
+		return;
+	reap_background(e, true);
+	BUG_ON(e->running != 0);
+	for (size_t i = 0; i < e->n_handlers; i++)
+		free(e->handlers[i].name);
+	free(e->handlers);
+	free(e->on_shutdown);
+	close(e->stop_fd);
+	pthread_cond_destroy(&e->changed);
+	lock_done(&e->lock);
+	free(e);
+}
+
+int engine_register(struct engine *e, const char *name, job_fn *fn, void *ctx, struct err *err)
+{
+	size_t at;
+	WITH_LOCK(&e->lock);
+
+	if (find(e, name, &at))
+		return err_set(err, ERR_CONFLICT, "job \"%s\" is registered already", name);
+	e->handlers = xrealloc(e->handlers, (e->n_handlers + 1) * sizeof(*e->handlers));
+	memmove(e->handlers + at + 1, e->handlers + at, (e->n_handlers - at) * sizeof(*e->handlers));
+	e->handlers[at] = (struct handler){ xstrdup(name), fn, ctx };
+	e->n_handlers++;
+	return 0;
+}
+
+void engine_set_catchall(struct engine *e, job_fn *fn, void *ctx)
+{
+	WITH_LOCK(&e->lock);
+
+	e->catchall = (struct handler){ NULL, fn, ctx };
+}
+
+bool engine_has(const struct engine *e, const char *name)
+{
+	size_t at;
+	WITH_LOCK((struct lock *)&e->lock);
+
+	return find(e, name, &at) != NULL;
+}
+
+void engine_commands(struct engine *e, struct strv *ret)
+{
+	WITH_LOCK(&e->lock);
+
+	for (size_t i = 0; i < e->n_handlers; i++)
+		strv_add(ret, e->handlers[i].name);
+}
+
+struct job *engine_job(struct engine *e, const char *name, struct err *err)
+{
+	struct job *job;
+	size_t at;
+	WITH_LOCK(&e->lock);
+
+	if (!find(e, name, &at) && !e->catchall.fn) {
+		err_set(err, ERR_NOT_FOUND, "no such job: %s", name);
+		return NULL;
+	}
+	job = xcalloc(1, sizeof(*job));
+	job->name = xstrdup(name);
+	job->id = ++e->last_id;
+	job->engine = e;
+	job->cancel = (struct cancel){ -1, e->stop_fd };
+	return job;
+}
+
+void job_free(struct job *job)
+{
+	if (!job)
+		return;
+	strv_done(&job->args);
+	strmap_done(&job->env);
+	free((char *)job->name);
+	free(job);
+}
+
+int job_run(struct job *job, struct err *err)
+{
+	struct engine *e = job->engine;
+	const struct handler *h;
+	job_fn *fn;
+	size_t at;
+	int r;
+
+	if (!enter(job))
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is shutting down");
+	lock_take(&e->lock);
+	h = find(e, job->name, &at);
+	if (!h)
+		h = &e->catchall;
+	fn = h->fn;
+	job->ctx = h->ctx;
+	lock_drop(&e->lock);
+	r = fn(job, err);
+	leave(job);
+	return r;
+}
+
+int job_run_background(struct job *job, struct err *err)
+{
+	struct engine *e = job->engine;
+	struct background *b;
+	int r;
+
+	reap_background(e, false);
+	b = xcalloc(1, sizeof(*b));
+	b->job = job;
+	lock_take(&e->lock);
+	/* Refused here too: a thread born after the last reaping would never be joined. */
+	r = e->stopping ? ESHUTDOWN : pthread_create(&b->thread, NULL, background_main, b);
+	if (r == 0) {
+		b->next = e->background;
+		e->background = b;
+	}
+	lock_drop(&e->lock);
+	if (r == 0)
+		return 0;
+	err_set(err, r == ESHUTDOWN ? ERR_UNAVAILABLE : ERR_INTERNAL, r == ESHUTDOWN ? "the daemon is shutting down" :
+		"cannot start a thread for job %s", job->name);
+	free(b);
+	job_free(job);
+	return -1;
+}
+
+int job_getenv_bool(const struct job *job, const char *key)
+{
+	return str_to_bool(strmap_get(&job->env, key));
+}
+
+size_t engine_running(struct engine *e)
+{
+	WITH_LOCK(&e->lock);
+
+	return e->running;
+}
+
+void engine_each_job(struct engine *e, void (*emit)(void *ctx, const char *name, uint64_t id, int64_t age), void *ctx)
+{
+	int64_t now = clock_now();
+	WITH_LOCK(&e->lock);
+
+	for (struct job *job = e->jobs; job; job = job->next)
+		emit(ctx, job->name, job->id, now - job->started);
+}
+
+int engine_stop_fd(const struct engine *e)
+{
+	return e->stop_fd;
+}
+
+bool engine_stopping(const struct engine *e)
+{
+	WITH_LOCK((struct lock *)&e->lock);
+
+	return e->stopping;
+}
+
+void engine_on_shutdown(struct engine *e, void (*fn)(void *ctx), void *ctx)
+{
+	WITH_LOCK(&e->lock);
+
+	e->on_shutdown = xrealloc(e->on_shutdown, (e->n_on_shutdown + 1) * sizeof(*e->on_shutdown));
+	e->on_shutdown[e->n_on_shutdown++] = (struct on_shutdown){ fn, ctx };
+}
+
+/* Begins the shutdown, or waits for the one that runs: false for the second caller. */
+static bool shutdown_begin(struct engine *e)
+{
+	WITH_LOCK(&e->lock);
+
+	if (e->stopping) {
+		while (!e->stopped)
+			lock_wait(&e->lock, &e->changed, -1);
+		return false;
+	}
+	e->stopping = true;
+	eventfd_write(e->stop_fd, 1);
+	return true;
+}
+
+static bool wait_for_jobs(struct engine *e, int64_t timeout_ns)
+{
+	int64_t end = clock_mono() + timeout_ns;
+	WITH_LOCK(&e->lock);
+
+	while (e->running) {
+		int64_t left = timeout_ns < 0 ? -1 : end - clock_mono();
+
+		if (timeout_ns >= 0 && left <= 0)
+			return false;
+		lock_wait(&e->lock, &e->changed, left);
+	}
+	return true;
+}
+
+void engine_shutdown(struct engine *e, int timeout_ms)
+{
+	if (!shutdown_begin(e))
+		return;
+	if (!wait_for_jobs(e, timeout_ms < 0 ? -1 : timeout_ms * NSEC_PER_MSEC / 3))
+		log_warn("%zu jobs still run, shutting down without them", engine_running(e));
+	for (;;) {
+		struct on_shutdown h;
+
+		lock_take(&e->lock);
+		if (e->n_on_shutdown == 0) {
+			e->stopped = true;
+			pthread_cond_broadcast(&e->changed);
+			lock_drop(&e->lock);
+			return;
+		}
+		h = e->on_shutdown[--e->n_on_shutdown];
+		lock_drop(&e->lock);
+		h.fn(h.ctx);
+	}
+}
+
+/* The handler, or NULL with the place where it would stand. Lock held. */
+static const struct handler *find(const struct engine *e, const char *name, size_t *ret_at)
+{
+	size_t from = 0, to = e->n_handlers;
+
+	while (from < to) {
+		size_t mid = (from + to) / 2;
+		int c = strcmp(name, e->handlers[mid].name);
+
+		if (c == 0)
+			return &e->handlers[mid];
+		if (c < 0)
+			to = mid;
+		else
+			from = mid + 1;
+	}
+	*ret_at = from;
+	return NULL;
+}
+
+static int job_commands(struct job *job, struct err *err)
+{
+	OWN_STRV struct strv names = { 0 };
+
+	engine_commands(job->engine, &names);
+	for (size_t i = 0; job->out && i < names.len; i++) {
+		OWN_FREE char *line = xasprintf("%s\n", names.v[i]);
+
+		if (job->out->write(job->out, line, strlen(line), err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static bool enter(struct job *job)
+{
+	struct engine *e = job->engine;
+	WITH_LOCK(&e->lock);
+
+	if (e->stopping)
+		return false;
+	job->started = clock_now();
+	job->next = e->jobs;
+	job->prev = &e->jobs;
+	if (e->jobs)
+		e->jobs->prev = &job->next;
+	e->jobs = job;
+	e->running++;
+	return true;
+}
+
+static void leave(struct job *job)
+{
+	struct engine *e = job->engine;
+	WITH_LOCK(&e->lock);
+
+	*job->prev = job->next;
+	if (job->next)
+		job->next->prev = job->prev;
+	e->running--;
+	pthread_cond_broadcast(&e->changed);
+}
+
+static void *background_main(void *arg)
+{
+	struct background *b = arg;
+	struct engine *e = b->job->engine;
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (job_run(b->job, &err) < 0)
+		log_error("job %s: %s", b->job->name, err_text(&err));
+	job_free(b->job);
+	lock_take(&e->lock);
+	b->done = true;
+	lock_drop(&e->lock);
+	return NULL;
+}
+
+static void reap_background(struct engine *e, bool all)
+{
+	struct background *gone = NULL, **at;
+
+	lock_take(&e->lock);
+	for (at = &e->background; *at; ) {
+		struct background *b = *at;
+
+		if (!all && !b->done) {
+			at = &b->next;
+			continue;
+		}
+		*at = b->next;
+		b->next = gone;
+		gone = b;
+	}
+	lock_drop(&e->lock);
+	while (gone) {
+		struct background *b = gone;
+
+		gone = b->next;
+		pthread_join(b->thread, NULL);
+		free(b);
+	}
+}
