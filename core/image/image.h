@@ -27,11 +27,17 @@ struct image_config {
 extern const struct jdesc image_config_desc, image_health_desc;
 
 struct image_history { int64_t created; char *created_by, *author, *comment; bool empty_layer; };
+extern const struct jdesc image_history_desc;
+
+#define IMAGE_CONFIG_MAX (8u << 20) /* bytes of a configuration */
+#define IMAGE_LAYERS_MAX 125        /* layers of one image, Docker's limit */
+
+/* Never changes once it is in the store, but for refs and last_tag (atomics). */
 struct image {
 	char id[72];             /* "sha256:<hex>" */
 	int refs;
 	char *architecture, *variant, *os, *os_version, *author, *comment, *container, *docker_version;
-	int64_t created;
+	int64_t created;         /* ns; CLOCK_ZERO when the configuration has none */
 	struct image_config config;
 	char *config_raw;        /* "config" member as JSON text, or NULL */
 	struct strv diff_ids;
@@ -39,15 +45,19 @@ struct image {
 	char *parent;            /* image id or NULL (local metadata) */
 	char *chain;             /* top layer's chain id, NULL without layers */
 	int64_t size;            /* sum of the layers' diffs */
-	int64_t last_tag;        /* ns, 0 never */
+	int64_t last_tag;        /* ns, 0 never; read with image_last_tag() */
 };
+static inline int64_t image_last_tag(const struct image *img) { return __atomic_load_n(&img->last_tag, __ATOMIC_RELAXED); }
 
 struct image_store;
 struct image_store *image_store_open(struct layer_store *layers, const char *data_root, struct err *err);
 void image_store_close(struct image_store *s);
 struct layer_store *image_store_layers(struct image_store *s);
 
-/* Stores a configuration whose layers exist (each gets a reference that the image owns). Returns the id. */
+/*
+ * Stores a configuration whose layers exist: the image takes a reference of its own on the top one. An image that is there
+ * already is left as it is. Call image_sync() before anybody is told of it. Returns the id.
+ */
 int image_create(struct image_store *s, const char *config, size_t size, const char *parent, char ret_id[72], struct err *err);
 /* By id, unique id prefix (with or without "sha256:"), or reference. ERR_NOT_FOUND "No such image: NAME:latest". */
 struct image *image_get(struct image_store *s, const char *name, struct err *err);
@@ -56,14 +66,27 @@ void image_unref(struct image *img);
 DEFINE_CLEANUP(struct image, image_unref)
 /* The configuration's bytes. */
 int image_raw(struct image_store *s, const char *id, struct buf *ret, struct err *err);
-/* Every image, referenced; free each and the array. */
+/* Every image, referenced, sorted by id; image_list_free() it. */
 size_t image_list(struct image_store *s, struct image ***ret);
+void image_list_free(struct image **v, size_t n);
+/*
+ * What images share: ret_shared[i] (may be NULL) is the size of v[i]'s layers that another of v[] has, too; the sum of the
+ * sizes of all layers, each counted once, is returned.
+ */
+int64_t image_usage(struct image_store *s, struct image *const *v, size_t n, int64_t *ret_shared);
+/* What start-up found damaged and left out, one sentence each; copied. */
+void image_store_damaged(struct image_store *s, struct strv *ret);
+/* What a reference points at: an id owned by the caller, or NULL. */
+char *image_ref_target(struct image_store *s, const struct reference *ref);
 /* "busybox:latest" and "busybox@sha256:..." of an image, familiar form. */
 void image_refs(struct image_store *s, const char *id, struct strv *tags, struct strv *digests);
 /* Moves the tag if another image has it; *ret_old (may be NULL) gets that id or NULL. */
 int image_tag(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err);
 int image_untag(struct image_store *s, const struct reference *ref, struct err *err);
-/* Deletes configuration and layer references; the caller checked that nothing uses it. */
+/*
+ * Deletes the image: what tags it has, its configuration, then its layers. The caller checked that nothing uses it.
+ * removed_layers (may be NULL) collects the chain ids of layers that went.
+ */
 int image_delete(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err);
 size_t image_children(struct image_store *s, const char *id, struct strv *ret);
 /* What syncs before a tag: one syncfs of the layers. */

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The image database: imagedb/content/sha256/<hex> (the configuration's bytes, whose digest is the id) and
+ * imagedb/metadata/sha256/<hex>/{parent,lastUpdated}. Written in the order layers, configuration, metadata, tag; removed in
+ * reverse: a crash leaves at most a layer or a metadata folder without an image.
+ */
+#include "image/image.h"
+
+#include <errno.h>
+#include <sys/file.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "image/image-store.h"
+
+#define CONTENT "imagedb/content/sha256"
+#define METADATA "imagedb/metadata/sha256"
+
+static int make_folders(struct image_store *s, struct err *err);
+static int load_all(struct image_store *s, struct err *err);
+static void insert(struct image_store *s, struct image *img);
+static struct image *take(struct image_store *s, const char *id);
+static struct image *by_prefix(struct image_store *s, const char *name);
+static void set_chain(struct image *img);
+static void fill_layers(struct image_store *s, struct image *img);
+static int write_metadata(struct image_store *s, const char *id, const char *name, const char *text, struct err *err);
+static void read_metadata(struct image_store *s, struct image *img);
+static void orphan_children(struct image_store *s, const char *id);
+
+struct image_store *image_store_open(struct layer_store *layers, const char *data_root, struct err *err)
+{
+	struct image_store *s = xcalloc(1, sizeof(*s));
+	const char *driver = graph_name(layer_store_graph(layers));
+
+	s->layers = layers;
+	s->dir = xasprintf("%s/image/%s", data_root, driver);
+	s->driver_dir = xasprintf("%s/%s", data_root, driver);
+	s->fd = -1;
+	lock_init(&s->lock, LOCK_MAP);
+	lock_cond_init(&s->idle);
+	if (make_folders(s, err) < 0 || load_all(s, err) < 0 || tags_open(s, err) < 0) {
+		err_wrap(err, "image store");
+		image_store_close(s);
+		return NULL;
+	}
+	return s;
+}
+
+void image_store_close(struct image_store *s)
+{
+	if (!s)
+		return;
+	for (size_t i = 0; i < s->len; i++)
+		image_unref(s->v[i].img);
+	free(s->v);
+	tags_close(s);
+	strv_done(&s->damaged);
+	fd_close(&s->fd);
+	pthread_cond_destroy(&s->idle);
+	lock_done(&s->lock);
+	free(s->dir);
+	free(s->driver_dir);
+	free(s);
+}
+
+struct layer_store *image_store_layers(struct image_store *s)
+{
+	return s->layers;
+}
+
+void image_store_damaged(struct image_store *s, struct strv *ret)
+{
+	WITH_LOCK(&s->lock);
+	for (size_t i = 0; i < s->damaged.len; i++)
+		strv_add(ret, s->damaged.v[i]);
+}
+
+void store_begin(struct image_store *s)
+{
+	lock_take(&s->lock);
+	while (s->busy)
+		lock_wait(&s->lock, &s->idle, -1);
+	s->busy = true;
+	lock_drop(&s->lock);
+}
+
+void store_touch(struct image_store *s, const char *id)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	char text[CLOCK_TEXT];
+	int64_t now = clock_now();
+	bool found;
+
+	if (write_metadata(s, id, "lastUpdated", clock_rfc3339nano(now, text), &err) < 0)
+		log_warn("image %s: %s", id, err_text(&err));
+	WITH_LOCK(&s->lock);
+	size_t at = store_find(s, id, &found);
+
+	if (found)
+		__atomic_store_n(&s->v[at].img->last_tag, now, __ATOMIC_RELAXED);
+}
+
+void store_end(struct image_store *s)
+{
+	lock_take(&s->lock);
+	s->busy = false;
+	pthread_cond_signal(&s->idle);
+	lock_drop(&s->lock);
+}
+
+static int create(struct image_store *s, struct image *img, const char *config, size_t size, struct err *err)
+{
+	OWN_FREE char *path = xasprintf(CONTENT "/%s", id_digest_hex(img->id));
+	OWN_FREE char *content = xasprintf("%s/%s", s->dir, path);
+
+	if (img->chain && layer_ref(s->layers, img->chain, err) < 0)
+		return err_wrap(err, "image %s", img->id);
+	if (fs_write_atomic(s->fd, path, config, size, 0600, FS_RENAME_ONLY, err) < 0 ||
+	    (img->parent && write_metadata(s, img->id, "parent", img->parent, err) < 0)) {
+		unlink(content);
+		if (img->chain)
+			layer_unref(s->layers, img->chain, NULL, NULL);
+		return -1;
+	}
+	fill_layers(s, img);
+	return 0;
+}
+
+int image_create(struct image_store *s, const char *config, size_t size, const char *parent, char ret_id[72], struct err *err)
+{
+	CLEANUP(image_unrefp) struct image *img = image_parse(config, size, err);
+	struct image *old;
+	int rc = 0;
+
+	if (!img)
+		return -1;
+	digest_of(config, size, img->id);
+	img->parent = str_empty(parent) ? NULL : xstrdup(parent);
+	set_chain(img);
+	strcpy(ret_id, img->id);
+	store_begin(s);
+	old = image_by_id(s, img->id);
+	if (old)
+		image_unref(old);
+	else
+		rc = create(s, img, config, size, err);
+	if (!old && rc == 0) {
+		lock_take(&s->lock);
+		insert(s, STEAL(img));
+		lock_drop(&s->lock);
+	}
+	store_end(s);
+	return rc;
+}
+
+struct image *image_get(struct image_store *s, const char *name, struct err *err)
+{
+	OWN_REFERENCE struct reference ref = { 0 };
+	OWN_FREE char *full = id_is_hex64(name) ? xasprintf("sha256:%s", name) : NULL, *familiar = NULL;
+	const char *id = full ? full : id_digest_hex(name) ? name : NULL;
+	struct image *img = NULL;
+
+	if (!id && reference_parse(name, &ref, err) < 0)
+		return NULL;
+	if (!id)
+		familiar = reference_familiar(&ref);
+	reference_add_latest(&ref);
+	{
+		WITH_LOCK(&s->lock);
+
+		if (id)
+			img = take(s, id);
+		else if ((id = tags_lookup(s, &ref)))
+			img = take(s, id);
+		if (!img && familiar)
+			img = by_prefix(s, name);
+	}
+	if (!img)
+		err_set(err, ERR_NOT_FOUND, "No such image: %s", familiar ? familiar : id);
+	return img;
+}
+
+struct image *image_by_id(struct image_store *s, const char *id)
+{
+	WITH_LOCK(&s->lock);
+	return take(s, id);
+}
+
+int image_raw(struct image_store *s, const char *id, struct buf *ret, struct err *err)
+{
+	const char *hex = id_digest_hex(id);
+	OWN_FREE char *path = hex ? xasprintf(CONTENT "/%s", hex) : NULL;
+	char digest[DIGEST_TEXT];
+
+	if (!hex)
+		return err_set(err, ERR_INVALID, "bad image id");
+	if (fs_read(s->fd, path, IMAGE_CONFIG_MAX, ret, err) < 0)
+		return err_wrap(err, "configuration of image %s", id);
+	digest_of(ret->data, ret->size, digest);
+	if (!streq(digest, id))
+		return err_set(err, ERR_INTERNAL, "configuration of image %s is damaged on disk", id);
+	return 0;
+}
+
+size_t image_list(struct image_store *s, struct image ***ret)
+{
+	size_t n;
+	WITH_LOCK(&s->lock);
+
+	n = s->len;
+	*ret = xcalloc(n + 1, sizeof(**ret));
+	for (size_t i = 0; i < n; i++) {
+		__atomic_add_fetch(&s->v[i].img->refs, 1, __ATOMIC_RELAXED);
+		(*ret)[i] = s->v[i].img;
+	}
+	return n;
+}
+
+void image_list_free(struct image **v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		image_unref(v[i]);
+	free(v);
+}
+
+int image_delete(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err)
+{
+	CLEANUP(image_unrefp) struct image *img = NULL;
+	const char *hex = id_digest_hex(id);
+	OWN_FREE char *content = NULL;
+	bool found;
+
+	store_begin(s);
+	img = hex ? image_by_id(s, id) : NULL;
+	if (!img) {
+		store_end(s);
+		return err_set(err, ERR_NOT_FOUND, "No such image: %s", id);
+	}
+	content = xasprintf(CONTENT "/%s", hex);
+	if (tags_drop_image(s, id, err) < 0 || (unlinkat(s->fd, content, 0) < 0 && errno != ENOENT)) {
+		if (!err->msg)
+			err_errno(err, errno, "remove image %s", id);
+		store_end(s);
+		return -1;
+	}
+	{
+		OWN_FREE char *dir = xasprintf("%s/" CONTENT, s->dir), *meta = xasprintf(METADATA "/%s", hex);
+		OWN_ERR struct err ignored = ERR_INIT;
+
+		/* the configuration must be gone for good before its layers go; metadata without one means nothing */
+		if (fs_sync_dir(dir, &ignored) < 0 || fs_remove_tree(s->fd, meta, &ignored) < 0)
+			log_warn("image %s: %s", id, err_text(&ignored));
+	}
+	{
+		WITH_LOCK(&s->lock);
+		size_t at = store_find(s, id, &found);
+
+		image_unref(s->v[at].img);
+		s->len--;
+		memmove(s->v + at, s->v + at + 1, (s->len - at) * sizeof(*s->v));
+	}
+	orphan_children(s, id);
+	store_end(s);
+	if (img->chain && layer_unref(s->layers, img->chain, removed_layers, err) < 0)
+		return err_wrap(err, "layers of image %s", id);
+	return 0;
+}
+
+size_t image_children(struct image_store *s, const char *id, struct strv *ret)
+{
+	size_t n = 0;
+	WITH_LOCK(&s->lock);
+
+	for (size_t i = 0; i < s->len; i++) {
+		if (!s->v[i].img->parent || !streq(s->v[i].img->parent, id))
+			continue;
+		n++;
+		if (ret)
+			strv_add(ret, s->v[i].img->id);
+	}
+	return n;
+}
+
+int image_sync(struct image_store *s, struct err *err)
+{
+	struct stat here, there;
+
+	lock_none_held();
+	if (graph_sync(layer_store_graph(s->layers), err) < 0)
+		return err_wrap(err, "sync the layers");
+	/* most often one file system, and done */
+	if (fstat(s->fd, &here) == 0 && stat(s->driver_dir, &there) == 0 && here.st_dev == there.st_dev)
+		return 0;
+	if (syncfs(s->fd) < 0)
+		return err_errno(err, errno, "sync %s", s->dir);
+	return 0;
+}
+
+static int make_folders(struct image_store *s, struct err *err)
+{
+	static const char *const folders[] = { CONTENT, METADATA };
+
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		OWN_FREE char *path = xasprintf("%s/%s", s->dir, folders[i]);
+
+		if (fs_mkdirs(path, 0700, err) < 0)
+			return -1;
+	}
+	s->fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return s->fd < 0 ? err_errno(err, errno, "open %s", s->dir) : 0;
+}
+
+/* One image of the disk, or NULL with the reason. */
+static struct image *load_one(struct image_store *s, const char *hex, struct err *err)
+{
+	OWN_BUF struct buf raw = { 0 };
+	CLEANUP(image_unrefp) struct image *img = NULL;
+	OWN_FREE char *id = xasprintf("sha256:%s", hex);
+
+	if (image_raw(s, id, &raw, err) < 0)
+		return NULL;
+	img = image_parse(raw.data, raw.size, err);
+	if (!img)
+		return NULL;
+	strcpy(img->id, id);
+	set_chain(img);
+	read_metadata(s, img);
+	if (img->chain && layer_ref(s->layers, img->chain, err) < 0)
+		return NULL;
+	fill_layers(s, img);
+	return STEAL(img);
+}
+
+static int load_all(struct image_store *s, struct err *err)
+{
+	int fd = openat(s->fd, CONTENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	OWN_DIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	if (!dir)
+		return err_errno(err, errno, "open %s/" CONTENT, s->dir);
+	while ((e = readdir(dir))) {
+		OWN_ERR struct err why = ERR_INIT;
+		struct image *img;
+
+		if (str_has_prefix(e->d_name, ".tmp-"))
+			unlinkat(fd, e->d_name, 0);
+		if (!id_is_hex64(e->d_name))
+			continue;
+		img = load_one(s, e->d_name, &why);
+		if (img) {
+			insert(s, img);
+			continue;
+		}
+		log_warn("image %s is left out: %s", e->d_name, err_text(&why));
+		strv_addf(&s->damaged, "image %.12s is left out: %s", e->d_name, err_text(&why));
+	}
+	return 0;
+}
+
+size_t store_find(const struct image_store *s, const char *id, bool *ret_found)
+{
+	size_t lo = 0, hi = s->len;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (strcmp(s->v[mid].img->id, id) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*ret_found = lo < s->len && streq(s->v[lo].img->id, id);
+	return lo;
+}
+
+/* Takes over the reference. */
+static void insert(struct image_store *s, struct image *img)
+{
+	bool found;
+	size_t at = store_find(s, img->id, &found);
+
+	BUG_ON(found);
+	if (s->len == s->room) {
+		s->room = s->room ? 2 * s->room : 16;
+		s->v = xrealloc(s->v, s->room * sizeof(*s->v));
+	}
+	memmove(s->v + at + 1, s->v + at, (s->len - at) * sizeof(*s->v));
+	s->v[at].img = img;
+	s->len++;
+}
+
+/* The lock is held. */
+static struct image *take(struct image_store *s, const char *id)
+{
+	bool found;
+	size_t at = store_find(s, id, &found);
+
+	if (!found)
+		return NULL;
+	__atomic_add_fetch(&s->v[at].img->refs, 1, __ATOMIC_RELAXED);
+	return s->v[at].img;
+}
+
+/* The lock is held. An id's beginning, with or without "sha256:"; NULL when it fits no image, or several. */
+static struct image *by_prefix(struct image_store *s, const char *name)
+{
+	const char *hex = str_has_prefix(name, "sha256:") ? name + 7 : name;
+	OWN_FREE char *prefix = NULL;
+	size_t at;
+	bool found;
+
+	if (!id_is_hex_prefix(hex))
+		return NULL;
+	prefix = xasprintf("sha256:%s", hex);
+	at = store_find(s, prefix, &found);
+	if (at == s->len || !str_has_prefix(s->v[at].img->id, prefix))
+		return NULL;
+	if (at + 1 < s->len && str_has_prefix(s->v[at + 1].img->id, prefix))
+		return NULL;
+	return take(s, s->v[at].img->id);
+}
+
+static void set_chain(struct image *img)
+{
+	for (size_t i = 0; i < img->diff_ids.len; i++) {
+		OWN_FREE char *below = img->chain;
+
+		img->chain = layer_chain_id(below, img->diff_ids.v[i]);
+	}
+}
+
+static void fill_layers(struct image_store *s, struct image *img)
+{
+	OWN_FREE char *chain = NULL;
+
+	img->size = 0;
+	for (size_t i = 0; i < img->diff_ids.len; i++) {
+		OWN_FREE char *below = chain;
+		int64_t size;
+
+		chain = layer_chain_id(below, img->diff_ids.v[i]);
+		size = layer_size(s->layers, chain);
+		img->size += size > 0 ? size : 0;
+	}
+}
+
+static int write_metadata(struct image_store *s, const char *id, const char *name, const char *text, struct err *err)
+{
+	OWN_FREE char *dir = xasprintf("%s/" METADATA "/%s", s->dir, id_digest_hex(id));
+	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
+
+	if (fs_mkdir(dir, 0700, err) < 0)
+		return -1;
+	return fs_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, FS_RENAME_ONLY, err);
+}
+
+/* What is not there or makes no sense is left out: it is a hint, not the image. */
+static void read_metadata(struct image_store *s, struct image *img)
+{
+	OWN_BUF struct buf parent = { 0 }, stamp = { 0 };
+	OWN_FREE char *dir = xasprintf(METADATA "/%s", id_digest_hex(img->id));
+	OWN_FREE char *parent_path = xasprintf("%s/parent", dir), *stamp_path = xasprintf("%s/lastUpdated", dir);
+	int64_t ns;
+
+	if (fs_read(s->fd, parent_path, 128, &parent, NULL) == 0 && id_digest_hex(parent.data))
+		img->parent = buf_steal(&parent);
+	if (fs_read(s->fd, stamp_path, 128, &stamp, NULL) == 0 && clock_parse_rfc3339(stamp.data, &ns))
+		img->last_tag = ns;
+}
+
+/* The operation is held. Children of an image that went forget it: each is replaced by a fresh copy without parent. */
+static void orphan_children(struct image_store *s, const char *id)
+{
+	OWN_STRV struct strv children = { 0 };
+
+	image_children(s, id, &children);
+	for (size_t i = 0; i < children.len; i++) {
+		OWN_ERR struct err err = ERR_INIT;
+		OWN_BUF struct buf raw = { 0 };
+		OWN_FREE char *path = xasprintf(METADATA "/%s/parent", id_digest_hex(children.v[i]));
+		struct image *fresh, *old;
+		bool found;
+
+		if (unlinkat(s->fd, path, 0) < 0 && errno != ENOENT)
+			log_warn("image %s: cannot forget its parent: %s", children.v[i], strerror(errno));
+		if (image_raw(s, children.v[i], &raw, &err) < 0 || !(fresh = image_parse(raw.data, raw.size, &err))) {
+			log_warn("%s", err_text(&err));
+			continue;
+		}
+		WITH_LOCK(&s->lock);
+		size_t at = store_find(s, children.v[i], &found);
+
+		BUG_ON(!found);
+		old = s->v[at].img;
+		strcpy(fresh->id, old->id);
+		fresh->chain = xstrdup(old->chain);
+		fresh->size = old->size;
+		fresh->last_tag = image_last_tag(old);
+		s->v[at].img = fresh;
+		image_unref(old);
+	}
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Tags: repositories.json, {"Repositories":{"busybox":{"busybox:latest":"sha256:..."}}}, names in familiar form. A change is
+ * written out first and shown after.
+ */
+#include "image/image.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "image/image-store.h"
+
+#define FILE_NAME "repositories.json"
+#define FILE_MAX (64u << 20)
+
+static int read_file(struct image_store *s, struct err *err);
+static int write_file(struct image_store *s, struct tag *const *v, size_t n, struct err *err);
+static int load_repo(struct image_store *s, json_t *refs);
+static struct tag *tag_new(const struct reference *ref, const char *id);
+static void tag_free(struct tag *t);
+static int tag_cmp(const void *a, const void *b);
+static size_t find(const struct image_store *s, const char *repo, const char *text, bool *ret_found);
+static void replace(struct image_store *s, struct tag **v, size_t n);
+
+int tags_open(struct image_store *s, struct err *err)
+{
+	OWN_ERR struct err why = ERR_INIT;
+	OWN_FREE char *path = xasprintf("%s/" FILE_NAME, s->dir), *aside = xasprintf("%s.damaged", path);
+
+	if (read_file(s, &why) == 0 || why.class == ERR_NOT_FOUND)
+		return 0;
+	if (rename(path, aside) < 0)
+		return err_errno(err, errno, "set %s aside", path);
+	log_warn("%s is damaged (%s): set aside as %s, no image has a tag now", path, err_text(&why), aside);
+	strv_addf(&s->damaged, "the tags of all images are lost: %s was damaged (%s)", path, err_text(&why));
+	return write_file(s, NULL, 0, err);
+}
+
+void tags_close(struct image_store *s)
+{
+	for (size_t i = 0; i < s->tags_len; i++)
+		tag_free(s->tags[i]);
+	free(s->tags);
+	s->tags = NULL;
+	s->tags_len = 0;
+}
+
+const char *tags_lookup(const struct image_store *s, const struct reference *ref)
+{
+	struct reference by = *ref;
+	OWN_FREE char *repo = reference_familiar_name(ref), *text = NULL;
+	size_t at;
+	bool found;
+
+	if (by.digest)
+		by.tag = NULL;
+	text = reference_familiar(&by);
+	at = find(s, repo, text, &found);
+	return found ? s->tags[at]->id : NULL;
+}
+
+char *image_ref_target(struct image_store *s, const struct reference *ref)
+{
+	WITH_LOCK(&s->lock);
+	return xstrdup(tags_lookup(s, ref));
+}
+
+void image_refs(struct image_store *s, const char *id, struct strv *tags, struct strv *digests)
+{
+	WITH_LOCK(&s->lock);
+
+	for (size_t i = 0; i < s->tags_len; i++) {
+		struct strv *to = s->tags[i]->digest ? digests : tags;
+
+		if (to && streq(s->tags[i]->id, id))
+			strv_add(to, s->tags[i]->text);
+	}
+}
+
+static int tag_one(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err)
+{
+	struct tag *t = tag_new(ref, id), *old, **v;
+	bool found;
+	size_t at = find(s, t->repo, t->text, &found), n = s->tags_len + !found;
+
+	v = xcalloc(n, sizeof(*v));
+	if (at)
+		memcpy(v, s->tags, at * sizeof(*v));
+	v[at] = t;
+	if (s->tags_len > at + found)
+		memcpy(v + at + 1, s->tags + at + found, (s->tags_len - at - found) * sizeof(*v));
+	if (write_file(s, v, n, err) < 0) {
+		tag_free(t);
+		free(v);
+		return -1;
+	}
+	old = found ? s->tags[at] : NULL;
+	replace(s, v, n);
+	if (old && ret_old && !streq(old->id, id))
+		*ret_old = xstrdup(old->id);
+	if (old)
+		tag_free(old);
+	return 0;
+}
+
+int image_tag(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err)
+{
+	OWN_REFERENCE struct reference full = { 0 };
+	OWN_FREE char *name = reference_familiar_name(ref);
+	bool found;
+	int rc;
+
+	if (ret_old)
+		*ret_old = NULL;
+	if (streq(name, "sha256"))
+		return err_set(err, ERR_INVALID, "refusing to create an ambiguous tag using digest algorithm as name");
+	reference_copy(&full, ref);
+	reference_add_latest(&full);
+	store_begin(s);
+	lock_take(&s->lock);
+	store_find(s, id, &found);
+	lock_drop(&s->lock);
+	rc = found ? tag_one(s, id, &full, ret_old, err) : err_set(err, ERR_NOT_FOUND, "No such image: %s", id);
+	if (rc == 0)
+		store_touch(s, id);
+	store_end(s);
+	return rc;
+}
+
+/* The operation is held: keeps the tags that drop() does not name. */
+static int sift(struct image_store *s, bool (*drop)(const struct tag *t, const void *arg), const void *arg, size_t *ret_dropped, struct err *err)
+{
+	struct tag **v = xcalloc(s->tags_len + 1, sizeof(*v)), **gone = xcalloc(s->tags_len + 1, sizeof(*gone));
+	size_t n = 0, ngone = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->tags_len; i++)
+		if (drop(s->tags[i], arg))
+			gone[ngone++] = s->tags[i];
+		else
+			v[n++] = s->tags[i];
+	if (ngone)
+		rc = write_file(s, v, n, err);
+	if (ngone && rc == 0) {
+		replace(s, STEAL(v), n);
+		for (size_t i = 0; i < ngone; i++)
+			tag_free(gone[i]);
+	}
+	*ret_dropped = ngone;
+	free(gone);
+	free(v);
+	return rc;
+}
+
+static bool has_id(const struct tag *t, const void *id) { return streq(t->id, id); }
+static bool has_text(const struct tag *t, const void *text) { return streq(t->text, text); }
+
+int tags_drop_image(struct image_store *s, const char *id, struct err *err)
+{
+	size_t dropped;
+
+	return sift(s, has_id, id, &dropped, err);
+}
+
+int image_untag(struct image_store *s, const struct reference *ref, struct err *err)
+{
+	OWN_FREE char *text = reference_familiar(ref);
+	size_t dropped = 0;
+	int rc;
+
+	store_begin(s);
+	rc = sift(s, has_text, text, &dropped, err);
+	store_end(s);
+	if (rc == 0 && !dropped)
+		return err_set(err, ERR_NOT_FOUND, "reference %s does not exist", text);
+	return rc;
+}
+
+static int read_file(struct image_store *s, struct err *err)
+{
+	OWN_BUF struct buf text = { 0 };
+	OWN_JSON json_t *js = NULL;
+	const char *repo;
+	json_t *refs, *all;
+	size_t bad = 0;
+
+	if (fs_read(s->fd, FILE_NAME, FILE_MAX, &text, err) < 0)
+		return -1;
+	js = json_read(text.data, text.size, err);
+	if (!js)
+		return -1;
+	all = json_object_get(js, "Repositories");
+	if (!json_is_object(js) || (all && !json_is_object(all) && !json_is_null(all)))
+		return err_set(err, ERR_INVALID, "not in the form of tags");
+	json_object_foreach(all, repo, refs)
+		bad += (size_t)load_repo(s, refs);
+	qsort(s->tags, s->tags_len, sizeof(*s->tags), tag_cmp);
+	if (bad) {
+		log_warn("%s/" FILE_NAME ": %zu entries make no sense and are left out", s->dir, bad);
+		strv_addf(&s->damaged, "%zu tags are left out: they make no sense", bad);
+	}
+	return 0;
+}
+
+/* Adds the references of one repository, unsorted; how many were bad. */
+static int load_repo(struct image_store *s, json_t *refs)
+{
+	const char *text;
+	json_t *id;
+	int bad = 0;
+
+	if (!json_is_object(refs))
+		return 1;
+	s->tags = xrealloc(s->tags, (s->tags_len + json_object_size(refs) + 1) * sizeof(*s->tags));
+	json_object_foreach(refs, text, id) {
+		OWN_REFERENCE struct reference ref = { 0 };
+
+		if (!json_is_string(id) || !id_digest_hex(json_string_value(id)) || reference_parse(text, &ref, NULL) < 0 ||
+		    (!ref.tag && !ref.digest))
+			bad++;
+		else
+			s->tags[s->tags_len++] = tag_new(&ref, json_string_value(id));
+	}
+	return bad;
+}
+
+static int write_file(struct image_store *s, struct tag *const *v, size_t n, struct err *err)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kobj(&w, "Repositories");
+	for (size_t i = 0; i < n; i++) {
+		if (i == 0 || !streq(v[i - 1]->repo, v[i]->repo))
+			jw_kobj(&w, v[i]->repo);
+		jw_kstr(&w, v[i]->text, v[i]->id);
+		if (i + 1 == n || !streq(v[i + 1]->repo, v[i]->repo))
+			jw_obj_end(&w);
+	}
+	jw_obj_end(&w);
+	jw_obj_end(&w);
+	lock_none_held();
+	return fs_write_atomic(s->fd, FILE_NAME, b.data, b.size, 0600, FS_SYNC, err);
+}
+
+static struct tag *tag_new(const struct reference *ref, const char *id)
+{
+	struct tag *t = xcalloc(1, sizeof(*t));
+	struct reference by = *ref;
+
+	if (by.digest)
+		by.tag = NULL;
+	t->repo = reference_familiar_name(&by);
+	t->text = reference_familiar(&by);
+	t->digest = by.digest != NULL;
+	BUG_ON(strlen(id) >= sizeof(t->id));
+	strcpy(t->id, id);
+	return t;
+}
+
+static void tag_free(struct tag *t)
+{
+	free(t->repo);
+	free(t->text);
+	free(t);
+}
+
+static int cmp(const struct tag *t, const char *repo, const char *text)
+{
+	int c = strcmp(t->repo, repo);
+
+	return c ? c : strcmp(t->text, text);
+}
+
+static int tag_cmp(const void *a, const void *b)
+{
+	const struct tag *y = *(struct tag *const *)b;
+
+	return cmp(*(struct tag *const *)a, y->repo, y->text);
+}
+
+static size_t find(const struct image_store *s, const char *repo, const char *text, bool *ret_found)
+{
+	size_t lo = 0, hi = s->tags_len;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (cmp(s->tags[mid], repo, text) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	*ret_found = lo < s->tags_len && cmp(s->tags[lo], repo, text) == 0;
+	return lo;
+}
+
+/* Shows a new table; tags that are in neither are the caller's. */
+static void replace(struct image_store *s, struct tag **v, size_t n)
+{
+	struct tag **old;
+
+	lock_take(&s->lock);
+	old = s->tags;
+	s->tags = v;
+	s->tags_len = n;
+	lock_drop(&s->lock);
+	free(old);
+}
