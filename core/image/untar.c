@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "image/untar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "image/untar-priv.h"
+
+#define PROC_FD 32 /* "/proc/self/fd/N" */
+
+int untar_fail(struct untar *u, int sys, const char *what, struct err *err)
+{
+	err_errno(err, sys, "%s \"%s\"", what, u->what);
+	switch (sys) {
+	case ENOENT: case EEXIST: case ENOTDIR: case EISDIR: case ELOOP: case ENAMETOOLONG: case EINVAL: case EXDEV: case EPERM:
+	case EMLINK: case ENOTEMPTY: case E2BIG: case ERANGE:
+		if (err)
+			err->class = ERR_INVALID;
+	}
+	return -1;
+}
+
+int untar_count(struct untar *u, struct err *err)
+{
+	if (++u->entries > UNTAR_ENTRIES_MAX)
+		return err_set(err, ERR_INVALID, "the archive has more than %d entries", UNTAR_ENTRIES_MAX);
+	return 0;
+}
+
+bool untar_clean(const char *name, char ret[TAR_NAME_MAX + 1])
+{
+	size_t len = 0;
+
+	while (*name) {
+		size_t n = strcspn(name, "/");
+
+		if (n == 2 && name[0] == '.' && name[1] == '.') {
+			if (len == 0)
+				return false;
+			while (len > 0 && ret[len - 1] != '/')
+				len--;
+			if (len > 0)
+				len--;
+		} else if (n > 0 && !(n == 1 && name[0] == '.')) {
+			if (len)
+				ret[len++] = '/';
+			memcpy(ret + len, name, n);
+			len += n;
+		}
+		name += n;
+		name += *name == '/';
+	}
+	ret[len] = '\0';
+	return true;
+}
+
+static bool xattr_wanted(const char *name)
+{
+	/* The overlay's own marks would open or hide what they like; system.* is the file system's. */
+	return !str_has_prefix(name, "trusted.overlay.") && !str_has_prefix(name, "user.overlay.") &&
+		(!str_has_prefix(name, "system.") || str_has_prefix(name, "system.posix_acl_"));
+}
+
+static bool xattr_refused(struct untar *u, const char *name)
+{
+	if (xattr_wanted(name))
+		return false;
+	if (!u->warned_xattr)
+		log_warn("attribute %s of \"%s\" in an archive is not stored", name, u->what);
+	u->warned_xattr = true;
+	return true;
+}
+
+/* By descriptor, or by a path through a descriptor of ours, whose last component is not followed. */
+static int set_xattrs(struct untar *u, const struct tar_entry *e, int fd, const char *path, struct err *err)
+{
+	for (size_t i = 0; i < e->xattrs_len; i++) {
+		const struct tar_xattr *x = &e->xattrs[i];
+		int rc;
+
+		if (xattr_refused(u, x->name))
+			continue;
+		rc = path ? lsetxattr(path, x->name, x->value, x->size, 0) : fsetxattr(fd, x->name, x->value, x->size, 0);
+		/* Not every file system takes every attribute, nor does every kind of file. */
+		if (rc < 0 && errno != EOPNOTSUPP && errno != EPERM)
+			return untar_fail(u, errno, "set attribute of", err);
+	}
+	return 0;
+}
+
+static void entry_times(const struct tar_entry *e, struct timespec ret[2])
+{
+	ret[0] = e->atime.tv_nsec == UTIME_OMIT ? e->mtime : e->atime;
+	ret[1] = e->mtime;
+}
+
+/* Owner first: changing it takes set-id bits and capabilities away. */
+static int set_fd_metadata(struct untar *u, const struct tar_entry *e, int fd, struct err *err)
+{
+	struct timespec times[2];
+
+	entry_times(e, times);
+	if (fchown(fd, e->uid, e->gid) < 0 || fchmod(fd, e->mode) < 0)
+		return untar_fail(u, errno, "set owner and mode of", err);
+	if (set_xattrs(u, e, fd, NULL, err) < 0)
+		return -1;
+	return futimens(fd, times) < 0 ? untar_fail(u, errno, "set times of", err) : 0;
+}
+
+/* Links, devices and FIFOs, which must not be opened: by an O_PATH descriptor. */
+static int set_node_metadata(struct untar *u, const struct tar_entry *e, const char *name, struct err *err)
+{
+	OWN_FD int fd = openat(u->parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char path[PROC_FD + TAR_NAME_MAX + 2];
+	struct timespec times[2];
+
+	if (fd < 0 || fchownat(fd, "", e->uid, e->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
+		return untar_fail(u, errno, "set owner of", err);
+	if (e->type != TAR_SYMLINK) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		if (chmod(path, e->mode) < 0)
+			return untar_fail(u, errno, "set mode of", err);
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", u->parent_fd, name);
+	if (set_xattrs(u, e, -1, path, err) < 0)
+		return -1;
+	entry_times(e, times);
+	return utimensat(u->parent_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? untar_fail(u, errno, "set times of", err) : 0;
+}
+
+static int refuse_type_change(struct untar *u, bool dir, struct err *err)
+{
+	return dir ? err_set(err, ERR_INVALID, "cannot overwrite non-directory \"/%s\" with directory \"/\"", u->what)
+		   : err_set(err, ERR_INVALID, "cannot overwrite directory \"/%s\" with non-directory \"/\"", u->what);
+}
+
+static int duplicate(struct err *err)
+{
+	return err_set(err, ERR_INVALID, "duplicates of file paths not supported");
+}
+
+/*
+ * Something of another kind is where a member goes: away with it. An overlay tree holds nothing but this layer, so that there
+ * it came from the same archive under another name, and the archive could not be put together again.
+ */
+static int make_room(struct untar *u, const char *name, bool dir, bool *ret_opaque, struct err *err)
+{
+	struct stat st;
+
+	*ret_opaque = false;
+	if (fstatat(u->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? 0 : untar_fail(u, errno, "stat", err);
+	if (u->opts->flags & UNTAR_KEEP_TYPES && (dir || S_ISDIR(st.st_mode)))
+		return refuse_type_change(u, dir, err);
+	if (u->opts->flags & UNTAR_LAYER && u->opts->whiteout == GRAPH_WHITEOUT_OVERLAY) {
+		if (!whiteout_is(&st))
+			return duplicate(err);
+		*ret_opaque = true;
+	}
+	return fs_remove_tree(u->parent_fd, name, err);
+}
+
+static int put_dir(struct untar *u, const struct tar_entry *e, const char *name, struct err *err)
+{
+	OWN_FD int fd = -1;
+	bool opaque = false;
+	struct stat st;
+
+	if (mkdirat(u->parent_fd, name, 0700) < 0) {
+		if (errno != EEXIST || fstatat(u->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return untar_fail(u, errno, "mkdir", err);
+		if (!S_ISDIR(st.st_mode)) {
+			if (make_room(u, name, true, &opaque, err) < 0)
+				return -1;
+			if (mkdirat(u->parent_fd, name, 0700) < 0)
+				return untar_fail(u, errno, "mkdir", err);
+		}
+	}
+	fd = openat(u->parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return untar_fail(u, errno, "open", err);
+	if (opaque && whiteout_set_opaque(u, fd, err) < 0)
+		return -1;
+	return set_fd_metadata(u, e, fd, err);
+}
+
+static int open_new(struct untar *u, const char *name, struct err *err)
+{
+	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(u->parent_fd, name, flags, 0600);
+	bool opaque;
+
+	if (fd < 0 && errno == EEXIST) {
+		if (make_room(u, name, false, &opaque, err) < 0)
+			return -1;
+		fd = openat(u->parent_fd, name, flags, 0600);
+	}
+	return fd < 0 ? untar_fail(u, errno, "create", err) : fd;
+}
+
+static int put_file(struct untar *u, struct tar_reader *tar, const struct tar_entry *e, const char *name, struct err *err)
+{
+	OWN_FD int fd = open_new(u, name, err);
+	const void *data;
+	ssize_t n;
+
+	if (fd < 0)
+		return -1;
+	while ((n = tar_data(tar, &data, err)) > 0)
+		if (fs_write_all(fd, data, (size_t)n) < 0)
+			return untar_fail(u, errno, "write", err);
+	if (n < 0)
+		return -1;
+	u->size += e->size;
+	return set_fd_metadata(u, e, fd, err);
+}
+
+static int make_node(struct untar *u, const struct tar_entry *e, const char *name)
+{
+	switch (e->type) {
+	case TAR_SYMLINK:
+		return symlinkat(e->link, u->parent_fd, name);
+	case TAR_CHARDEV:
+		return mknodat(u->parent_fd, name, S_IFCHR | 0600, makedev(e->major, e->minor));
+	case TAR_BLOCKDEV:
+		return mknodat(u->parent_fd, name, S_IFBLK | 0600, makedev(e->major, e->minor));
+	default:
+		return mkfifoat(u->parent_fd, name, 0600);
+	}
+}
+
+static int put_node(struct untar *u, const struct tar_entry *e, const char *name, struct err *err)
+{
+	bool opaque;
+
+	if (e->type == TAR_CHARDEV && e->major == 0 && e->minor == 0) {
+		/* It would be a whiteout, which archives spell otherwise. */
+		if (!u->warned_device)
+			log_warn("character device 0:0 \"%s\" in a layer is not stored", u->what);
+		u->warned_device = true;
+		return 0;
+	}
+	if (make_node(u, e, name) < 0) {
+		if (errno != EEXIST)
+			return untar_fail(u, errno, "create", err);
+		if (make_room(u, name, false, &opaque, err) < 0)
+			return -1;
+		if (make_node(u, e, name) < 0)
+			return untar_fail(u, errno, "create", err);
+	}
+	if (e->type == TAR_SYMLINK)
+		u->size += (int64_t)strlen(e->link);
+	return set_node_metadata(u, e, name, err);
+}
+
+/* A folder inside the root for the link's target, opened without touching the current parent. */
+static int link_folder(struct untar *u, char *target, const char **ret_base, struct err *err)
+{
+	char *slash = strrchr(target, '/');
+	int fd;
+
+	*ret_base = slash ? slash + 1 : target;
+	if (slash)
+		*slash = '\0';
+	fd = fs_beneath(u->root, slash ? target : ".", O_PATH | O_DIRECTORY, 0);
+	return fd < 0 ? untar_fail(u, errno, "hard link", err) : fd;
+}
+
+static int put_hardlink(struct untar *u, const struct tar_entry *e, const char *name, struct err *err)
+{
+	char target[TAR_NAME_MAX + 1];
+	OWN_FD int folder = -1;
+	const char *base;
+	struct stat st;
+	bool opaque;
+
+	if (!untar_clean(e->link, target) || !*target)
+		return err_set(err, ERR_INVALID, "invalid hardlink \"%s\" -> \"%s\"", u->what, e->link);
+	folder = link_folder(u, target, &base, err);
+	if (folder < 0)
+		return -1;
+	if (fstatat(folder, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return untar_fail(u, errno, "hard link", err);
+	if (S_ISDIR(st.st_mode) || whiteout_is(&st))
+		return err_set(err, ERR_INVALID, "invalid hardlink \"%s\" -> \"%s\"", u->what, e->link);
+	if (linkat(folder, base, u->parent_fd, name, 0) == 0)
+		return 0;
+	if (errno != EEXIST)
+		return untar_fail(u, errno, "hard link", err);
+	if (make_room(u, name, false, &opaque, err) < 0)
+		return -1;
+	return linkat(folder, base, u->parent_fd, name, 0) < 0 ? untar_fail(u, errno, "hard link", err) : 0;
+}
+
+static int put_root(struct untar *u, const struct tar_entry *e, struct err *err)
+{
+	OWN_FD int fd = -1;
+
+	if (e->type != TAR_DIR)
+		return err_set(err, ERR_INVALID, "\"%s\" is the root and must be a directory", u->what);
+	untar_parent_drop(u);
+	fd = fs_beneath(u->root, ".", O_RDONLY | O_DIRECTORY, 0);
+	return fd < 0 ? untar_fail(u, errno, "open", err) : set_fd_metadata(u, e, fd, err);
+}
+
+/*
+ * A member named twice could not be told apart when the archive is put together again. Trees that delete for real also note
+ * the folders above, spelled with their slash: whiteouts spare them.
+ */
+static int note_seen(struct untar *u, const char *path, struct err *err)
+{
+	size_t len = strlen(path);
+
+	if (!pathset_add(&u->seen, path, len))
+		return duplicate(err);
+	while (u->opts->whiteout == GRAPH_WHITEOUT_DELETE && len) {
+		len--;
+		while (len && path[len - 1] != '/')
+			len--;
+		if (len && !pathset_add(&u->seen, path, len))
+			break;
+	}
+	return 0;
+}
+
+static int put_member(struct untar *u, struct tar_reader *tar, const struct tar_entry *e, const char *name, struct err *err)
+{
+	u->parent_dirty = true;
+	switch (e->type) {
+	case TAR_DIR:
+		return put_dir(u, e, name, err);
+	case TAR_FILE:
+		return put_file(u, tar, e, name, err);
+	case TAR_HARDLINK:
+		return put_hardlink(u, e, name, err);
+	default:
+		return put_node(u, e, name, err);
+	}
+}
+
+static int put(struct untar *u, struct tar_reader *tar, const struct tar_entry *e, struct err *err)
+{
+	char path[TAR_NAME_MAX + 1];
+	const char *hidden = NULL;
+	char *slash, *name;
+	int kind = UNTAR_PLAIN, found;
+
+	if (!untar_clean(e->name, path))
+		return err_set(err, ERR_INVALID, "\"%s\" is outside of the archive's root", e->name);
+	if (untar_count(u, err) < 0)
+		return -1;
+	if (!*path)
+		return put_root(u, e, err);
+	if (u->opts->flags & UNTAR_LAYER)
+		kind = whiteout_name(u, path, &hidden, err);
+	if (kind < 0 || kind == UNTAR_IGNORE)
+		return kind < 0 ? -1 : 0;
+	if (u->opts->flags & UNTAR_LAYER && kind == UNTAR_PLAIN && note_seen(u, path, err) < 0)
+		return -1;
+	slash = strrchr(path, '/');
+	name = slash ? slash + 1 : path;
+	if (slash)
+		*slash = '\0';
+	found = untar_parent(u, slash ? path : "", kind == UNTAR_PLAIN || u->opts->whiteout != GRAPH_WHITEOUT_DELETE, err);
+	if (found <= 0)
+		return found;
+	return kind == UNTAR_PLAIN ? put_member(u, tar, e, name, err) : whiteout_apply(u, (enum untar_name)kind, hidden, err);
+}
+
+int untar(int rootfd, struct tar_reader *tar, const struct untar_opts *opts, int64_t *ret_size, struct err *err)
+{
+	struct untar u = { .root = rootfd, .opts = opts, .parent_fd = -1 };
+	const struct tar_entry *e;
+	int n;
+
+	pathset_init(&u.seen);
+	while ((n = tar_next(tar, &e, err)) > 0) {
+		u.what = e->name;
+		n = put(&u, tar, e, err);
+		if (n < 0)
+			break;
+	}
+	untar_parent_drop(&u);
+	pathset_done(&u.seen);
+	if (ret_size)
+		*ret_size = u.size;
+	return n < 0 ? -1 : 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Extraction of a tar stream into a directory. Nothing in the stream reaches outside: every path is resolved by the kernel
+ * inside the root (openat2), "..", where it climbs out, is an error, whatever is there already is never followed as the last
+ * component, and owner, mode, times and attributes go to the object just made. The caller removes the tree after a failure.
+ */
+#ifndef IMAGE_UNTAR_H
+#define IMAGE_UNTAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/tar.h"
+#include "image/graph.h"
+
+#define UNTAR_ENTRIES_MAX (2 * 1024 * 1024) /* members and folders made for them, in one stream */
+
+#define UNTAR_LAYER      1u /* an image layer: .wh. names are whiteouts, a member named twice is an error */
+#define UNTAR_KEEP_TYPES 2u /* a folder never replaces something else, nor the other way round */
+
+struct untar_opts {
+	unsigned flags;
+	enum graph_whiteout whiteout; /* of the tree, with UNTAR_LAYER */
+};
+
+/* Reads to the end mark. ret_size (may be NULL) gets the bytes of the files and links written. */
+int untar(int rootfd, struct tar_reader *tar, const struct untar_opts *opts, int64_t *ret_size, struct err *err);
+/* A member's name without ".", "..", doubled, leading and trailing slashes; "" for the root. False when it climbs out. */
+bool untar_clean(const char *name, char ret[TAR_NAME_MAX + 1]);
+
+#endif
