@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "overlay.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "dir.h"
+
+/* The map of a process outside every user namespace is "0 0 4294967295". */
+static bool in_user_namespace(void)
+{
+	unsigned inside, outside, count;
+	FILE *f = fopen("/proc/self/uid_map", "re");
+	bool ret = f && fscanf(f, "%u %u %u", &inside, &outside, &count) == 3 && (inside || outside || count != 4294967295u);
+
+	if (f)
+		fclose(f);
+	return ret;
+}
+
+static bool has_d_type(int dir)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	bool ret = false;
+
+	while (d && (e = readdir(d)))
+		if (strcmp(e->d_name, "work") == 0)
+			ret = e->d_type == DT_DIR;
+	if (d)
+		closedir(d);
+	return ret;
+}
+
+/* lower1/dir/, an opaque lower2/dir/, lower1/moves/, lower1/file: what the questions below are asked of. */
+static int prepare(int dir, bool userxattr)
+{
+	static const char *const dirs[] = { "lower1", "lower2", "upper", "work", "merged", "lower1/dir", "lower2/dir", "lower1/moves" };
+	int fd;
+
+	for (size_t i = 0; i < sizeof(dirs) / sizeof(dirs[0]); i++)
+		if (mkdirat(dir, dirs[i], 0700) < 0)
+			return -1;
+	if (dir_write_file(dir, "lower1/file", "x", 0600) < 0)
+		return -1;
+	fd = openat(dir, "lower2/dir", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	int rc = fsetxattr(fd, userxattr ? "user.overlay.opaque" : "trusted.overlay.opaque", "y", 1, 0), sys = errno;
+
+	close(fd);
+	errno = sys;
+	return rc;
+}
+
+static bool has_xattr(int dir, const char *path, const char *name)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	char value[64];
+	ssize_t n = fd >= 0 ? fgetxattr(fd, name, value, sizeof(value)) : -1;
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0;
+}
+
+static void ask(int dir, struct overlay_facts *f)
+{
+	bool opaque_copied, moved;
+
+	f->metacopy = fchmodat(dir, "merged/file", 0640, 0) == 0 &&
+		has_xattr(dir, "upper/file", f->userxattr ? "user.overlay.metacopy" : "trusted.overlay.metacopy");
+	dir_write_file(dir, "merged/dir/new", "", 0600);
+	opaque_copied = has_xattr(dir, "upper/dir", f->userxattr ? "user.overlay.opaque" : "trusted.overlay.opaque");
+	moved = renameat(dir, "merged/moves", dir, "merged/moved") == 0; /* EXDEV without redirects */
+	f->native_diff = !f->metacopy && !opaque_copied && !moved;
+}
+
+int overlay_check(const char *path, struct overlay_facts *ret, const char **ret_what)
+{
+	char root[PATH_MAX];
+	const char *lower[] = { "lower2", "lower1" };
+	struct overlay_mount m = {
+		.root = root, .lower = lower, .lower_len = 2, .upper = "upper", .work = "work", .target = "merged",
+	};
+	int dir = -1, rc = -1, sys;
+
+	*ret = (struct overlay_facts){
+		.index_off = access("/sys/module/overlay/parameters/index", F_OK) == 0, .userxattr = in_user_namespace(),
+	};
+	m.index_off = ret->index_off;
+	m.userxattr = ret->userxattr;
+	*ret_what = "make a folder to try it in";
+	if (snprintf(root, sizeof(root), "%s/.overlay-check-XXXXXX", path) >= (int)sizeof(root))
+		return errno = ENAMETOOLONG, -1;
+	if (!mkdtemp(root))
+		return -1;
+	dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir >= 0 && prepare(dir, ret->userxattr) == 0) {
+		ret->d_type = has_d_type(dir);
+		*ret_what = "mount an overlay";
+		rc = overlay_mount(&m);
+		if (rc == 0) {
+			ask(dir, ret);
+			strcat(root, "/merged");
+			umount2(root, MNT_DETACH);
+			*strrchr(root, '/') = '\0';
+		}
+	}
+	sys = errno;
+	if (dir >= 0)
+		close(dir);
+	dir_remove(AT_FDCWD, root);
+	errno = sys;
+	return rc;
+}
