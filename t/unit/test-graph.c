@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Graph drivers through their facade: one conformance suite, run on each; then what only one of them does. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "dockerd/driver.h"
+#include "driver.h"
+#include "image/graph.h"
+
+#include "tap.h"
+
+static char base[] = "/tmp/test-graph-XXXXXX";
+static const char *driver;
+static struct graph *g;
+
+static char *id_of(int n)
+{
+	return xasprintf("%064x", n);
+}
+
+static char *at(const char *dir, const char *name)
+{
+	static char path[4][4096];
+	static int i;
+
+	i = (i + 1) % 4;
+	snprintf(path[i], sizeof(path[i]), "%s/%s", dir, name);
+	return path[i];
+}
+
+static void put_file(const char *dir, const char *name, const char *text)
+{
+	FILE *f = fopen(at(dir, name), "w");
+
+	if (f) {
+		fputs(text, f);
+		fclose(f);
+	}
+}
+
+static char *file_text(const char *dir, const char *name)
+{
+	static char text[256];
+	FILE *f = fopen(at(dir, name), "r");
+	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
+
+	text[n] = '\0';
+	if (f)
+		fclose(f);
+	return f ? text : NULL;
+}
+
+/* What a function says when it fails. */
+#define fails_with(call, text, ...) do { \
+	OWN_ERR struct err err_ = ERR_INIT; \
+	struct err *err = &err_; \
+	int bad_ = (call); \
+	ok(bad_, __VA_ARGS__); \
+	is_str(err_.msg, text, "... and says so"); \
+} while (0)
+
+#define works(call, ...) do { \
+	OWN_ERR struct err err_ = ERR_INIT; \
+	struct err *err = &err_; \
+	int good_ = (call); \
+	ok(good_, __VA_ARGS__); \
+	if (!good_) printf("# %s\n", err_text(&err_)); \
+} while (0)
+
+static char *get(const char *id)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	char *path = graph_get(g, id, NULL, &err);
+
+	if (!path)
+		printf("# get %s: %s\n", id, err_text(&err));
+	return path;
+}
+
+static bool is_listed(const char *id)
+{
+	OWN_STRV struct strv ids = { 0 };
+
+	return graph_list(g, &ids, NULL) == 0 && strv_contains(&ids, id);
+}
+
+/* The suite */
+
+static void fill(const char *dir)
+{
+	static const struct timespec old[2] = { { 1000000000, 5 }, { 1100000000, 123456789 } };
+	int fd;
+
+	put_file(dir, "a", "from the parent");
+	put_file(dir, "gone", "x");
+	mkdir(at(dir, "d"), 0755);
+	put_file(dir, "d/b", "b");
+	link(at(dir, "a"), at(dir, "d/hard"));
+	symlink("../a", at(dir, "d/soft"));
+	mknod(at(dir, "null"), S_IFCHR | 0666, makedev(1, 3));
+	mkfifo(at(dir, "fifo"), 0600);
+	lchown(at(dir, "d/b"), 1234, 5678);
+	chmod(at(dir, "d/b"), 04755);
+	setxattr(at(dir, "d/b"), "user.note", "hello", 5, 0);
+	fd = open(at(dir, "sparse"), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	pwrite(fd, "end", 3, 50 << 20);
+	close(fd);
+	utimensat(AT_FDCWD, at(dir, "d/b"), old, 0);
+	utimensat(AT_FDCWD, at(dir, "d/soft"), old, AT_SYMLINK_NOFOLLOW);
+	utimensat(AT_FDCWD, at(dir, "d"), old, 0);
+}
+
+static void check_inherited(const char *dir)
+{
+	struct stat st, other;
+	char note[16] = "";
+
+	is_str(file_text(dir, "a"), "from the parent", "%s: the child sees the parent's file", driver);
+	ok(lstat(at(dir, "d/b"), &st) == 0 && st.st_uid == 1234 && st.st_gid == 5678 && (st.st_mode & 07777) == 04755, "%s: owner and mode", driver);
+	ok(st.st_mtim.tv_sec == 1100000000 && st.st_mtim.tv_nsec == 123456789, "%s: times to the nanosecond", driver);
+	ok(getxattr(at(dir, "d/b"), "user.note", note, sizeof(note)) == 5 && streq(note, "hello"), "%s: extended attributes", driver);
+	ok(lstat(at(dir, "d/hard"), &st) == 0 && lstat(at(dir, "a"), &other) == 0 && st.st_ino == other.st_ino && st.st_nlink == 2,
+		"%s: hard links stay one file", driver);
+	ok(lstat(at(dir, "d/soft"), &st) == 0 && S_ISLNK(st.st_mode) && st.st_mtim.tv_sec == 1100000000, "%s: symbolic links, with their time", driver);
+	ok(lstat(at(dir, "d"), &st) == 0 && st.st_mtim.tv_sec == 1100000000, "%s: the time of a directory", driver);
+	ok(lstat(at(dir, "null"), &st) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3), "%s: device nodes", driver);
+	ok(lstat(at(dir, "fifo"), &st) == 0 && S_ISFIFO(st.st_mode), "%s: FIFOs", driver);
+	ok(lstat(at(dir, "sparse"), &st) == 0 && st.st_size == (50 << 20) + 3 && st.st_blocks < 2048, "%s: sparse files stay sparse", driver);
+}
+
+static void test_layers(void)
+{
+	OWN_FREE char *parent = id_of(1), *child = id_of(2), *second = id_of(3), *dir = NULL;
+
+	works(graph_create(g, parent, NULL, false, NULL, NULL, err) == 0, "%s: create a base layer", driver);
+	ok(graph_exists(g, parent) && is_listed(parent), "%s: it is there", driver);
+	dir = get(parent);
+	fill(dir);
+	works(graph_put(g, parent, err) == 0, "%s: put", driver);
+	works(graph_create(g, child, parent, true, NULL, NULL, err) == 0, "%s: create a child", driver);
+	works(graph_create(g, second, parent, true, NULL, NULL, err) == 0, "%s: create another", driver);
+	str_set(&dir, NULL);
+	dir = get(child);
+	check_inherited(dir);
+	put_file(dir, "a", "changed");
+	unlink(at(dir, "gone"));
+	works(graph_put(g, child, err) == 0, "%s: put the child", driver);
+	free(dir);
+	dir = get(child);
+	is_str(file_text(dir, "a"), "changed", "%s: what was written is kept", driver);
+	ok(access(at(dir, "gone"), F_OK) < 0, "%s: and what was removed", driver);
+	graph_put(g, child, NULL);
+	free(dir);
+	dir = get(second);
+	is_str(file_text(dir, "a"), "from the parent", "%s: a sibling does not see it", driver);
+	graph_put(g, second, NULL);
+	works(graph_sync(g, err) == 0, "%s: sync", driver);
+	works(graph_remove(g, second, err) == 0 && !graph_exists(g, second) && !is_listed(second), "%s: remove", driver);
+	works(graph_remove(g, second, err) == 0, "%s: removing what is not there is fine", driver);
+}
+
+static void test_refusals(void)
+{
+	OWN_FREE char *there = id_of(2), *half = id_of(998), *missing = id_of(999);
+	OWN_STRMAP struct strmap opts = { 0 };
+	struct graph_tree t;
+
+	ok(graph_create(g, there, NULL, false, NULL, NULL, NULL) < 0, "%s: an id only once", driver);
+	ok(graph_create(g, half, missing, false, NULL, NULL, NULL) < 0, "%s: a parent must be there", driver);
+	ok(!graph_exists(g, half) && !is_listed(half), "%s: nothing is left of that", driver);
+	fails_with(graph_create(g, "../x", NULL, false, NULL, NULL, err) < 0, "invalid layer id \"../x\"", "%s: an id is no path", driver);
+	fails_with(graph_remove(g, "..", err) < 0, "invalid layer id \"..\"", "%s: not to remove either", driver);
+	fails_with(!graph_get(g, "a/../b", NULL, err), "invalid layer id \"a/../b\"", "%s: nor to mount", driver);
+	fails_with(graph_create(g, missing, "../x", false, NULL, NULL, err) < 0, "invalid layer id \"../x\"", "%s: nor as a parent", driver);
+	fails_with(graph_tree_read(g, "/", NULL, &t, err) < 0, "invalid layer id \"/\"", "%s: nor as a tree", driver);
+	ok(!graph_get(g, missing, NULL, NULL), "%s: a layer that is not there is not mounted", driver);
+	strmap_set(&opts, "size", "10G");
+	ok(graph_create(g, missing, NULL, true, NULL, &opts, NULL) < 0 && !graph_exists(g, missing), "%s: --storage-opt size is refused", driver);
+	ok(!graph_takes_quota(g), "%s: and not promised", driver);
+}
+
+static void test_counting(void)
+{
+	OWN_FREE char *child = id_of(2), *first = get(child), *second = get(child);
+
+	is_str(second, first, "%s: mounted twice, one directory", driver);
+	fails_with(graph_remove(g, child, err) < 0,
+		streq(driver, "vfs") ? "vfs: remove layer 0000000000000000000000000000000000000000000000000000000000000002: it is mounted" :
+		"overlay2: remove layer 0000000000000000000000000000000000000000000000000000000000000002: it is mounted",
+		"%s: a mounted layer is not removed", driver);
+	works(graph_put(g, child, err) == 0, "%s: put once", driver);
+	is_str(file_text(first, "a"), "changed", "%s: still mounted", driver);
+	works(graph_put(g, child, err) == 0, "%s: put twice", driver);
+	works(graph_put(g, child, err) == 0, "%s: once too often is fine", driver);
+}
+
+static void *get_and_put(void *arg)
+{
+	OWN_FREE char *child = id_of(2);
+	long bad = 0;
+
+	for (int i = 0; i < 50; i++) {
+		OWN_FREE char *dir = graph_get(g, child, NULL, NULL);
+
+		OWN_FREE char *a = dir ? xasprintf("%s/a", dir) : NULL;
+
+		bad += !a || access(a, F_OK) < 0 || graph_put(g, child, NULL) < 0;
+	}
+	return (void *)bad;
+}
+
+static void test_threads(void)
+{
+	pthread_t t[4];
+	long bad = 0;
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, get_and_put, NULL);
+	for (int i = 0; i < 4; i++) {
+		void *ret;
+
+		pthread_join(t[i], &ret);
+		bad += (long)ret;
+	}
+	is_int(bad, 0, "%s: four threads get and put one layer", driver);
+}
+
+static void test_trees(void)
+{
+	OWN_FREE char *parent = id_of(1), *child = id_of(2), *fresh = id_of(20), *dir = NULL;
+	bool native = !streq(driver, "vfs");
+	struct graph_tree t;
+	struct stat st;
+	int fd;
+
+	works(graph_tree_read(g, child, parent, &t, err) == 0, "%s: a tree to read", driver);
+	is_int(t.whiteout, native ? GRAPH_WHITEOUT_OVERLAY : GRAPH_WHITEOUT_DELETE, "%s: its style of whiteouts", driver);
+	ok(native == (t.parent_fd < 0), "%s: with the parent's beside it only when trees are compared", driver);
+	ok(native == (fstatat(t.fd, "d", &st, 0) < 0), "%s: it holds the difference, or everything", driver);
+	if (native)
+		ok(fstatat(t.fd, "gone", &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISCHR(st.st_mode) && st.st_rdev == 0, "%s: a whiteout", driver);
+	else
+		ok(fstatat(t.parent_fd, "gone", &st, 0) == 0 && fstatat(t.fd, "gone", &st, 0) < 0, "%s: gone here, there in the parent", driver);
+	graph_tree_done(g, &t);
+
+	works(graph_tree_read(g, child, NULL, &t, err) == 0, "%s: the difference to nothing", driver);
+	ok(fstatat(t.fd, "d/b", &st, 0) == 0 && t.whiteout == GRAPH_WHITEOUT_DELETE, "%s: is everything", driver);
+	graph_tree_done(g, &t);
+
+	works(graph_create(g, fresh, parent, false, NULL, NULL, err) == 0, "%s: a layer to write", driver);
+	works(graph_tree_write(g, fresh, parent, &t, err) == 0, "%s: a tree to write", driver);
+	fd = openat(t.fd, "new", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	ok(fd >= 0 && write(fd, "n", 1) == 1, "%s: a file in it", driver);
+	close(fd);
+	if (native)
+		mknodat(t.fd, "gone", S_IFCHR, 0);
+	else
+		unlinkat(t.fd, "gone", 0);
+	graph_tree_done(g, &t);
+	dir = get(fresh);
+	is_str(file_text(dir, "new"), "n", "%s: is seen mounted", driver);
+	is_str(file_text(dir, "a"), "from the parent", "%s: over the parent", driver);
+	ok(access(at(dir, "gone"), F_OK) < 0, "%s: where a deletion deletes", driver);
+	graph_put(g, fresh, NULL);
+	works(graph_remove(g, fresh, err) == 0, "%s: removed", driver);
+}
+
+static int stack(int from, int count)
+{
+	for (int i = 0; i < count; i++) {
+		OWN_FREE char *id = id_of(from + i), *parent = i ? id_of(from + i - 1) : NULL, *name = xasprintf("f%d", i);
+		struct graph_tree t;
+		int fd;
+
+		if (graph_create(g, id, parent, false, NULL, NULL, NULL) < 0)
+			return i;
+		if (graph_tree_write(g, id, parent, &t, NULL) < 0)
+			return -1;
+		fd = openat(t.fd, name, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+		close(fd);
+		graph_tree_done(g, &t);
+	}
+	return count;
+}
+
+static void test_depth(void)
+{
+	OWN_FREE char *top = id_of(1119), *rw = id_of(1500), *dir = NULL;
+	int seen = 0;
+
+	is_int(stack(1000, 120), 120, "%s: 120 layers", driver);
+	works(graph_create(g, rw, top, true, NULL, NULL, err) == 0, "%s: and a container's on top", driver);
+	dir = get(rw);
+	for (int i = 0; dir && i < 120; i++) {
+		OWN_FREE char *name = xasprintf("f%d", i);
+
+		seen += access(at(dir, name), F_OK) == 0;
+	}
+	is_int(seen, 120, "%s: every one of them is seen", driver);
+	put_file(dir, "w", "w");
+	is_str(file_text(dir, "w"), "w", "%s: and written on", driver);
+	graph_put(g, rw, NULL);
+	if (streq(driver, "vfs"))
+		return;
+	is_int(stack(2000, 130), 129, "%s: 128 below one are the most", driver);
+	OWN_FREE char *last = id_of(2128), *over = id_of(2129);
+
+	fails_with(graph_create(g, over, last, false, NULL, NULL, err) < 0, "max depth exceeded", "%s: the next is refused", driver);
+	ok(!graph_exists(g, over), "%s: and leaves nothing", driver);
+	free(dir);
+	dir = get(last);
+	ok(dir && access(at(dir, "f0"), F_OK) == 0, "%s: 128 below one are mounted", driver);
+	graph_put(g, last, NULL);
+}
+
+static void test_again(const char *root)
+{
+	OWN_FREE char *child = id_of(2), *dir = NULL;
+	OWN_ERR struct err err = ERR_INIT;
+
+	graph_close(g);
+	g = graph_open(NULL, root, NULL, 0, 0, &err);
+	ok(g != NULL, "%s: opened again without a name: %s", driver, err_text(&err));
+	is_str(graph_name(g), driver, "%s: data outranks the priority list", driver);
+	dir = get(child);
+	is_str(file_text(dir, "a"), "changed", "%s: the layers are there", driver);
+	graph_put(g, child, NULL);
+}
+
+static void suite(const char *name)
+{
+	OWN_FREE char *root = xasprintf("%s/%s", base, name);
+	OWN_ERR struct err err = ERR_INIT;
+
+	driver = name;
+	mkdir(root, 0710);
+	g = graph_open(name, root, NULL, 0, 0, &err);
+	if (!ok(g != NULL, "%s: opens: %s", driver, err_text(&err)))
+		return;
+	is_str(graph_name(g), name, "%s: its name", driver);
+	test_layers();
+	test_refusals();
+	test_counting();
+	test_threads();
+	test_trees();
+	test_depth();
+	test_again(root);
+	graph_close(g);
+}
+
+int main(void)
+{
+	OWN_STRV struct strv dirs = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	const char *build = getenv("top_builddir");
+
+	if (geteuid() != 0) {
+		printf("1..0 # SKIP graph drivers need root\n");
+		return 0;
+	}
+	mkdtemp(base);
+	strv_addf(&dirs, "%s/plugins/graph/.libs", build ? build : ".");
+	ok(driver_init_only(&dirs, NULL, &err) == 0, "search path");
+	suite("vfs");
+	suite("overlay2");
+	fs_remove_tree(AT_FDCWD, base, NULL);
+	return tap_done();
+}
