@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Who may include what (docs/architecture.md). Reads the sources; each broken rule is one failed check.
+set -u
+cd "${top_srcdir:-.}" || exit 99
+n=0
+report() { # name, offending lines
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - $1"
+	else
+		echo "not ok $n - $1"
+		printf '%s\n' "$2" | sed 's/^/# /'
+	fi
+}
+quoted() { # files matching $1 (find path pattern): lines "file: header" of #include "..."
+	find $1 -name '*.[ch]' 2>/dev/null | sort | xargs -r grep -Hn '^#[ ]*include "' | sed 's/:[0-9]*:#[ ]*include "/: /; s/".*//'
+}
+only() { # folder, egrep of allowed headers
+	quoted "$1" | grep -Ev ": ($2)" || true
+}
+report "core/base includes base only" "$(only core/base 'base/|config.h')"
+report "drivers include the public ABI only" "$(quoted 'plugins/graph plugins/net plugins/volume plugins/authz' | grep -Ev ': dockerd/' || true)"
+report "the public ABI includes itself only" "$(quoted plugins/include | grep -Ev ': dockerd/' || true)"
+report "image includes base, image, the ABI in its facade" "$(only core/image 'base/|image/|config.h' | grep -Ev '^core/image/graph[a-z-]*\.[ch]: (dockerd/|driver.h)' || true)"
+report "network includes base, network, the ABI in its facade" "$(only core/network 'base/|network/|config.h' | grep -Ev '^core/network/net[a-z-]*\.[ch]: (dockerd/|driver.h)' || true)"
+report "volume includes base, volume, the ABI in its facade" "$(only core/volume 'base/|volume/|config.h' | grep -Ev '^core/volume/volume[a-z-]*\.[ch]: (dockerd/|driver.h)' || true)"
+report "container includes base, image, network, volume, engine, events" "$(only core/container 'base/|image/|network/|volume/|container/|engine.h|events.h|shim/|config.h')"
+report "the shim includes base and its protocol" "$(only core/shim 'base/|shim/|config.h')"
+report "api includes no facade and no driver" "$(quoted api | grep -E ': (image/graph.h|driver.h|dockerd/|http.h|daemon.h)' || true)"
+report "only http.c includes the HTTP library" "$(grep -rln '<microhttpd.h>' core api plugins --include='*.[ch]' | grep -v '^core/http.c$' || true)"
+report "only facades and the loader include the driver ABI" "$(grep -rln '"dockerd/' core api --include='*.[ch]' | grep -Ev '^core/(driver[a-z-]*\.[ch]|authz[a-z-]*\.[ch]|image/graph[a-z-]*\.[ch]|network/net[a-z-]*\.[ch]|volume/volume[a-z-]*\.[ch])$' || true)"
+report "every source names its licence" "$(git ls-files 2>/dev/null | grep -E '\.(c|h|tbl|am|sh|t|py)$' | xargs -r grep -L SPDX-License-Identifier || true)"
+report "public headers are MIT" "$(grep -L 'SPDX-License-Identifier: MIT' plugins/include/dockerd/*.h || true)"
+report "nothing is left open in the code" "$(grep -rnE 'TODO|FIXME|XXX' core api plugins --include='*.[ch]' | grep -v 'XXXXXX' || true)"
+report "no plain open of paths from images or clients" "$(grep -nE '\b(open|fopen|opendir|stat|lstat)\(' core/container/user.c core/image/untar*.c 2>/dev/null || true)"
+echo "1..$n"

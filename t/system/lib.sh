@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Sourced by the system tests: TAP, and a daemon of the test's own (data-root, exec-root, socket, pid file in a scratch
+# folder). Everything is undone on exit, also on failure: processes by pid, mounts, namespaces, files.
+set -u
+: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${top_builddir:=$PWD}"
+DOCKERD=${DOCKERD:-$top_builddir/dockerd}
+PLUGINS=${PLUGINS:-$top_builddir/plugins}
+TAP_N=0
+TAP_BAD=0
+WORK=
+DPID=
+
+ok() { # description; the status of the command before decides: cmd; ok "..."
+	_st=$?
+	TAP_N=$((TAP_N + 1))
+	if [ $_st -eq 0 ]; then echo "ok $TAP_N - $1"; else TAP_BAD=$((TAP_BAD + 1)); echo "not ok $TAP_N - $1"; fi
+	return $_st
+}
+is() { # got want description
+	[ "$1" = "$2" ]
+	ok "$3" || { printf '#  got: %s\n# want: %s\n' "$1" "$2" | head -c 2000; echo; }
+}
+like() { # text pattern(grep -E) description
+	printf '%s\n' "$1" | grep -Eq -- "$2"
+	ok "$3" || printf '#  got: %s\n# want: %s\n' "$(printf '%s' "$1" | head -c 1000)" "$2"
+}
+unlike() {
+	! printf '%s\n' "$1" | grep -Eq -- "$2"
+	ok "$3" || printf '#  got: %s\n# must not: %s\n' "$(printf '%s' "$1" | head -c 1000)" "$2"
+}
+skip() { TAP_N=$((TAP_N + 1)); echo "ok $TAP_N - $1 # SKIP $2"; }
+skip_all() { echo "1..0 # SKIP $1"; exit 0; }
+done_testing() { echo "1..$TAP_N"; exit $((TAP_BAD > 0)); }
+
+need_root() { [ "$(id -u)" = 0 ] || skip_all "needs root"; }
+need() { for _c in "$@"; do command -v "$_c" >/dev/null 2>&1 || skip_all "$_c is not installed"; done; }
+
+find_docker() {
+	DOCKER=${DOCKER:-$(command -v docker || true)}
+	[ -n "$DOCKER" ] || skip_all "no docker CLI"
+}
+docker() { command "$DOCKER" -H "unix://$SOCK" "$@"; }
+api() { # METHOD PATH [curl args]: body
+	_m=$1 _p=$2
+	shift 2
+	curl -sS --max-time 60 -X "$_m" --unix-socket "$SOCK" "$@" "http://d$_p"
+}
+api_status() { # METHOD PATH [curl args]: status only
+	_m=$1 _p=$2
+	shift 2
+	curl -sS --max-time 60 -o /dev/null -w '%{http_code}' -X "$_m" --unix-socket "$SOCK" "$@" "http://d$_p"
+}
+
+scratch() {
+	WORK=$(mktemp -d /tmp/dkd-test-XXXXXX)
+	SOCK=$WORK/docker.sock
+	trap cleanup EXIT
+	trap 'exit 130' INT TERM
+	plugin_args
+}
+# The build tree's drivers, copied where the loader accepts them: owned by root, not writable by others.
+plugin_args() {
+	PLUGDIR=$WORK/plugins
+	mkdir -p "$PLUGDIR"
+	chmod 755 "$WORK" "$PLUGDIR"
+	for _k in graph net volume authz; do
+		mkdir -p "$PLUGDIR/$_k"
+		for _so in "$PLUGINS/$_k"/.libs/*.so; do
+			[ -e "$_so" ] && cp -L "$_so" "$PLUGDIR/$_k/"
+		done
+	done
+}
+# start_daemon [dockerd args]: waits until it answers; 1 when it ended or never answered
+start_daemon() {
+	[ -e "$WORK/daemon.json" ] || echo '{}' > "$WORK/daemon.json"
+	"$DOCKERD" --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
+		--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" "$@" >> "$WORK/log" 2>&1 < /dev/null &
+	DPID=$!
+	for _i in $(seq 300); do
+		[ "$(curl -s --max-time 5 --unix-socket "$SOCK" http://d/_ping 2>/dev/null)" = OK ] && return 0
+		kill -0 "$DPID" 2>/dev/null || { wait "$DPID"; DSTATUS=$?; DPID=; return 1; }
+		sleep 0.1
+	done
+	return 1
+}
+stop_daemon() { # [signal]: its exit status
+	[ -n "$DPID" ] || return 0
+	kill -"${1:-TERM}" "$DPID" 2>/dev/null
+	for _i in $(seq 300); do kill -0 "$DPID" 2>/dev/null || break; sleep 0.1; done
+	kill -KILL "$DPID" 2>/dev/null && echo "# daemon had to be killed"
+	wait "$DPID" 2>/dev/null
+	DSTATUS=$?
+	DPID=
+	return $DSTATUS
+}
+load_busybox() { "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.tar" && docker load -q -i "$WORK/busybox.tar"; }
+
+cleanup() {
+	trap - EXIT
+	[ -n "$WORK" ] || return
+	if [ -n "$DPID" ]; then
+		docker ps -aq 2>/dev/null | xargs -r "$DOCKER" -H "unix://$SOCK" rm -f >/dev/null 2>&1
+		stop_daemon >/dev/null 2>&1
+	fi
+	[ "${TAP_BAD:-0}" -gt 0 ] && [ -f "$WORK/log" ] && { echo "# last lines of the daemon's log:"; tail -n 25 "$WORK/log" | cut -c1-300 | sed 's/^/# /'; }
+	# what a killed daemon left: its shims and their containers (by the scratch folder in their arguments), then mounts
+	for _p in /proc/[0-9]*; do
+		_a=$(tr '\0' ' ' < "$_p/cmdline" 2>/dev/null) || continue
+		case $_a in *"$WORK/"*) kill -KILL "${_p#/proc/}" 2>/dev/null ;; esac
+	done
+	for _d in "$WORK"/exec/runtime*; do
+		[ -d "$_d" ] && for _c in "$_d"/*; do [ -d "$_c" ] && runc --root "$_d" delete -f "${_c##*/}" >/dev/null 2>&1; done
+	done
+	awk -v w="$WORK/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r _m; do umount -l "$_m" 2>/dev/null; done
+	[ -n "${KEEP:-}" ] && cp -r "$WORK/log" "/tmp/dkd-kept-log" 2>/dev/null
+	rm -rf "$WORK"
+}
