@@ -1,0 +1,67 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# The daemon goes and comes back: kill -9 under running containers, SIGTERM, --live-restore, restart policies.
+. "$(dirname "$0")/lib.sh"
+need_root
+need curl busybox runc
+find_docker
+scratch
+start_daemon; ok "starts" || done_testing
+load_busybox >/dev/null
+docker run -d --name a --network none busybox sh -c 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.2; done' >/dev/null
+docker run -d --name b --network none busybox sh -c 'sleep 2; exit 6' >/dev/null
+docker create --name c --network none busybox true >/dev/null
+pid=$(docker inspect -f '{{.State.Pid}}' a)
+stop_daemon KILL >/dev/null 2>&1
+kill -0 "$pid"; ok "the container outlives a killed daemon"
+sleep 2.5
+start_daemon; ok "comes back"
+is "$(docker inspect -f '{{.State.Pid}} {{.State.Running}}' a)" "$pid true" "adopted, same process"
+is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' b)" "exited 6" "an exit in the meantime is known"
+is "$(docker inspect -f '{{.State.Status}}' c)" created "the created is still there"
+n1=$(docker logs a | wc -l); docker logs a > "$WORK/l"; is "$(seq 0 $((n1 - 1)) | head -n "$n1" | sha256sum)" "$(head -n "$n1" "$WORK/l" | sha256sum)" "no log line is missing"
+is "$(docker exec a echo in)" in "exec works"
+docker start c >/dev/null; ok "the created starts"
+docker stop -t 1 a >/dev/null; ok "stop works"
+docker rm a b c >/dev/null; ok "rm works"
+is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" 0 "no mount stays"
+is "$(pgrep -f "dockerd-shim.*$WORK" | wc -l)" 0 "no shim stays"
+# SIGTERM stops the containers, each by its own signal
+docker run -d --name t1 --network none busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
+docker run -d --name t2 --network none --restart always busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
+stop_daemon; is "$DSTATUS" 0 "SIGTERM with running containers"
+start_daemon; ok "starts"
+is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' t1)" "exited 5" "the container was stopped by its signal"
+sleep 1
+is "$(docker inspect -f '{{.State.Status}}' t2)" running "--restart always comes back"
+docker rm -f t1 t2 >/dev/null
+docker run -d --name of --network none --restart on-failure:2 busybox sh -c 'exit 1' >/dev/null
+for i in $(seq 50); do [ "$(docker inspect -f '{{.State.Status}}' of)" = exited ] && break; sleep 0.2; done
+is "$(docker inspect -f '{{.RestartCount}} {{.State.Status}}' of)" "2 exited" "on-failure:2 tries twice"
+docker rm -f of >/dev/null
+stop_daemon
+start_daemon --live-restore; ok "--live-restore"
+docker run -d --name lr --network none busybox sleep 100 >/dev/null
+pid=$(docker inspect -f '{{.State.Pid}}' lr)
+stop_daemon; is "$DSTATUS" 0 "SIGTERM"
+kill -0 "$pid"; ok "live-restore leaves it running"
+start_daemon --live-restore
+is "$(docker inspect -f '{{.State.Pid}}' lr)" "$pid" "adopted"
+# a shim that is killed is noticed
+shim=$(pgrep -f "dockerd-shim.*$WORK" | head -1)
+kill -KILL "$shim"; sleep 2
+is "$(docker inspect -f '{{.State.Status}}' lr)" exited "a killed shim is noticed"
+! kill -0 "$pid" 2>/dev/null; ok "and its container does not stay"
+docker rm -f lr >/dev/null; ok "rm"
+# three signals with a hung container force the end
+docker run -d --name hung --network none busybox sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
+stop_daemon
+start_daemon --shutdown-timeout 60
+docker rm -f hung >/dev/null 2>&1
+docker run -d --name hung --stop-timeout 60 --network none busybox sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
+kill -TERM "$DPID"; sleep 0.4; kill -TERM "$DPID"; sleep 0.4; kill -TERM "$DPID"
+wait "$DPID"; is $? 143 "the third signal forces the end, 128+15"
+DPID=
+start_daemon; docker rm -f hung >/dev/null; ok "and the next daemon cleans up"
+stop_daemon
+done_testing
