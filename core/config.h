@@ -63,6 +63,10 @@ struct opt {
 };
 extern const struct opt opts[OPT_COUNT];
 
+/* Least API 1.N there is; the router knows the same. */
+#define CONFIG_MIN_MINOR 24
+#define CONFIG_MAX_MINOR 55
+
 enum opt_from { FROM_DEFAULT, FROM_FLAG, FROM_FILE };
 
 struct config {
@@ -71,7 +75,8 @@ struct config {
 #undef OPT
 	unsigned char from[OPT_COUNT];  /* enum opt_from: who set it */
 	struct strmap runtime_args;     /* runtime's name -> JSON array text of its extra arguments */
-	struct strmap driver_options;   /* INI sections: "kind.name/key" -> value; repeated keys are joined by newlines */
+	struct strmap flag_runtimes;    /* those of the command line: a reload keeps them */
+	struct strmap driver_options;   /* INI sections: "kind.name.key" -> value; repeated keys are joined by newlines */
 	struct strv warnings;           /* sentences to log at start */
 	char *file;                     /* the configuration file in use, or NULL */
 	bool tls_given;                 /* --tls or --tlsverify was set, whatever the value */
@@ -90,6 +95,8 @@ int config_parse_args(struct config *cfg, int argc, char *const argv[], enum con
 int config_load_file(struct config *cfg, struct err *err);
 /* What is wrong with it as a whole (bridge and bip, icc and iptables, ...), Docker's texts. */
 int config_validate(struct config *cfg, struct err *err);
+/* A sentence for each option that the user set and that does nothing yet. */
+void config_inert(const struct config *cfg, struct strv *ret);
 /* The next configuration after SIGHUP: now's, with the reloadable keys of its file anew. NULL on failure. */
 struct config *config_reload(const struct config *now, struct err *err);
 void config_free(struct config *cfg);

@@ -1,8 +1,80 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* argv -> config -> daemon; nothing else. */
 #include <stdio.h>
+#include <stdlib.h>
 
-int main(void)
+#include "base/cleanup.h"
+#include "daemon.h"
+#include "driver.h"
+#include "reexec.h"
+
+static int show(void (*fill)(struct buf *out))
 {
-	return 0;
+	OWN_BUF struct buf b = { 0 };
+
+	fill(&b);
+	return fputs(b.data, stdout) < 0 || fflush(stdout) != 0;
+}
+
+static int complain(const struct err *err, int status)
+{
+	fprintf(stderr, "%s\n", err_text(err));
+	return status;
+}
+
+static int list_drivers(const struct config *cfg)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct driver_info *v;
+	size_t n;
+
+	if (driver_init(&cfg->plugin_dir, &cfg->driver_options, &err) < 0)
+		return complain(&err, 1);
+	n = driver_list(true, &v);
+	printf("%-12s %-8s %-10s %-6s %-56s %s\n", "NAME", "KIND", "VERSION", "ABI", "PATH", "STATE");
+	for (size_t i = 0; i < n; i++)
+		printf("%-12s %-8s %-10s %-6s %-56s %s\n", v[i].name, v[i].kind, v[i].version ? v[i].version : "-", v[i].abi ? v[i].abi : "-",
+			v[i].path, v[i].state);
+	driver_list_free(v, n);
+	return fflush(stdout) != 0;
+}
+
+static int run(struct config *cfg, int argc, char *argv[])
+{
+	OWN_ERR struct err err = ERR_INIT;
+	enum config_what what;
+	int status = 1;
+
+	if (config_parse_args(cfg, argc, argv, &what, &status, &err) < 0)
+		return complain(&err, status);
+	if (what == CONFIG_SHOW_HELP)
+		return show(config_help);
+	if (what == CONFIG_SHOW_VERSION)
+		return show(config_version);
+	if (config_load_file(cfg, &err) < 0 || config_validate(cfg, &err) < 0)
+		return complain(&err, 1);
+	if (cfg->list_drivers)
+		return list_drivers(cfg);
+	if (cfg->validate) {
+		fputs("configuration OK\n", stderr);
+		return 0;
+	}
+	daemon_apply_log(cfg);
+	return -1;
+}
+
+int main(int argc, char *argv[])
+{
+	struct config *cfg;
+	int status;
+
+	if (reexec_run(argc, argv, &status))
+		return status;
+	cfg = xcalloc(1, sizeof(*cfg));
+	config_init(cfg);
+	status = run(cfg, argc, argv);
+	if (status < 0)
+		return daemon_run(cfg);
+	config_free(cfg);
+	return status;
 }

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is wrong with a configuration as a whole, in Docker's words where Docker has them; what follows from it; what has no effect yet. */
+#include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "config-value.h"
+
+typedef int check_fn(struct config *cfg, struct err *err);
+
+static check_fn check_log, check_numbers, check_modes, check_runtime, check_labels, check_lists, check_cgroup, check_network,
+	check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths;
+
+int config_validate(struct config *cfg, struct err *err)
+{
+	static check_fn *const checks[] = { check_log, check_labels, check_numbers, check_modes, check_runtime, check_lists,
+		check_cgroup, check_network, check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths };
+
+	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
+		if (checks[i](cfg, err) < 0)
+			return -1;
+	return 0;
+}
+
+void config_inert(const struct config *cfg, struct strv *ret)
+{
+	for (int id = 0; id < OPT_COUNT; id++) {
+		if (!(opts[id].bits & OPT_INERT) || cfg->from[id] == FROM_DEFAULT)
+			continue;
+		if (id == OPT_ID_bridge && (streq(cfg->bridge, "none") || !*cfg->bridge))
+			continue;
+		if (cfg->from[id] == FROM_FLAG)
+			strv_addf(ret, "--%s has no effect in this version", opts[id].flag);
+		else
+			strv_addf(ret, "the option \"%s\" of %s has no effect in this version", opts[id].key, cfg->file);
+	}
+}
+
+static int check_log(struct config *cfg, struct err *err)
+{
+	static const char *const drivers[] = { "json-file", "none" };
+	static const char *const keys[] = { "max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode", "max-buffer-size" };
+	bool known = false;
+
+	if (log_level_parse(cfg->log_level) < 0)
+		return err_set(err, ERR_INVALID, "invalid logging level: %s", cfg->log_level);
+	if (!streq(cfg->log_format, "text") && !streq(cfg->log_format, "json") && *cfg->log_format)
+		return err_set(err, ERR_INVALID, "invalid log format: %s", cfg->log_format);
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
+		known |= streq(cfg->log_driver, drivers[i]);
+	if (!known)
+		return err_set(err, ERR_INVALID, "failed to set log opts: logger: no log driver named '%s' is registered", cfg->log_driver);
+	if (streq(cfg->log_driver, "none"))
+		return 0;
+	for (size_t i = 0; i < cfg->log_opts.len; i++) {
+		known = false;
+		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
+			known |= streq(cfg->log_opts.v[i].key, keys[k]);
+		if (!known)
+			return err_set(err, ERR_INVALID, "failed to set log opts: unknown log opt '%s' for json-file log driver", cfg->log_opts.v[i].key);
+	}
+	return 0;
+}
+
+static int check_numbers(struct config *cfg, struct err *err)
+{
+	if (cfg->mtu < 0)
+		return err_set(err, ERR_INVALID, "invalid default MTU: %lld", (long long)cfg->mtu);
+	if (cfg->max_concurrent_downloads < 0)
+		return err_set(err, ERR_INVALID, "invalid max concurrent downloads: %lld", (long long)cfg->max_concurrent_downloads);
+	if (cfg->max_concurrent_uploads < 0)
+		return err_set(err, ERR_INVALID, "invalid max concurrent uploads: %lld", (long long)cfg->max_concurrent_uploads);
+	if (cfg->max_download_attempts < 1 && cfg->from[OPT_ID_max_download_attempts])
+		return err_set(err, ERR_INVALID, "invalid max download attempts: %lld", (long long)cfg->max_download_attempts);
+	if (cfg->default_stop_timeout < 0)
+		return err_set(err, ERR_INVALID, "invalid default stop timeout: %lld", (long long)cfg->default_stop_timeout);
+	if (cfg->shutdown_timeout < -1)
+		return err_set(err, ERR_INVALID, "invalid shutdown timeout: %lld", (long long)cfg->shutdown_timeout);
+	return 0;
+}
+
+static int check_modes(struct config *cfg, struct err *err)
+{
+	if (!streq(cfg->default_ipc_mode, "private") && !streq(cfg->default_ipc_mode, "shareable"))
+		return err_set(err, ERR_INVALID, "IPC mode \"%s\" is not supported as default value; use \"shareable\" or \"private\"", cfg->default_ipc_mode);
+	if (!streq(cfg->default_cgroupns_mode, "private") && !streq(cfg->default_cgroupns_mode, "host"))
+		return err_set(err, ERR_INVALID, "default cgroup namespace mode (%s) is invalid; use \"host\" or \"private\"", cfg->default_cgroupns_mode);
+	if (*cfg->firewall_backend && !streq(cfg->firewall_backend, "iptables") && !streq(cfg->firewall_backend, "nftables"))
+		return err_set(err, ERR_INVALID, "invalid firewall-backend \"%s\"; use \"iptables\" or \"nftables\"", cfg->firewall_backend);
+	return 0;
+}
+
+static int check_runtime(struct config *cfg, struct err *err)
+{
+	if (!streq(cfg->default_runtime, "runc") && !strmap_get(&cfg->runtimes, cfg->default_runtime))
+		return err_set(err, ERR_INVALID, "specified default runtime '%s' does not exist", cfg->default_runtime);
+	return 0;
+}
+
+static int check_labels(struct config *cfg, struct err *err)
+{
+	OWN_STRMAP struct strmap seen = { 0 };
+
+	for (size_t i = 0; i < cfg->labels.len; i++) {
+		const char *label = cfg->labels.v[i], *value = strchr(label, '=') + 1, *before;
+		OWN_FREE char *key = xstrndup(label, (size_t)(value - 1 - label));
+
+		before = strmap_get(&seen, key);
+		if (before && !streq(before, value))
+			return err_set(err, ERR_INVALID, "conflict labels for %s=%s and %s=%s", key, value, key, before);
+		strmap_set(&seen, key, value);
+	}
+	return 0;
+}
+
+static int check_lists(struct config *cfg, struct err *err)
+{
+	for (size_t i = 0; i < cfg->insecure_registries.len; i++)
+		if (strstr(cfg->insecure_registries.v[i], "://"))
+			return err_set(err, ERR_INVALID, "insecure registry %s should not contain '://'", cfg->insecure_registries.v[i]);
+	for (size_t i = 0; i < cfg->storage_opts.len; i++)
+		if (!strchr(cfg->storage_opts.v[i], '='))
+			return err_set(err, ERR_INVALID, "unable to parse storage-opt %s: expected key=value", cfg->storage_opts.v[i]);
+	return 0;
+}
+
+static int check_cgroup(struct config *cfg, struct err *err)
+{
+	const char *driver = "";
+
+	for (size_t i = 0; i < cfg->exec_opts.len; i++) {
+		const char *opt = cfg->exec_opts.v[i];
+
+		if (!strchr(opt, '='))
+			return err_set(err, ERR_INVALID, "unable to parse key/value option: %s", opt);
+		if (!str_has_prefix(opt, "native.cgroupdriver="))
+			return err_set(err, ERR_INVALID, "exec-opt %s is not known: native.cgroupdriver=cgroupfs or systemd", opt);
+		driver = strchr(opt, '=') + 1;
+	}
+	if (*driver && !streq(driver, "cgroupfs") && !streq(driver, "systemd"))
+		return err_set(err, ERR_INVALID, "native.cgroupdriver option %s not supported", driver);
+	cfg->systemd_cgroup = streq(driver, "systemd");
+	if (cfg->systemd_cgroup && *cfg->cgroup_parent && (strlen(cfg->cgroup_parent) <= 6 || !str_has_suffix(cfg->cgroup_parent, ".slice")))
+		return err_set(err, ERR_INVALID, "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
+	return 0;
+}
+
+static int check_network(struct config *cfg, struct err *err)
+{
+	if (*cfg->bridge && *cfg->bip)
+		return err_set(err, ERR_INVALID, "you specified -b & --bip, mutually exclusive options. Please specify only one");
+	if (!cfg->iptables && !cfg->icc)
+		return err_set(err, ERR_INVALID, "you specified --iptables=false with --icc=false. ICC=false uses iptables to function. Please set --icc or --iptables to true");
+	if (*cfg->bip && !config_is_cidr(cfg->bip))
+		return err_set(err, ERR_INVALID, "invalid CIDR address: %s", cfg->bip);
+	if (*cfg->bip6 && !config_is_cidr(cfg->bip6))
+		return err_set(err, ERR_INVALID, "invalid CIDR address: %s", cfg->bip6);
+	if (*cfg->fixed_cidr && !config_is_cidr(cfg->fixed_cidr))
+		return err_set(err, ERR_INVALID, "invalid CIDR address: %s", cfg->fixed_cidr);
+	if (*cfg->fixed_cidr_v6 && !config_is_cidr(cfg->fixed_cidr_v6))
+		return err_set(err, ERR_INVALID, "invalid CIDR address: %s", cfg->fixed_cidr_v6);
+	return 0;
+}
+
+static int check_api_version(struct config *cfg, struct err *err)
+{
+	int64_t minor;
+
+	if (!*cfg->min_api_version)
+		return 0;
+	if (!str_has_prefix(cfg->min_api_version, "1.") || !str_to_i64(cfg->min_api_version + 2, &minor))
+		return err_set(err, ERR_INVALID, "invalid minimum API version: %s", cfg->min_api_version);
+	if (minor < CONFIG_MIN_MINOR)
+		return err_set(err, ERR_INVALID, "minimum supported API version is 1.%d: %s", CONFIG_MIN_MINOR, cfg->min_api_version);
+	if (minor > CONFIG_MAX_MINOR)
+		return err_set(err, ERR_INVALID, "maximum supported API version is 1.%d: %s", CONFIG_MAX_MINOR, cfg->min_api_version);
+	cfg->min_minor = (int)minor;
+	return 0;
+}
+
+/* What must not be taken for working: refused. */
+static int check_not_here(struct config *cfg, struct err *err)
+{
+	const char *snapshotter = strmap_get(&cfg->features, "containerd-snapshotter");
+
+	if (cfg->tls || cfg->tlsverify || (cfg->tls_given && cfg->from[OPT_ID_tlsverify]) || cfg->from[OPT_ID_tlsverify] == FROM_FILE)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "TLS is not in this version: serve a unix:// socket, or reach it through ssh:// (docker -H ssh://user@host)");
+	if (*cfg->userns_remap)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "--userns-remap is not in this version: containers run with the host's ids");
+	if (cfg->rootless)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "--rootless is not in this version: dockerd runs as root");
+	if (snapshotter && streq(snapshotter, "true"))
+		return err_set(err, ERR_NOT_IMPLEMENTED, "the feature containerd-snapshotter is not in this version: images are kept by graph drivers");
+	return 0;
+}
+
+static int check_seccomp(struct config *cfg, struct err *err)
+{
+	const char *profile = cfg->seccomp_profile;
+
+	if (!*profile)
+		str_set(&cfg->seccomp_profile, "builtin");
+	else if (!streq(profile, "builtin") && !streq(profile, "unconfined") && !fs_exists(profile))
+		return err_set(err, ERR_INVALID, "opening seccomp profile (%s) failed: no such file", profile);
+	return 0;
+}
+
+/* ---- hosts ---- */
+
+/* "host", "host:port", "[v6]:port", "" with a port of 1 to 65535. */
+static int split_tcp(const char *addr, char **ret_host, char **ret_port, struct err *err)
+{
+	const char *colon, *end;
+	int64_t port;
+
+	if (*addr == '[') {
+		end = strchr(addr, ']');
+		if (!end || (end[1] && end[1] != ':'))
+			return err_set(err, ERR_INVALID, "invalid bind address (tcp://%s)", addr);
+		colon = end[1] ? end + 1 : NULL;
+		*ret_host = xstrndup(addr + 1, (size_t)(end - addr - 1));
+	} else {
+		colon = strchr(addr, ':');
+		if (colon && strchr(colon + 1, ':'))
+			return err_set(err, ERR_INVALID, "invalid bind address (tcp://%s): IPv6 addresses stand in brackets", addr);
+		*ret_host = colon ? xstrndup(addr, (size_t)(colon - addr)) : xstrdup(addr);
+	}
+	*ret_port = xstrdup(colon && colon[1] ? colon + 1 : "");
+	if (**ret_port && (!str_to_i64(*ret_port, &port) || port < 0 || port > 65535))
+		return err_set(err, ERR_INVALID, "invalid bind address (tcp://%s): invalid port number: %s", addr, *ret_port);
+	if (strpbrk(*ret_host, "/?#@ "))
+		return err_set(err, ERR_INVALID, "invalid bind address (tcp://%s): should not contain a path element", addr);
+	return 0;
+}
+
+int config_check_host(const char *host, struct err *err)
+{
+	OWN_FREE char *name = NULL;
+	OWN_FREE char *port = NULL;
+
+	if (!*host || str_has_prefix(host, "fd://"))
+		return 0;
+	if (str_has_prefix(host, "unix://")) {
+		if (host[7] && host[7] != '/')
+			return err_set(err, ERR_INVALID, "invalid bind address (%s): a unix socket has an absolute path", host);
+		return strlen(host + 7) < 108 ? 0 : err_set(err, ERR_INVALID, "invalid bind address (%s): the path is too long for a socket", host);
+	}
+	if (strstr(host, "://") && !str_has_prefix(host, "tcp://"))
+		return err_set(err, ERR_INVALID, "invalid bind address format: %s", host);
+	return split_tcp(strstr(host, "://") ? host + 6 : host, &name, &port, err);
+}
+
+char *config_full_host(const char *host, bool tls)
+{
+	OWN_FREE char *name = NULL;
+	OWN_FREE char *port = NULL;
+
+	if (!*host)
+		return xstrdup(tls ? "tcp://localhost:2376" : "unix:///var/run/docker.sock");
+	if (streq(host, "unix://"))
+		return xstrdup("unix:///var/run/docker.sock");
+	if (str_has_prefix(host, "unix://") || str_has_prefix(host, "fd://"))
+		return xstrdup(host);
+	if (split_tcp(str_has_prefix(host, "tcp://") ? host + 6 : host, &name, &port, NULL) < 0)
+		return xstrdup(host);
+	return xasprintf(strchr(name, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s", *name ? name : "localhost", *port ? port : tls ? "2376" : "2375");
+}
+
+static int fill_hosts(struct config *cfg, struct err *err)
+{
+	struct strv full = { 0 };
+
+	if (!cfg->hosts.len)
+		strv_add(&cfg->hosts, "");
+	for (size_t i = 0; i < cfg->hosts.len; i++) {
+		OWN_FREE char *host = config_full_host(cfg->hosts.v[i], cfg->tls || cfg->tlsverify);
+
+		if (!strv_contains(&full, host))
+			strv_add(&full, host);
+	}
+	strv_done(&cfg->hosts);
+	cfg->hosts = full;
+	return 0;
+}
+
+static void make_absolute(char **path)
+{
+	char cwd[PATH_MAX];
+	char *full;
+
+	if (!**path || **path == '/' || !getcwd(cwd, sizeof(cwd)))
+		return;
+	full = xasprintf("%s/%s", cwd, *path);
+	free(*path);
+	*path = full;
+}
+
+static int fill_paths(struct config *cfg, struct err *err)
+{
+	if (!*cfg->data_root || !*cfg->exec_root)
+		return err_set(err, ERR_INVALID, "--data-root and --exec-root need a path");
+	make_absolute(&cfg->data_root);
+	make_absolute(&cfg->exec_root);
+	make_absolute(&cfg->pidfile);
+	return 0;
+}

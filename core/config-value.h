@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Inside of the configuration room: what its files share. Others include config.h. */
+#ifndef CORE_CONFIG_VALUE_H
+#define CORE_CONFIG_VALUE_H
+
+#include "config.h"
+
+/* The C type behind a kind. */
+enum opt_shape { SHAPE_BOOL, SHAPE_INT, SHAPE_STR, SHAPE_STRV, SHAPE_STRMAP };
+enum opt_shape opt_shape(enum opt_id id);
+void opt_clear(struct config *cfg, enum opt_id id);
+/* The value and who set it. */
+void opt_copy(struct config *dst, const struct config *src, enum opt_id id);
+
+bool config_bool(const char *s, bool *ret);     /* Go's spellings of true and false */
+bool config_size(const char *s, int64_t *ret);  /* "64m", "1.5GiB" */
+bool config_is_ip(const char *s);
+bool config_is_cidr(const char *s);
+/* -H: Docker's forms and texts. */
+int config_check_host(const char *host, struct err *err);
+/* The full form: "" is the default, unix:// and tcp:// get path, host and port. Owned by the caller. */
+char *config_full_host(const char *host, bool tls);
+
+/* A name of a removed option: the flag parser and daemon.json ask here. */
+enum legacy_act { LEGACY_ALIAS, LEGACY_IGNORED, LEGACY_REFUSED };
+struct legacy {
+	const char *flag, *key;
+	char letter;
+	bool is_bool;
+	enum legacy_act act;
+	const char *to;     /* LEGACY_ALIAS: the flag meant now */
+	const char *text;   /* what to say */
+	const char *fine;   /* this value needs no refusal (nothing asked for) */
+};
+const struct legacy *legacy_by_flag(const char *flag, char letter);
+const struct legacy *legacy_by_key(const char *key);
+
+int opt_by_key(const char *key);                /* enum opt_id or -1 */
+int opt_by_flag(const char *flag, char letter); /* flag NULL: by letter */
+
+/* daemon.json and INI: notes that the file sets id, checks it against the flags. */
+struct file_value { enum opt_id id; char *text; };
+/* Adds "name: (from flag: a, from file: b)" to conflicts when the command line set id too. */
+void config_note_conflict(const struct config *flags, enum opt_id id, const char *file_text, struct strv *conflicts);
+int config_conflict_error(const struct strv *unknown, struct strv *conflicts, struct err *err);
+
+#endif

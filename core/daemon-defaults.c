@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What containers inherit from the configuration: struct daemon_defaults. */
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "container/spec.h"
+#include "daemon.h"
+
+/* An executable by absolute path or on PATH; owned by the caller, NULL when there is none. */
+static char *find_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	OWN_STRV struct strv dirs = { 0 };
+
+	if (strchr(name, '/'))
+		return *name == '/' && access(name, X_OK) == 0 ? xstrdup(name) : NULL;
+	strv_split(&dirs, path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ":");
+	for (size_t i = 0; i < dirs.len; i++) {
+		OWN_FREE char *full = xasprintf("%s/%s", dirs.v[i], name);
+
+		if (*full == '/' && access(full, X_OK) == 0)
+			return STEAL(full);
+	}
+	return NULL;
+}
+
+static char *find_init(const char *given)
+{
+	static const char *const places[] = { "/usr/local/libexec/docker/docker-init", "/usr/libexec/docker/docker-init",
+		"/usr/local/lib/docker/docker-init", "/usr/lib/docker/docker-init" };
+
+	if (!str_empty(given))
+		return find_program(given);
+	for (size_t i = 0; i < ARRAY_LEN(places); i++)
+		if (access(places[i], X_OK) == 0)
+			return xstrdup(places[i]);
+	return find_program("docker-init");
+}
+
+static void add_runtime(struct daemon_defaults *def, const char *name, const char *program)
+{
+	OWN_FREE char *path = find_program(program);
+
+	if (!path) {
+		log_warn("the runtime %s is not here: no executable %s", name, program);
+		return;
+	}
+	strmap_set(&def->runtimes, name, path);
+}
+
+static void add_ulimits(struct daemon_defaults *def, const struct config *cfg)
+{
+	for (size_t i = 0; i < cfg->default_ulimits.len; i++) {
+		const char *limits = cfg->default_ulimits.v[i].value;
+		struct ulimit *u = jlist_add(&def->ulimits, &ulimit_desc);
+
+		u->name = xstrdup(cfg->default_ulimits.v[i].key);
+		u->soft = strtoll(limits, NULL, 10);
+		u->hard = strtoll(strchr(limits, ':') + 1, NULL, 10);
+	}
+}
+
+int daemon_defaults_fill(struct daemon *d, struct err *err)
+{
+	const struct config *cfg = d->config;
+	struct daemon_defaults *def = &d->defaults;
+
+	*def = (struct daemon_defaults){
+		.shm_size = cfg->default_shm_size,
+		.cgroup_parent = cfg->cgroup_parent,
+		.default_runtime = cfg->default_runtime,
+		.ipc_mode = cfg->default_ipc_mode,
+		.cgroupns_mode = cfg->default_cgroupns_mode,
+		.log_driver = cfg->log_driver,
+		.no_new_privileges = cfg->no_new_privileges,
+		.init = cfg->init,
+		.systemd_cgroup = cfg->systemd_cgroup,
+		.seccomp_profile = cfg->seccomp_profile,
+		.stop_timeout = (int)cfg->default_stop_timeout,
+		.default_network = "none",
+		.init_path = find_init(cfg->init_path),
+	};
+	strmap_copy(&def->log_opts, &cfg->log_opts);
+	add_ulimits(def, cfg);
+	add_runtime(def, "runc", "runc");
+	for (size_t i = 0; i < cfg->runtimes.len; i++)
+		add_runtime(def, cfg->runtimes.v[i].key, cfg->runtimes.v[i].value);
+	if (cfg->init && !def->init_path)
+		log_warn("--init: no docker-init was found; containers without --init=false will not start");
+	return 0;
+}
+
+void daemon_defaults_done(struct daemon_defaults *def)
+{
+	for (size_t i = 0; i < def->ulimits.len; i++)
+		jdesc_clear(&ulimit_desc, jlist_at(&def->ulimits, i, &ulimit_desc));
+	free(def->ulimits.v);
+	strmap_done(&def->log_opts);
+	strmap_done(&def->runtimes);
+	free((char *)def->init_path);
+	*def = (struct daemon_defaults){ 0 };
+}

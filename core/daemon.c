@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Start-up: one readable list. Steps run in order; when one fails, those before it are undone in reverse, and the same
+ * undoing is the way down. A step without an undo leaves nothing behind that the process's end does not take along.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "driver.h"
+#include "sdnotify.h"
+
+#define INSECURE_DELAY_MS 15000
+
+typedef int step_fn(struct daemon *d, struct err *err);
+struct step {
+	const char *name;
+	step_fn *run;
+	void (*undo)(struct daemon *d);
+};
+
+static int do_signals(struct daemon *d, struct err *err) { return daemon_signals_block(d, err); }
+static int do_warnings(struct daemon *d, struct err *err);
+static int do_user(struct daemon *d, struct err *err);
+static int do_cgroups(struct daemon *d, struct err *err);
+static int do_data_root(struct daemon *d, struct err *err);
+static void undo_data_root(struct daemon *d);
+static int do_pidfile(struct daemon *d, struct err *err);
+static void undo_pidfile(struct daemon *d) { pidfile_drop(&d->pidfile); }
+static int do_tmpdir(struct daemon *d, struct err *err) { return root_tmpdir(d->data_root, err); }
+static int do_exec_root(struct daemon *d, struct err *err);
+static int do_umask(struct daemon *d, struct err *err) { umask(0); return 0; }
+static int do_keys(struct daemon *d, struct err *err) { root_raise_keys(); return 0; }
+static int do_apparmor(struct daemon *d, struct err *err);
+static int do_listeners(struct daemon *d, struct err *err);
+static void undo_listeners(struct daemon *d) { listeners_close(&d->listeners); }
+static int do_spawner(struct daemon *d, struct err *err);
+static void undo_spawner(struct daemon *d) { spawner_stop(d->spawner); }
+static int do_engine(struct daemon *d, struct err *err);
+static void undo_engine(struct daemon *d) { engine_free(d->engine); }
+static int do_drivers(struct daemon *d, struct err *err);
+static int do_stores(struct daemon *d, struct err *err) { return root_check_stores(d->data_root, err); }
+static int do_graph(struct daemon *d, struct err *err);
+static void undo_graph(struct daemon *d) { graph_close(d->graph); }
+static int do_selinux(struct daemon *d, struct err *err);
+static int do_engine_id(struct daemon *d, struct err *err);
+
+static const struct step steps[] = {
+	{ "signals", do_signals, NULL },
+	{ "warnings", do_warnings, NULL },
+	{ "root privileges", do_user, NULL },
+	{ "control groups", do_cgroups, NULL },
+	{ "data-root and its lock", do_data_root, undo_data_root },
+	{ "pid file", do_pidfile, undo_pidfile },
+	{ "temporary files", do_tmpdir, NULL },
+	{ "exec-root", do_exec_root, NULL },
+	{ "umask", do_umask, NULL },
+	{ "kernel keys", do_keys, NULL },
+	{ "AppArmor", do_apparmor, NULL },
+	{ "listeners", do_listeners, undo_listeners },
+	{ "spawner", do_spawner, undo_spawner },
+	{ "engine", do_engine, undo_engine },
+	{ "drivers", do_drivers, NULL },
+	{ "older layouts", do_stores, NULL },
+	{ "graph driver", do_graph, undo_graph },
+	{ "SELinux", do_selinux, NULL },
+	{ "engine id", do_engine_id, NULL },
+};
+
+static int start(struct daemon *d, size_t *ret_done, struct err *err);
+static void stop(struct daemon *d);
+static void say_started(struct daemon *d);
+
+int daemon_run(struct config *cfg)
+{
+	struct daemon d = { .config = cfg, .lock_fd = -1, .signal_fd = -1, .pidfile = { .fd = -1 } };
+	OWN_ERR struct err err = ERR_INIT;
+	int signal_number, rc = 0;
+
+	/* Many short-lived request threads: one heap each would keep what the largest request needed. */
+	mallopt(M_ARENA_MAX, 2);
+	log_info("Starting up");
+	if (start(&d, &d.steps_done, &err) < 0) {
+		daemon_signals_during(&d, stop);
+		fprintf(stderr, "%s\n", err_text(&err));
+		rc = 1;
+	} else {
+		say_started(&d);
+		sdnotify("READY=1");
+		signal_number = daemon_signals_loop(&d);
+		log_info("Processing signal '%s'", strsignal(signal_number));
+		sdnotify("STOPPING=1");
+		daemon_signals_during(&d, stop);
+	}
+	fd_close(&d.signal_fd);
+	config_free(d.retired);
+	config_free(d.config);
+	return rc;
+}
+
+static int start(struct daemon *d, size_t *ret_done, struct err *err)
+{
+	for (*ret_done = 0; *ret_done < ARRAY_LEN(steps); ++*ret_done) {
+		const struct step *s = &steps[*ret_done];
+
+		log_debug("start: %s", s->name);
+		if (s->run(d, err) < 0)
+			return -1;
+		if (daemon_signals_wait(d, 0)) {
+			++*ret_done;
+			return err_set(err, ERR_CANCELLED, "stopped by a signal while starting");
+		}
+	}
+	return 0;
+}
+
+static void stop(struct daemon *d)
+{
+	if (d->engine && !engine_stopping(d->engine))
+		engine_shutdown(d->engine, d->config->shutdown_timeout < 0 ? -1 : (int)d->config->shutdown_timeout * 1000);
+	while (d->steps_done > 0) {
+		const struct step *s = &steps[--d->steps_done];
+
+		if (!s->undo)
+			continue;
+		log_debug("stop: %s", s->name);
+		s->undo(d);
+	}
+	free(d->data_root);
+	free(d->exec_root);
+	free(d->engine_id);
+}
+
+static void say_started(struct daemon *d)
+{
+	const char *const fields[] = { "commit", DKD_GITCOMMIT, "storage-driver", graph_name(d->graph), "version", PACKAGE_VERSION, NULL };
+
+	log_fields(LOG_INFO, fields, "Docker daemon");
+	log_info("docker daemon: %s %s; execdriver: native; graphdriver: %s", PACKAGE_VERSION, DKD_GITCOMMIT, graph_name(d->graph));
+	log_info("Daemon has completed initialization");
+	for (size_t i = 0; i < d->listeners.len; i++)
+		log_info("API listen on %s", str_has_prefix(d->listeners.v[i].host, "unix://") ? d->listeners.v[i].host + 7 : d->listeners.v[i].host);
+}
+
+/* ---- steps ---- */
+
+static int do_warnings(struct daemon *d, struct err *err)
+{
+	OWN_STRV struct strv inert = { 0 };
+
+	for (size_t i = 0; i < d->config->warnings.len; i++)
+		log_warn("%s", d->config->warnings.v[i]);
+	config_inert(d->config, &inert);
+	for (size_t i = 0; i < inert.len; i++)
+		log_warn("%s", inert.v[i]);
+	return 0;
+}
+
+static int do_user(struct daemon *d, struct err *err)
+{
+	return root_check_user(err);
+}
+
+static int do_cgroups(struct daemon *d, struct err *err)
+{
+	return root_check_cgroups("/proc/self/mountinfo", "/sys/fs/cgroup", err);
+}
+
+static int do_data_root(struct daemon *d, struct err *err)
+{
+	d->data_root = root_make_data(d->config->data_root, 0, 0, err);
+	if (!d->data_root)
+		return -1;
+	d->lock_fd = root_lock(d->data_root, err);
+	return d->lock_fd < 0 ? -1 : 0;
+}
+
+static void undo_data_root(struct daemon *d)
+{
+	fd_close(&d->lock_fd);
+}
+
+static int do_pidfile(struct daemon *d, struct err *err)
+{
+	if (pidfile_take(&d->pidfile, d->config->pidfile, err) < 0)
+		return err_wrap(err, "failed to start daemon, ensure docker is not running or delete %s", d->config->pidfile);
+	return 0;
+}
+
+static int do_exec_root(struct daemon *d, struct err *err)
+{
+	d->exec_root = root_make_exec(d->config->exec_root, err);
+	return d->exec_root ? 0 : -1;
+}
+
+static int do_apparmor(struct daemon *d, struct err *err)
+{
+	OWN_BUF struct buf b = { 0 };
+
+	if (fs_read(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &b, NULL) == 0 && b.size && b.data[0] == 'Y')
+		log_warn("AppArmor is enabled in the kernel; this version installs no profile: containers run without one");
+	return 0;
+}
+
+/* Whoever may reach such a port is root here: say so, and give time to think again. */
+static int warn_insecure(struct daemon *d, struct err *err)
+{
+	bool wait = false;
+
+	for (size_t i = 0; i < d->config->hosts.len; i++) {
+		const char *host = d->config->hosts.v[i];
+		const char *const fields[] = { "host", host, NULL };
+
+		if (!str_has_prefix(host, "tcp://"))
+			continue;
+		log_fields(LOG_WARN, fields, "Binding to IP address without --tlsverify is insecure: whoever reaches this port is root on this machine");
+		if (!listen_is_public(host)) {
+			log_fields(LOG_WARN, fields, "On the loopback, too, every local user and every page in a browser may reach this port");
+			continue;
+		}
+		log_fields(LOG_WARN, fields, "The API is open to the network without encryption or authentication; starting in %d seconds", INSECURE_DELAY_MS / 1000);
+		wait = true;
+	}
+	if (wait && daemon_signals_wait(d, INSECURE_DELAY_MS))
+		return err_set(err, ERR_CANCELLED, "stopped by a signal while starting");
+	return 0;
+}
+
+static int do_listeners(struct daemon *d, struct err *err)
+{
+	if (warn_insecure(d, err) < 0)
+		return -1;
+	return listeners_open(&d->listeners, &d->config->hosts, d->config->group, opts[OPT_ID_group].def, err);
+}
+
+static int do_spawner(struct daemon *d, struct err *err)
+{
+	d->spawner = spawner_start(err);
+	return d->spawner ? 0 : -1;
+}
+
+static int do_engine(struct daemon *d, struct err *err)
+{
+	d->engine = engine_new();
+	return 0;
+}
+
+static int do_drivers(struct daemon *d, struct err *err)
+{
+	return driver_init(&d->config->plugin_dir, &d->config->driver_options, err);
+}
+
+static int do_graph(struct daemon *d, struct err *err)
+{
+	d->graph = graph_open(d->config->storage_driver, d->data_root, &d->config->storage_opts, 0, 0, err);
+	if (!d->graph)
+		return err_wrap(err, "error initializing graphdriver");
+	return 0;
+}
+
+static int do_selinux(struct daemon *d, struct err *err)
+{
+	if (!d->config->selinux_enabled)
+		return 0;
+	if (!fs_exists("/sys/fs/selinux/enforce"))
+		log_warn("Docker could not enable SELinux on the host system");
+	else
+		return err_set(err, ERR_NOT_IMPLEMENTED, "--selinux-enabled is not in this version: containers are not labelled");
+	return 0;
+}
+
+static int do_engine_id(struct daemon *d, struct err *err)
+{
+	d->engine_id = root_engine_id(d->data_root, err);
+	return d->engine_id ? 0 : err_wrap(err, "cannot keep the engine's id");
+}
+
+/* ---- later ---- */
+
+int daemon_apply_config(struct daemon *d, struct config *next, struct err *err)
+{
+	daemon_apply_log(next);
+	config_free(d->retired);
+	d->retired = d->config;
+	d->config = next;
+	d->api.config = next;
+	return 0;
+}
+
+void daemon_dump_rooms(struct daemon *d, struct buf *b)
+{
+	buf_addf(b, "listeners %zu\n", d->listeners.len);
+}
