@@ -6,37 +6,57 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/str.h"
 
 struct volume_store;
 
+/* A snapshot: never changes while somebody holds it. */
 struct volume {
 	char *name, *driver, *mountpoint, *scope;
 	int64_t created;
 	struct strmap labels, options;
 	bool anonymous;
-	int refs;          /* of this struct, not of the volume */
+	int refs;          /* of this struct, not of the volume; atomic */
 };
 
 struct volume_store *volume_store_open(const char *data_root, struct err *err);
 void volume_store_close(struct volume_store *s);
 /* name NULL or "": anonymous (64 hex). Idempotent for the same driver; ERR_CONFLICT for another. driver NULL: "local". */
 struct volume *volume_create(struct volume_store *s, const char *name, const char *driver, const struct strmap *opts, const struct strmap *labels, struct err *err);
+/*
+ * The same, and container_id (NULL: nobody) uses it from this moment on, so that no prune comes between. *ret_created
+ * (may be NULL): it was not there before, which is when the event "create" is due.
+ */
+struct volume *volume_create_for(struct volume_store *s, const char *name, const char *driver, const struct strmap *opts,
+	const struct strmap *labels, const char *container_id, bool *ret_created, struct err *err);
 struct volume *volume_get(struct volume_store *s, const char *name, struct err *err); /* ERR_NOT_FOUND "get X: no such volume" */
 size_t volume_list(struct volume_store *s, struct volume ***ret);
 void volume_unref(struct volume *v);
+DEFINE_CLEANUP(struct volume, volume_unref)
+#define OWN_VOLUME CLEANUP(volume_unrefp)
+/* Releases what volume_list() returned. */
+void volume_list_free(struct volume **v, size_t len);
 /* In use: ERR_CONFLICT "remove X: volume is in use - [ids]". force: fine when missing. */
 int volume_remove(struct volume_store *s, const char *name, bool force, struct err *err);
-/* Containers that use it (created or running). */
+/* Containers that use it (created or running); a set. The volume need not exist. */
 void volume_use(struct volume_store *s, const char *name, const char *container_id);
 void volume_unuse(struct volume_store *s, const char *name, const char *container_id);
 size_t volume_users(struct volume_store *s, const char *name, struct strv *ret);
-/* Counted mounts. Returns the path, owned by the caller. */
+/* Counted mounts, also of one container that mounts it twice. Returns the path, owned by the caller. */
 char *volume_mount(struct volume_store *s, const char *name, const char *container_id, struct err *err);
 int volume_unmount(struct volume_store *s, const char *name, const char *container_id, struct err *err);
+/* Bytes that its files take; -1 when that is unknown or the token fired. */
+int64_t volume_size(const struct volume *v, const struct cancel *cancel);
 /* The API's Volume object. */
 void volume_encode(const struct volume *v, struct jw *w);
+/* The same with "Status" as its driver tells it now (inspect). */
+void volume_encode_status(struct volume_store *s, const struct volume *v, struct jw *w);
+/* The same with UsageData (df). size -1: unknown. */
+void volume_encode_usage(const struct volume *v, int64_t size, int64_t users, struct jw *w);
+/* Names of the drivers in use, for info. */
+void volume_driver_names(struct volume_store *s, struct strv *ret);
 
 #endif

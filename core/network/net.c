@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The facade over network drivers: opens each once, puts a container on a network of theirs and takes it off again. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "driver.h"
+#include "dockerd/net.h"
+#include "network/net_i.h"
+
+#define CALL_TIME (60 * NSEC_PER_SEC)
+
+struct net_driver {
+	const struct driver *driver;
+	const struct dkd_net_ops *ops;
+	struct dkd_net *handle;
+	struct dkd_net_caps caps;
+	char *asked;
+	bool opening; /* one thread is at it, without the lock */
+	struct net_driver *next;
+};
+
+struct net_drivers {
+	char *data_root, *exec_root;
+	struct lock lock; /* LOCK_LEAF: list, opening */
+	pthread_cond_t opened;
+	struct net_driver *list;
+};
+
+static void call_begin(struct driver_call *c, const struct net_driver *d)
+{
+	driver_call_begin(c, d->driver);
+	c->abi.deadline = clock_mono() + CALL_TIME;
+}
+
+struct net_drivers *net_drivers_new(const char *data_root, const char *exec_root)
+{
+	struct net_drivers *ds = xcalloc(1, sizeof(*ds));
+
+	ds->data_root = xstrdup(data_root);
+	ds->exec_root = xstrdup(exec_root);
+	lock_init(&ds->lock, LOCK_LEAF);
+	lock_cond_init(&ds->opened);
+	return ds;
+}
+
+static void driver_free(struct net_driver *d)
+{
+	if (d->handle && d->ops->close)
+		d->ops->close(d->handle);
+	free(d->asked);
+	free(d);
+}
+
+void net_drivers_close(struct net_drivers *ds)
+{
+	for (struct net_driver *d = ds->list, *next; d; d = next) {
+		next = d->next;
+		driver_free(d);
+	}
+	pthread_cond_destroy(&ds->opened);
+	lock_done(&ds->lock);
+	free(ds->data_root);
+	free(ds->exec_root);
+	free(ds);
+}
+
+/* Loads and opens; no lock is held. */
+static int driver_open(const struct net_drivers *ds, struct net_driver *d, struct err *err)
+{
+	OWN_FREE char *root = NULL;
+	struct dkd_net_open open = { .size = sizeof(open), .exec_root = ds->exec_root };
+	struct driver_call c;
+
+	d->driver = driver_load(DKD_KIND_NET, streq(d->asked, "null") ? "none" : d->asked, err);
+	if (!d->driver) {
+		if (err && err->class == ERR_NOT_FOUND)
+			err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", d->asked);
+		return -1;
+	}
+	d->ops = d->driver->ops;
+	root = xasprintf("%s/network/drivers/%s", ds->data_root, d->driver->desc->name);
+	open.root = root;
+	open.instance = d->driver->desc->provider ? d->asked : NULL;
+	call_begin(&c, d);
+	if (driver_call_end(&c, d->ops->open(&c.abi, driver_host(d->driver), &open, &d->handle), err) < 0)
+		return err_wrap(err, "open network driver %s", d->asked);
+	d->caps.size = sizeof(d->caps);
+	call_begin(&c, d);
+	if (driver_call_end(&c, d->ops->capabilities(&c.abi, d->handle, &d->caps), err) < 0)
+		return err_wrap(err, "network driver %s", d->asked);
+	return 0;
+}
+
+static struct net_driver *driver_find(struct net_drivers *ds, const char *name)
+{
+	for (struct net_driver *d = ds->list; d; d = d->next)
+		if (streq(d->asked, name))
+			return d;
+	return NULL;
+}
+
+struct net_driver *net_driver_get(struct net_drivers *ds, const char *name, struct err *err)
+{
+	struct net_driver *d, **p;
+	int rc;
+
+	WITH_LOCK(&ds->lock);
+	while ((d = driver_find(ds, name)) && d->opening)
+		lock_wait(&ds->lock, &ds->opened, -1);
+	if (d)
+		return d;
+	d = xcalloc(1, sizeof(*d));
+	d->asked = xstrdup(name);
+	d->opening = true;
+	d->next = ds->list;
+	ds->list = d;
+	lock_drop(&ds->lock);
+	rc = driver_open(ds, d, err);
+	lock_take(&ds->lock);
+	d->opening = false;
+	if (rc < 0) {
+		for (p = &ds->list; *p != d; p = &(*p)->next)
+			;
+		*p = d->next;
+		driver_free(d);
+		d = NULL;
+	}
+	pthread_cond_broadcast(&ds->opened);
+	return d;
+}
+
+bool net_driver_host_sandbox(const struct net_driver *d)
+{
+	return d->caps.flags & DKD_NET_HOST_SANDBOX;
+}
+
+bool net_driver_predefined(const struct net_driver *d)
+{
+	return d->caps.flags & DKD_NET_PREDEFINED;
+}
+
+static int emit_address(void *to, const char *key, const char *value)
+{
+	struct net_endpoint *ep = to;
+
+	if (streq(key, "mac"))
+		str_set(&ep->mac, value);
+	else if (streq(key, "ipv4"))
+		str_set(&ep->ipv4, value);
+	else if (streq(key, "ipv6"))
+		str_set(&ep->ipv6, value);
+	return 0;
+}
+
+static int create_endpoint(struct net_driver *d, struct net_endpoint *ep, uint32_t flags, struct err *err)
+{
+	struct dkd_net_endpoint e = {
+		.size = sizeof(e), .flags = flags, .network = ep->network_id, .id = ep->id, .mac = ep->mac, .ipv4 = ep->ipv4, .ipv6 = ep->ipv6,
+	};
+	struct net_endpoint chosen = {0};
+	struct driver_call c;
+	int ret;
+
+	if (!d->ops->create_endpoint)
+		return 0;
+	call_begin(&c, d);
+	ret = driver_call_end(&c, d->ops->create_endpoint(&c.abi, d->handle, &e, emit_address, &chosen), err);
+	if (ret == 0 && chosen.mac)
+		str_set(&ep->mac, chosen.mac);
+	if (ret == 0 && chosen.ipv4)
+		str_set(&ep->ipv4, chosen.ipv4);
+	if (ret == 0 && chosen.ipv6)
+		str_set(&ep->ipv6, chosen.ipv6);
+	net_endpoint_done(&chosen);
+	return ret;
+}
+
+static int delete_endpoint(struct net_driver *d, const struct net_endpoint *ep, struct err *err)
+{
+	struct driver_call c;
+
+	if (!d->ops->delete_endpoint)
+		return 0;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->delete_endpoint(&c.abi, d->handle, ep->network_id, ep->id), err);
+}
+
+/* Nothing is moved into sandboxes by the daemon yet: a driver that asks for it is refused. */
+static int emit_joined(void *to, const struct dkd_net_joined *j)
+{
+	bool *wants_move = to;
+
+	*wants_move = j->interface_name && !j->in_sandbox;
+	return 0;
+}
+
+static int join(struct net_driver *d, const struct net_endpoint *ep, const char *container_id, const char *netns_path, uint32_t flags, struct err *err)
+{
+	OWN_FD int fd = netns_path ? open(netns_path, O_RDONLY | O_CLOEXEC) : -1;
+	struct dkd_net_join j = {
+		.size = sizeof(j), .flags = flags, .network = ep->network_id, .endpoint = ep->id, .container = container_id,
+		.sandbox = netns_path, .sandbox_fd = fd, .sandbox_userns_fd = -1,
+	};
+	bool wants_move = false;
+	struct driver_call c;
+
+	if (!d->ops->join)
+		return 0;
+	if (netns_path && fd < 0)
+		return err_errno(err, errno, "open %s", netns_path);
+	call_begin(&c, d);
+	if (driver_call_end(&c, d->ops->join(&c.abi, d->handle, &j, emit_joined, &wants_move), err) < 0)
+		return -1;
+	if (wants_move) {
+		net_driver_leave(d, ep, NULL);
+		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s leaves its interface to the daemon, which cannot move interfaces yet", d->asked);
+	}
+	return 0;
+}
+
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, bool restored, struct err *err)
+{
+	uint32_t flags = restored ? DKD_NET_RESTORED : 0;
+
+	if (create_endpoint(d, ep, flags, err) < 0)
+		return -1;
+	if (join(d, ep, container_id, netns_path, flags, err) < 0) {
+		delete_endpoint(d, ep, NULL);
+		return -1;
+	}
+	return 0;
+}
+
+int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err)
+{
+	struct driver_call c;
+	int ret = 0;
+
+	if (d->ops->leave) {
+		call_begin(&c, d);
+		ret = driver_call_end(&c, d->ops->leave(&c.abi, d->handle, ep->network_id, ep->id), err);
+	}
+	if (delete_endpoint(d, ep, ret < 0 ? NULL : err) < 0)
+		ret = -1;
+	return ret;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Inside the network room: the facade over network drivers (net.c), the networks (controller.c), the sandboxes
+ * (sandbox.c) and their files (state.c).
+ */
+#ifndef NETWORK_NET_I_H
+#define NETWORK_NET_I_H
+
+#include <stdint.h>
+
+#include "base/lock.h"
+#include "network/net.h"
+
+/* An opened driver; lives until net_drivers_close(). */
+struct net_driver;
+struct net_drivers;
+
+struct net_drivers *net_drivers_new(const char *data_root, const char *exec_root);
+void net_drivers_close(struct net_drivers *ds);
+/* Opens it once. name as Docker has it ("null" is the driver none). ERR_NOT_FOUND "plugin \"X\" not found". */
+struct net_driver *net_driver_get(struct net_drivers *ds, const char *name, struct err *err);
+/* Containers on its networks have the host's namespace. */
+bool net_driver_host_sandbox(const struct net_driver *d);
+/* One network, which the daemon makes. */
+bool net_driver_predefined(const struct net_driver *d);
+/* Driver's half of a container's way onto a network and back; a failing join has left nothing. */
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, bool restored, struct err *err);
+int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err);
+
+/* A container's sandbox, as the controller keeps it and the exec-root remembers it. */
+struct net_box {
+	char *container;            /* its id */
+	char *id;                   /* 64 hex; its first 12 name the file of the namespace */
+	bool host;                  /* the host's namespace */
+	struct net_endpoint ep;
+	struct net_box *next;
+};
+void net_box_free(struct net_box *b);
+DEFINE_CLEANUP(struct net_box, net_box_free)
+
+struct net_controller {
+	char *data_root, *exec_root;
+	struct spawner *spawner;
+	struct net_drivers *drivers;
+	struct lock lock;           /* LOCK_MAP: all below */
+	struct network **nets;      /* snapshots */
+	size_t nets_len;
+	struct net_box *boxes;
+	net_name_fn *name_of;
+	void *name_ctx;
+};
+
+/* DATA-ROOT/network/dockerd.json: ids of the networks, so that they stay. A damaged file is put aside with a warning. */
+void net_state_read(const char *data_root, struct network ***ret, size_t *ret_len);
+int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err);
+/* EXEC-ROOT/sandboxes/CONTAINER.json; a reboot forgets them with the namespaces. */
+int net_box_write(const char *exec_root, const struct net_box *b, struct err *err);
+struct net_box *net_box_read(const char *exec_root, const char *container_id, struct err *err);
+void net_box_unlink(const char *exec_root, const char *container_id);
+/* Where a sandbox's namespace is bound. */
+char *net_box_path(const char *exec_root, const struct net_box *b);
+
+struct network *network_new(const char *name, const char *driver);
+struct network *network_ref(struct network *n);
+
+#endif

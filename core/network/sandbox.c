@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sandboxes: the network namespace of a container, bound at EXEC-ROOT/netns/<12 hex>, and the container's place on one
+ * network. The file of a sandbox is written when all of it stands and removed last, so that whatever a crash leaves is
+ * undone by the next start: a file tells what it was, a namespace without one is swept.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <sys/vfs.h>
+
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "network/net_i.h"
+
+#ifndef NSFS_MAGIC
+#define NSFS_MAGIC 0x6e736673
+#endif
+
+void sandbox_done(struct sandbox *sb)
+{
+	free(sb->netns_path);
+	free(sb->userns_path);
+	free(sb->key);
+	net_endpoint_done(&sb->ep);
+	*sb = (struct sandbox){0};
+}
+
+static void fill(const struct net_controller *nc, const struct net_box *b, bool endpoint, struct sandbox *ret)
+{
+	*ret = (struct sandbox){0};
+	memcpy(ret->id, b->id, sizeof(ret->id));
+	if (!b->host)
+		ret->netns_path = net_box_path(nc->exec_root, b);
+	ret->key = b->host ? xasprintf("%s/netns/default", nc->exec_root) : xstrdup(ret->netns_path);
+	if (endpoint)
+		net_endpoint_copy(&ret->ep, &b->ep);
+}
+
+/* Puts a complete sandbox into the list, which owns it from then on. */
+static void publish(struct net_controller *nc, struct net_box *b, struct sandbox *ret)
+{
+	WITH_LOCK(&nc->lock);
+	fill(nc, b, true, ret);
+	b->next = nc->boxes;
+	nc->boxes = b;
+}
+
+/* Takes a sandbox out of the list, or NULL. */
+static struct net_box *withdraw(struct net_controller *nc, const char *container_id)
+{
+	struct net_box *b;
+
+	WITH_LOCK(&nc->lock);
+	for (struct net_box **p = &nc->boxes; (b = *p); p = &b->next)
+		if (streq(b->container, container_id)) {
+			*p = b->next;
+			b->next = NULL;
+			return b;
+		}
+	return NULL;
+}
+
+static struct net_box *box_new(const char *container_id, const struct network *n)
+{
+	struct net_box *b = xcalloc(1, sizeof(*b));
+
+	b->container = xstrdup(container_id);
+	b->id = xmalloc(ID_HEX + 1);
+	id_random_hex(b->id, ID_HEX);
+	id_random_hex(b->ep.id, ID_HEX);
+	memcpy(b->ep.network_id, n->id, sizeof(b->ep.network_id));
+	b->ep.network = xstrdup(n->name);
+	return b;
+}
+
+static struct network *find_mode(struct net_controller *nc, const char *mode, struct err *err)
+{
+	if (str_empty(mode) || streq(mode, "default"))
+		mode = net_default(nc);
+	if (str_has_prefix(mode, "container:")) {
+		err_set(err, ERR_INVALID, "the network mode %s has no sandbox of its own", mode);
+		return NULL;
+	}
+	return net_find(nc, mode, err);
+}
+
+/* Namespace, driver, file, in this order; undone on failure. */
+static int build(struct net_controller *nc, struct net_driver *d, struct net_box *b, struct err *err)
+{
+	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
+	OWN_FREE char *path = b->host ? NULL : net_box_path(nc->exec_root, b);
+
+	if (path && (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, path, err) < 0))
+		return -1;
+	if (net_driver_join(d, &b->ep, b->container, path, false, err) < 0)
+		goto undo_netns;
+	if (net_box_write(nc->exec_root, b, err) < 0)
+		goto undo_join;
+	return 0;
+undo_join:
+	net_driver_leave(d, &b->ep, NULL);
+undo_netns:
+	if (path)
+		spawner_netns_drop(nc->spawner, path, NULL);
+	return -1;
+}
+
+int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err)
+{
+	OWN_NETWORK struct network *n = NULL;
+	CLEANUP(net_box_freep) struct net_box *b = NULL;
+	struct net_driver *d;
+
+	*ret = (struct sandbox){0};
+	if (!id_is_hex64(container_id))
+		return err_set(err, ERR_INVALID, "not the id of a container: %s", container_id);
+	n = find_mode(nc, mode, err);
+	d = n ? net_driver_get(nc->drivers, n->driver, err) : NULL;
+	if (!d)
+		return -1;
+	/* What an earlier run that ended badly left behind. */
+	if (sandbox_remove(nc, container_id, NULL, err) < 0)
+		return -1;
+	b = box_new(container_id, n);
+	b->host = net_driver_host_sandbox(d);
+	if (build(nc, d, b, err) < 0)
+		return err_wrap(err, "network %s", n->name);
+	publish(nc, STEAL(b), ret);
+	return 0;
+}
+
+int sandbox_share(struct net_controller *nc, const char *container_id, struct sandbox *ret, struct err *err)
+{
+	*ret = (struct sandbox){0};
+	WITH_LOCK(&nc->lock);
+	for (const struct net_box *b = nc->boxes; b; b = b->next)
+		if (streq(b->container, container_id)) {
+			fill(nc, b, false, ret);
+			return 0;
+		}
+	return err_set(err, ERR_CONFLICT, "cannot join network of a non running container: %s", container_id);
+}
+
+/* Undoes a sandbox that is in no list any more. Goes on after an error and reports the first. */
+static int demolish(struct net_controller *nc, const struct net_box *b, struct err *err)
+{
+	OWN_FREE char *path = net_box_path(nc->exec_root, b);
+	OWN_NETWORK struct network *n = str_empty(b->ep.network_id) ? NULL : net_find(nc, b->ep.network_id, NULL);
+	OWN_ERR struct err first = ERR_INIT;
+	struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, &first) : NULL;
+
+	if (d)
+		net_driver_leave(d, &b->ep, &first);
+	if (!b->host)
+		spawner_netns_drop(nc->spawner, path, first.msg ? NULL : &first);
+	/* Last: while something may be left, the next start knows of it. */
+	if (!first.msg)
+		net_box_unlink(nc->exec_root, b->container);
+	return first.msg ? err_move(err, &first) : 0;
+}
+
+int sandbox_remove(struct net_controller *nc, const char *container_id, struct sandbox *sb, struct err *err)
+{
+	CLEANUP(net_box_freep) struct net_box *b = withdraw(nc, container_id);
+	OWN_ERR struct err why = ERR_INIT;
+
+	(void)sb;
+	if (!b)
+		b = net_box_read(nc->exec_root, container_id, &why);
+	if (b)
+		return demolish(nc, b, err);
+	if (why.class != ERR_NOT_FOUND) { /* a damaged file: the sweep finds the namespace */
+		log_warn("sandbox of container %.12s: %s", container_id, err_text(&why));
+		if (id_is_hex64(container_id))
+			net_box_unlink(nc->exec_root, container_id);
+	}
+	return 0;
+}
+
+static bool is_netns(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
+}
+
+int sandbox_adopt(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err)
+{
+	CLEANUP(net_box_freep) struct net_box *b = net_box_read(nc->exec_root, container_id, err);
+	OWN_NETWORK struct network *n = NULL;
+	OWN_FREE char *path = NULL;
+	struct net_box *old;
+	struct net_driver *d;
+
+	*ret = (struct sandbox){0};
+	if (!b)
+		return err_wrap(err, "sandbox of container %.12s", container_id);
+	path = b->host ? NULL : net_box_path(nc->exec_root, b);
+	if (path && !is_netns(path))
+		return err_set(err, ERR_NOT_FOUND, "the network namespace of container %.12s is gone", container_id);
+	n = net_find(nc, b->ep.network_id, NULL);
+	if (!n && !(n = find_mode(nc, mode, err)))
+		return -1;
+	/* The list of networks was lost and made anew. */
+	if (!streq(n->id, b->ep.network_id)) {
+		memcpy(b->ep.network_id, n->id, sizeof(b->ep.network_id));
+		str_set(&b->ep.network, n->name);
+		if (net_box_write(nc->exec_root, b, err) < 0)
+			return -1;
+	}
+	d = net_driver_get(nc->drivers, n->driver, err);
+	if (!d || net_driver_join(d, &b->ep, container_id, path, true, err) < 0)
+		return err_wrap(err, "network %s", n->name);
+	old = withdraw(nc, container_id);
+	if (old)
+		net_box_free(old);
+	publish(nc, STEAL(b), ret);
+	return 0;
+}
+
+/* Sandboxes of containers that are not there any more. used collects the files of the others' namespaces. */
+static void sweep_boxes(struct net_controller *nc, const struct strv *keep, struct strv *used)
+{
+	OWN_FREE char *dir = xasprintf("%s/sandboxes", nc->exec_root);
+	OWN_DIR DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		CLEANUP(net_box_freep) struct net_box *b = NULL;
+		OWN_ERR struct err err = ERR_INIT;
+		char id[ID_HEX + 1];
+
+		if (strlen(e->d_name) != ID_HEX + 5 || !str_has_suffix(e->d_name, ".json"))
+			continue;
+		snprintf(id, sizeof(id), "%.64s", e->d_name);
+		if (!id_is_hex64(id))
+			continue;
+		if (!strv_contains(keep, id)) {
+			log_debug("removes the sandbox of container %.12s, which is gone", id);
+			if (sandbox_remove(nc, id, NULL, &err) < 0)
+				log_warn("cannot remove the sandbox of container %.12s: %s", id, err_text(&err));
+		} else if ((b = net_box_read(nc->exec_root, id, NULL)) && !b->host) {
+			strv_addf(used, "%.12s", b->id);
+		}
+	}
+}
+
+void net_sweep(struct net_controller *nc, const struct strv *keep)
+{
+	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
+	OWN_DIR DIR *d = NULL;
+	OWN_STRV struct strv used = {0};
+	struct dirent *e;
+
+	sweep_boxes(nc, keep, &used);
+	d = opendir(dir);
+	while (d && (e = readdir(d))) {
+		OWN_FREE char *path = NULL;
+		OWN_ERR struct err err = ERR_INIT;
+
+		if (strlen(e->d_name) < 12 || !id_is_hex_prefix(e->d_name) || strv_contains(&used, e->d_name))
+			continue;
+		path = xasprintf("%s/%s", dir, e->d_name);
+		log_debug("removes the network namespace %s, which is no container's", path);
+		if (spawner_netns_drop(nc->spawner, path, &err) < 0)
+			log_warn("cannot remove %s: %s", path, err_text(&err));
+	}
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Files of the network room: the networks in the data-root (they outlive a power cut), the sandboxes in the exec-root. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "network/net_i.h"
+
+#define STATE_VERSION 1
+#define STATE_MAX (16u << 20)
+#define BOX_MAX 65536
+
+struct net_item {
+	char *name, *id, *driver, *scope;
+	int64_t created;
+	bool internal, attachable, enable_ipv6;
+	struct strmap options, labels;
+};
+struct net_file {
+	int64_t version;
+	struct jlist networks;
+};
+struct box_item {
+	int64_t version;
+	char *container, *id, *endpoint, *network, *network_id, *mac, *ipv4, *ipv6;
+	bool host;
+};
+
+JDESC(net_item_desc, net_item,
+	JFIELD(net_item, name, "Name", J_STR, J_REQUIRED),
+	JFIELD(net_item, id, "Id", J_STR, J_REQUIRED),
+	JFIELD(net_item, driver, "Driver", J_STR, J_REQUIRED),
+	JFIELD(net_item, scope, "Scope", J_STR, 0),
+	JFIELD(net_item, created, "Created", J_I64, 0),
+	JFIELD(net_item, internal, "Internal", J_BOOL, 0),
+	JFIELD(net_item, attachable, "Attachable", J_BOOL, 0),
+	JFIELD(net_item, enable_ipv6, "EnableIPv6", J_BOOL, 0),
+	JFIELD(net_item, options, "Options", J_STRMAP, 0),
+	JFIELD(net_item, labels, "Labels", J_STRMAP, 0));
+
+JDESC(net_file_desc, net_file,
+	JFIELD(net_file, version, "Version", J_I64, J_REQUIRED),
+	JFIELD_SUB(net_file, networks, "Networks", J_LIST, J_NONNULL, net_item_desc));
+
+JDESC(net_box_desc, box_item,
+	JFIELD(box_item, version, "Version", J_I64, J_REQUIRED),
+	JFIELD(box_item, container, "Container", J_STR, J_REQUIRED),
+	JFIELD(box_item, id, "SandboxID", J_STR, J_REQUIRED),
+	JFIELD(box_item, host, "Host", J_BOOL, 0),
+	JFIELD(box_item, endpoint, "EndpointID", J_STR, 0),
+	JFIELD(box_item, network, "Network", J_STR, 0),
+	JFIELD(box_item, network_id, "NetworkID", J_STR, 0),
+	JFIELD(box_item, mac, "MacAddress", J_STR, 0),
+	JFIELD(box_item, ipv4, "IPv4Address", J_STR, 0),
+	JFIELD(box_item, ipv6, "IPv6Address", J_STR, 0));
+
+static char *net_path(const char *data_root)
+{
+	return xasprintf("%s/network/dockerd.json", data_root);
+}
+
+static void put_aside(const char *path, const struct err *why)
+{
+	OWN_FREE char *aside = xasprintf("%s.damaged", path);
+
+	log_warn("the list of networks is damaged; it is kept as %s: %s", aside, err_text(why));
+	if (rename(path, aside) < 0)
+		log_warn("cannot rename %s: %s", path, strerror(errno));
+}
+
+static struct network *from_item(const struct net_item *it)
+{
+	struct network *n;
+
+	if (!id_is_hex64(it->id) || str_empty(it->name) || str_empty(it->driver))
+		return NULL;
+	n = network_new(it->name, it->driver);
+	memcpy(n->id, it->id, sizeof(n->id));
+	if (!str_empty(it->scope))
+		str_set(&n->scope, it->scope);
+	n->created = it->created;
+	n->internal = it->internal;
+	n->attachable = it->attachable;
+	n->enable_ipv6 = it->enable_ipv6;
+	strmap_done(&n->options);
+	strmap_copy(&n->options, &it->options);
+	strmap_done(&n->labels);
+	strmap_copy(&n->labels, &it->labels);
+	n->options.set = n->labels.set = true;
+	return n;
+}
+
+void net_state_read(const char *data_root, struct network ***ret, size_t *ret_len)
+{
+	OWN_FREE char *path = net_path(data_root);
+	OWN_BUF struct buf text = {0};
+	OWN_ERR struct err err = ERR_INIT;
+	struct net_file file = {0};
+	struct network *n;
+
+	*ret = NULL;
+	*ret_len = 0;
+	if (fs_read(AT_FDCWD, path, STATE_MAX, &text, &err) < 0) {
+		if (err.class != ERR_NOT_FOUND)
+			put_aside(path, &err);
+		return;
+	}
+	if (jdesc_parse(&net_file_desc, text.data, text.size, &file, &err) == 0 && file.version != STATE_VERSION)
+		err_set(&err, ERR_INVALID, "its version is %lld, this daemon knows %d", (long long)file.version, STATE_VERSION);
+	if (err.msg) {
+		put_aside(path, &err);
+	} else {
+		*ret = xcalloc(file.networks.len + 1, sizeof(**ret));
+		for (size_t i = 0; i < file.networks.len; i++)
+			if ((n = from_item(jlist_at(&file.networks, i, &net_item_desc))))
+				(*ret)[(*ret_len)++] = n;
+	}
+	jdesc_clear(&net_file_desc, &file);
+}
+
+int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err)
+{
+	OWN_FREE char *path = net_path(data_root);
+	OWN_FREE struct net_item *items = xcalloc(len + 1, sizeof(*items));
+	struct net_file file = { STATE_VERSION, { items, len, true } };
+	OWN_BUF struct buf text = {0};
+	struct jw w;
+
+	for (size_t i = 0; i < len; i++) /* borrowed, never cleared */
+		items[i] = (struct net_item){
+			.name = nets[i]->name, .id = nets[i]->id, .driver = nets[i]->driver, .scope = nets[i]->scope,
+			.created = nets[i]->created, .internal = nets[i]->internal, .attachable = nets[i]->attachable,
+			.enable_ipv6 = nets[i]->enable_ipv6, .options = nets[i]->options, .labels = nets[i]->labels,
+		};
+	jw_init(&w, &text);
+	jdesc_encode(&net_file_desc, &file, &w);
+	buf_addc(&text, '\n');
+	if (fs_write_atomic(AT_FDCWD, path, text.data, text.size, 0600, FS_SYNC, err) < 0)
+		return err_wrap(err, "write the list of networks");
+	return 0;
+}
+
+void net_box_free(struct net_box *b)
+{
+	free(b->container);
+	free(b->id);
+	net_endpoint_done(&b->ep);
+	free(b);
+}
+
+char *net_box_path(const char *exec_root, const struct net_box *b)
+{
+	return xasprintf("%s/netns/%.12s", exec_root, b->id);
+}
+
+static char *box_file(const char *exec_root, const char *container_id)
+{
+	return xasprintf("%s/sandboxes/%s.json", exec_root, container_id);
+}
+
+int net_box_write(const char *exec_root, const struct net_box *b, struct err *err)
+{
+	OWN_FREE char *path = box_file(exec_root, b->container), *dir = xasprintf("%s/sandboxes", exec_root);
+	struct box_item it = {
+		.version = STATE_VERSION, .container = b->container, .id = b->id, .host = b->host, .endpoint = (char *)b->ep.id,
+		.network = b->ep.network, .network_id = (char *)b->ep.network_id, .mac = b->ep.mac, .ipv4 = b->ep.ipv4, .ipv6 = b->ep.ipv6,
+	};
+	OWN_BUF struct buf text = {0};
+	struct jw w;
+
+	if (fs_mkdirs(dir, 0700, err) < 0)
+		return -1;
+	jw_init(&w, &text);
+	jdesc_encode(&net_box_desc, &it, &w);
+	return fs_write_atomic(AT_FDCWD, path, text.data, text.size, 0600, FS_RENAME_ONLY, err);
+}
+
+struct net_box *net_box_read(const char *exec_root, const char *container_id, struct err *err)
+{
+	OWN_FREE char *path = NULL;
+	OWN_BUF struct buf text = {0};
+	struct box_item it = {0};
+	struct net_box *b = NULL;
+
+	if (!id_is_hex64(container_id)) {
+		err_set(err, ERR_INVALID, "not the id of a container: %s", container_id);
+		return NULL;
+	}
+	path = box_file(exec_root, container_id);
+	if (fs_read(AT_FDCWD, path, BOX_MAX, &text, err) < 0)
+		return NULL;
+	if (jdesc_parse(&net_box_desc, text.data, text.size, &it, err) < 0) {
+		err_wrap(err, "%s", path);
+	} else if (it.version != STATE_VERSION || !streq(it.container, container_id) || !id_is_hex64(it.id)) {
+		err_set(err, ERR_INVALID, "%s is not of this container and version", path);
+	} else {
+		b = xcalloc(1, sizeof(*b));
+		b->container = STEAL(it.container);
+		b->id = STEAL(it.id);
+		b->host = it.host;
+		if (it.endpoint && id_is_hex64(it.endpoint))
+			memcpy(b->ep.id, it.endpoint, sizeof(b->ep.id));
+		if (it.network_id && id_is_hex64(it.network_id))
+			memcpy(b->ep.network_id, it.network_id, sizeof(b->ep.network_id));
+		b->ep.network = STEAL(it.network);
+		b->ep.mac = STEAL(it.mac);
+		b->ep.ipv4 = STEAL(it.ipv4);
+		b->ep.ipv6 = STEAL(it.ipv6);
+	}
+	jdesc_clear(&net_box_desc, &it);
+	return b;
+}
+
+void net_box_unlink(const char *exec_root, const char *container_id)
+{
+	OWN_FREE char *path = box_file(exec_root, container_id);
+
+	if (unlink(path) < 0 && errno != ENOENT)
+		log_warn("cannot remove %s: %s", path, strerror(errno));
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Snapshots of volumes: reference counted, printed as the API's Volume object, measured. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "volume/volume_i.h"
+
+struct volume *volume_new(const struct volume_meta *m, const char *mountpoint, const char *scope)
+{
+	struct volume *v = xcalloc(1, sizeof(*v));
+
+	v->refs = 1;
+	v->name = xstrdup(m->name);
+	v->driver = xstrdup(m->driver);
+	v->mountpoint = xstrdup(mountpoint ? mountpoint : "");
+	v->scope = xstrdup(scope);
+	v->created = m->created;
+	strmap_copy(&v->labels, &m->labels);
+	strmap_copy(&v->options, &m->options);
+	v->anonymous = strmap_get(&v->labels, VOLUME_ANONYMOUS_LABEL) != NULL;
+	return v;
+}
+
+void volume_unref(struct volume *v)
+{
+	if (!v || __atomic_sub_fetch(&v->refs, 1, __ATOMIC_ACQ_REL) > 0)
+		return;
+	free(v->name);
+	free(v->driver);
+	free(v->mountpoint);
+	free(v->scope);
+	strmap_done(&v->labels);
+	strmap_done(&v->options);
+	free(v);
+}
+
+void volume_list_free(struct volume **v, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		volume_unref(v[i]);
+	free(v);
+}
+
+/* To the second, as Docker prints it. */
+static void encode_created(const struct volume *v, struct jw *w)
+{
+	if (v->created > 0)
+		jw_ktime(w, "CreatedAt", v->created / NSEC_PER_SEC * NSEC_PER_SEC);
+}
+
+static void encode_start(const struct volume *v, const struct strmap *status, struct jw *w)
+{
+	jw_obj(w);
+	encode_created(v, w);
+	jw_kstr(w, "Driver", v->driver);
+	jw_kstrmap(w, "Labels", &v->labels);
+	jw_kstr(w, "Mountpoint", v->mountpoint);
+	jw_kstr(w, "Name", v->name);
+	jw_kstrmap(w, "Options", &v->options);
+	jw_kstr(w, "Scope", v->scope);
+	if (status)
+		jw_kstrmap(w, "Status", status);
+}
+
+void volume_encode_with(const struct volume *v, const struct strmap *status, struct jw *w)
+{
+	encode_start(v, status, w);
+	jw_obj_end(w);
+}
+
+void volume_encode(const struct volume *v, struct jw *w)
+{
+	volume_encode_with(v, NULL, w);
+}
+
+void volume_encode_usage(const struct volume *v, int64_t size, int64_t users, struct jw *w)
+{
+	encode_start(v, NULL, w);
+	jw_kobj(w, "UsageData");
+	jw_kint(w, "RefCount", users);
+	jw_kint(w, "Size", size);
+	jw_obj_end(w);
+	jw_obj_end(w);
+}
+
+/* One directory of a tree whose content containers write. Takes over fd. False: the token fired or it is too deep. */
+static bool measure(int fd, int depth, const struct cancel *cancel, int64_t *sum)
+{
+	OWN_DIR DIR *dir = fdopendir(fd);
+	struct dirent *d;
+	struct stat st;
+
+	if (!dir) {
+		close(fd);
+		return true;
+	}
+	if (depth > 512 || cancel_fired(cancel))
+		return false;
+	while ((d = readdir(dir))) {
+		int sub;
+
+		if (streq(d->d_name, ".") || streq(d->d_name, "..") || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		/* Each of several names of one file counts its share. */
+		*sum += S_ISREG(st.st_mode) && st.st_nlink > 1 ? st.st_size / (int64_t)st.st_nlink : st.st_size;
+		if (!S_ISDIR(st.st_mode))
+			continue;
+		sub = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub >= 0 && !measure(sub, depth + 1, cancel, sum))
+			return false;
+	}
+	return true;
+}
+
+int64_t volume_size(const struct volume *v, const struct cancel *cancel)
+{
+	int64_t sum = 0;
+	int fd;
+
+	if (!streq(v->scope, "local") || str_empty(v->mountpoint))
+		return -1;
+	fd = open(v->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || !measure(fd, 0, cancel, &sum))
+		return -1;
+	return sum;
+}

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The facade over volume drivers: opens each once, turns its callbacks into plain structs. The only caller of them. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/id.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "driver.h"
+#include "dockerd/volume.h"
+#include "volume/volume_i.h"
+
+/* How long a driver has, as Docker gives its plugins: for work that may move data, and for questions. */
+#define LONG_CALL (120 * NSEC_PER_SEC)
+#define SHORT_CALL (30 * NSEC_PER_SEC)
+
+struct volume_driver {
+	const struct driver *driver;
+	const struct dkd_volume_ops *ops;
+	struct dkd_volume *handle;
+	char *asked;       /* the name it was asked for by */
+	const char *scope;
+	bool opening;      /* one thread is at it, without the lock */
+	struct volume_driver *next;
+};
+
+struct volume_drivers {
+	char *data_root;
+	struct lock lock;      /* LOCK_LEAF: list, opening */
+	pthread_cond_t opened;
+	struct volume_driver *list;
+};
+
+static void call_begin(struct driver_call *c, const struct volume_driver *d, int64_t time)
+{
+	driver_call_begin(c, d->driver);
+	c->abi.deadline = clock_mono() + time;
+}
+
+void volume_info_done(struct volume_info *i)
+{
+	free(i->name);
+	free(i->mountpoint);
+	strmap_done(&i->options);
+	strmap_done(&i->status);
+	*i = (struct volume_info){0};
+}
+
+struct volume_drivers *volume_drivers_new(const char *data_root)
+{
+	struct volume_drivers *ds = xcalloc(1, sizeof(*ds));
+
+	ds->data_root = xstrdup(data_root);
+	lock_init(&ds->lock, LOCK_LEAF);
+	lock_cond_init(&ds->opened);
+	return ds;
+}
+
+static void driver_free(struct volume_driver *d)
+{
+	if (d->handle && d->ops->close)
+		d->ops->close(d->handle);
+	free(d->asked);
+	free(d);
+}
+
+void volume_drivers_close(struct volume_drivers *ds)
+{
+	for (struct volume_driver *d = ds->list, *next; d; d = next) {
+		next = d->next;
+		driver_free(d);
+	}
+	pthread_cond_destroy(&ds->opened);
+	lock_done(&ds->lock);
+	free(ds->data_root);
+	free(ds);
+}
+
+static void ask_scope(struct volume_driver *d)
+{
+	struct dkd_volume_caps caps = { .size = sizeof(caps) };
+	OWN_ERR struct err err = ERR_INIT;
+	struct driver_call c;
+
+	d->scope = "local";
+	if (!d->ops->capabilities)
+		return;
+	call_begin(&c, d, SHORT_CALL);
+	if (driver_call_end(&c, d->ops->capabilities(&c.abi, d->handle, &caps), &err) < 0)
+		log_warn("volume driver %s does not tell its capabilities, its volumes are taken for local: %s", d->asked, err_text(&err));
+	else if (caps.scope == DKD_SCOPE_GLOBAL)
+		d->scope = "global";
+}
+
+/* Loads and opens; no lock is held. */
+static int driver_open(const char *data_root, struct volume_driver *d, struct err *err)
+{
+	OWN_FREE char *root = NULL;
+	struct dkd_volume_open open = { .size = sizeof(open) };
+	struct driver_call c;
+
+	d->driver = driver_load(DKD_KIND_VOLUME, d->asked, err);
+	if (!d->driver)
+		return -1;
+	d->ops = d->driver->ops;
+	root = streq(d->driver->desc->name, VOLUME_DRIVER_DEFAULT) ? xasprintf("%s/volumes", data_root) :
+		xasprintf("%s/volume-drivers/%s", data_root, d->driver->desc->name);
+	open.root = root;
+	open.instance = d->driver->desc->provider ? d->asked : NULL;
+	call_begin(&c, d, LONG_CALL);
+	if (driver_call_end(&c, d->ops->open(&c.abi, driver_host(d->driver), &open, &d->handle), err) < 0)
+		return err_wrap(err, "open volume driver %s", d->asked);
+	ask_scope(d);
+	return 0;
+}
+
+/* The driver of that name, also under another of its names. The lock is held. */
+static struct volume_driver *driver_find(struct volume_drivers *ds, const char *name)
+{
+	for (struct volume_driver *d = ds->list; d; d = d->next)
+		if (streq(d->asked, name))
+			return d;
+	return NULL;
+}
+
+static void driver_unlink(struct volume_drivers *ds, struct volume_driver *gone)
+{
+	struct volume_driver **p = &ds->list;
+
+	while (*p != gone)
+		p = &(*p)->next;
+	*p = gone->next;
+}
+
+struct volume_driver *volume_driver_get(struct volume_drivers *ds, const char *name, struct err *err)
+{
+	struct volume_driver *d;
+	int rc;
+
+	WITH_LOCK(&ds->lock);
+	while ((d = driver_find(ds, name)) && d->opening)
+		lock_wait(&ds->lock, &ds->opened, -1);
+	if (d)
+		return d;
+	d = xcalloc(1, sizeof(*d));
+	d->asked = xstrdup(name);
+	d->opening = true;
+	d->next = ds->list;
+	ds->list = d;
+	lock_drop(&ds->lock);
+	rc = driver_open(ds->data_root, d, err);
+	if (rc < 0 && err && err->class == ERR_NOT_FOUND)
+		err_set(err, ERR_NOT_FOUND, "error looking up volume plugin %s: plugin \"%s\" not found", name, name);
+	lock_take(&ds->lock);
+	d->opening = false;
+	if (rc < 0) {
+		driver_unlink(ds, d);
+		driver_free(d);
+		d = NULL;
+	}
+	pthread_cond_broadcast(&ds->opened);
+	return d;
+}
+
+const char *volume_driver_name(const struct volume_driver *d)
+{
+	return d->driver->desc->provider ? d->asked : d->driver->desc->name;
+}
+
+const char *volume_driver_scope(const struct volume_driver *d)
+{
+	return d->scope;
+}
+
+void volume_drivers_names(struct volume_drivers *ds, struct strv *ret)
+{
+	WITH_LOCK(&ds->lock);
+	for (struct volume_driver *d = ds->list; d; d = d->next)
+		if (!d->opening && !strv_contains(ret, volume_driver_name(d)))
+			strv_add(ret, volume_driver_name(d));
+}
+
+int volume_driver_create(struct volume_driver *d, const char *name, const struct strmap *opts, struct err *err)
+{
+	OWN_FREE struct dkd_pair *pairs = xcalloc(opts->len + 1, sizeof(*pairs));
+	struct dkd_volume_create create = {
+		.size = sizeof(create), .name = name, .options = pairs, .options_len = (uint32_t)opts->len,
+	};
+	struct driver_call c;
+
+	for (size_t i = 0; i < opts->len; i++)
+		pairs[i] = (struct dkd_pair){ opts->v[i].key, opts->v[i].value };
+	call_begin(&c, d, LONG_CALL);
+	return driver_call_end(&c, d->ops->create(&c.abi, d->handle, &create), err);
+}
+
+int volume_driver_remove(struct volume_driver *d, const char *name, struct err *err)
+{
+	struct driver_call c;
+
+	call_begin(&c, d, LONG_CALL);
+	return driver_call_end(&c, d->ops->remove(&c.abi, d->handle, name), err);
+}
+
+static void pairs_to_map(struct strmap *ret, const struct dkd_pair *pairs, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++)
+		strmap_set(ret, pairs[i].key, pairs[i].value ? pairs[i].value : "");
+}
+
+/* Copies what a driver emits, which may be of an older minor. False: not usable. */
+static bool take_info(struct volume_info *ret, const struct dkd_volume_info *given)
+{
+	struct dkd_volume_info in = {0};
+
+	memcpy(&in, given, given->size < sizeof(in) ? given->size : sizeof(in));
+	if (!in.name || !id_is_name(in.name, 2))
+		return false;
+	volume_info_done(ret);
+	ret->name = xstrdup(in.name);
+	ret->mountpoint = xstrdup(in.mountpoint ? in.mountpoint : "");
+	ret->created = in.created;
+	if (in.options)
+		pairs_to_map(&ret->options, in.options, in.options_len);
+	if (in.status)
+		pairs_to_map(&ret->status, in.status, in.status_len);
+	return true;
+}
+
+static int emit_info(void *to, const struct dkd_volume_info *given)
+{
+	take_info(to, given);
+	return 0;
+}
+
+int volume_driver_info(struct volume_driver *d, const char *name, struct volume_info *ret, struct err *err)
+{
+	struct driver_call c;
+
+	call_begin(&c, d, SHORT_CALL);
+	if (driver_call_end(&c, d->ops->get(&c.abi, d->handle, name, emit_info, ret), err) < 0)
+		return -1;
+	if (!ret->name || !streq(ret->name, name))
+		return err_set(err, ERR_INTERNAL, "volume driver %s tells nothing of volume %s", d->asked, name);
+	return 0;
+}
+
+struct listing {
+	void (*emit)(void *ctx, struct volume_info *info);
+	void *ctx;
+	const char *driver;
+};
+
+static int emit_listed(void *to, const struct dkd_volume_info *given)
+{
+	struct listing *l = to;
+	OWN_VOLUME_INFO struct volume_info info = {0};
+
+	if (take_info(&info, given))
+		l->emit(l->ctx, &info);
+	else
+		log_debug("volume driver %s: something whose name is no volume's is passed over", l->driver);
+	return 0;
+}
+
+int volume_driver_list(struct volume_driver *d, void (*emit)(void *ctx, struct volume_info *info), void *ctx, struct err *err)
+{
+	struct listing l = { emit, ctx, d->asked };
+	struct driver_call c;
+
+	call_begin(&c, d, LONG_CALL);
+	return driver_call_end(&c, d->ops->list(&c.abi, d->handle, emit_listed, &l), err);
+}
+
+static int emit_path(void *to, const char *text)
+{
+	str_set(to, text);
+	return 0;
+}
+
+char *volume_driver_mount(struct volume_driver *d, const char *name, const char *id, struct err *err)
+{
+	struct dkd_volume_mount mount = { .size = sizeof(mount), .name = name, .id = id };
+	OWN_FREE char *path = NULL;
+	struct driver_call c;
+
+	call_begin(&c, d, LONG_CALL);
+	if (driver_call_end(&c, d->ops->mount(&c.abi, d->handle, &mount, emit_path, &path), err) < 0)
+		return NULL;
+	if (!path || path[0] != '/') {
+		err_set(err, ERR_INTERNAL, "volume driver %s mounted volume %s at no absolute path", d->asked, name);
+		return NULL;
+	}
+	return STEAL(path);
+}
+
+int volume_driver_unmount(struct volume_driver *d, const char *name, const char *id, struct err *err)
+{
+	struct driver_call c;
+
+	call_begin(&c, d, LONG_CALL);
+	return driver_call_end(&c, d->ops->unmount(&c.abi, d->handle, name, id), err);
+}
