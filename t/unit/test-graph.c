@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -355,6 +356,13 @@ static void suite(const char *name)
 	graph_close(g);
 }
 
+static bool dir_is_overlay(const char *path)
+{
+	struct statfs st;
+
+	return statfs(path, &st) == 0 && st.f_type == 0x794c7630;
+}
+
 int main(void)
 {
 	OWN_STRV struct strv dirs = { 0 };
@@ -369,7 +377,10 @@ int main(void)
 	strv_addf(&dirs, "%s/plugins/graph/.libs", build ? build : ".");
 	ok(driver_init_only(&dirs, NULL, &err) == 0, "search path");
 	suite("vfs");
-	suite("overlay2");
+	if (dir_is_overlay("/tmp"))
+		skip("overlay2", "/tmp is an overlay itself, which cannot hold another's upper directory");
+	else
+		suite("overlay2");
 	fs_remove_tree(AT_FDCWD, base, NULL);
 	return tap_done();
 }
