@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* docker load, save, import, export: archives in docker-archive and OCI layout form. */
+/* docker load, save, import: archives in docker-archive and OCI layout form. */
 #ifndef IMAGE_ARCHIVE_H
 #define IMAGE_ARCHIVE_H
 
@@ -8,14 +8,38 @@
 /* Progress and results: one JSON message each ({"stream":...}, {"status":...}); called from the loading thread. */
 typedef void archive_progress_fn(void *ctx, const char *json);
 
-/* in: tar, plain or gzip or zstd. Nothing of a hostile or broken archive stays. loaded: familiar names or ids, in order. */
-int archive_load(struct image_store *s, struct reader *in, const char *tmp_dir, const struct cancel *c, struct strv *loaded_names, struct strv *loaded_ids, struct err *err);
-/* names: references or ids; one archive with manifest.json, repositories, oci-layout and index.json. */
+struct archive_load_opts {
+	const char *tmp_dir;         /* the spool goes there; made 0700 when missing */
+	const char *platform;        /* os/arch[/variant] to take out of an image index; NULL: this machine's */
+	bool quiet;                  /* results only, no progress */
+	archive_progress_fn *emit;   /* may be NULL */
+	void *ctx;
+	const struct cancel *cancel;
+};
+
+/*
+ * in: tar, plain or gzip or zstd. Either every image of the archive is loaded and tagged, or nothing of it stays.
+ * ret_ids: the ids of the images, in order.
+ */
+int archive_load(struct image_store *s, struct reader *in, const struct archive_load_opts *o, struct strv *ret_ids, struct err *err);
+/*
+ * names: references or ids; one archive with manifest.json, repositories, oci-layout and index.json; each layer once.
+ * Finds every name before the first byte is written.
+ */
 int archive_save(struct image_store *s, const struct strv *names, struct writer *out, const struct cancel *c, struct err *err);
-/* A root file system tar as a one-layer image. changes: Dockerfile instructions (CMD, ENV, ...). */
+/* A root file system tar as a one-layer image. changes: Dockerfile instructions (CMD, ENV, ...). Durable when it returns. */
 int archive_import(struct image_store *s, struct reader *in, const char *message, const struct strv *changes, const char *platform,
 	const struct cancel *c, char ret_id[72], struct err *err);
 /* Applies Dockerfile instructions (CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD USER VOLUME WORKDIR HEALTHCHECK STOPSIGNAL) to a configuration. */
 int image_config_change(struct image_config *cfg, const struct strv *changes, struct err *err);
+
+/* "linux/arm64/v8"; parts that are not there are NULL. */
+struct platform { char *os, *architecture, *variant; };
+/* ERR_INVALID on anything but os[/arch[/variant]] in Docker's characters. text NULL or "": this machine. Names are normalised. */
+int platform_parse(const char *text, struct platform *ret, struct err *err);
+void platform_done(struct platform *p);
+#define OWN_PLATFORM CLEANUP(platform_done)
+/* A descriptor's platform fits: same os and architecture, and the variant where both name one. */
+bool platform_fits(const struct platform *want, const char *os, const char *architecture, const char *variant);
 
 #endif

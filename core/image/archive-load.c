@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Loading: spool the archive, plan, register the layers of all images, store all configurations, sync once, tag. Each image
+ * holds its top layer until its configuration does; a failure before the tags takes everything back.
+ */
+#include "image/archive.h"
+
+#include "base/log.h"
+#include "image/archive-plan.h"
+
+struct loader {
+	struct image_store *store;
+	const struct archive_load_opts *opts;
+	struct plan plan;
+	const struct spool *spool;
+};
+
+static int make_plan(struct loader *l, struct err *err);
+static int register_layers(struct loader *l, struct plan_image *pi, struct err *err);
+static int create_images(struct loader *l, struct err *err);
+static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err);
+static void take_back(struct loader *l);
+static void release(struct loader *l);
+
+int archive_load(struct image_store *s, struct reader *in, const struct archive_load_opts *o, struct strv *ret_ids, struct err *err)
+{
+	OWN_SPOOL struct spool *sp = spool_read(in, o->tmp_dir, o->cancel, err);
+	struct loader l = { s, o, { 0 }, sp };
+	int rc = -1;
+
+	if (!sp)
+		return -1;
+	if (make_plan(&l, err) < 0)
+		goto out;
+	for (size_t i = 0; i < l.plan.len; i++)
+		if (register_layers(&l, &l.plan.v[i], err) < 0)
+			goto out;
+	if (create_images(&l, err) < 0) {
+		take_back(&l);
+		goto out;
+	}
+	rc = tag_images(&l, ret_ids, err);
+out:
+	release(&l);
+	plan_done(&l.plan);
+	return rc;
+}
+
+static void say(struct loader *l, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void say(struct loader *l, const char *key, const char *fmt, ...)
+{
+	OWN_BUF struct buf b = { 0 };
+	OWN_FREE char *text = NULL;
+	struct jw w;
+	va_list ap;
+
+	if (!l->opts->emit)
+		return;
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kstr(&w, key, text);
+	jw_obj_end(&w);
+	l->opts->emit(l->opts->ctx, b.data);
+}
+
+static int make_plan(struct loader *l, struct err *err)
+{
+	OWN_PLATFORM struct platform want = { 0 };
+	bool strict = !str_empty(l->opts->platform);
+	int rc;
+
+	if (platform_parse(l->opts->platform, &want, err) < 0)
+		return -1;
+	if (spool_find(l->spool, "manifest.json"))
+		rc = plan_docker(&l->plan, l->spool, &want, strict, err);
+	else if (spool_find(l->spool, "index.json"))
+		rc = plan_oci(&l->plan, l->spool, &want, strict, err);
+	else if (spool_find(l->spool, "repositories"))
+		return err_set(err, ERR_INVALID, "the archive has no manifest.json: the image format of Docker before 1.10 is not supported");
+	else
+		return err_set(err, ERR_INVALID, "invalid archive: it has neither manifest.json nor index.json");
+	if (rc == 0 && strict && !l->plan.len)
+		return err_set(err, ERR_NOT_FOUND, "requested platform (%s) not found: the archive has no image for it", l->opts->platform);
+	return rc;
+}
+
+/* Counts what goes through for the progress lines, and watches the client. */
+struct progress { struct reader reader; struct reader *in; struct loader *l; const char *diff; int64_t done, total, told; };
+
+static ssize_t progress_read(struct reader *r, void *data, size_t size, struct err *err)
+{
+	struct progress *p = (struct progress *)r;
+	ssize_t n;
+
+	if (cancel_fired(p->l->opts->cancel))
+		return err_set(err, ERR_CANCELLED, "cancelled");
+	n = p->in->read(p->in, data, size, err);
+	if (n > 0)
+		p->done += n;
+	if (n >= 0 && p->l->opts->emit && !p->l->opts->quiet && (p->done - p->told >= 1 << 20 || (n == 0 && p->told != p->total))) {
+		OWN_FREE char *line = xasprintf("{\"status\":\"Loading layer\",\"progressDetail\":{\"current\":%lld,\"total\":%lld},\"id\":\"%.12s\"}",
+			(long long)p->done, (long long)p->total, p->diff + strlen("sha256:"));
+
+		p->l->opts->emit(p->l->opts->ctx, line);
+		p->told = p->done;
+	}
+	return n;
+}
+
+static int register_one(struct loader *l, struct plan_image *pi, size_t i, char **ret_chain, struct err *err)
+{
+	const char *diff = pi->img->diff_ids.v[i];
+	OWN_FREE char *chain = layer_chain_id(pi->chain, diff);
+	OWN_READER struct reader *in = NULL;
+
+	if (layer_ref(image_store_layers(l->store), chain, NULL) == 0) {
+		*ret_chain = STEAL(chain);
+		return 0;
+	}
+	in = spool_reader(l->spool, pi->layers[i]);
+	struct progress p = { { progress_read, NULL }, in, l, diff, 0, pi->layers[i]->size, 0 };
+
+	if (layer_register(image_store_layers(l->store), pi->chain, &p.reader, diff, l->opts->cancel, ret_chain, NULL, err) < 0)
+		return err_wrap(err, "layer %.19s", diff);
+	return 0;
+}
+
+static void drop(struct loader *l, const char *chain)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (chain && layer_unref(image_store_layers(l->store), chain, NULL, &err) < 0)
+		log_warn("layer %s: %s", chain, err_text(&err));
+}
+
+/* Afterwards pi->chain is held; each layer holds the one below. */
+static int register_layers(struct loader *l, struct plan_image *pi, struct err *err)
+{
+	for (size_t i = 0; i < pi->img->diff_ids.len; i++) {
+		char *chain;
+
+		if (register_one(l, pi, i, &chain, err) < 0)
+			return -1;
+		drop(l, pi->chain);
+		free(pi->chain);
+		pi->chain = chain;
+	}
+	return 0;
+}
+
+/* A parent counts only when it is one: its layers are the image's first ones. */
+static const char *true_parent(struct loader *l, const struct plan_image *pi)
+{
+	CLEANUP(image_unrefp) struct image *parent = pi->parent ? image_by_id(l->store, pi->parent) : NULL;
+
+	if (!parent || parent->diff_ids.len > pi->img->diff_ids.len || streq(parent->id, pi->img->id))
+		return NULL;
+	for (size_t i = 0; i < parent->diff_ids.len; i++)
+		if (!streq(parent->diff_ids.v[i], pi->img->diff_ids.v[i]))
+			return NULL;
+	return pi->parent;
+}
+
+static int create_images(struct loader *l, struct err *err)
+{
+	for (size_t i = 0; i < l->plan.len; i++) {
+		struct plan_image *pi = &l->plan.v[i];
+		CLEANUP(image_unrefp) struct image *old = image_by_id(l->store, pi->img->id);
+		char id[72];
+
+		if (image_create(l->store, pi->config.data, pi->config.size, true_parent(l, pi), id, err) < 0)
+			return -1;
+		pi->created = !old;
+		BUG_ON(!streq(id, pi->img->id));
+	}
+	return image_sync(l->store, err);
+}
+
+static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err)
+{
+	for (size_t i = 0; i < l->plan.len; i++) {
+		struct plan_image *pi = &l->plan.v[i];
+
+		for (size_t k = 0; k < pi->tags.len; k++) {
+			OWN_REFERENCE struct reference ref = { 0 };
+			OWN_FREE char *familiar = NULL, *old = NULL;
+
+			if (reference_parse(pi->tags.v[k], &ref, err) < 0 || image_tag(l->store, pi->img->id, &ref, &old, err) < 0)
+				return -1;
+			familiar = reference_familiar(&ref);
+			if (old)
+				say(l, "stream", "The image %s already exists, renaming the old one with ID %s to empty string\n", familiar, old);
+			say(l, "stream", "Loaded image: %s\n", familiar);
+		}
+		if (!pi->tags.len)
+			say(l, "stream", "Loaded image ID: %s\n", pi->img->id);
+		strv_add(ret_ids, pi->img->id);
+	}
+	return 0;
+}
+
+/* Images that this load made go again; in reverse, so that children go before parents. */
+static void take_back(struct loader *l)
+{
+	for (size_t i = l->plan.len; i-- > 0;) {
+		OWN_ERR struct err err = ERR_INIT;
+
+		if (l->plan.v[i].created && image_delete(l->store, l->plan.v[i].img->id, NULL, &err) < 0)
+			log_warn("%s", err_text(&err));
+	}
+}
+
+static void release(struct loader *l)
+{
+	for (size_t i = 0; i < l->plan.len; i++)
+		drop(l, l->plan.v[i].chain);
+}

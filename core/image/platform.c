@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Platforms: os/architecture/variant in Go's words. */
+#include "image/archive.h"
+
+#include <sys/utsname.h>
+
+static const struct { const char *machine, *architecture, *variant; } machines[] = {
+	{ "x86_64", "amd64", NULL }, { "x86-64", "amd64", NULL }, { "aarch64", "arm64", NULL }, { "armhf", "arm", "v7" },
+	{ "armel", "arm", "v6" }, { "armv8l", "arm", "v7" }, { "armv7l", "arm", "v7" }, { "armv6l", "arm", "v6" }, { "i386", "386", NULL },
+	{ "i486", "386", NULL }, { "i586", "386", NULL }, { "i686", "386", NULL }, { "loongarch64", "loong64", NULL },
+	{ "mips64el", "mips64le", NULL }, { "powerpc64le", "ppc64le", NULL },
+};
+
+static void set_machine(struct platform *p, const char *machine)
+{
+	for (size_t i = 0; i < ARRAY_LEN(machines); i++) {
+		if (!streq(machines[i].machine, machine))
+			continue;
+		str_set(&p->architecture, machines[i].architecture);
+		str_set(&p->variant, machines[i].variant);
+		return;
+	}
+	str_set(&p->architecture, machine);
+}
+
+static void lower(char *s)
+{
+	for (; s && *s; s++)
+		if (*s >= 'A' && *s <= 'Z')
+			*s = (char)(*s - 'A' + 'a');
+}
+
+int platform_parse(const char *text, struct platform *ret, struct err *err)
+{
+	static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+	OWN_STRV struct strv parts = { 0 };
+	OWN_PLATFORM struct platform p = { 0 };
+	struct utsname u;
+
+	BUG_ON(uname(&u) < 0);
+	if (!str_empty(text))
+		strv_split(&parts, text, "/");
+	if (parts.len > 3)
+		return err_set(err, ERR_INVALID, "\"%.100s\": cannot parse platform specifier: invalid argument", text);
+	for (size_t i = 0; i < parts.len; i++) {
+		if (!*parts.v[i] || strlen(parts.v[i]) > 64 || parts.v[i][strspn(parts.v[i], chars)])
+			return err_set(err, ERR_INVALID, "\"%.64s\" is an invalid component of \"%.200s\": platform specifier component must match \"^[A-Za-z0-9_-]+$\": invalid argument",
+				parts.v[i], text);
+		lower(parts.v[i]);
+	}
+	p.os = xstrdup(parts.len ? parts.v[0] : "linux");
+	set_machine(&p, parts.len > 1 ? parts.v[1] : u.machine);
+	if (parts.len > 2)
+		str_set(&p.variant, parts.v[2]);
+	*ret = p;
+	p = (struct platform){ 0 };
+	return 0;
+}
+
+void platform_done(struct platform *p)
+{
+	free(p->os);
+	free(p->architecture);
+	free(p->variant);
+	*p = (struct platform){ 0 };
+}
+
+bool platform_fits(const struct platform *want, const char *os, const char *architecture, const char *variant)
+{
+	if (str_empty(os) || str_empty(architecture) || !streq(want->os, os) || !streq(want->architecture, architecture))
+		return false;
+	return str_empty(want->variant) || str_empty(variant) || streq(want->variant, variant);
+}
