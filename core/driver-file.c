@@ -156,8 +156,7 @@ static int loader_init(struct err *err)
 	if (lt_dlinit() != 0)
 		return err_set(err, ERR_INTERNAL, "lt_dlinit: %s", lt_dlerror());
 	/* Else a file that this loader refuses would be tried again, lazily. */
-	lt_dlloader_remove("lt_dlopen");
-	lt_dlloader_remove("lt_preopen");
+	free(lt_dlloader_remove("lt_dlopen"));
 	if (lt_dlloader_add(&bind_now) != 0)
 		return err_set(err, ERR_INTERNAL, "lt_dlloader_add: %s", lt_dlerror());
 	done = true;

@@ -435,7 +435,8 @@ static int list_candidate(void *ctx, const char *file, const char *stem, size_t 
 		i->version = xstrdup(m->driver.desc->version ? m->driver.desc->version : "");
 		i->abi = xasprintf("%u.%u", m->driver.desc->abi_major, m->driver.desc->abi_minor);
 	}
-	str_set(&i->name, i->name ? i->name : xstrndup(stem, len));
+	if (!i->name)
+		i->name = xstrndup(stem, len);
 	i->kind = xstrdup(m && m->kind ? m->kind->name : sub ? sub->name : "");
 	i->state = xstrdup(why.msg ? why.msg : "usable");
 	return 0;
