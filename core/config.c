@@ -97,6 +97,8 @@ struct config *config_reload(const struct config *now, struct err *err)
 	for (int id = 0; id < OPT_COUNT; id++)
 		if (now->from[id] == FROM_FLAG)
 			opt_copy(&file, now, (enum opt_id)id);
+	opt_clear(&file, OPT_ID_runtimes);
+	strmap_copy(&file.runtimes, &now->flag_runtimes);
 	if (now->file)
 		failed = parse_file(&file, now->file, err);
 	if (!failed)
