@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Authorization facade: the chain of authz middlewares, in order, request half and response half. The only caller of authz drivers. */
+/*
+ * Authorization facade: the chain of authz middlewares, in order, request half and response half. The only caller of authz
+ * drivers. A driver that fails, hangs or says nonsense refuses the request. Thread-safe.
+ */
 #ifndef CORE_AUTHZ_H
 #define CORE_AUTHZ_H
 
@@ -11,6 +14,13 @@ struct authz;
 /* names: --authorization-plugin, in order. An unknown one is an error. */
 struct authz *authz_open(const struct strv *names, struct err *err);
 void authz_close(struct authz *a);
+/*
+ * Another chain, from the next request on; drivers of both read their options again. On failure the old chain stays, and
+ * the old rules of the driver that refused.
+ */
+int authz_reload(struct authz *a, const struct strv *names, struct err *err);
+/* The chain, for info. */
+void authz_names(struct authz *a, struct strv *ret);
 int authz_request(void *authz, struct request *rq, struct err *err);  /* middleware_fn */
 int authz_response(void *authz, struct request *rq, struct err *err); /* middleware_fn */
 

@@ -184,8 +184,10 @@ void router_handle(struct router *r, struct request *rq)
 		err_set(&err, ERR_NOT_FOUND, "page not found");
 	else if (check_version(r, &v, m, rq, &err) < 0)
 		reply_version_error(rq, &v, &err);
-	else if (fill_vars(m, &sg, rq, &err) == 0 && parse_query(rq->uri + size, rq, &err) == 0)
+	else if (fill_vars(m, &sg, rq, &err) == 0 && parse_query(rq->uri + size, rq, &err) == 0) {
+		rq->route = m->route;
 		run(r, m, rq);
+	}
 	if (rq->sent == SENT_NOTHING)
 		reply_error(rq, &err);
 	access_log(rq, started);

@@ -22,6 +22,7 @@
 #define API_MIN_MINOR 24
 
 struct request;
+struct route;
 
 /* A hijacked connection. Never a raw fd, so that TLS can stand behind it. */
 struct http_stream {
@@ -39,6 +40,8 @@ struct http_stream {
 struct request_ops {
 	/* NULL when absent. Names match in any case. */
 	const char *(*header)(struct request *rq, const char *name);
+	/* Every header, in order. Optional. */
+	void (*each_header)(struct request *rq, void (*emit)(void *to, const char *name, const char *value), void *to);
 	/* Next bytes of the body; 0 at its end. Blocks. */
 	ssize_t (*read_body)(struct request *rq, void *data, size_t size, struct err *err);
 	/* The whole answer at once. */
@@ -55,6 +58,7 @@ enum request_sent { SENT_NOTHING, SENT_ALL, SENT_STREAM, SENT_HIJACK };
 struct request {
 	const struct request_ops *ops;
 	struct job *job;         /* cancel token, arguments */
+	const struct route *route; /* while its job and the middlewares run */
 	const char *method, *path; /* path without version prefix, percent-decoded per segment by request_var() */
 	int api_minor;           /* 1.N asked for, or API_MAX_MINOR when the path has no version */
 	bool api_versioned;      /* the path names one */
