@@ -60,6 +60,11 @@ int container_rename(struct container *c, const char *name, struct err *err);
 int container_resize(struct container *c, int64_t rows, int64_t cols, struct err *err);
 int container_remove(struct container *c, bool force, bool volumes, bool link, struct err *err);
 
+/* GET .../top: the host's ps, filtered; .../changes; POST /containers/prune. */
+int container_top(struct container *c, const char *ps_args, const struct cancel *cancel, struct jw *w, struct err *err);
+int container_changes(struct container *c, struct jw *w, struct err *err);
+int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space, struct err *err);
+
 enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
 /* A waiter registered now: nothing that happens later is missed. */
 struct waiter;
@@ -67,13 +72,25 @@ struct waiter *container_wait_begin(struct container *c, enum wait_condition con
 /* 0 with *ret_code (and *ret_error, owned, or NULL), -1 when cancelled. */
 int container_wait_end(struct waiter *w, const struct cancel *cancel, int *ret_code, char **ret_error, struct err *err);
 
-/* A stream of the container's (SHIM_STDIN...), possible before it runs. Same form as shim_attach(). */
-int container_attach(struct container *c, unsigned streams, int *ret_fd, struct err *err);
+/*
+ * A stream of the container's (SHIM_STDIN...), possible before it runs: the start connects it before the first byte. The
+ * event fd becomes readable once that is decided; then attachment_take() gives the stream (same form as shim_attach()) or
+ * -1 when the start failed.
+ */
+struct attachment;
+struct attachment *container_attach(struct container *c, unsigned streams, struct err *err);
+int attachment_event(const struct attachment *a);
+int attachment_take(struct attachment *a); /* the caller's from then on */
+void attachment_free(struct attachment *a);
+void container_detached(struct container *c); /* the client typed the keys: the event */
+bool container_open_stdin(const struct container *c);
 bool container_is_tty(const struct container *c);
 /* Resolved once the container has ended its run (for attach: output may still be in the socket). */
 bool container_is_running(struct container *c);
 
 struct log_query { bool follow, stdout_on, stderr_on, timestamps, details; int64_t since, until; int64_t tail; /* -1 all */ };
+/* Whether the driver's logs can be read at all. */
+int container_logs_check(struct container *c, struct err *err);
 /* Emits Docker's 8-byte frames (raw with a tty) until the end, or for ever with follow. */
 int container_logs(struct container *c, const struct log_query *q, const struct cancel *cancel,
 	int (*emit)(void *ctx, const void *data, size_t size), void *ctx, struct err *err);
@@ -90,12 +107,16 @@ struct exec_config {
 	bool attach_stdin, attach_stdout, attach_stderr, tty, privileged;
 	char *detach_keys, *user, *working_dir;
 	struct strv env, cmd;
-	int64_t console_size[2];
+	int64_t console_size[2];   /* rows, columns; from console_size_raw */
+	char *console_size_raw;    /* ConsoleSize as JSON text */
 };
 extern const struct jdesc exec_config_desc;
 int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], struct err *err); /* takes over cfg's contents */
 /* Starts it; fd as of shim_attach(), or -1 when detached (ret_fd NULL). */
 int exec_start(struct container_store *s, const char *id, bool tty, const int64_t console_size[2], int *ret_fd, struct err *err);
+/* Before a connection is taken over: whether exec_start() would be refused at once, and how its streams look. */
+int exec_check(struct container_store *s, const char *id, bool *ret_tty, char **ret_detach_keys, struct err *err);
+void exec_detached(struct container_store *s, const char *id);
 int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err);
 int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t cols, struct err *err);
 

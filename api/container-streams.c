@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Requests whose answer is a stream: attach, logs, wait; and the pump between a connection and a shim. */
+#include "container-streams.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "container/container.h"
+
+#define RAW_STREAM "application/vnd.docker.raw-stream"
+#define MULTIPLEXED_STREAM "application/vnd.docker.multiplexed-stream"
+#define PUMP_ROOM 32768
+
+static bool parse_key(const char *s, unsigned char *ret)
+{
+	static const char specials[] = "@[\\]^_";
+	char c;
+
+	if (s[0] && !s[1]) {
+		*ret = (unsigned char)s[0];
+		return true;
+	}
+	if (!str_has_prefix(s, "ctrl-") || !s[5] || s[6])
+		return false;
+	c = s[5];
+	if (c >= 'a' && c <= 'z')
+		*ret = (unsigned char)(c - 'a' + 1);
+	else if (c == '@')
+		*ret = 0;
+	else if (strchr(specials, c))
+		*ret = (unsigned char)(27 + (strchr(specials, c) - specials) - 1);
+	else
+		return false;
+	return true;
+}
+
+int detach_keys_parse(const char *text, struct detach_keys *ret, struct err *err)
+{
+	OWN_STRV struct strv words = { 0 };
+
+	strv_split(&words, str_empty(text) ? "ctrl-p,ctrl-q" : text, ",");
+	ret->len = 0;
+	for (size_t i = 0; i < words.len; i++)
+		if (i >= DETACH_KEYS_MAX || !parse_key(words.v[i], &ret->v[ret->len++]))
+			return err_set(err, ERR_INVALID, "Invalid detach keys (%.64s) provided", text);
+	return 0;
+}
+
+bool detach_keys_filter(const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < size; i++) {
+		if (in[i] == k->v[*matched]) {
+			if (++*matched == k->len) {
+				*ret_size = n;
+				return true;
+			}
+			continue;
+		}
+		/* No match after all: what was held back goes out, and this byte may begin anew. */
+		memcpy(out + n, k->v, *matched);
+		n += *matched;
+		*matched = 0;
+		if (in[i] == k->v[0] && k->len > 1)
+			*matched = 1;
+		else
+			out[n++] = in[i];
+	}
+	*ret_size = n;
+	return false;
+}
+
+const char *stream_type(struct request *rq, bool tty)
+{
+	const char *upgrade = request_header(rq, "Upgrade");
+
+	return !tty && rq->api_minor >= 42 && !str_empty(upgrade) ? MULTIPLEXED_STREAM : RAW_STREAM;
+}
+
+struct pump {
+	struct http_stream *hs;
+	int fd;
+	const struct detach_keys *keys;
+	size_t matched;
+	bool use_stdin, client_eof, gone, detached;
+	unsigned char pending[PUMP_ROOM + DETACH_KEYS_MAX]; /* from the client, not yet taken by the shim */
+	size_t size, off;
+};
+
+static void flush_pending(struct pump *p)
+{
+	while (p->off < p->size) {
+		ssize_t n = send(p->fd, p->pending + p->off, p->size - p->off, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) {
+			p->use_stdin = false; /* nobody reads it any more */
+			break;
+		}
+		p->off += (size_t)n;
+	}
+	p->size = p->off = 0;
+}
+
+static void take_input(struct pump *p)
+{
+	unsigned char in[PUMP_ROOM];
+	ssize_t n = p->hs->read(p->hs, in, sizeof(in));
+
+	if (n < 0) {
+		p->gone = errno != EAGAIN && errno != EINTR;
+		return;
+	}
+	if (n == 0) {
+		p->client_eof = true;
+		return;
+	}
+	if (!p->use_stdin)
+		return;
+	if (p->keys) {
+		p->detached = detach_keys_filter(p->keys, &p->matched, in, (size_t)n, p->pending, &p->size);
+	} else {
+		memcpy(p->pending, in, (size_t)n);
+		p->size = (size_t)n;
+	}
+	flush_pending(p);
+}
+
+/* False at the end of the output. */
+static bool take_output(struct pump *p)
+{
+	char out[PUMP_ROOM];
+	ssize_t n = recv(p->fd, out, sizeof(out), MSG_DONTWAIT);
+
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR;
+	if (n == 0)
+		return false;
+	if (p->hs->write(p->hs, out, (size_t)n) < 0)
+		p->gone = true;
+	return !p->gone;
+}
+
+enum pump_end stream_pump(struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel)
+{
+	OWN_FREE struct pump *p = xcalloc(1, sizeof(*p));
+	bool eof_passed = false;
+
+	p->hs = hs;
+	p->fd = fd;
+	p->keys = keys;
+	p->use_stdin = use_stdin;
+	for (;;) {
+		bool want = !p->client_eof && !p->size;
+		struct pollfd pfd[3] = {
+			{ .fd = hs->poll_fd, .events = want ? POLLIN : 0 },
+			{ .fd = fd, .events = POLLIN | (p->size ? POLLOUT : 0) },
+			{ .fd = cancel ? cancel->stop_fd : -1, .events = POLLIN },
+		};
+		bool ahead = want && hs->pending && hs->pending(hs);
+
+		if (poll(pfd, 3, ahead ? 0 : -1) < 0 && errno != EINTR)
+			return PUMP_CLIENT_GONE;
+		if (pfd[1].revents & POLLOUT)
+			flush_pending(p);
+		if (want && (ahead || (pfd[0].revents & POLLIN)))
+			take_input(p);
+		else if (pfd[0].revents & (POLLHUP | POLLERR) && !p->size)
+			p->gone = true;
+		if (p->detached)
+			return PUMP_DETACHED;
+		if (p->client_eof && !p->size && !eof_passed && use_stdin) {
+			shutdown(fd, SHUT_WR);
+			eof_passed = true;
+		}
+		if ((pfd[1].revents & (POLLIN | POLLHUP | POLLERR)) && !take_output(p))
+			return p->gone ? PUMP_CLIENT_GONE : PUMP_DONE;
+		if (p->gone || pfd[2].revents)
+			return PUMP_CLIENT_GONE;
+	}
+}
+
+/* The connection of a start that has not happened yet: waits for it. The stream, or -1. */
+static int await_start(struct attachment *a, struct http_stream *hs, const struct cancel *cancel)
+{
+	for (;;) {
+		struct pollfd pfd[3] = {
+			{ .fd = attachment_event(a), .events = POLLIN },
+			{ .fd = hs->poll_fd, .events = 0 },
+			{ .fd = cancel->stop_fd, .events = POLLIN },
+		};
+
+		if (poll(pfd, 3, -1) < 0 && errno != EINTR)
+			return -1;
+		if (pfd[0].revents)
+			return attachment_take(a);
+		if (pfd[1].revents || pfd[2].revents)
+			return -1;
+	}
+}
+
+static int hijacked_emit(void *ctx, const void *data, size_t size)
+{
+	struct http_stream *hs = ctx;
+
+	return hs->write(hs, data, size);
+}
+
+struct attach_query { bool stream, in, out, err, logs; };
+
+static void attach_serve(struct container *c, struct attachment *a, struct http_stream *hs, const struct attach_query *q,
+	const struct detach_keys *keys, const struct cancel *cancel)
+{
+	const struct log_query lq = { .stdout_on = q->out, .stderr_on = q->err, .tail = -1 };
+	OWN_FD int fd = -1;
+
+	if (q->logs)
+		container_logs(c, &lq, cancel, hijacked_emit, hs, NULL);
+	if (!a)
+		return;
+	fd = await_start(a, hs, cancel);
+	if (fd >= 0 && stream_pump(hs, fd, q->in, container_is_tty(c) ? keys : NULL, cancel) == PUMP_DETACHED)
+		container_detached(c);
+}
+
+int api_container_attach(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
+	struct attach_query q = { request_query_bool(rq, "stream", false), request_query_bool(rq, "stdin", false),
+		request_query_bool(rq, "stdout", false), request_query_bool(rq, "stderr", false), request_query_bool(rq, "logs", false) };
+	struct attachment *a = NULL;
+	struct detach_keys keys;
+	struct http_stream *hs;
+
+	if (!c || detach_keys_parse(request_query(rq, "detachKeys"), &keys, err) < 0)
+		return -1;
+	q.in = q.in && container_open_stdin(c);
+	if (q.stream) {
+		a = container_attach(c, (q.in ? SHIM_STDIN : 0) | (q.out ? SHIM_STDOUT : 0) | (q.err ? SHIM_STDERR : 0), err);
+		if (!a)
+			return -1;
+	}
+	hs = rq->ops->hijack(rq, stream_type(rq, container_is_tty(c)), err);
+	if (hs) {
+		attach_serve(c, a, hs, &q, &keys, &job->cancel);
+		hs->shutdown_write(hs);
+		hs->close(hs);
+	}
+	if (a)
+		attachment_free(a);
+	return hs ? 0 : -1;
+}
+
+static int reply_emit(void *ctx, const void *data, size_t size)
+{
+	struct request *rq = ctx;
+
+	return rq->ops->write(rq, data, size);
+}
+
+static int stamp(struct request *rq, const char *name, int64_t *ret, struct err *err)
+{
+	const char *s = request_query(rq, name);
+
+	*ret = 0;
+	if (str_empty(s) || streq(s, "0"))
+		return 0;
+	if (!clock_parse_stamp(s, clock_now(), ret))
+		return err_set(err, ERR_INVALID, "invalid value for \"%s\": %.64s", name, s);
+	return 0;
+}
+
+int api_container_logs(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct log_query q = { .follow = request_query_bool(rq, "follow", false), .stdout_on = request_query_bool(rq, "stdout", false),
+		.stderr_on = request_query_bool(rq, "stderr", false), .timestamps = request_query_bool(rq, "timestamps", false),
+		.details = request_query_bool(rq, "details", false), .tail = -1 };
+	CLEANUP(container_unrefp) struct container *c = NULL;
+	const char *tail = request_query(rq, "tail");
+
+	if (!q.stdout_on && !q.stderr_on)
+		return err_set(err, ERR_INVALID, "Bad parameters: you must choose at least one stream");
+	c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
+	if (!c || stamp(rq, "since", &q.since, err) < 0 || stamp(rq, "until", &q.until, err) < 0)
+		return -1;
+	if (tail && (!str_to_i64(tail, &q.tail) || q.tail < 0))
+		q.tail = -1;
+	if (container_logs_check(c, err) < 0)
+		return -1;
+	if (rq->ops->begin(rq, 200, !container_is_tty(c) && rq->api_minor >= 42 ? MULTIPLEXED_STREAM : RAW_STREAM) < 0)
+		return 0;
+	return container_logs(c, &q, &job->cancel, reply_emit, rq, err);
+}
+
+static int parse_condition(const char *s, enum wait_condition *ret, struct err *err)
+{
+	if (str_empty(s) || streq(s, "not-running"))
+		*ret = WAIT_NOT_RUNNING;
+	else if (streq(s, "next-exit"))
+		*ret = WAIT_NEXT_EXIT;
+	else if (streq(s, "removed"))
+		*ret = WAIT_REMOVED;
+	else
+		return err_set(err, ERR_INVALID, "invalid condition: \"%.64s\"", s);
+	return 0;
+}
+
+/* The headers leave before the container ends: clients start it only when they have them. */
+int api_container_wait(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
+	OWN_ERR struct err ignored = ERR_INIT;
+	OWN_BUF struct buf b = { 0 };
+	OWN_FREE char *message = NULL;
+	enum wait_condition cond = WAIT_NOT_RUNNING;
+	struct waiter *waiter;
+	struct jw w;
+	int code = 0;
+
+	if (!c || parse_condition(request_query(rq, "condition"), &cond, err) < 0)
+		return -1;
+	waiter = container_wait_begin(c, cond, err);
+	if (!waiter)
+		return -1;
+	rq->ops->begin(rq, 200, "application/json");
+	if (container_wait_end(waiter, &job->cancel, &code, &message, &ignored) < 0)
+		return 0;
+	jw_init(&w, &b);
+	jw_obj(&w);
+	if (!str_empty(message)) {
+		jw_kobj(&w, "Error");
+		jw_kstr(&w, "Message", message);
+		jw_obj_end(&w);
+	} else if (rq->api_minor < 42) {
+		jw_knull(&w, "Error");
+	}
+	jw_kint(&w, "StatusCode", code);
+	jw_obj_end(&w);
+	buf_addc(&b, '\n');
+	rq->ops->write(rq, b.data, b.size);
+	return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Handlers and helpers that containers.c, container-streams.c and exec.c share. */
+#ifndef API_CONTAINER_STREAMS_H
+#define API_CONTAINER_STREAMS_H
+
+#include "api.h"
+
+job_fn api_container_attach, api_container_logs, api_container_wait;
+
+/* h and w of the resize requests, both required. */
+int api_terminal_size(struct request *rq, int64_t *ret_rows, int64_t *ret_cols, struct err *err);
+
+#define DETACH_KEYS_MAX 16
+/* The bytes of "ctrl-p,ctrl-q", "a,b", ...; text NULL or "": the default. */
+struct detach_keys { unsigned char v[DETACH_KEYS_MAX]; size_t len; };
+int detach_keys_parse(const char *text, struct detach_keys *ret, struct err *err);
+/*
+ * Takes the keys out of a stream of input: what may be passed on is put into out (room for size + DETACH_KEYS_MAX bytes),
+ * *ret_size tells how much. True once the sequence was typed. *matched is the state, 0 at first.
+ */
+bool detach_keys_filter(const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size);
+
+/* What an attached connection is called: multiplexed when it has frames, the client upgraded and knows the type. */
+const char *stream_type(struct request *rq, bool tty);
+
+enum pump_end { PUMP_DONE, PUMP_DETACHED, PUMP_CLIENT_GONE };
+/*
+ * Carries bytes both ways between a hijacked connection and a stream socket of a shim until its output ends, the client goes
+ * or types the keys, or the token's stop_fd fires. keys may be NULL.
+ */
+enum pump_end stream_pump(struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel);
+
+#endif

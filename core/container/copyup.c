@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Copies a tree of the image into a volume: names, owners, modes, times, extended attributes. Nothing outside the two trees is reached. */
+#include <dirent.h>
+#include <errno.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+
+#include "container/internal.h"
+
+#define DEPTH_MAX 256
+#define XATTR_MAX 65536
+
+static int copy_dir(int from, int to, int depth, struct err *err);
+
+static bool is_empty(int fd)
+{
+	OWN_DIR DIR *d = fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (!streq(e->d_name, ".") && !streq(e->d_name, ".."))
+			return false;
+	return d != NULL;
+}
+
+static void copy_xattrs(int from, int to)
+{
+	OWN_FREE char *names = xmalloc(XATTR_MAX), *value = xmalloc(XATTR_MAX);
+	ssize_t n = flistxattr(from, names, XATTR_MAX);
+
+	for (char *p = names; n > 0 && p < names + n; p += strlen(p) + 1) {
+		ssize_t size = str_has_prefix(p, "trusted.overlay.") ? -1 : fgetxattr(from, p, value, XATTR_MAX);
+
+		if (size >= 0)
+			(void)!fsetxattr(to, p, value, (size_t)size, 0);
+	}
+}
+
+/* Owner first: chown clears set-id bits and capabilities. */
+static int copy_attributes(int from, int to, const struct stat *st)
+{
+	struct timespec times[2] = { st->st_atim, st->st_mtim };
+
+	if (fchown(to, st->st_uid, st->st_gid) < 0 || fchmod(to, st->st_mode & 07777) < 0)
+		return -1;
+	copy_xattrs(from, to);
+	return futimens(to, times);
+}
+
+static int copy_bytes(int in, int out)
+{
+	ssize_t n;
+
+	while ((n = copy_file_range(in, NULL, out, NULL, 1 << 20, 0)) > 0)
+		;
+	if (n == 0)
+		return 0;
+	while ((n = sendfile(out, in, NULL, 1 << 20)) > 0)
+		;
+	return (int)n;
+}
+
+static int copy_file(int from, int to, const char *name, const struct stat *st)
+{
+	OWN_FD int in = openat(from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	OWN_FD int out = in < 0 ? -1 : openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+	if (in < 0 || out < 0 || copy_bytes(in, out) < 0)
+		return -1;
+	return copy_attributes(in, out, st);
+}
+
+static int copy_other(int from, int to, const char *name, const struct stat *st)
+{
+	struct timespec times[2] = { st->st_atim, st->st_mtim };
+	char target[4096];
+	ssize_t n;
+
+	if (S_ISSOCK(st->st_mode))
+		return 0;
+	if (S_ISLNK(st->st_mode)) {
+		n = readlinkat(from, name, target, sizeof(target) - 1);
+		if (n < 0)
+			return -1;
+		target[n] = '\0';
+		if (symlinkat(target, to, name) < 0)
+			return -1;
+	} else if (mknodat(to, name, st->st_mode, st->st_rdev) < 0 || fchmodat(to, name, st->st_mode & 07777, 0) < 0) {
+		return -1;
+	}
+	if (fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	return utimensat(to, name, times, AT_SYMLINK_NOFOLLOW);
+}
+
+static int copy_entry(int from, int to, const char *name, int depth, struct err *err)
+{
+	struct stat st;
+
+	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_errno(err, errno, "cannot copy %s", name);
+	if (S_ISDIR(st.st_mode)) {
+		OWN_FD int in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		OWN_FD int out = in < 0 || mkdirat(to, name, 0700) < 0 ? -1 : openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (in < 0 || out < 0)
+			return err_errno(err, errno, "cannot copy %s", name);
+		if (copy_dir(in, out, depth + 1, err) < 0)
+			return err_wrap(err, "%s", name);
+		return 0;
+	}
+	if ((S_ISREG(st.st_mode) ? copy_file(from, to, name, &st) : copy_other(from, to, name, &st)) < 0)
+		return err_errno(err, errno, "cannot copy %s", name);
+	return 0;
+}
+
+static int copy_dir(int from, int to, int depth, struct err *err)
+{
+	OWN_DIR DIR *d = fdopendir(openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *e;
+	struct stat st;
+
+	if (depth > DEPTH_MAX)
+		return err_set(err, ERR_INVALID, "more than %d levels of folders", DEPTH_MAX);
+	if (!d)
+		return err_errno(err, errno, "cannot read a folder");
+	while ((e = readdir(d)))
+		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && copy_entry(from, to, e->d_name, depth, err) < 0)
+			return -1;
+	if (fstat(from, &st) < 0 || copy_attributes(from, to, &st) < 0)
+		return err_errno(err, errno, "cannot set the attributes of a folder");
+	return 0;
+}
+
+int tree_copy(int from, int to, struct err *err)
+{
+	lock_none_held();
+	return is_empty(to) ? copy_dir(from, to, 0, err) : 0;
+}

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Execs: further processes in a running container. An exec is guarded by its container's lock; the store's index by the store's. */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "container/internal.h"
+
+#define KEEP_NS (300 * NSEC_PER_SEC)
+#define EXECS_MAX 1024 /* of one container, running or remembered */
+
+struct exec {
+	atomic_int refs;
+	char id[65];
+	struct container *container;
+	struct exec_config cfg;     /* fixed */
+	bool started, running, ended, has_code;
+	int code;
+	pid_t pid;
+	int64_t finished;           /* clock_mono() */
+};
+
+JDESC(exec_config_desc, exec_config,
+	JFIELD(exec_config, user, "User", J_STR, 0),
+	JFIELD(exec_config, privileged, "Privileged", J_BOOL, 0),
+	JFIELD(exec_config, tty, "Tty", J_BOOL, 0),
+	{ "ConsoleSize", J_RAW, J_OMITEMPTY, offsetof(struct exec_config, console_size_raw), NULL },
+	JFIELD(exec_config, attach_stdin, "AttachStdin", J_BOOL, 0),
+	JFIELD(exec_config, attach_stderr, "AttachStderr", J_BOOL, 0),
+	JFIELD(exec_config, attach_stdout, "AttachStdout", J_BOOL, 0),
+	JFIELD(exec_config, detach_keys, "DetachKeys", J_STR, 0),
+	JFIELD(exec_config, env, "Env", J_STRV, 0),
+	JFIELD(exec_config, working_dir, "WorkingDir", J_STR, 0),
+	JFIELD(exec_config, cmd, "Cmd", J_STRV, 0));
+
+static void exec_unref(struct exec *x)
+{
+	if (atomic_fetch_sub(&x->refs, 1) != 1)
+		return;
+	jdesc_clear(&exec_config_desc, &x->cfg);
+	container_unref(x->container);
+	free(x);
+}
+DEFINE_CLEANUP(struct exec, exec_unref)
+
+static void index_add(struct container_store *s, struct exec *x)
+{
+	WITH_LOCK(&s->lock);
+
+	s->execs = xrealloc(s->execs, (s->execs_len + 1) * sizeof(*s->execs));
+	s->execs[s->execs_len++] = x;
+}
+
+static void index_drop(struct container_store *s, struct exec *x)
+{
+	WITH_LOCK(&s->lock);
+
+	for (size_t i = 0; i < s->execs_len; i++)
+		if (s->execs[i] == x) {
+			s->execs[i] = s->execs[--s->execs_len];
+			return;
+		}
+}
+
+static struct exec *exec_find(struct container_store *s, const char *id, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+
+	for (size_t i = 0; i < s->execs_len; i++)
+		if (streq(s->execs[i]->id, id)) {
+			atomic_fetch_add(&s->execs[i]->refs, 1);
+			return s->execs[i];
+		}
+	err_set(err, ERR_NOT_FOUND, "No such exec instance: %s", id);
+	return NULL;
+}
+
+/* Takes those out that are over for five minutes (or all): the list's reference passes to the caller's array. */
+static size_t take_old(struct container *c, bool all, struct exec ***ret)
+{
+	WITH_LOCK(&c->lock);
+	struct exec **out = xmalloc((c->execs_len + 1) * sizeof(*out));
+	size_t n = 0, kept = 0;
+	int64_t now = clock_mono();
+
+	for (size_t i = 0; i < c->execs_len; i++) {
+		struct exec *x = c->execs[i];
+
+		if (all || (x->ended && now - x->finished > KEEP_NS))
+			out[n++] = x;
+		else
+			c->execs[kept++] = x;
+	}
+	c->execs_len = kept;
+	*ret = out;
+	return n;
+}
+
+static void drop_old(struct container *c, bool all)
+{
+	struct exec **old;
+	size_t n = take_old(c, all, &old);
+
+	for (size_t i = 0; i < n; i++) {
+		index_drop(c->store, old[i]);
+		exec_unref(old[i]);
+	}
+	free(old);
+}
+
+void execs_forget(struct container *c)
+{
+	drop_old(c, true);
+}
+
+static int check_running(struct container *c, const char *name, struct err *err)
+{
+	WITH_LOCK(&c->lock);
+	const struct container_state *st = &c->rec.state;
+
+	if (!st->running)
+		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	if (st->paused)
+		return err_set(err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", name ? name : c->id);
+	if (st->restarting)
+		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
+	return 0;
+}
+
+static void exec_event(struct exec *x, const char *what)
+{
+	OWN_FREE char *words = strv_join(&x->cfg.cmd, " ");
+	OWN_FREE char *action = xasprintf("%s: %s%s", what, words, x->cfg.cmd.len == 1 ? " " : "");
+
+	container_event(x->container, action, "execID", x->id, NULL);
+}
+
+static int parse_console(struct exec_config *cfg, struct err *err)
+{
+	OWN_JSON json_t *js = NULL;
+
+	if (str_empty(cfg->console_size_raw) || streq(cfg->console_size_raw, "null"))
+		return 0;
+	js = json_read(cfg->console_size_raw, strlen(cfg->console_size_raw), err);
+	if (!js || !json_is_array(js) || json_array_size(js) != 2)
+		return err_set(err, ERR_INVALID, "/ConsoleSize: expected an array of two numbers");
+	for (size_t i = 0; i < 2; i++) {
+		cfg->console_size[i] = json_integer_value(json_array_get(js, i));
+		if (cfg->console_size[i] < 0 || cfg->console_size[i] > UINT16_MAX)
+			return err_set(err, ERR_INVALID, "/ConsoleSize: out of range");
+	}
+	return 0;
+}
+
+int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], struct err *err)
+{
+	struct exec *x;
+
+	if (!cfg->cmd.len || !*cfg->cmd.v[0])
+		return err_set(err, ERR_INVALID, "No exec command specified");
+	if (!str_empty(cfg->working_dir) && *cfg->working_dir != '/')
+		return err_set(err, ERR_INVALID, "Cwd must be an absolute path");
+	if (check_running(c, c->id, err) < 0 || parse_console(cfg, err) < 0)
+		return -1;
+	drop_old(c, false);
+	x = xcalloc(1, sizeof(*x));
+	atomic_init(&x->refs, 1);
+	id_new(x->id);
+	x->container = container_ref(c);
+	x->cfg = *cfg;
+	memset(cfg, 0, sizeof(*cfg));
+	lock_take(&c->lock);
+	if (c->execs_len >= EXECS_MAX || c->removed) {
+		lock_drop(&c->lock);
+		exec_unref(x);
+		return err_set(err, ERR_CONFLICT, "Container %s has %d execs: wait until some have ended", c->id, EXECS_MAX);
+	}
+	c->execs = xrealloc(c->execs, (c->execs_len + 1) * sizeof(*c->execs));
+	c->execs[c->execs_len++] = x;
+	atomic_fetch_add(&x->refs, 1);
+	lock_drop(&c->lock);
+	index_add(c->store, x);
+	memcpy(ret_id, x->id, sizeof(x->id));
+	exec_event(x, "exec_create");
+	exec_unref(x);
+	return 0;
+}
+
+static char *process_json(struct exec *x, struct err *err)
+{
+	struct container *c = x->container;
+	struct process_in in = { .cmd = &x->cfg.cmd, .env = &x->cfg.env, .user = str_empty(x->cfg.user) ? NULL : x->cfg.user,
+		.working_dir = str_empty(x->cfg.working_dir) ? NULL : x->cfg.working_dir, .tty = x->cfg.tty, .privileged = x->cfg.privileged,
+		.rows = (uint16_t)x->cfg.console_size[0], .cols = (uint16_t)x->cfg.console_size[1] };
+	OWN_FREE char *rootfs = NULL;
+	struct bundle_in bi;
+	char *text;
+
+	/* The rootfs path is the operation's: a copy taken under it. */
+	op_begin_any(c);
+	rootfs = xstrdup(c->rootfs);
+	bi = (struct bundle_in){ .id = c->id, .hostname = c->rec.config.hostname, .domainname = c->rec.config.domainname, .rootfs = rootfs,
+		.config = &c->rec.config, .host = &c->host, .defaults = c->store->deps.defaults, .sandbox = &c->sandbox, .path = c->rec.path,
+		.args = &c->rec.args, .tty = x->cfg.tty };
+	in.container = &bi;
+	text = rootfs ? bundle_process(&in, err) : NULL;
+	op_end(c);
+	if (!rootfs)
+		err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	return text;
+}
+
+static bool says(const char *text, const char *what)
+{
+	return strcasestr(text, what) != NULL;
+}
+
+static void exec_failed(struct exec *x, int code)
+{
+	WITH_LOCK(&x->container->lock);
+
+	x->running = false;
+	x->ended = x->has_code = true;
+	x->code = code;
+	x->finished = clock_mono();
+}
+
+/* Docker's words for the runtime's refusal; the exit code that goes with them. */
+static int explain(struct err *err)
+{
+	OWN_FREE char *msg = xstrdup(err_text(err));
+
+	err_set(err, ERR_INVALID, "OCI runtime exec failed: %s%s: unknown", str_has_prefix(msg, "exec failed: ") ? "" : "exec failed: ", msg);
+	return says(msg, "executable file") && says(msg, "not found") ? 127 : 126;
+}
+
+static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *err)
+{
+	unsigned streams = (x->cfg.attach_stdin ? SHIM_STDIN : 0) | (x->cfg.attach_stdout ? SHIM_STDOUT : 0) | (x->cfg.attach_stderr ? SHIM_STDERR : 0);
+	OWN_FREE char *process = process_json(x, err);
+	struct shim_exec se = { .id = x->id, .process = process, .tty = x->cfg.tty, .open_stdin = x->cfg.attach_stdin && ret_fd,
+		.rows = (uint16_t)x->cfg.console_size[0], .cols = (uint16_t)x->cfg.console_size[1] };
+	OWN_FD int fd = -1;
+	pid_t pid = 0;
+
+	if (!process) {
+		exec_failed(x, 126);
+		return -1;
+	}
+	lock_none_held();
+	if (shim_exec_create(run->shim, &se, err) < 0 || (ret_fd && shim_attach(run->shim, x->id, streams, &fd, err) < 0)) {
+		exec_failed(x, 126);
+		return -1;
+	}
+	exec_event(x, "exec_start");
+	if (shim_exec_run(run->shim, x->id, &pid, err) < 0) {
+		exec_failed(x, explain(err));
+		return -1;
+	}
+	lock_take(&x->container->lock);
+	x->pid = pid;
+	lock_drop(&x->container->lock);
+	if (ret_fd)
+		*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
+int exec_start(struct container_store *s, const char *id, bool tty, const int64_t console_size[2], int *ret_fd, struct err *err)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
+	CLEANUP(run_putp) struct run *run = NULL;
+	bool again;
+
+	(void)tty; /* the exec's own setting counts, as in Docker */
+	if (!x || check_running(x->container, NULL, err) < 0)
+		return -1;
+	run = container_run(x->container);
+	if (!run)
+		return err_set(err, ERR_CONFLICT, "Container %s is not running", x->container->id);
+	lock_take(&x->container->lock);
+	again = x->started;
+	x->started = x->running = true;
+	if (again)
+		x->running = !x->ended;
+	if (!again && console_size && console_size[0] > 0 && console_size[1] > 0) {
+		x->cfg.console_size[0] = console_size[0];
+		x->cfg.console_size[1] = console_size[1];
+	}
+	lock_drop(&x->container->lock);
+	if (again)
+		return err_set(err, ERR_CONFLICT, "Error: Exec command %s has already run", id);
+	return run_exec(x, run, ret_fd, err);
+}
+
+int exec_check(struct container_store *s, const char *id, bool *ret_tty, char **ret_detach_keys, struct err *err)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
+	bool started;
+
+	if (!x || check_running(x->container, NULL, err) < 0)
+		return -1;
+	lock_take(&x->container->lock);
+	started = x->started;
+	lock_drop(&x->container->lock);
+	if (started)
+		return err_set(err, ERR_CONFLICT, "Error: Exec command %s has already run", id);
+	*ret_tty = x->cfg.tty;
+	*ret_detach_keys = xstrdup(x->cfg.detach_keys);
+	return 0;
+}
+
+void exec_on_exit(struct container *c, const char *exec_id, const struct shim_exit *ex)
+{
+	char code[16];
+	bool found = false;
+
+	/* An exit may overtake the answer of shim_exec_run: running was set before it. */
+	lock_take(&c->lock);
+	for (size_t i = 0; i < c->execs_len && !found; i++) {
+		struct exec *x = c->execs[i];
+
+		if (!streq(x->id, exec_id) || x->ended)
+			continue;
+		x->running = false;
+		x->ended = x->has_code = true;
+		x->code = ex->code;
+		x->finished = clock_mono();
+		found = true;
+	}
+	lock_drop(&c->lock);
+	if (!found)
+		return;
+	snprintf(code, sizeof(code), "%d", ex->code);
+	container_event(c, "exec_die", "execID", exec_id, "exitCode", code, NULL);
+}
+
+void execs_end(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	for (size_t i = 0; i < c->execs_len; i++) {
+		struct exec *x = c->execs[i];
+
+		if (x->started && !x->ended) {
+			x->running = false;
+			x->ended = x->has_code = true;
+			x->code = 137;
+			x->finished = clock_mono();
+		}
+	}
+}
+
+void exec_detached(struct container_store *s, const char *id)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, NULL);
+
+	if (x)
+		container_event(x->container, "exec_detach", "execID", x->id, NULL);
+}
+
+int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
+
+	if (!x)
+		return -1;
+	WITH_LOCK(&x->container->lock);
+	jw_obj(w);
+	jw_kstr(w, "ID", x->id);
+	jw_kbool(w, "Running", x->running);
+	jw_key(w, "ExitCode");
+	if (x->has_code)
+		jw_int(w, x->code);
+	else
+		jw_null(w);
+	jw_kobj(w, "ProcessConfig");
+	jw_kbool(w, "tty", x->cfg.tty);
+	jw_kstr(w, "entrypoint", x->cfg.cmd.v[0]);
+	jw_karr(w, "arguments");
+	for (size_t i = 1; i < x->cfg.cmd.len; i++)
+		jw_str(w, x->cfg.cmd.v[i]);
+	jw_arr_end(w);
+	jw_kbool(w, "privileged", x->cfg.privileged);
+	if (!str_empty(x->cfg.user))
+		jw_kstr(w, "user", x->cfg.user);
+	jw_obj_end(w);
+	jw_kbool(w, "OpenStdin", x->cfg.attach_stdin);
+	jw_kbool(w, "OpenStderr", x->cfg.attach_stderr);
+	jw_kbool(w, "OpenStdout", x->cfg.attach_stdout);
+	jw_kbool(w, "CanRemove", false);
+	jw_kstr(w, "ContainerID", x->container->id);
+	jw_kstr(w, "DetachKeys", x->cfg.detach_keys);
+	jw_kint(w, "Pid", x->pid);
+	jw_obj_end(w);
+	return 0;
+}
+
+int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t cols, struct err *err)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
+	CLEANUP(run_putp) struct run *run = NULL;
+	bool running;
+
+	if (!x)
+		return -1;
+	if (rows < 0 || rows > UINT16_MAX || cols < 0 || cols > UINT16_MAX)
+		return err_set(err, ERR_INVALID, "a terminal of %lld rows and %lld columns is not possible", (long long)rows, (long long)cols);
+	run = container_run(x->container);
+	lock_take(&x->container->lock);
+	running = x->running && x->pid;
+	lock_drop(&x->container->lock);
+	if (!run || !running)
+		return err_set(err, ERR_CONFLICT, "cannot resize exec %s: it is not running", id);
+	return x->cfg.tty ? shim_resize(run->shim, id, (uint16_t)rows, (uint16_t)cols, err) : 0;
+}
+
+/* Ids of execs that are not over, for inspect; under the container's lock. */
+void execs_list(const struct container *c, struct strv *ret)
+{
+	for (size_t i = 0; i < c->execs_len; i++)
+		if (!c->execs[i]->ended)
+			strv_add(ret, c->execs[i]->id);
+}

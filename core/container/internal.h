@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the files of this room share: the container, its record on disk, the store, the operation slot. Nobody outside
+ * core/container includes it (unit tests may).
+ *
+ * Locks: store->lock (MAP) guards the indexes; container->lock (OBJECT) guards the container. The operation (op_begin to
+ * op_end) serialises long work on one container; it is never held while waiting for the container's exit, because the
+ * exit's own handling takes it.
+ */
+#ifndef CONTAINER_INTERNAL_H
+#define CONTAINER_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/fs.h"
+#include "base/lock.h"
+#include "container/container.h"
+#include "container/signals.h"
+
+#define LOG_MAX_SIZE_DEFAULT (20ll << 20)
+#define LOG_MAX_FILE_DEFAULT 5
+
+struct container_state {
+	bool running, paused, restarting, oom_killed, removal, dead;
+	int64_t pid, exit_code;
+	char *error;
+	int64_t started_at, finished_at;
+	char *health; /* JSON text or NULL */
+};
+
+/* One network of NetworkSettings.Networks. */
+struct endpoint {
+	char *ipam_config; /* JSON text */
+	struct strv links, aliases;
+	char *network_id, *endpoint_id, *gateway, *ip_address, *ipv6_gateway, *global_ipv6, *mac_address;
+	int64_t ip_prefix_len, global_ipv6_prefix_len;
+	struct strmap driver_opts;
+	int64_t gw_priority;
+	char *rest;
+};
+struct net_settings {
+	char *bridge, *sandbox_id, *sandbox_key, *ports, *service;
+	struct jmap networks; /* struct endpoint */
+	char *rest;
+};
+
+/* One entry of MountPoints; the key is the destination. */
+struct mount_point {
+	char *type, *name, *source, *destination, *driver, *mode, *propagation;
+	bool rw, skip_creation;
+	struct mount_spec spec; /* what was asked for; empty for volumes of the image */
+	bool copy_up;           /* not stored */
+};
+
+/* config.v2.json, in Docker's shape; what this build does not know is kept (rest). */
+struct container_record {
+	char *stream_config;
+	struct container_state state;
+	char *id;
+	int64_t created;
+	bool managed;
+	char *path;
+	struct strv args;
+	struct container_config config;
+	char *image; /* id of the image, "sha256:..." */
+	struct net_settings net;
+	char *log_path, *name, *driver, *os, *mount_label, *process_label;
+	int64_t restart_count;
+	bool started_before, manually_stopped;
+	struct jmap mounts; /* struct mount_point */
+	char *secrets, *configs;
+	char *apparmor_profile, *hostname_path, *hosts_path, *shm_path, *resolv_path, *seccomp_profile;
+	bool no_new_privileges;
+	char *log_cache;
+	char *rest;
+};
+extern const struct jdesc endpoint_desc, mount_point_desc, container_record_desc;
+
+/* A shim handle shared by those who call it and the exit that ends it. */
+struct run {
+	atomic_int refs;
+	struct shim *shim;
+};
+void run_put(struct run *r);
+DEFINE_CLEANUP(struct run, run_put)
+
+struct exec;
+
+struct container {
+	atomic_int refs;
+	struct container_store *store;
+	char id[65];
+	struct lock lock;          /* OBJECT: guards all below */
+	pthread_cond_t changed;    /* state or operation changed */
+	bool op;                   /* the operation is taken */
+	bool removed;              /* gone from the indexes */
+	struct container_record rec;
+	struct host_config host;
+	struct run *run;           /* from start until the exit was handled */
+	struct waiter *waiters;
+	struct attachment *attachments; /* waiting for a start */
+	struct exec **execs;
+	size_t execs_len;
+	bool no_restart;           /* stop or kill asked for: the restart policy pauses until the next start */
+	bool keep;                 /* restart: autoremove waits */
+	int64_t restart_delay;     /* ns, 0 before the first */
+	uint64_t restart_epoch;    /* a planned restart of an older epoch is void */
+	/* Owned by the operation, not by the lock. */
+	struct sandbox sandbox;
+	char *rootfs;              /* mounted, or NULL */
+	size_t volumes_mounted;    /* the first n of rec.mounts hold their volume's mount */
+	bool shm_mounted;
+};
+
+struct name_entry { char *name; char id[65]; };
+
+struct container_store {
+	struct container_deps deps;
+	char *dir, *run_dir;       /* data_root/containers, exec_root/containers */
+	struct lock lock;          /* MAP: guards the indexes */
+	struct container **byid;   /* sorted by id */
+	size_t len, room;
+	struct name_entry *names;  /* sorted by name, which has its "/" */
+	size_t names_len, names_room;
+	struct exec **execs;
+	size_t execs_len;
+	atomic_bool stopping;      /* shutdown: no restarts, no starts */
+	struct shim_monitor *monitor;
+	struct work *work;
+};
+
+/* store.c */
+struct container *container_new(struct container_store *s, const char *id);
+struct container *container_ref(struct container *c);
+int store_add(struct container_store *s, struct container *c);
+void store_drop(struct container_store *s, struct container *c);
+/* Reserves name ("/x") for id. False: taken, and ret_holder has the id that holds it. */
+bool store_name_take(struct container_store *s, const char *name, const char *id, char ret_holder[65]);
+void store_name_free(struct container_store *s, const char *name, const char *id);
+/* Every container, referenced; free each and the array. */
+size_t store_all(struct container_store *s, struct container ***ret);
+struct container *store_by_id(struct container_store *s, const char *id);
+struct run *container_run(struct container *c); /* a reference, or NULL */
+
+/* op.c: the operation slot. op_begin waits for its turn; ERR_NOT_FOUND when the container went meanwhile. */
+int op_begin(struct container *c, struct err *err);
+void op_begin_any(struct container *c);   /* also on removed ones */
+void op_end(struct container *c);
+static inline void op_endp(struct container **c) { if (*c) op_end(*c); }
+#define OWN_OP CLEANUP(op_endp)
+
+/* statefile.c */
+struct container *container_load(struct container_store *s, const char *id, struct err *err);
+/* Writes config.v2.json (and hostconfig.json with_host). By the holder of the operation, no lock held. */
+int container_save(struct container *c, bool with_host, enum fs_sync sync, struct err *err);
+/* A state mark: rename only; failure is logged, the state in memory stands. */
+void container_save_state(struct container *c);
+char *container_dir(const struct container *c);
+char *container_run_dir(const struct container *c);
+
+/* status.c */
+const char *state_word(const struct container_state *st);
+char *state_text(const struct container_state *st, int64_t now, char *ret, size_t size);
+bool state_word_valid(const char *w);
+
+/* wait.c, under c->lock: wakes the waiters of an exit (or removal). */
+void waiters_wake(struct container *c, bool removed);
+/* attach.c */
+void attachments_connect(struct container *c, struct run *r);
+void attachments_drop(struct container *c);
+
+/* events: attributes image, name and labels, then key, value, ..., NULL. */
+void container_event(struct container *c, const char *action, ...) __attribute__((sentinel));
+
+/* mountspec.c */
+int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_point *ret, struct err *err);
+int mount_from_spec(const struct mount_spec *spec, struct mount_point *ret, struct err *err);
+int mount_check_tmpfs(const char *path, const char *options, struct err *err);
+/* The options of a tmpfs mount: Docker's defaults merged with what was asked for. */
+void mount_tmpfs_options(const char *options, struct strv *ret);
+void mount_point_done(struct mount_point *m);
+bool path_is_clean_absolute(const char *path);
+char *path_clean(const char *path);
+
+/* mounts.c: at create, fills rec.mounts; volumes it made are used by the container from then on. */
+int mounts_resolve(struct container *c, const struct image *img, struct err *err);
+void mounts_forget(struct container *c, bool remove_anonymous);
+/* Copy-up of the image's content into empty volumes. */
+int mounts_copy_up(struct container *c, const char *rootfs, struct err *err);
+/* At start: mounts volumes, makes bind sources, lists everything for the runtime. */
+struct mount_list { struct bundle_mount *v; size_t len; };
+int mounts_setup(struct container *c, struct mount_list *ret, struct err *err);
+void mounts_teardown(struct container *c);
+void mount_list_add(struct mount_list *l, const char *type, const char *source, const char *destination);
+struct bundle_mount *mount_list_last(struct mount_list *l);
+void mount_list_done(struct mount_list *l);
+void mount_list_sort(struct mount_list *l);
+
+/* copyup.c: copies the tree below from into the empty directory to. */
+int tree_copy(int from, int to, struct err *err);
+
+/* netfiles.c: hostname, hosts, resolv.conf of the container's folder. */
+int netfiles_write(struct container *c, const char *mode, struct err *err);
+
+/* logopts.c */
+int log_config_check(const struct log_config *lc, struct err *err);
+int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err);
+bool log_driver_known(const char *type);
+
+/* start.c: the caller holds the operation. */
+int container_start_op(struct container *c, struct err *err);
+/* Undoes what a start made: mounts, sandbox, layer. */
+void container_unwind(struct container *c);
+/* exit.c */
+void container_on_exit(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
+/* Takes note of an exit: the caller holds the operation. */
+void container_exited_op(struct container *c, const struct shim_exit *ex);
+void container_plan_restart(struct container *c, int64_t delay_ns);
+/* exec.c */
+void exec_on_exit(struct container *c, const char *exec_id, const struct shim_exit *ex);
+void execs_end(struct container *c);  /* the container has ended: its execs, too */
+void execs_forget(struct container *c);
+void execs_list(const struct container *c, struct strv *ret); /* those not over, under c->lock */
+/* remove.c: the caller holds the operation, the container does not run. */
+int container_remove_op(struct container *c, bool volumes, struct err *err);
+/* stop.c */
+int container_signal(struct container *c, int sig, struct err *err);
+bool container_wait_stopped(struct container *c, int64_t timeout_ns); /* <0: for ever */
+int container_stop_timeout(const struct container *c);
+
+/* inspect.c, list.c: pieces of answers; the encoders run under c->lock. */
+void container_encode_labels(const struct strmap *labels, struct jw *w);
+void container_encode_networks(const struct container *c, int api_minor, struct jw *w);
+void container_encode_mounts(const struct container *c, struct jw *w);
+void container_sizes(struct container *c, int64_t *ret_rw, int64_t *ret_root);
+
+/* work.c: a few threads that come on demand and leave when idle. */
+struct work;
+struct work *work_new(int max_threads);
+void work_free(struct work *w);       /* runs what is due, drops what is planned, joins */
+/* fn runs at mono time due_ns (0: now). drop frees ctx when the queue ends before. */
+void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*drop)(void *ctx), void *ctx);
+
+#endif

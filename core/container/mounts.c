@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A container's mount points: settled at create, mounted at start, released at exit. All by the holder of the operation. */
+#include <errno.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+
+#include "base/log.h"
+#include "container/internal.h"
+
+#define MOUNTS_MAX 1024
+
+static struct mount_point *mount_at(struct container *c, size_t i)
+{
+	return jmap_at(&c->rec.mounts, i, &mount_point_desc);
+}
+
+static bool is_volume(const struct mount_point *m)
+{
+	return m->type ? streq(m->type, "volume") : !str_empty(m->name);
+}
+
+/* Takes over m; a second mount at one place is Docker's error unless replace. */
+static int add_mount(struct container *c, struct mount_point *m, bool replace, struct err *err)
+{
+	struct mount_point *at = jmap_get(&c->rec.mounts, m->destination, &mount_point_desc);
+
+	if (at && !replace) {
+		err_set(err, ERR_INVALID, "Duplicate mount point: %s", m->destination);
+		mount_point_done(m);
+		return -1;
+	}
+	if (c->rec.mounts.len >= MOUNTS_MAX) {
+		mount_point_done(m);
+		return err_set(err, ERR_INVALID, "more than %d mounts", MOUNTS_MAX);
+	}
+	if (at)
+		mount_point_done(at);
+	else
+		at = jmap_add(&c->rec.mounts, m->destination, &mount_point_desc);
+	*at = *m;
+	*m = (struct mount_point){ 0 };
+	return 0;
+}
+
+/* "container[:mode]": its mount points come along. */
+static int add_from(struct container *c, const char *from, struct err *err)
+{
+	OWN_FREE char *name = xstrndup(from, strcspn(from, ":"));
+	const char *mode = from[strlen(name)] ? from + strlen(name) + 1 : "";
+	CLEANUP(container_unrefp) struct container *other = NULL;
+	struct jmap copy = { 0 };
+	int r = 0;
+
+	if (!*name)
+		return err_set(err, ERR_INVALID, "invalid volumes-from specification: %s", from);
+	if (*mode && !streq(mode, "ro") && !streq(mode, "rw") && !streq(mode, "z") && !streq(mode, "Z"))
+		return err_set(err, ERR_INVALID, "invalid mode: %s", mode);
+	other = container_find(c->store, name, err);
+	if (!other) {
+		err->class = ERR_INVALID;
+		return -1;
+	}
+	lock_take(&other->lock);
+	for (size_t i = 0; i < other->rec.mounts.len; i++)
+		jdesc_copy(&mount_point_desc, jmap_add(&copy, other->rec.mounts.keys[i], &mount_point_desc),
+			jmap_at(&other->rec.mounts, i, &mount_point_desc));
+	lock_drop(&other->lock);
+	for (size_t i = 0; i < copy.len; i++) {
+		struct mount_point *m = jmap_at(&copy, i, &mount_point_desc);
+
+		if (streq(mode, "ro"))
+			m->rw = false;
+		if (r == 0)
+			r = add_mount(c, m, true, err);
+		mount_point_done(m);
+	}
+	for (size_t i = 0; i < copy.len; i++)
+		free(copy.keys[i]);
+	free(copy.keys);
+	free(copy.v);
+	return r;
+}
+
+static int add_image_volumes(struct container *c, struct err *err)
+{
+	const struct strv *volumes = &c->rec.config.volumes;
+
+	for (size_t i = 0; i < volumes->len; i++) {
+		struct mount_point m = { .rw = true, .copy_up = true };
+
+		if (!path_is_clean_absolute(volumes->v[i]))
+			return err_set(err, ERR_INVALID, "invalid volume specification: '%s': invalid mount config for type \"volume\": "
+				"invalid mount path: '%s' mount path must be absolute", volumes->v[i], volumes->v[i]);
+		m.destination = path_clean(volumes->v[i]);
+		if (streq(m.destination, "/")) {
+			mount_point_done(&m);
+			return err_set(err, ERR_INVALID, "invalid volume specification: '%s': invalid specification: destination can't be '/'", volumes->v[i]);
+		}
+		if (jmap_get(&c->rec.mounts, m.destination, &mount_point_desc) || strmap_get(&c->host.tmpfs, m.destination)) {
+			mount_point_done(&m);
+			continue;
+		}
+		str_set(&m.type, "volume");
+		str_set(&m.driver, str_empty(c->host.volume_driver) ? "local" : c->host.volume_driver);
+		if (add_mount(c, &m, false, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int make_volume(struct container *c, struct mount_point *m, struct err *err)
+{
+	const struct volume_options *vo = m->spec.volume;
+	const struct strmap *opts = vo && vo->driver_config ? &vo->driver_config->options : NULL;
+	struct volume *v;
+
+	if (!c->store->deps.volumes)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "volumes are not available");
+	v = volume_create(c->store->deps.volumes, m->name, m->driver, opts, vo ? &vo->labels : NULL, err);
+	if (!v)
+		return -1;
+	str_set(&m->name, v->name);
+	str_set(&m->driver, v->driver);
+	str_set(&m->source, v->mountpoint ? v->mountpoint : "");
+	volume_use(c->store->deps.volumes, v->name, c->id);
+	volume_unref(v);
+	return 0;
+}
+
+int mounts_resolve(struct container *c, const struct image *img, struct err *err)
+{
+	(void)img; /* its volumes were merged into the configuration */
+	for (size_t i = 0; i < c->host.volumes_from.len; i++)
+		if (add_from(c, c->host.volumes_from.v[i], err) < 0)
+			return -1;
+	OWN_STRV struct strv seen = { 0 };
+	for (size_t i = 0; i < c->host.binds.len + c->host.mounts.len; i++) {
+		struct mount_point m = { 0 };
+		int r = i < c->host.binds.len ? mount_parse_bind(c->host.binds.v[i], c->host.volume_driver, &m, err) :
+			mount_from_spec(jlist_at(&c->host.mounts, i - c->host.binds.len, &mount_spec_desc), &m, err);
+
+		if (r < 0)
+			return -1;
+		if (strv_contains(&seen, m.destination) || strmap_get(&c->host.tmpfs, m.destination)) {
+			err_set(err, ERR_INVALID, "Duplicate mount point: %s", m.destination);
+			mount_point_done(&m);
+			return -1;
+		}
+		strv_add(&seen, m.destination);
+		if (add_mount(c, &m, true, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < c->host.tmpfs.len; i++)
+		if (mount_check_tmpfs(c->host.tmpfs.v[i].key, c->host.tmpfs.v[i].value, err) < 0)
+			return -1;
+	if (add_image_volumes(c, err) < 0)
+		return -1;
+	for (size_t i = 0; i < c->rec.mounts.len; i++)
+		if (is_volume(mount_at(c, i)) && make_volume(c, mount_at(c, i), err) < 0)
+			return -1;
+	return 0;
+}
+
+void mounts_forget(struct container *c, bool remove_anonymous)
+{
+	struct volume_store *vs = c->store->deps.volumes;
+
+	if (!vs)
+		return;
+	for (size_t i = 0; i < c->rec.mounts.len; i++) {
+		struct mount_point *m = mount_at(c, i);
+		OWN_ERR struct err err = ERR_INIT;
+
+		if (!is_volume(m) || str_empty(m->name))
+			continue;
+		volume_unuse(vs, m->name, c->id);
+		if (!remove_anonymous || !str_empty(m->spec.source))
+			continue;
+		if (volume_remove(vs, m->name, true, &err) < 0 && err.class != ERR_CONFLICT)
+			log_warn("container %s: volume %s stays: %s", c->id, m->name, err_text(&err));
+	}
+}
+
+static int copy_up_one(struct container *c, struct mount_point *m, int rootfd, struct err *err)
+{
+	OWN_FREE char *path = NULL;
+	OWN_FD int from = fs_beneath(rootfd, m->destination, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	OWN_FD int to = -1;
+	int r;
+
+	if (from < 0)
+		return 0; /* nothing there in the image */
+	path = volume_mount(c->store->deps.volumes, m->name, c->id, err);
+	if (!path)
+		return -1;
+	to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = to < 0 ? err_errno(err, errno, "cannot open volume %s", m->name) : tree_copy(from, to, err);
+	volume_unmount(c->store->deps.volumes, m->name, c->id, NULL);
+	return r;
+}
+
+int mounts_copy_up(struct container *c, const char *rootfs, struct err *err)
+{
+	OWN_FD int rootfd = open(rootfs, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (rootfd < 0)
+		return err_errno(err, errno, "cannot open the root of container %s", c->id);
+	for (size_t i = 0; i < c->rec.mounts.len; i++) {
+		struct mount_point *m = mount_at(c, i);
+
+		if (is_volume(m) && m->copy_up && copy_up_one(c, m, rootfd, err) < 0)
+			return err_wrap(err, "failed to copy the image's content to volume %s", m->name);
+	}
+	return 0;
+}
+
+void mount_list_add(struct mount_list *l, const char *type, const char *source, const char *destination)
+{
+	struct bundle_mount *m;
+
+	l->v = xrealloc(l->v, (l->len + 1) * sizeof(*l->v));
+	m = &l->v[l->len++];
+	*m = (struct bundle_mount){ .type = xstrdup(type), .source = xstrdup(source), .destination = xstrdup(destination) };
+}
+
+struct bundle_mount *mount_list_last(struct mount_list *l)
+{
+	return &l->v[l->len - 1];
+}
+
+void mount_list_done(struct mount_list *l)
+{
+	for (size_t i = 0; i < l->len; i++) {
+		free(l->v[i].type);
+		free(l->v[i].source);
+		free(l->v[i].destination);
+		strv_done(&l->v[i].options);
+	}
+	free(l->v);
+	*l = (struct mount_list){ 0 };
+}
+
+static size_t depth(const char *path)
+{
+	size_t n = 0;
+
+	for (; *path; path++)
+		n += *path == '/';
+	return n;
+}
+
+static int by_depth(const void *a, const void *b)
+{
+	const struct bundle_mount *x = a, *y = b;
+	size_t dx = depth(x->destination), dy = depth(y->destination);
+
+	return dx != dy ? (dx < dy ? -1 : 1) : strcmp(x->destination, y->destination);
+}
+
+void mount_list_sort(struct mount_list *l)
+{
+	if (l->len)
+		qsort(l->v, l->len, sizeof(*l->v), by_depth);
+}
+
+static int setup_bind(struct container *c, const struct mount_point *m, const char *source, struct mount_list *l, struct err *err)
+{
+	const struct bind_options *bo = m->spec.bind;
+	struct bundle_mount *b;
+
+	if (streq(m->type, "bind") && !fs_exists(source)) {
+		if (m->skip_creation)
+			return err_set(err, ERR_INVALID, "invalid mount config for type \"bind\": bind source path does not exist: %s", source);
+		if (fs_mkdirs(source, 0755, err) < 0)
+			return err_wrap(err, "error while creating mount source path '%s'", source);
+	}
+	mount_list_add(l, "bind", source, m->destination);
+	b = mount_list_last(l);
+	strv_add(&b->options, bo && bo->non_recursive ? "bind" : "rbind");
+	if (!m->rw)
+		strv_add(&b->options, bo && bo->read_only_force_recursive ? "rro" : "ro");
+	strv_add(&b->options, str_empty(m->propagation) ? "rprivate" : m->propagation);
+	return 0;
+}
+
+static void setup_tmpfs(const struct mount_point *m, struct mount_list *l)
+{
+	const struct tmpfs_options *to = m->spec.tmpfs;
+	struct bundle_mount *b;
+
+	mount_list_add(l, "tmpfs", "tmpfs", m->destination);
+	b = mount_list_last(l);
+	mount_tmpfs_options(m->rw ? NULL : "ro", &b->options);
+	if (to && to->size_bytes > 0)
+		strv_addf(&b->options, "size=%lld", (long long)to->size_bytes);
+	if (to && to->mode > 0)
+		strv_addf(&b->options, "mode=%llo", (unsigned long long)to->mode);
+}
+
+int mounts_setup(struct container *c, struct mount_list *ret, struct err *err)
+{
+	for (size_t i = 0; i < c->host.tmpfs.len; i++) {
+		OWN_FREE char *clean = path_clean(c->host.tmpfs.v[i].key);
+
+		mount_list_add(ret, "tmpfs", "tmpfs", clean);
+		mount_tmpfs_options(c->host.tmpfs.v[i].value, &mount_list_last(ret)->options);
+	}
+	c->volumes_mounted = 0;
+	for (size_t i = 0; i < c->rec.mounts.len; i++) {
+		struct mount_point *m = mount_at(c, i);
+
+		if (is_volume(m)) {
+			OWN_FREE char *path = volume_mount(c->store->deps.volumes, m->name, c->id, err);
+
+			if (!path)
+				return err_wrap(err, "error while mounting volume '%s'", m->name);
+			c->volumes_mounted = i + 1;
+			if (setup_bind(c, m, path, ret, err) < 0)
+				return -1;
+			continue;
+		}
+		c->volumes_mounted = i + 1;
+		if (m->type && streq(m->type, "tmpfs"))
+			setup_tmpfs(m, ret);
+		else if (setup_bind(c, m, m->source, ret, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+void mounts_teardown(struct container *c)
+{
+	for (size_t i = c->volumes_mounted; i-- > 0;) {
+		struct mount_point *m = mount_at(c, i);
+		OWN_ERR struct err err = ERR_INIT;
+
+		if (is_volume(m) && volume_unmount(c->store->deps.volumes, m->name, c->id, &err) < 0)
+			log_warn("container %s: volume %s: %s", c->id, m->name, err_text(&err));
+	}
+	c->volumes_mounted = 0;
+}

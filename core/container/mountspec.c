@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a client asks for as a mount ("src:dst:mode", a Mount object, a tmpfs entry), checked and turned into a mount point. */
+#include <strings.h>
+
+#include "base/id.h"
+#include "container/internal.h"
+
+static const char *const propagations[] = { "private", "rprivate", "shared", "rshared", "slave", "rslave", NULL };
+static const char *const consistencies[] = { "consistent", "cached", "delegated", "default", NULL };
+static const char *const tmpfs_flags[] = { "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "mand",
+	"noatime", "nodev", "nodiratime", "noexec", "nomand", "norelatime", "nostrictatime", "nosuid", "private", "rbind", "relatime",
+	"remount", "ro", "rprivate", "rshared", "rslave", "runbindable", "rw", "shared", "slave", "strictatime", "suid", "sync",
+	"unbindable", NULL };
+static const char *const tmpfs_data[] = { "size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", NULL };
+
+static bool is_word(const char *s, const char *const *words)
+{
+	for (; *words; words++)
+		if (streq(s, *words))
+			return true;
+	return false;
+}
+
+bool path_is_clean_absolute(const char *path)
+{
+	return path && *path == '/' && !strchr(path, '\n');
+}
+
+char *path_clean(const char *path)
+{
+	OWN_STRV struct strv in = { 0 };
+	OWN_STRV struct strv out = { 0 };
+	OWN_FREE char *joined = NULL;
+
+	strv_split(&in, path, "/");
+	for (size_t i = 0; i < in.len; i++) {
+		if (!*in.v[i] || streq(in.v[i], "."))
+			continue;
+		if (!streq(in.v[i], ".."))
+			strv_add(&out, in.v[i]);
+		else if (out.len) {
+			free(out.v[--out.len]);
+			out.v[out.len] = NULL;
+		}
+	}
+	joined = out.len ? strv_join(&out, "/") : xstrdup("");
+	return xasprintf("/%s", joined);
+}
+
+/* The words of a mode, each group at most once. */
+static bool mode_valid(const char *mode)
+{
+	OWN_STRV struct strv words = { 0 };
+	int rw = 0, label = 0, prop = 0, copy = 0, cons = 0;
+
+	if (str_empty(mode))
+		return true;
+	strv_split(&words, mode, ",");
+	for (size_t i = 0; i < words.len; i++) {
+		const char *w = words.v[i];
+
+		if (streq(w, "ro") || streq(w, "rw"))
+			rw++;
+		else if (streq(w, "z") || streq(w, "Z"))
+			label++;
+		else if (is_word(w, propagations))
+			prop++;
+		else if (streq(w, "nocopy"))
+			copy++;
+		else if (is_word(w, consistencies))
+			cons++;
+		else
+			return false;
+	}
+	return rw <= 1 && label <= 1 && prop <= 1 && copy <= 1 && cons <= 1;
+}
+
+static bool mode_has(const char *mode, const char *word)
+{
+	OWN_STRV struct strv words = { 0 };
+
+	if (str_empty(mode))
+		return false;
+	strv_split(&words, mode, ",");
+	return strv_contains(&words, word);
+}
+
+static const char *mode_propagation(const char *mode)
+{
+	OWN_STRV struct strv words = { 0 };
+
+	if (str_empty(mode))
+		return NULL;
+	strv_split(&words, mode, ",");
+	for (size_t i = 0; i < words.len; i++)
+		for (const char *const *p = propagations; *p; p++)
+			if (streq(words.v[i], *p))
+				return *p;
+	return NULL;
+}
+
+void mount_point_done(struct mount_point *m)
+{
+	jdesc_clear(&mount_point_desc, m);
+}
+
+static int config_error(const char *type, struct err *err, const char *what)
+{
+	return err_set(err, ERR_INVALID, "invalid mount config for type \"%s\": %s", type, what);
+}
+
+static int check_target(const char *type, const char *target, struct err *err)
+{
+	OWN_FREE char *text = NULL;
+
+	if (str_empty(target))
+		return config_error(type, err, "field Target must not be empty");
+	if (!path_is_clean_absolute(target)) {
+		text = xasprintf("invalid mount path: '%s' mount path must be absolute", target);
+		return config_error(type, err, text);
+	}
+	text = path_clean(target);
+	if (streq(text, "/"))
+		return config_error(type, err, "invalid specification: destination can't be '/'");
+	return 0;
+}
+
+static int check_volume_name(const char *name, struct err *err)
+{
+	if (strlen(name) < 2)
+		return err_set(err, ERR_INVALID, "create %s: volume name is too short, names should be at least two alphanumeric characters", name);
+	if (!id_is_name(name, 2))
+		return err_set(err, ERR_INVALID, "create %s: \"%s\" includes invalid characters for a local volume name, only "
+			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", name, name);
+	return 0;
+}
+
+int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_point *ret, struct err *err)
+{
+	OWN_STRV struct strv f = { 0 };
+	const char *source = NULL, *target, *mode = "", *prop;
+	bool is_bind;
+
+	strv_split(&f, bind, ":");
+	if (f.len > 3 || !*f.v[0] || strlen(bind) > 16384)
+		return err_set(err, ERR_INVALID, "invalid volume specification: '%s'", bind);
+	target = f.v[0];
+	if (f.len == 2 && mode_valid(f.v[1]) && *f.v[1] && *f.v[1] != '/') {
+		mode = f.v[1];
+	} else if (f.len >= 2) {
+		source = f.v[0];
+		target = f.v[1];
+		mode = f.len == 3 ? f.v[2] : "";
+	}
+	if (!mode_valid(mode) || (f.len == 3 && !*mode))
+		return err_set(err, ERR_INVALID, "invalid mode: %s", mode);
+	is_bind = source && *source == '/';
+	if (check_target(is_bind ? "bind" : "volume", target, err) < 0)
+		return err_wrap(err, "invalid volume specification: '%s'", bind);
+	if (source && !is_bind && check_volume_name(source, err) < 0)
+		return -1;
+	prop = mode_propagation(mode);
+	if (!is_bind && prop)
+		return err_set(err, ERR_INVALID, "invalid volume specification: '%s': propagation is for bind mounts only", bind);
+	if (is_bind && mode_has(mode, "nocopy"))
+		return err_set(err, ERR_INVALID, "invalid volume specification: '%s': nocopy is for volumes only", bind);
+	*ret = (struct mount_point){ .rw = !mode_has(mode, "ro") };
+	ret->destination = path_clean(target);
+	str_set(&ret->type, is_bind ? "bind" : "volume");
+	if (*mode || (source && !is_bind))
+		str_set(&ret->mode, *mode ? mode : "z");
+	str_set(&ret->spec.type, ret->type);
+	str_set(&ret->spec.target, target);
+	ret->spec.read_only = !ret->rw;
+	if (is_bind) {
+		ret->source = path_clean(source);
+		str_set(&ret->propagation, prop ? prop : "rprivate");
+		str_set(&ret->spec.source, source);
+		if (prop) {
+			ret->spec.bind = xcalloc(1, sizeof(*ret->spec.bind));
+			str_set(&ret->spec.bind->propagation, prop);
+		}
+		return 0;
+	}
+	str_set(&ret->name, source ? source : "");
+	str_set(&ret->driver, str_empty(volume_driver) ? "local" : volume_driver);
+	if (source)
+		str_set(&ret->spec.source, source);
+	ret->copy_up = !mode_has(mode, "nocopy");
+	return 0;
+}
+
+static int check_foreign(const struct mount_spec *m, struct err *err)
+{
+	const char *field = NULL;
+
+	if (m->bind && !streq(m->type, "bind"))
+		field = "BindOptions";
+	else if (m->volume && !streq(m->type, "volume"))
+		field = "VolumeOptions";
+	else if (m->tmpfs && !streq(m->type, "tmpfs"))
+		field = "TmpfsOptions";
+	if (!field)
+		return 0;
+	OWN_FREE char *text = xasprintf("field %s must not be specified", field);
+	return config_error(m->type, err, text);
+}
+
+static int from_bind(const struct mount_spec *m, struct mount_point *ret, struct err *err)
+{
+	const char *prop = m->bind ? m->bind->propagation : NULL;
+	OWN_FREE char *text = NULL;
+
+	if (str_empty(m->source))
+		return config_error("bind", err, "field Source must not be empty");
+	if (!path_is_clean_absolute(m->source)) {
+		text = xasprintf("invalid mount path: '%s' mount path must be absolute", m->source);
+		return config_error("bind", err, text);
+	}
+	if (!str_empty(prop) && !is_word(prop, propagations)) {
+		text = xasprintf("invalid propagation mode: %s", prop);
+		return config_error("bind", err, text);
+	}
+	ret->source = path_clean(m->source);
+	ret->skip_creation = !(m->bind && m->bind->create_mountpoint);
+	str_set(&ret->propagation, str_empty(prop) ? "rprivate" : prop);
+	if (ret->skip_creation && !fs_exists(ret->source)) {
+		text = xasprintf("bind source path does not exist: %s", m->source);
+		return config_error("bind", err, text);
+	}
+	return 0;
+}
+
+static int from_volume(const struct mount_spec *m, struct mount_point *ret, struct err *err)
+{
+	if (!str_empty(m->source) && check_volume_name(m->source, err) < 0)
+		return -1;
+	if (m->volume && !str_empty(m->volume->subpath))
+		return err_set(err, ERR_NOT_IMPLEMENTED, "volume subpaths are not supported yet");
+	if (str_empty(m->source) && m->read_only)
+		return config_error("volume", err, "must not set ReadOnly mode when using anonymous volumes");
+	str_set(&ret->name, m->source ? m->source : "");
+	str_set(&ret->driver, m->volume && m->volume->driver_config && !str_empty(m->volume->driver_config->name) ?
+		m->volume->driver_config->name : "local");
+	str_set(&ret->mode, "z");
+	ret->copy_up = !(m->volume && m->volume->no_copy);
+	return 0;
+}
+
+static int from_tmpfs(const struct mount_spec *m, struct err *err)
+{
+	if (!str_empty(m->source))
+		return config_error("tmpfs", err, "field Source must not be specified");
+	if (m->tmpfs && (m->tmpfs->size_bytes < 0 || m->tmpfs->mode < 0 || m->tmpfs->mode > 07777))
+		return config_error("tmpfs", err, "invalid size or mode");
+	return 0;
+}
+
+int mount_from_spec(const struct mount_spec *m, struct mount_point *ret, struct err *err)
+{
+	const char *type = m->type ? m->type : "";
+	int r;
+
+	*ret = (struct mount_point){ .rw = !m->read_only };
+	if (streq(type, "image") || streq(type, "npipe") || streq(type, "cluster"))
+		return err_set(err, ERR_NOT_IMPLEMENTED, "mounts of type \"%s\" are not supported", type);
+	if (!streq(type, "bind") && !streq(type, "volume") && !streq(type, "tmpfs"))
+		return config_error(type, err, "mount type unknown");
+	if (check_target(type, m->target, err) < 0 || check_foreign(m, err) < 0)
+		return -1;
+	jdesc_copy(&mount_spec_desc, &ret->spec, m);
+	str_set(&ret->type, type);
+	ret->destination = path_clean(m->target);
+	r = *type == 'b' ? from_bind(m, ret, err) : *type == 'v' ? from_volume(m, ret, err) : from_tmpfs(m, err);
+	if (r < 0)
+		mount_point_done(ret);
+	return r;
+}
+
+int mount_check_tmpfs(const char *path, const char *options, struct err *err)
+{
+	OWN_STRV struct strv words = { 0 };
+	OWN_FREE char *clean = NULL;
+
+	if (!path_is_clean_absolute(path))
+		return err_set(err, ERR_INVALID, "invalid mount path: '%s' mount path must be absolute", path);
+	clean = path_clean(path);
+	if (streq(clean, "/"))
+		return err_set(err, ERR_INVALID, "invalid specification: destination can't be '/'");
+	if (str_empty(options))
+		return 0;
+	strv_split(&words, options, ",");
+	for (size_t i = 0; i < words.len; i++) {
+		OWN_FREE char *key = xstrndup(words.v[i], strcspn(words.v[i], "="));
+
+		if (strchr(words.v[i], '=') ? !is_word(key, tmpfs_data) : !is_word(key, tmpfs_flags))
+			return err_set(err, ERR_INVALID, "invalid tmpfs option \"%s\"", words.v[i]);
+	}
+	return 0;
+}
+
+/* The option that a word takes the place of: "exec" that of "noexec", "size=2" that of "size=1". */
+static bool same_option(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "=");
+
+	if (a[n] == '=')
+		return strncmp(a, b, n + 1) == 0;
+	if (str_has_prefix(a, "no") && streq(a + 2, b))
+		return true;
+	if (str_has_prefix(b, "no") && streq(b + 2, a))
+		return true;
+	return streq(a, b) || ((streq(a, "ro") || streq(a, "rw")) && (streq(b, "ro") || streq(b, "rw")));
+}
+
+static void merge_option(struct strv *v, const char *word)
+{
+	for (size_t i = 0; i < v->len; i++)
+		if (same_option(word, v->v[i])) {
+			str_set(&v->v[i], word);
+			return;
+		}
+	strv_add(v, word);
+}
+
+void mount_tmpfs_options(const char *options, struct strv *ret)
+{
+	OWN_STRV struct strv words = { 0 };
+
+	strv_add(ret, "noexec");
+	strv_add(ret, "nosuid");
+	strv_add(ret, "nodev");
+	if (str_empty(options))
+		return;
+	strv_split(&words, options, ",");
+	for (size_t i = 0; i < words.len; i++)
+		if (*words.v[i] && !streq(words.v[i], "defaults"))
+			merge_option(ret, words.v[i]);
+}

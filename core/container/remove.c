@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <signal.h>
+
+#include "base/log.h"
+#include "container/internal.h"
+#include "image/layer.h"
+
+#define KILL_WAIT (10ll * 1000000000)
+
+/* Marks it; one removal at a time. */
+static int mark(struct container *c, bool force, bool *ret_running, struct err *err)
+{
+	WITH_LOCK(&c->lock);
+	struct container_state *st = &c->rec.state;
+
+	if (st->removal || c->removed)
+		return err_set(err, ERR_CONFLICT, "removal of container %s is already in progress", c->id);
+	if (st->running && !force) {
+		if (st->paused)
+			return err_set(err, ERR_CONFLICT, "You cannot remove a paused container %s. Unpause and then stop the container before "
+				"attempting removal or force remove", c->id);
+		return err_set(err, ERR_CONFLICT, "You cannot remove a %s container %s. Stop the container before attempting removal or force remove",
+			st->restarting ? "restarting" : "running", c->id);
+	}
+	st->removal = true;
+	*ret_running = st->running;
+	if (st->restarting) {
+		c->restart_epoch++;
+		st->running = st->restarting = false;
+		*ret_running = false;
+		waiters_wake(c, false);
+		pthread_cond_broadcast(&c->changed);
+	}
+	return 0;
+}
+
+static void unmark(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	c->rec.state.removal = false;
+}
+
+int container_remove_op(struct container *c, bool volumes, struct err *err)
+{
+	struct container_store *s = c->store;
+	OWN_FREE char *dir = container_dir(c);
+	OWN_FREE char *name = NULL;
+
+	lock_take(&c->lock);
+	c->rec.state.removal = true;
+	lock_drop(&c->lock);
+	/* The mark outlives a crash: the next start then finishes what was begun here. */
+	container_save_state(c);
+	execs_forget(c);
+	if (rwlayer_remove(image_store_layers(s->deps.images), c->id, err) < 0) {
+		lock_take(&c->lock);
+		c->rec.state.dead = true;
+		c->rec.state.removal = false;
+		lock_drop(&c->lock);
+		container_save_state(c);
+		return err_wrap(err, "container %s: driver \"%s\" failed to remove root filesystem", c->id, c->rec.driver);
+	}
+	mounts_forget(c, volumes);
+	if (fs_remove_tree(AT_FDCWD, dir, err) < 0)
+		return err_wrap(err, "unable to remove filesystem for %s", c->id);
+	if (!c->host.auto_remove && fs_sync_dir(s->dir, err) < 0)
+		return -1;
+	lock_take(&c->lock);
+	name = xstrdup(c->rec.name);
+	lock_drop(&c->lock);
+	store_name_free(s, name, c->id);
+	store_drop(s, c);
+	container_event(c, "destroy", NULL);
+	lock_take(&c->lock);
+	c->removed = true;
+	waiters_wake(c, true);
+	pthread_cond_broadcast(&c->changed);
+	lock_drop(&c->lock);
+	attachments_drop(c);
+	return 0;
+}
+
+int container_remove(struct container *c, bool force, bool volumes, bool link, struct err *err)
+{
+	bool running = false;
+	int r;
+
+	if (link)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "legacy links are not supported: there is no link to remove");
+	/* A start or an exit under way comes to its end first. */
+	op_begin_any(c);
+	op_end(c);
+	if (mark(c, force, &running, err) < 0)
+		return -1;
+	if (running) {
+		OWN_ERR struct err gone = ERR_INIT;
+
+		lock_take(&c->lock);
+		c->no_restart = true;
+		lock_drop(&c->lock);
+		if (container_signal(c, SIGKILL, &gone) < 0 && gone.class != ERR_CONFLICT)
+			log_warn("container %s: %s", c->id, err_text(&gone));
+		if (!container_wait_stopped(c, KILL_WAIT)) {
+			unmark(c);
+			return err_set(err, ERR_INTERNAL, "cannot remove container \"%s\": could not kill container", c->rec.name);
+		}
+	}
+	if (op_begin(c, err) < 0)
+		return -1;
+	r = container_remove_op(c, volumes, err);
+	op_end(c);
+	if (r < 0)
+		unmark(c);
+	return r;
+}

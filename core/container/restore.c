@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The daemon's start and end, as its containers see them. */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "container/internal.h"
+#include "image/layer.h"
+
+#define LOOK_NS (20 * 1000000)
+
+/* A folder without config.v2.json: a create or a removal that did not come to its end. */
+static void drop_leftover(struct container_store *s, const char *id)
+{
+	OWN_FREE char *dir = xasprintf("%s/%s", s->dir, id);
+
+	log_info("container %s: removing what an interrupted create or removal left", id);
+	rwlayer_remove(image_store_layers(s->deps.images), id, NULL);
+	fs_remove_tree(AT_FDCWD, dir, NULL);
+}
+
+static void take_stored_name(struct container_store *s, struct container *c)
+{
+	char holder[65];
+
+	while (!store_name_take(s, c->rec.name, c->id, holder)) {
+		OWN_FREE char *other = xasprintf("%.200s_%.12s", c->rec.name, c->id);
+
+		log_warn("container %s: its name %s belongs to %s, too; it is now %s", c->id, c->rec.name, holder, other);
+		if (streq(other, c->rec.name))
+			return;
+		str_set(&c->rec.name, other);
+	}
+}
+
+static void load_one(struct container_store *s, const char *id)
+{
+	OWN_FREE char *file = xasprintf("%s/%s/config.v2.json", s->dir, id);
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c;
+
+	if (!fs_exists(file)) {
+		drop_leftover(s, id);
+		return;
+	}
+	c = container_load(s, id, &err);
+	if (!c) {
+		log_warn("container %s is damaged and set aside: %s", id, err_text(&err));
+		return;
+	}
+	take_stored_name(s, c);
+	for (size_t i = 0; s->deps.volumes && i < c->rec.mounts.len; i++) {
+		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
+
+		if (!str_empty(m->name))
+			volume_use(s->deps.volumes, m->name, c->id);
+	}
+	store_add(s, c);
+	container_unref(c);
+}
+
+/* Takes up the counts of mounts that the last daemon made, so that the exit undoes them. */
+static void adopt_mounts(struct container *c)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	c->rootfs = rwlayer_mount(image_store_layers(c->store->deps.images), c->id, c->rec.mount_label, &err);
+	if (!c->rootfs)
+		log_warn("container %s: %s", c->id, err_text(&err));
+	for (size_t i = 0; c->store->deps.volumes && i < c->rec.mounts.len; i++) {
+		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
+		OWN_FREE char *path = str_empty(m->name) ? NULL : volume_mount(c->store->deps.volumes, m->name, c->id, NULL);
+
+		c->volumes_mounted = i + 1;
+	}
+	c->shm_mounted = !str_empty(c->rec.shm_path);
+	if (c->store->deps.nets && c->rec.net.networks.len)
+		sandbox_adopt(c->store->deps.nets, c->id, c->rec.net.networks.keys[0], &c->sandbox, NULL);
+}
+
+static void adopt(struct container *c)
+{
+	OWN_FREE char *dir = container_run_dir(c);
+	OWN_ERR struct err err = ERR_INIT;
+	struct shim_exit ex = { .code = 137, .lost = true };
+	struct shim *shim;
+	bool exited = true;
+	pid_t pid = 0;
+
+	adopt_mounts(c);
+	shim = shim_adopt(c->store->monitor, c->id, dir, &pid, &exited, &ex, &err);
+	if (shim) {
+		lock_take(&c->lock);
+		c->run = xcalloc(1, sizeof(*c->run));
+		atomic_init(&c->run->refs, 1);
+		c->run->shim = shim;
+		if (pid)
+			c->rec.state.pid = pid;
+		lock_drop(&c->lock);
+		log_info("container %s goes on (pid %lld)", c->id, (long long)c->rec.state.pid);
+		if (!exited)
+			return;
+	} else if (err.msg) {
+		log_warn("container %s: %s", c->id, err_text(&err));
+	}
+	container_exited_op(c, &ex);
+}
+
+static void start_later(void *ctx)
+{
+	struct container *c = ctx;
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (container_start(c, &err) < 0 && err.class != ERR_NOT_MODIFIED)
+		log_warn("container %s: restart policy: %s", c->id, err_text(&err));
+	container_unref(c);
+}
+
+static void unref_ctx(void *ctx)
+{
+	container_unref(ctx);
+}
+
+static void remove_later(void *ctx)
+{
+	struct container *c = ctx;
+	OWN_ERR struct err err = ERR_INIT;
+
+	op_begin_any(c);
+	if (!c->removed && container_remove_op(c, c->host.auto_remove, &err) < 0)
+		log_warn("container %s: %s", c->id, err_text(&err));
+	op_end(c);
+	container_unref(c);
+}
+
+/* A container that did not run when the last daemon ended. */
+static bool starts_with_daemon(const struct container *c)
+{
+	const char *policy = c->host.restart.name ? c->host.restart.name : "no";
+
+	if (!c->rec.started_before)
+		return false;
+	return streq(policy, "always") || (streq(policy, "unless-stopped") && !c->rec.manually_stopped) ||
+		(streq(policy, "on-failure") && !c->rec.manually_stopped && c->rec.state.exit_code != 0);
+}
+
+static void restore_one(struct container_store *s, struct container *c)
+{
+	struct container_state *st = &c->rec.state;
+
+	if (st->removal || st->dead) {
+		st->running = false;
+		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
+	} else if (st->running && st->restarting) {
+		container_plan_restart(c, 0);
+	} else if (st->running) {
+		op_begin_any(c);
+		adopt(c);
+		op_end(c);
+	} else if (c->host.auto_remove && c->rec.started_before) {
+		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
+	} else if (starts_with_daemon(c)) {
+		work_post(s->work, 0, start_later, unref_ctx, container_ref(c));
+	}
+}
+
+/* Run folders that belong to no container. */
+static void sweep_run_dirs(struct container_store *s)
+{
+	OWN_DIR DIR *d = opendir(s->run_dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		CLEANUP(container_unrefp) struct container *c = id_is_hex64(e->d_name) ? store_by_id(s, e->d_name) : NULL;
+
+		if (!c && id_is_hex64(e->d_name))
+			fs_remove_tree(dirfd(d), e->d_name, NULL);
+	}
+}
+
+int container_store_restore(struct container_store *s, struct err *err)
+{
+	OWN_DIR DIR *d = opendir(s->dir);
+	OWN_STRV struct strv keep = { 0 };
+	struct container **v;
+	struct dirent *e;
+	size_t n;
+
+	if (!d)
+		return err_errno(err, errno, "cannot read %s", s->dir);
+	while ((e = readdir(d)))
+		if (id_is_hex64(e->d_name))
+			load_one(s, e->d_name);
+	n = store_all(s, &v);
+	for (size_t i = 0; i < n; i++) {
+		restore_one(s, v[i]);
+		if (container_is_running(v[i]))
+			strv_add(&keep, v[i]->id);
+		container_unref(v[i]);
+	}
+	free(v);
+	sweep_run_dirs(s);
+	if (s->deps.nets)
+		net_sweep(s->deps.nets, &keep);
+	log_info("%zu containers, %zu of them run", n, keep.len);
+	return 0;
+}
+
+struct stopping { struct container *container; int64_t kill_at; bool killed; };
+
+static void stop_signal_to(struct stopping *sp)
+{
+	struct container *c = sp->container;
+	int sig = str_empty(c->rec.config.stop_signal) ? SIGTERM : signal_parse(c->rec.config.stop_signal);
+	int timeout = container_stop_timeout(c);
+
+	sp->kill_at = timeout < 0 ? INT64_MAX : clock_mono() + timeout * NSEC_PER_SEC;
+	container_signal(c, sig > 0 ? sig : SIGTERM, NULL);
+}
+
+/* One look at each: true while one still runs. */
+static bool press_on(struct stopping *v, size_t n)
+{
+	bool left = false;
+
+	for (size_t i = 0; i < n; i++) {
+		if (!container_is_running(v[i].container))
+			continue;
+		left = true;
+		if (!v[i].killed && clock_mono() >= v[i].kill_at) {
+			v[i].killed = true;
+			container_signal(v[i].container, SIGKILL, NULL);
+		}
+	}
+	return left;
+}
+
+void container_store_shutdown(struct container_store *s, int timeout_ms)
+{
+	int64_t end = timeout_ms < 0 ? INT64_MAX : clock_mono() + timeout_ms * INT64_C(1000000);
+	struct timespec look = { 0, LOOK_NS };
+	struct container **all;
+	struct stopping *v;
+	size_t n, running = 0;
+
+	atomic_store(&s->stopping, true);
+	n = store_all(s, &all);
+	v = xcalloc(n + 1, sizeof(*v));
+	for (size_t i = 0; i < n; i++)
+		if (container_is_running(all[i])) {
+			v[running].container = all[i];
+			stop_signal_to(&v[running++]);
+		}
+	while (press_on(v, running) && clock_mono() < end)
+		nanosleep(&look, NULL);
+	for (size_t i = 0; i < running; i++)
+		if (container_is_running(v[i].container))
+			container_signal(v[i].container, SIGKILL, NULL);
+	for (size_t i = 0; i < n; i++)
+		container_unref(all[i]);
+	free(all);
+	free(v);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Starting: layer, sandbox, files, mounts, bundle, shim; then the runtime runs. All by the holder of the operation. */
+#include <errno.h>
+#include <sys/mount.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "container/internal.h"
+#include "image/layer.h"
+
+/* Docker's exit codes of a container that did not start. */
+#define EXIT_NOT_FOUND 127
+#define EXIT_NOT_INVOKED 126
+#define EXIT_UNKNOWN 128
+
+static struct layer_store *layers_of(struct container *c)
+{
+	return image_store_layers(c->store->deps.images);
+}
+
+/* The network mode with "default" resolved. */
+static const char *real_mode(struct container *c)
+{
+	const char *mode = c->host.network_mode;
+
+	if (c->rec.config.network_disabled)
+		return "none";
+	if (!str_empty(mode) && !streq(mode, "default"))
+		return mode;
+	return c->store->deps.nets ? net_default(c->store->deps.nets) : "none";
+}
+
+static int setup_shm(struct container *c, char **ret_path, struct err *err)
+{
+	OWN_FREE char *dir = container_dir(c);
+	OWN_FREE char *path = xasprintf("%s/mounts/shm", dir);
+	OWN_FREE char *opts = xasprintf("mode=1777,size=%lld", (long long)c->host.shm_size);
+
+	if (!c->host.ipc_mode || !streq(c->host.ipc_mode, "shareable"))
+		return 0;
+	if (fs_mkdirs(path, 0700, err) < 0)
+		return -1;
+	lock_none_held();
+	if (mount("shm", path, "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, opts) < 0)
+		return err_errno(err, errno, "mounting shm tmpfs");
+	c->shm_mounted = true;
+	str_set(&c->rec.shm_path, path);
+	*ret_path = STEAL(path);
+	return 0;
+}
+
+static void drop_shm(struct container *c)
+{
+	OWN_FREE char *dir = container_dir(c);
+	OWN_FREE char *path = xasprintf("%s/mounts/shm", dir);
+
+	if (c->shm_mounted && umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
+		log_warn("container %s: cannot unmount %s: %s", c->id, path, strerror(errno));
+	c->shm_mounted = false;
+}
+
+void container_unwind(struct container *c)
+{
+	OWN_FREE char *run_dir = container_run_dir(c);
+	OWN_ERR struct err err = ERR_INIT;
+
+	lock_none_held();
+	mounts_teardown(c);
+	drop_shm(c);
+	if (c->store->deps.nets && sandbox_remove(c->store->deps.nets, c->id, &c->sandbox, &err) < 0)
+		log_warn("container %s: %s", c->id, err_text(&err));
+	sandbox_done(&c->sandbox);
+	memset(&c->sandbox, 0, sizeof(c->sandbox));
+	err_done(&err);
+	if (c->rootfs && rwlayer_unmount(layers_of(c), c->id, &err) < 0)
+		log_warn("container %s: %s", c->id, err_text(&err));
+	str_set(&c->rootfs, NULL);
+	fs_remove_tree(AT_FDCWD, run_dir, NULL);
+}
+
+/* "container:X" of the ipc and pid modes: the namespace file of a running container. */
+static int joined_ns(struct container *c, const char *mode, const char *ns, char **ret, char **ret_shm, struct err *err)
+{
+	CLEANUP(container_unrefp) struct container *other = NULL;
+	int64_t pid;
+
+	if (!mode || !str_has_prefix(mode, "container:"))
+		return 0;
+	other = container_find(c->store, mode + strlen("container:"), err);
+	if (!other)
+		return -1;
+	lock_take(&other->lock);
+	pid = other->rec.state.running && !other->rec.state.restarting ? other->rec.state.pid : 0;
+	if (pid && ret_shm && !str_empty(other->rec.shm_path))
+		*ret_shm = xstrdup(other->rec.shm_path);
+	lock_drop(&other->lock);
+	if (!pid)
+		return err_set(err, ERR_CONFLICT, "cannot join %s of a non running container: %s", ns, other->id);
+	if (ret_shm && !*ret_shm)
+		return err_set(err, ERR_INVALID, "can't join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", other->id);
+	*ret = xasprintf("/proc/%lld/ns/%s", (long long)pid, ns);
+	return 0;
+}
+
+static void add_net_files(struct container *c, struct mount_list *l)
+{
+	const struct { const char *path, *at; } files[] = {
+		{ c->rec.resolv_path, "/etc/resolv.conf" }, { c->rec.hostname_path, "/etc/hostname" }, { c->rec.hosts_path, "/etc/hosts" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		if (jmap_get(&c->rec.mounts, files[i].at, &mount_point_desc))
+			continue; /* the user's own */
+		mount_list_add(l, "bind", files[i].path, files[i].at);
+		strv_add(&mount_list_last(l)->options, "rbind");
+		strv_add(&mount_list_last(l)->options, c->host.readonly_rootfs ? "ro" : "rw");
+		strv_add(&mount_list_last(l)->options, "rprivate");
+	}
+}
+
+static int write_bundle(struct container *c, const char *run_dir, struct mount_list *mounts, struct err *err)
+{
+	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL;
+	struct bundle_in in = { 0 };
+
+	if (setup_shm(c, &shm, err) < 0 || joined_ns(c, c->host.ipc_mode, "ipc", &ipc, &shm, err) < 0 ||
+	    joined_ns(c, c->host.pid_mode, "pid", &pid, NULL, err) < 0)
+		return -1;
+	if (mounts_setup(c, mounts, err) < 0)
+		return -1;
+	add_net_files(c, mounts);
+	mount_list_sort(mounts);
+	in = (struct bundle_in){ .id = c->id, .hostname = c->rec.config.hostname, .domainname = c->rec.config.domainname, .rootfs = c->rootfs,
+		.config = &c->rec.config, .host = &c->host, .defaults = c->store->deps.defaults, .sandbox = &c->sandbox, .path = c->rec.path,
+		.args = &c->rec.args, .mounts = mounts->v, .n_mounts = mounts->len, .ipc_path = ipc, .pid_path = pid, .shm_path = shm,
+		.tty = c->rec.config.tty };
+	return bundle_write(&in, run_dir, err);
+}
+
+static const char *runtime_path(struct container *c, struct err *err)
+{
+	const struct daemon_defaults *d = c->store->deps.defaults;
+	const char *name = !str_empty(c->host.runtime) ? c->host.runtime : d->default_runtime;
+	const char *path = strmap_get(&d->runtimes, name);
+
+	if (!path && str_has_prefix(name, "io.containerd.run"))
+		path = strmap_get(&d->runtimes, "runc");
+	if (!path)
+		err_set(err, ERR_INVALID, "unknown or invalid runtime name: %s", name);
+	return path;
+}
+
+static struct run *start_shim(struct container *c, const char *run_dir, struct err *err)
+{
+	OWN_FREE char *dir = container_dir(c);
+	OWN_FREE char *log_path = xasprintf("%s/%s-json.log", dir, c->id);
+	OWN_FREE char *attrs = NULL;
+	OWN_FREE char *root = xasprintf("%s/runtime", c->store->deps.exec_root);
+	struct shim_config cfg = { .id = c->id, .dir = run_dir, .bundle = run_dir, .runtime_root = root, .tty = c->rec.config.tty,
+		.open_stdin = c->rec.config.open_stdin, .stdin_once = c->rec.config.stdin_once,
+		.systemd_cgroup = c->store->deps.defaults->systemd_cgroup };
+	struct shim *shim;
+	struct run *run;
+
+	if (c->host.console_size[0] > 0 && c->host.console_size[0] <= UINT16_MAX && c->host.console_size[1] > 0 && c->host.console_size[1] <= UINT16_MAX) {
+		cfg.rows = (uint16_t)c->host.console_size[0];
+		cfg.cols = (uint16_t)c->host.console_size[1];
+	}
+	cfg.runtime = runtime_path(c, err);
+	if (!cfg.runtime || log_config_fill(c, log_path, &cfg.log, &attrs, err) < 0)
+		return NULL;
+	lock_none_held();
+	shim = shim_start(c->store->monitor, &cfg, err);
+	if (!shim)
+		return NULL;
+	str_set(&c->rec.log_path, cfg.log.path ? log_path : "");
+	run = xcalloc(1, sizeof(*run));
+	atomic_init(&run->refs, 1);
+	run->shim = shim;
+	return run;
+}
+
+static bool says(const char *text, const char *what)
+{
+	return strcasestr(text, what) != NULL;
+}
+
+/* The runtime's message in Docker's words; returns the exit code that goes with it. */
+static int explain(struct err *err)
+{
+	OWN_FREE char *msg = xstrdup(err_text(err));
+	const char *text = msg;
+	const char *run_failed = "runc run failed: ", *create_failed = "runc create failed: ";
+	int code = EXIT_UNKNOWN;
+
+	if (str_has_prefix(text, run_failed))
+		text += strlen(run_failed);
+	else if (str_has_prefix(text, create_failed))
+		text += strlen(create_failed);
+	err_set(err, ERR_INTERNAL, "failed to create task for container: failed to create shim task: OCI runtime create failed: %s%s: unknown",
+		text != msg ? create_failed : "", text);
+	if (says(text, "executable file not found") || says(text, "executable file `") || says(text, "no such file or directory"))
+		code = EXIT_NOT_FOUND;
+	else if (says(text, "permission denied") || says(text, "is a directory") || says(text, "not a directory"))
+		code = EXIT_NOT_INVOKED;
+	if (says(text, "not a directory") && says(text, "mount"))
+		err_wrap(err, "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type");
+	if (code != EXIT_UNKNOWN)
+		err->class = ERR_INVALID;
+	return code;
+}
+
+/* Everything up to the shim that holds the streams. */
+static struct run *prepare(struct container *c, struct err *err)
+{
+	OWN_FREE char *run_dir = container_run_dir(c);
+	CLEANUP(mount_list_done) struct mount_list mounts = { 0 };
+	const char *mode = real_mode(c);
+
+	lock_none_held();
+	c->rootfs = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, err);
+	if (!c->rootfs)
+		return NULL;
+	if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, mode, &c->sandbox, err) < 0)
+		return NULL;
+	if (netfiles_write(c, mode, err) < 0)
+		return NULL;
+	fs_remove_tree(AT_FDCWD, run_dir, NULL);
+	if (fs_mkdirs(run_dir, 0700, err) < 0 || write_bundle(c, run_dir, &mounts, err) < 0)
+		return NULL;
+	return start_shim(c, run_dir, err);
+}
+
+static void note_network(struct container *c)
+{
+	struct network *n;
+	OWN_ERR struct err ignored = ERR_INIT;
+
+	str_set(&c->rec.net.sandbox_id, c->sandbox.id);
+	str_set(&c->rec.net.sandbox_key, c->sandbox.key ? c->sandbox.key : "");
+	for (size_t i = 0; c->store->deps.nets && i < c->rec.net.networks.len; i++) {
+		struct endpoint *ep = jmap_at(&c->rec.net.networks, i, &endpoint_desc);
+
+		n = net_find(c->store->deps.nets, c->rec.net.networks.keys[i], &ignored);
+		if (!n)
+			continue;
+		str_set(&ep->network_id, n->id);
+		network_unref(n);
+	}
+}
+
+static void failed(struct container *c, int code, const struct err *err)
+{
+	bool autoremove;
+
+	container_unwind(c);
+	lock_take(&c->lock);
+	c->rec.state.exit_code = code;
+	str_set(&c->rec.state.error, err_text(err));
+	autoremove = c->host.auto_remove && !c->keep;
+	lock_drop(&c->lock);
+	attachments_drop(c);
+	container_save_state(c);
+	log_error("container %s did not start: %s", c->id, err_text(err));
+	if (autoremove) {
+		OWN_ERR struct err ignored = ERR_INIT;
+
+		container_remove_op(c, true, &ignored);
+	}
+}
+
+static int check_startable(struct container *c, struct err *err)
+{
+	WITH_LOCK(&c->lock);
+	const struct container_state *st = &c->rec.state;
+
+	if (atomic_load(&c->store->stopping))
+		return err_set(err, ERR_UNAVAILABLE, "the daemon is shutting down");
+	if (st->paused)
+		return err_set(err, ERR_CONFLICT, "cannot start a paused container, try unpause instead");
+	if (st->running && !st->restarting)
+		return err_set(err, ERR_NOT_MODIFIED, "Container already started");
+	if (st->removal || st->dead)
+		return err_set(err, ERR_CONFLICT, "container is marked for removal and cannot be started");
+	return 0;
+}
+
+static void publish(struct container *c, struct run *run, pid_t pid)
+{
+	WITH_LOCK(&c->lock);
+	struct container_state *st = &c->rec.state;
+
+	c->run = run;
+	c->restart_epoch++;
+	c->no_restart = false;
+	c->rec.started_before = true;
+	c->rec.manually_stopped = false;
+	st->running = true;
+	st->restarting = st->paused = st->oom_killed = st->dead = false;
+	st->pid = pid;
+	st->exit_code = 0;
+	st->started_at = clock_now();
+	str_set(&st->error, "");
+	pthread_cond_broadcast(&c->changed);
+}
+
+int container_start_op(struct container *c, struct err *err)
+{
+	OWN_ERR struct err local = ERR_INIT;
+	CLEANUP(run_putp) struct run *run = NULL;
+	int code = EXIT_UNKNOWN;
+	pid_t pid = 0;
+
+	if (check_startable(c, err) < 0)
+		return -1;
+	run = prepare(c, &local);
+	if (run) {
+		attachments_connect(c, run);
+		if (shim_run(run->shim, &pid, &local) == 0) {
+			note_network(c);
+			publish(c, STEAL(run), pid);
+			container_save_state(c);
+			container_event(c, "start", NULL);
+			return 0;
+		}
+		code = explain(&local);
+		shim_release(run->shim, NULL);
+	}
+	failed(c, code, &local);
+	return err_move(err, &local);
+}
+
+int container_start(struct container *c, struct err *err)
+{
+	int r;
+
+	if (op_begin(c, err) < 0)
+		return -1;
+	lock_take(&c->lock);
+	c->restart_delay = 0;
+	if (!c->rec.state.running)
+		c->rec.restart_count = 0;
+	lock_drop(&c->lock);
+	r = container_start_op(c, err);
+	op_end(c);
+	return r;
+}

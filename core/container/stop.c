@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Signals and what is made of them: kill, stop, restart, pause, resize. Nothing here holds the operation while it waits for an exit. */
+#include <errno.h>
+#include <signal.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "container/internal.h"
+
+#define STOP_TIMEOUT_DEFAULT 10
+#define KILL_WAIT (10 * NSEC_PER_SEC)
+
+static int not_running(const struct container *c, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+}
+
+/* The signal that stops it; never fails: what the image says was checked at create, and TERM otherwise. */
+static int stop_signal(const struct container *c)
+{
+	int sig = str_empty(c->rec.config.stop_signal) ? SIGTERM : signal_parse(c->rec.config.stop_signal);
+
+	return sig > 0 ? sig : SIGTERM;
+}
+
+/* What a client names; 0 with err set when it is none. */
+static int client_signal(const char *s, struct err *err)
+{
+	int sig = signal_parse(s);
+	int64_t n;
+
+	if (sig > 0)
+		return sig;
+	if (str_to_i64(s, &n) && n > 0)
+		err_set(err, ERR_INVALID, "The linux daemon does not support signal %lld", (long long)n);
+	else
+		err_set(err, ERR_INVALID, "Invalid signal: %.64s", s);
+	return 0;
+}
+
+int container_stop_timeout(const struct container *c)
+{
+	if (c->rec.config.stop_timeout.set)
+		return (int)c->rec.config.stop_timeout.v;
+	if (c->store->deps.defaults && c->store->deps.defaults->stop_timeout > 0)
+		return c->store->deps.defaults->stop_timeout;
+	return STOP_TIMEOUT_DEFAULT;
+}
+
+/* A restart that is planned but did not happen yet ends the container's life right here. */
+static bool end_restarting(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+	struct container_state *st = &c->rec.state;
+
+	if (!st->running || !st->restarting)
+		return false;
+	c->restart_epoch++;
+	st->running = st->restarting = false;
+	pthread_cond_broadcast(&c->changed);
+	waiters_wake(c, false);
+	return true;
+}
+
+int container_signal(struct container *c, int sig, struct err *err)
+{
+	CLEANUP(run_putp) struct run *run = NULL;
+	char number[16];
+	bool resume, ends;
+
+	lock_take(&c->lock);
+	if (!c->rec.state.running || !c->run) {
+		lock_drop(&c->lock);
+		return not_running(c, err);
+	}
+	if (c->rec.state.restarting) {
+		lock_drop(&c->lock);
+		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
+	}
+	run = c->run;
+	atomic_fetch_add(&run->refs, 1);
+	ends = str_empty(c->rec.config.stop_signal) || sig == SIGKILL || sig == stop_signal(c);
+	if (ends)
+		c->no_restart = true;
+	if (!atomic_load(&c->store->stopping))
+		c->rec.manually_stopped = true;
+	resume = ends && c->rec.state.paused;
+	lock_drop(&c->lock);
+	if (shim_kill(run->shim, NULL, sig, false, err) < 0)
+		return err && err->class == ERR_NOT_FOUND ? not_running(c, err) : -1;
+	if (resume) {
+		OWN_ERR struct err ignored = ERR_INIT;
+
+		if (shim_pause(run->shim, false, &ignored) == 0) {
+			lock_take(&c->lock);
+			c->rec.state.paused = false;
+			lock_drop(&c->lock);
+			container_event(c, "unpause", NULL);
+		}
+	}
+	snprintf(number, sizeof(number), "%d", sig);
+	container_event(c, "kill", "signal", number, NULL);
+	return 0;
+}
+
+bool container_wait_stopped(struct container *c, int64_t timeout_ns)
+{
+	WITH_LOCK(&c->lock);
+	int64_t end = timeout_ns < 0 ? 0 : clock_mono() + timeout_ns;
+
+	while (c->rec.state.running) {
+		int64_t left = timeout_ns < 0 ? -1 : end - clock_mono();
+
+		if (timeout_ns >= 0 && left <= 0)
+			return false;
+		lock_wait(&c->lock, &c->changed, left);
+	}
+	return true;
+}
+
+/* Lets a start that is under way come to its end first. */
+static void settle(struct container *c)
+{
+	op_begin_any(c);
+	op_end(c);
+}
+
+int container_kill(struct container *c, const char *signal, struct err *err)
+{
+	int sig = str_empty(signal) ? SIGKILL : client_signal(signal, err);
+
+	if (!sig)
+		return -1;
+	settle(c);
+	if (sig == SIGKILL && end_restarting(c)) {
+		container_save_state(c);
+		return 0;
+	}
+	if (container_signal(c, sig, err) < 0)
+		return err_wrap(err, "Cannot kill container: %s", c->id);
+	if (sig == SIGKILL && !container_wait_stopped(c, KILL_WAIT))
+		log_warn("container %s has not ended %lld s after SIGKILL", c->id, (long long)(KILL_WAIT / NSEC_PER_SEC));
+	return 0;
+}
+
+/* The stop itself, without the event. */
+static int stop_running(struct container *c, int sig, int timeout_s, struct err *err)
+{
+	OWN_ERR struct err gone = ERR_INIT;
+
+	if (end_restarting(c)) {
+		container_save_state(c);
+		return 0;
+	}
+	if (container_signal(c, sig, &gone) < 0) {
+		if (gone.class != ERR_CONFLICT)
+			log_warn("container %s: signal %d failed, killing it: %s", c->id, sig, err_text(&gone));
+	} else if (container_wait_stopped(c, timeout_s < 0 ? -1 : timeout_s * NSEC_PER_SEC)) {
+		return 0;
+	}
+	err_done(&gone);
+	if (!container_wait_stopped(c, 0) && container_signal(c, SIGKILL, &gone) < 0 && gone.class != ERR_CONFLICT)
+		return err_move(err, &gone);
+	if (!container_wait_stopped(c, KILL_WAIT))
+		return err_set(err, ERR_INTERNAL, "container %s did not end after SIGKILL", c->id);
+	return 0;
+}
+
+static int parse_stop(struct container *c, const char *signal, const int *timeout_s, int *ret_sig, int *ret_timeout, struct err *err)
+{
+	*ret_timeout = timeout_s ? *timeout_s : container_stop_timeout(c);
+	*ret_sig = str_empty(signal) ? stop_signal(c) : client_signal(signal, err);
+	return *ret_sig ? 0 : -1;
+}
+
+int container_stop(struct container *c, const char *signal, const int *timeout_s, struct err *err)
+{
+	int sig, timeout;
+	bool running;
+
+	if (parse_stop(c, signal, timeout_s, &sig, &timeout, err) < 0)
+		return -1;
+	settle(c);
+	lock_take(&c->lock);
+	running = c->rec.state.running;
+	if (running) {
+		c->no_restart = true;
+		c->rec.manually_stopped = true;
+	}
+	lock_drop(&c->lock);
+	if (!running)
+		return err_set(err, ERR_NOT_MODIFIED, "Container already stopped");
+	if (stop_running(c, sig, timeout, err) < 0)
+		return err_wrap(err, "Cannot stop container: %s", c->id);
+	container_event(c, "stop", NULL);
+	return 0;
+}
+
+int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err)
+{
+	int sig, timeout, r = 0;
+	bool running;
+
+	if (parse_stop(c, signal, timeout_s, &sig, &timeout, err) < 0)
+		return -1;
+	settle(c);
+	lock_take(&c->lock);
+	running = c->rec.state.running;
+	c->keep = true;
+	if (running)
+		c->no_restart = true;
+	lock_drop(&c->lock);
+	if (running)
+		r = stop_running(c, sig, timeout, err);
+	if (running && r == 0)
+		container_event(c, "stop", NULL);
+	if (r == 0)
+		r = op_begin(c, err);
+	if (r == 0) {
+		r = container_start_op(c, err);
+		op_end(c);
+		if (r < 0 && err && err->class == ERR_NOT_MODIFIED) {
+			err_done(err);
+			r = 0;
+		}
+	}
+	lock_take(&c->lock);
+	c->keep = false;
+	lock_drop(&c->lock);
+	if (r < 0)
+		return err_wrap(err, "Cannot restart container %s", c->id);
+	container_event(c, "restart", NULL);
+	return 0;
+}
+
+static int pause_op(struct container *c, bool pause, struct err *err)
+{
+	CLEANUP(run_putp) struct run *run = container_run(c);
+	struct container_state st;
+
+	lock_take(&c->lock);
+	st = c->rec.state;
+	lock_drop(&c->lock);
+	if (!pause && (!st.running || !st.paused))
+		return err_set(err, ERR_CONFLICT, "Container %s is not paused", c->id);
+	if (!st.running || !run)
+		return not_running(c, err);
+	if (pause && st.paused)
+		return err_set(err, ERR_CONFLICT, "Container %s is already paused", c->id);
+	if (st.restarting)
+		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
+	if (shim_pause(run->shim, pause, err) < 0)
+		return err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
+	lock_take(&c->lock);
+	c->rec.state.paused = pause;
+	lock_drop(&c->lock);
+	container_save_state(c);
+	container_event(c, pause ? "pause" : "unpause", NULL);
+	return 0;
+}
+
+int container_pause(struct container *c, bool pause, struct err *err)
+{
+	int r;
+
+	if (op_begin(c, err) < 0)
+		return -1;
+	r = pause_op(c, pause, err);
+	op_end(c);
+	return r;
+}
+
+int container_resize(struct container *c, int64_t rows, int64_t cols, struct err *err)
+{
+	CLEANUP(run_putp) struct run *run = container_run(c);
+	char h[24], w[24];
+
+	if (rows < 0 || rows > UINT16_MAX || cols < 0 || cols > UINT16_MAX)
+		return err_set(err, ERR_INVALID, "a terminal of %lld rows and %lld columns is not possible", (long long)rows, (long long)cols);
+	if (!container_is_running(c) || !run)
+		return not_running(c, err);
+	if (!c->rec.config.tty)
+		return 0; /* Docker answers 200 and does nothing */
+	if (shim_resize(run->shim, NULL, (uint16_t)rows, (uint16_t)cols, err) < 0)
+		return -1;
+	snprintf(h, sizeof(h), "%lld", (long long)rows);
+	snprintf(w, sizeof(w), "%lld", (long long)cols);
+	container_event(c, "resize", "height", h, "width", w, NULL);
+	return 0;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Requests about a container that change nothing in it: its processes, its changes; and the removal of those that are over. */
+#include <ctype.h>
+#include <dirent.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/filters.h"
+#include "base/log.h"
+#include "container/internal.h"
+#include "image/layer.h"
+
+#define PS_TIMEOUT_MS 10000
+
+void container_detached(struct container *c)
+{
+	container_event(c, "detach", NULL);
+}
+
+static void emit_change(void *ctx, const char *path, int kind)
+{
+	struct jw *w = ctx;
+
+	jw_obj(w);
+	jw_kstr(w, "Path", path);
+	jw_kint(w, "Kind", kind);
+	jw_obj_end(w);
+}
+
+int container_changes(struct container *c, struct jw *w, struct err *err)
+{
+	int r;
+
+	jw_arr(w);
+	if (op_begin(c, err) < 0)
+		return -1;
+	r = rwlayer_changes(image_store_layers(c->store->deps.images), c->id, emit_change, w, err);
+	op_end(c);
+	jw_arr_end(w);
+	return r;
+}
+
+/* The cgroup paths of a process, as one text; two processes of a container have the same or one is below. */
+static bool read_cgroup(const char *pid, struct buf *b)
+{
+	OWN_FREE char *path = xasprintf("/proc/%s/cgroup", pid);
+	OWN_FILE FILE *f = fopen(path, "re");
+	char chunk[4096];
+	size_t n;
+
+	buf_reset(b);
+	while (f && b->size < 65536 && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
+		buf_add(b, chunk, n);
+	return b->size > 0;
+}
+
+static void container_pids(pid_t init, struct strv *ret)
+{
+	OWN_FREE char *own = xasprintf("%d", (int)init);
+	OWN_DIR DIR *d = opendir("/proc");
+	OWN_BUF struct buf want = { 0 };
+	OWN_BUF struct buf have = { 0 };
+	struct dirent *e;
+
+	if (!d || !read_cgroup(own, &want))
+		return;
+	while ((e = readdir(d)))
+		if (isdigit((unsigned char)e->d_name[0]) && read_cgroup(e->d_name, &have) && streq(have.data, want.data))
+			strv_add(ret, e->d_name);
+}
+
+/* Splits a line of ps into columns; the last column takes the rest. */
+static void split_columns(const char *line, size_t columns, struct strv *ret)
+{
+	const char *p = line;
+
+	for (size_t i = 0; i < columns; i++) {
+		size_t n;
+
+		p += strspn(p, " \t");
+		if (!*p)
+			return;
+		n = i + 1 == columns ? strlen(p) : strcspn(p, " \t");
+		strv_take(ret, xstrndup(p, n));
+		p += n;
+	}
+}
+
+static void encode_row(const struct strv *row, struct jw *w)
+{
+	jw_arr(w);
+	for (size_t i = 0; i < row->len; i++)
+		jw_str(w, row->v[i]);
+	jw_arr_end(w);
+}
+
+static int encode_ps(char *out, const struct strv *pids, struct jw *w, struct err *err)
+{
+	OWN_STRV struct strv lines = { 0 };
+	OWN_STRV struct strv titles = { 0 };
+	size_t columns, pid_at;
+
+	strv_split(&lines, out, "\n");
+	if (!lines.len)
+		return err_set(err, ERR_INTERNAL, "ps gave no output");
+	split_columns(lines.v[0], SIZE_MAX - 1, &titles);
+	columns = titles.len;
+	for (pid_at = 0; pid_at < columns && !streq(titles.v[pid_at], "PID"); pid_at++)
+		;
+	if (pid_at == columns)
+		return err_set(err, ERR_INVALID, "Couldn't find PID field in ps output");
+	jw_obj(w);
+	jw_karr(w, "Processes");
+	for (size_t i = 1; i < lines.len; i++) {
+		OWN_STRV struct strv row = { 0 };
+
+		split_columns(lines.v[i], columns, &row);
+		if (row.len > pid_at && strv_contains(pids, row.v[pid_at]))
+			encode_row(&row, w);
+	}
+	jw_arr_end(w);
+	jw_key(w, "Titles");
+	encode_row(&titles, w);
+	jw_obj_end(w);
+	return 0;
+}
+
+/* ps takes further ways to name processes and files from its words: options only. */
+static int ps_words(const char *args, struct strv *argv, struct err *err)
+{
+	OWN_STRV struct strv words = { 0 };
+
+	strv_split(&words, str_empty(args) ? "-ef" : args, " \t");
+	for (size_t i = 0; i < words.len; i++) {
+		if (strpbrk(words.v[i], "\n\r"))
+			return err_set(err, ERR_INVALID, "invalid ps arguments");
+		if (*words.v[i])
+			strv_add(argv, words.v[i]);
+	}
+	return 0;
+}
+
+int container_top(struct container *c, const char *ps_args, const struct cancel *cancel, struct jw *w, struct err *err)
+{
+	OWN_STRV struct strv pids = { 0 };
+	OWN_STRV struct strv argv = { 0 };
+	OWN_BUF struct buf out = { 0 };
+	struct container_state st;
+	int status = 0;
+
+	lock_take(&c->lock);
+	st = c->rec.state;
+	lock_drop(&c->lock);
+	if (!st.running || st.restarting)
+		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+	strv_add(&argv, fs_exists("/usr/bin/ps") ? "/usr/bin/ps" : "/bin/ps");
+	if (ps_words(ps_args, &argv, err) < 0)
+		return -1;
+	container_pids((pid_t)st.pid, &pids);
+	lock_none_held();
+	if (spawner_run(c->store->deps.spawner, argv.v, NULL, -1, PS_TIMEOUT_MS, cancel, &status, &out, err) < 0)
+		return -1;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || !out.size) {
+		size_t n = out.data ? strcspn(out.data, "\n") : 0;
+
+		return err_set(err, ERR_INVALID, "Error running ps: %.*s", (int)(n > 200 ? 200 : n), out.data ? out.data : "");
+	}
+	if (encode_ps(out.data, &pids, w, err) < 0)
+		return -1;
+	container_event(c, "top", NULL);
+	return 0;
+}
+
+int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space, struct err *err)
+{
+	static const char *const keys[] = { "label", "label!", "until", NULL };
+	OWN_FILTERS struct filters f = { 0 };
+	struct container **v;
+	int64_t until;
+	size_t n;
+
+	if (filters_parse(filters, &f, err) < 0 || filters_validate(&f, keys, err) < 0 || filters_until(&f, clock_now(), &until, err) < 0)
+		return -1;
+	n = store_all(s, &v);
+	for (size_t i = 0; i < n; i++) {
+		struct container *c = v[i];
+		OWN_ERR struct err one = ERR_INIT;
+		int64_t rw = 0, root;
+		bool fits;
+
+		lock_take(&c->lock);
+		fits = !c->rec.state.running && !c->rec.state.removal && c->rec.created <= until && filters_labels_pass(&f, &c->rec.config.labels);
+		lock_drop(&c->lock);
+		if (fits && !cancel_fired(cancel)) {
+			container_sizes(c, &rw, &root);
+			if (container_remove(c, false, false, false, &one) == 0) {
+				strv_add(removed, c->id);
+				*ret_space += (uint64_t)rw;
+			} else {
+				log_warn("prune: %s", err_text(&one));
+			}
+		}
+		container_unref(c);
+	}
+	free(v);
+	return 0;
+}

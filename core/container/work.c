@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "base/clock.h"
+#include "base/log.h"
+#include "container/internal.h"
+
+#define IDLE_NS (2 * NSEC_PER_SEC)
+
+struct item {
+	int64_t due;
+	void (*fn)(void *ctx);
+	void (*drop)(void *ctx);
+	void *ctx;
+	struct item *next;
+};
+
+/* The queue is sorted by due time; a thread that waits for a planned item is the only one that idles longer than IDLE_NS. */
+struct work {
+	struct lock lock; /* LEAF: guards all below */
+	pthread_cond_t more, left;
+	struct item *head;
+	int max, threads, waiting;
+	bool ending;
+};
+
+static void *work_thread(void *arg);
+
+struct work *work_new(int max_threads)
+{
+	struct work *w = xcalloc(1, sizeof(*w));
+
+	lock_init(&w->lock, LOCK_LEAF);
+	lock_cond_init(&w->more);
+	lock_cond_init(&w->left);
+	w->max = max_threads;
+	return w;
+}
+
+void work_free(struct work *w)
+{
+	struct item *it;
+
+	if (!w)
+		return;
+	lock_take(&w->lock);
+	w->ending = true;
+	pthread_cond_broadcast(&w->more);
+	while (w->threads)
+		lock_wait(&w->lock, &w->left, -1);
+	lock_drop(&w->lock);
+	while ((it = w->head)) {
+		w->head = it->next;
+		if (it->drop)
+			it->drop(it->ctx);
+		free(it);
+	}
+	pthread_cond_destroy(&w->more);
+	pthread_cond_destroy(&w->left);
+	lock_done(&w->lock);
+	free(w);
+}
+
+void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*drop)(void *ctx), void *ctx)
+{
+	struct item *it = xcalloc(1, sizeof(*it)), **at = &w->head;
+	pthread_attr_t attr;
+	pthread_t thread;
+	bool grow;
+
+	*it = (struct item){ .due = due_ns, .fn = fn, .drop = drop, .ctx = ctx };
+	lock_take(&w->lock);
+	while (*at && (*at)->due <= due_ns)
+		at = &(*at)->next;
+	it->next = *at;
+	*at = it;
+	grow = w->threads < w->max && !w->waiting;
+	w->threads += grow;
+	pthread_cond_signal(&w->more);
+	lock_drop(&w->lock);
+	if (!grow)
+		return;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 512 << 10);
+	if (pthread_create(&thread, &attr, work_thread, w)) {
+		lock_take(&w->lock);
+		w->threads--;
+		pthread_cond_broadcast(&w->left);
+		lock_drop(&w->lock);
+		log_error("cannot start a worker thread");
+	}
+	pthread_attr_destroy(&attr);
+}
+
+/* Waits for the next due item; NULL when the thread shall leave. */
+static struct item *next_item(struct work *w)
+{
+	for (;;) {
+		int64_t now = clock_mono(), wait = IDLE_NS;
+		struct item *it = w->head;
+		int timed_out;
+
+		if (it && it->due <= now) {
+			w->head = it->next;
+			return it;
+		}
+		if (w->ending)
+			return NULL;
+		if (it && !w->waiting)
+			wait = it->due - now;
+		w->waiting++;
+		timed_out = lock_wait(&w->lock, &w->more, wait);
+		w->waiting--;
+		if (timed_out && (!w->head || w->waiting))
+			return NULL;
+	}
+}
+
+static void *work_thread(void *arg)
+{
+	struct work *w = arg;
+	struct item *it;
+
+	lock_take(&w->lock);
+	while ((it = next_item(w))) {
+		lock_drop(&w->lock);
+		it->fn(it->ctx);
+		free(it);
+		lock_take(&w->lock);
+	}
+	w->threads--;
+	pthread_cond_broadcast(&w->left);
+	lock_drop(&w->lock);
+	return NULL;
+}
