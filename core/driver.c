@@ -44,26 +44,17 @@ struct module {
 	struct module *next;
 	struct driver driver;
 	const struct kind *kind;
-	struct dkd_host host;
 	char *path, *refused;
-	/* Turn of a serial driver. */
-	struct lock lock;
-	pthread_cond_t free;
-	bool busy;
 };
 
 static struct lock lock = LOCK_INIT(LOCK_MAP); /* everything below; held while a file is bound */
 static struct module *modules;
 static struct strv path;
-static struct strmap options;      /* "kind.name.key" */
-static struct strv handed_out;     /* option values that drivers may still hold */
-static const struct dkd_idmaps *idmaps;
 
 static const struct kind *kind_find(uint32_t number);
 static struct module *find(const struct kind *k, const char *name, struct err *err);
 static struct module *module_open(const char *file, struct err *err);
 static int builtin_dirs(struct strv *ret, struct err *err);
-static void host_init(struct dkd_host *h);
 
 int driver_init(const struct strv *dirs, const struct strmap *opts, struct err *err)
 {
@@ -87,22 +78,6 @@ int driver_init_only(const struct strv *dirs, const struct strmap *opts, struct 
 	strv_done(&path);
 	strv_copy(&path, dirs);
 	return 0;
-}
-
-void driver_set_options(const struct strmap *opts)
-{
-	WITH_LOCK(&lock);
-	for (size_t i = 0; i < options.len; i++)
-		strv_take(&handed_out, STEAL(options.v[i].value));
-	strmap_done(&options);
-	if (opts)
-		strmap_copy(&options, opts);
-}
-
-void driver_set_idmaps(const struct dkd_idmaps *maps)
-{
-	WITH_LOCK(&lock);
-	idmaps = maps;
 }
 
 const struct driver *driver_load(uint32_t kind, const char *name, struct err *err)
@@ -202,22 +177,6 @@ static int scan(const struct kind *k, candidate_fn *fn, void *ctx)
 
 /* Finding by name */
 
-static bool answers_to(const struct dkd_driver *d, const char *name, size_t len)
-{
-	const char *p = d->aliases;
-
-	if (strlen(d->name) == len && strncmp(d->name, name, len) == 0)
-		return true;
-	while (p && *p) {
-		size_t n = strcspn(p, " ");
-
-		if (n == len && strncmp(p, name, n) == 0)
-			return true;
-		p += n + strspn(p + n, " ");
-	}
-	return false;
-}
-
 struct lookup {
 	const struct kind *kind;
 	const char *name;
@@ -240,7 +199,7 @@ static int try_candidate(void *ctx, const char *file, const char *stem, size_t l
 	if (l->present_only)
 		return l->seen = true;
 	m = module_open(file, &why);
-	if (m && m->kind == l->kind && answers_to(m->driver.desc, l->name, want)) {
+	if (m && m->kind == l->kind && driver_answers_to(m->driver.desc, l->name, want)) {
 		l->found = m;
 		return 1;
 	}
@@ -265,7 +224,7 @@ static struct module *find(const struct kind *k, const char *name, struct err *e
 		return NULL;
 	}
 	for (struct module *m = modules; m; m = m->next)
-		if (!m->refused && m->kind == k && answers_to(m->driver.desc, name, strlen(name)))
+		if (!m->refused && m->kind == k && driver_answers_to(m->driver.desc, name, strlen(name)))
 			return m;
 	scan(k, try_candidate, &l);
 	if (!l.found && !l.seen) {
@@ -343,6 +302,7 @@ static int copy_ops(struct module *m, const struct dkd_driver *d, struct err *er
 		if (!op)
 			return refuse(m, err, "it lacks the required operation %s", k->required[i].name);
 	}
+	m->driver.kind = k->name;
 	m->driver.desc = d;
 	return 0;
 }
@@ -380,9 +340,7 @@ static struct module *module_open(const char *file, struct err *err)
 		m = xcalloc(1, sizeof(*m));
 		m->path = xstrdup(real ? real : file);
 		m->driver.path = m->path;
-		lock_init(&m->lock, LOCK_LEAF);
-		lock_cond_init(&m->free);
-		host_init(&m->host);
+		driver_host_init(&m->driver);
 		if (module_bind(m, &why) < 0)
 			m->refused = xstrdup(err_text(&why));
 		m->next = modules;
@@ -460,7 +418,7 @@ static void probe(struct driver_info *i)
 	if (!fn)
 		return;
 	driver_call_begin(&c, &m->driver);
-	int32_t rc = fn(&c.abi, &m->host, NULL);
+	int32_t rc = fn(&c.abi, driver_host(&m->driver), NULL);
 
 	if (driver_call_end(&c, rc == DKD_PROBE_MINE ? 0 : -1, &why) < 0)
 		str_set(&i->state, err_text(&why));
@@ -491,150 +449,4 @@ void driver_list_free(struct driver_info *v, size_t n)
 		free(v[i].state);
 	}
 	free(v);
-}
-
-/* The host table */
-
-static struct module *host_module(const struct dkd_host *h)
-{
-	return (struct module *)((char *)(uintptr_t)h - offsetof(struct module, host));
-}
-
-static const char *host_driver_name(const struct dkd_host *h)
-{
-	const struct module *m = host_module(h);
-
-	return m->driver.desc ? m->driver.desc->name : m->path;
-}
-
-static void host_log(const struct dkd_host *h, uint32_t level, const char *text)
-{
-	static const enum log_level levels[] = {
-		[DKD_LOG_ERROR] = LOG_ERROR, [DKD_LOG_WARN] = LOG_WARN, [DKD_LOG_INFO] = LOG_INFO, [DKD_LOG_DEBUG] = LOG_DEBUG,
-	};
-	enum log_level lv = level >= DKD_LOG_ERROR && level <= DKD_LOG_DEBUG ? levels[level] : LOG_INFO;
-
-	if (log_get_level() >= lv)
-		log_write(lv, "[%s] %s", host_driver_name(h), text ? text : "");
-}
-
-static int32_t host_fail(const struct dkd_host *h, const struct dkd_call *call, uint32_t cls, int32_t sys, const char *text)
-{
-	static const enum err_class classes[] = {
-		[DKD_ERR_INTERNAL] = ERR_INTERNAL, [DKD_ERR_INVALID] = ERR_INVALID, [DKD_ERR_NOT_FOUND] = ERR_NOT_FOUND,
-		[DKD_ERR_CONFLICT] = ERR_CONFLICT, [DKD_ERR_FORBIDDEN] = ERR_FORBIDDEN, [DKD_ERR_NOT_IMPLEMENTED] = ERR_NOT_IMPLEMENTED,
-		[DKD_ERR_UNAVAILABLE] = ERR_UNAVAILABLE, [DKD_ERR_NO_SPACE] = ERR_NO_SPACE, [DKD_ERR_CANCELLED] = ERR_CANCELLED,
-	};
-	struct driver_call *c = call->opaque;
-	enum err_class class = cls >= DKD_ERR_INTERNAL && cls < ARRAY_LEN(classes) ? classes[cls] : ERR_INTERNAL;
-
-	if (sys == 0) {
-		err_set(&c->failed, class, "%s", text);
-	} else {
-		err_errno(&c->failed, sys, "%s", text);
-		if (cls != DKD_ERR_INTERNAL)
-			c->failed.class = class;
-	}
-	return -1;
-}
-
-/* "kind.name." of a driver's section, by its name or one of its aliases. */
-static bool in_section(const struct module *m, const char *key, size_t *ret_prefix)
-{
-	size_t n = strlen(m->kind->name), len;
-
-	if (strncmp(key, m->kind->name, n) != 0 || key[n] != '.')
-		return false;
-	len = strcspn(key + n + 1, ".");
-	*ret_prefix = n + 1 + len + 1;
-	return key[n + 1 + len] == '.' && answers_to(m->driver.desc, key + n + 1, len);
-}
-
-static const char *host_option(const struct dkd_host *h, const char *key)
-{
-	const struct module *m = host_module(h);
-	size_t prefix;
-
-	WITH_LOCK(&lock);
-	for (size_t i = 0; i < options.len; i++)
-		if (in_section(m, options.v[i].key, &prefix) && streq(options.v[i].key + prefix, key))
-			return options.v[i].value;
-	return NULL;
-}
-
-static int32_t host_each_option(const struct dkd_host *h, dkd_emit_pair *emit, void *to)
-{
-	const struct module *m = host_module(h);
-	OWN_STRMAP struct strmap mine = { 0 };
-	size_t prefix;
-
-	{
-		WITH_LOCK(&lock);
-		for (size_t i = 0; i < options.len; i++)
-			if (in_section(m, options.v[i].key, &prefix))
-				strmap_set(&mine, options.v[i].key + prefix, options.v[i].value);
-	}
-	for (size_t i = 0; i < mine.len; i++)
-		if (emit(to, mine.v[i].key, mine.v[i].value) != 0)
-			break;
-	return 0;
-}
-
-static const struct dkd_idmaps *host_idmaps(const struct dkd_host *h)
-{
-	WITH_LOCK(&lock);
-	return idmaps;
-}
-
-static void host_init(struct dkd_host *h)
-{
-	*h = (struct dkd_host){
-		.size = sizeof(*h), .daemon_version = PACKAGE_VERSION, .log = host_log, .fail = host_fail,
-		.option = host_option, .each_option = host_each_option, .idmaps = host_idmaps,
-	};
-}
-
-const struct dkd_host *driver_host(const struct driver *d)
-{
-	return &((const struct module *)((const char *)d - offsetof(struct module, driver)))->host;
-}
-
-/* Calls */
-
-static struct module *serial_module(const struct driver *d)
-{
-	if (!d->desc || d->desc->thread_model != DKD_THREADS_SERIAL)
-		return NULL;
-	return (struct module *)((char *)(uintptr_t)d - offsetof(struct module, driver));
-}
-
-void driver_call_begin(struct driver_call *c, const struct driver *d)
-{
-	struct module *m = serial_module(d);
-
-	lock_none_held();
-	*c = (struct driver_call){ .abi = { .size = sizeof(c->abi), .cancel_fd = -1, .opaque = c }, .driver = d };
-	if (!m)
-		return;
-	WITH_LOCK(&m->lock);
-	while (m->busy)
-		lock_wait(&m->lock, &m->free, -1);
-	m->busy = true;
-}
-
-int driver_call_end(struct driver_call *c, int32_t rc, struct err *err)
-{
-	struct module *m = serial_module(c->driver);
-
-	if (m) {
-		WITH_LOCK(&m->lock);
-		m->busy = false;
-		pthread_cond_signal(&m->free);
-	}
-	if (rc < 0 && !c->failed.msg)
-		err_set(&c->failed, ERR_INTERNAL, "driver %s failed without saying why", c->driver->desc->name);
-	if (rc < 0)
-		err_move(err, &c->failed);
-	err_done(&c->failed);
-	return rc;
 }

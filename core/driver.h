@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/lock.h"
 #include "base/str.h"
 #include "dockerd/driver.h"
 
@@ -18,6 +19,12 @@ struct driver {
 	const struct dkd_driver *desc;
 	void *ops;        /* zeroed table of the loader's size, the driver's ops copied in */
 	char *path;
+	/* The loader's own. */
+	const char *kind;
+	struct dkd_host host;
+	struct lock lock; /* busy: a serial driver works */
+	pthread_cond_t free;
+	bool busy;
 };
 
 /*
@@ -49,6 +56,9 @@ size_t driver_list(bool open_all, struct driver_info **ret);
 void driver_list_free(struct driver_info *v, size_t n);
 /* The host table handed to a driver's open(). */
 const struct dkd_host *driver_host(const struct driver *d);
+void driver_host_init(struct driver *d);
+/* Is that its name, or one of its aliases? */
+bool driver_answers_to(const struct dkd_driver *d, const char *name, size_t len);
 
 /*
  * A call of one of a driver's functions: &c.abi is its first argument, and what it says through host->fail() lands here.

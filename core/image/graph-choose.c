@@ -20,8 +20,11 @@ const struct driver *graph_choose(const char *want, const char *data_root, struc
 	OWN_STRV struct strv prior = { 0 };
 	const struct driver *d = NULL;
 
-	if (!str_empty(want))
-		return use(want, data_root, &d, err) == 0 ? d : NULL;
+	if (!str_empty(want)) {
+		if (use(want, data_root, &d, err) != 0 && err && err->class == ERR_NOT_FOUND)
+			err_wrap(err, "driver not supported");
+		return d;
+	}
 	find_prior(data_root, &prior);
 	if (prior.len > 1) {
 		OWN_FREE char *names = strv_join(&prior, ", ");

@@ -356,6 +356,251 @@ static void suite(const char *name)
 	graph_close(g);
 }
 
+/* What only overlay2 does */
+
+static char *json_of(void (*fn)(struct jw *w, const char *id), const char *id)
+{
+	struct buf b = { 0 };
+	struct jw w;
+
+	jw_init(&w, &b);
+	fn(&w, id);
+	return buf_steal(&b);
+}
+
+static void write_status(struct jw *w, const char *id) { graph_status(g, w); }
+static void write_metadata(struct jw *w, const char *id) { graph_metadata(g, id, w); }
+
+static void test_overlay_facts(const char *root)
+{
+	OWN_FREE char *status = json_of(write_status, NULL), *parent = id_of(1), *child = id_of(2), *got = NULL, *want = NULL;
+
+	ok(strstr(status, "[\"Supports d_type\",\"true\"]") && strstr(status, "[\"Native Overlay Diff\",\"") &&
+		strstr(status, "[\"userxattr\",\"false\"]") && str_has_prefix(status, "[[\"Backing Filesystem\",\""), "status: %s", status);
+	got = json_of(write_metadata, parent);
+	want = xasprintf("{\"MergedDir\":\"%s/overlay2/%s/merged\",\"UpperDir\":\"%s/overlay2/%s/diff\",\"WorkDir\":\"%s/overlay2/%s/work\"}",
+		root, parent, root, parent, root, parent);
+	is_str(got, want, "metadata of a base layer");
+	free(got);
+	free(want);
+	got = json_of(write_metadata, child);
+	want = xasprintf("{\"LowerDir\":\"%s/overlay2/%s/diff\",\"MergedDir\":\"%s/overlay2/%s/merged\",\"UpperDir\":\"%s/overlay2/%s/diff\","
+		"\"WorkDir\":\"%s/overlay2/%s/work\"}", root, parent, root, child, root, child, root, child);
+	is_str(got, want, "metadata of a container's layer");
+}
+
+static void mode_is(const char *dir, const char *name, mode_t type, mode_t mode)
+{
+	struct stat st;
+
+	ok(lstat(at(dir, name), &st) == 0 && (st.st_mode & S_IFMT) == type && (st.st_mode & 07777) == mode && st.st_uid == 0,
+		"layout: %s", name);
+}
+
+static void test_overlay_layout(const char *root)
+{
+	OWN_FREE char *home = xasprintf("%s/overlay2", root), *parent = xasprintf("%s/%064x", home, 1), *child = xasprintf("%s/%064x", home, 2);
+	OWN_FREE char *link = xstrdup(file_text(parent, "link")), *name = xasprintf("l/%s", link), *lower = xstrdup(file_text(child, "lower"));
+	char target[256] = "";
+
+	mode_is(root, "overlay2", S_IFDIR, 0710);
+	mode_is(home, "l", S_IFDIR, 0700);
+	mode_is(home, strrchr(parent, '/') + 1, S_IFDIR, 0710);
+	mode_is(parent, "diff", S_IFDIR, 0755);
+	mode_is(parent, "link", S_IFREG, 0644);
+	mode_is(parent, "committed", S_IFREG, 0600);
+	mode_is(child, "work", S_IFDIR, 0700);
+	mode_is(child, "lower", S_IFREG, 0644);
+	ok(access(at(parent, "work"), F_OK) < 0 && access(at(parent, "lower"), F_OK) < 0, "a base layer has no more");
+	ok(access(at(child, "committed"), F_OK) < 0 && access(at(child, "merged"), F_OK) < 0, "a container's layer neither");
+	ok(strlen(link) == 26 && strspn(link, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == 26, "a short name: %s", link);
+	is_str(lower, name, "the lower file");
+	ok(readlink(at(home, name), target, sizeof(target) - 1) > 0, "the link");
+	is_str(target, "../0000000000000000000000000000000000000000000000000000000000000001/diff", "leads to the layer");
+}
+
+/* A layer that Docker wrote: made here by hand. */
+static void test_overlay_foreign(const char *root)
+{
+	OWN_FREE char *home = xasprintf("%s/overlay2", root), *a = xasprintf("%s/aaaa", home), *b = xasprintf("%s/bbbb-init", home), *dir = NULL;
+
+	mkdir(a, 0710);
+	mkdir(at(a, "diff"), 0755);
+	put_file(at(a, "diff"), "low", "from docker");
+	put_file(a, "link", "WRQ6X75JHJHT3MKXTKNWXGAP64");
+	put_file(a, "committed", "");
+	ok(symlink("../aaaa/diff", at(home, "l/WRQ6X75JHJHT3MKXTKNWXGAP64")) == 0, "a foreign link");
+	mkdir(b, 0710);
+	mkdir(at(b, "diff"), 0755);
+	mkdir(at(b, "work"), 0700);
+	put_file(b, "link", "M2737QEXWZUSCEVVDOQZ52EW2X");
+	put_file(b, "lower", "l/WRQ6X75JHJHT3MKXTKNWXGAP64");
+	ok(symlink("../bbbb-init/diff", at(home, "l/M2737QEXWZUSCEVVDOQZ52EW2X")) == 0, "another");
+	dir = get("bbbb-init");
+	is_str(file_text(dir, "low"), "from docker", "layers of another daemon are mounted");
+	graph_put(g, "bbbb-init", NULL);
+	put_file(b, "lower", "l/WRQ6X75JHJHT3MKXTKNWXGAP64:l/../../../../etc");
+	ok(!graph_get(g, "bbbb-init", NULL, NULL), "a lower file that leads elsewhere is refused");
+	put_file(b, "lower", "");
+	ok(!graph_get(g, "bbbb-init", NULL, NULL), "and one that a power cut emptied");
+	works(graph_remove(g, "bbbb-init", err) == 0 && graph_remove(g, "aaaa", err) == 0, "removed");
+	ok(access(at(home, "l/M2737QEXWZUSCEVVDOQZ52EW2X"), F_OK) < 0 && errno == ENOENT, "with their links");
+}
+
+/* What a daemon that was killed leaves. */
+static void test_overlay_crash(const char *root)
+{
+	OWN_FREE char *home = xasprintf("%s/overlay2", root), *child = id_of(2), *other = id_of(30), *parent = id_of(1), *dir = get(child), *again = NULL;
+	OWN_FREE char *dangling = xasprintf("%s/l/AAAAAAAAAAAAAAAAAAAAAAAAAA", home), *base_dir = xasprintf("%s/%064x", home, 1);
+	OWN_FREE char *link = xstrdup(file_text(base_dir, "link"));
+	OWN_ERR struct err why = ERR_INIT;
+	struct stat st;
+
+	works(graph_create(g, other, parent, true, NULL, NULL, err) == 0, "a second container");
+	free(get(other));
+	ok(symlink("../gone/diff", dangling) == 0, "a link to a layer that is gone");
+	put_file(base_dir, "link", "");
+	graph_close(g); /* unmounts nothing */
+	is_str(file_text(dir, "a"), "changed", "containers keep their mounts while there is no daemon");
+	g = graph_open("overlay2", root, NULL, 0, 0, &why);
+	ok(lstat(dangling, &st) < 0, "the dangling link is swept: %s", err_text(&why));
+	again = get(child);
+	is_str(again, dir, "a mount that still stands is taken over");
+	ok(graph_put(g, child, NULL) == 0 && access(dir, F_OK) < 0, "and undone");
+	works(graph_remove(g, other, err) == 0, "a layer that is mounted still is removed");
+	works(graph_create(g, other, parent, true, NULL, NULL, err) == 0, "a child of a layer whose link file is empty");
+	is_str(file_text(base_dir, "link"), link, "which is mended with its old name");
+	works(graph_remove(g, other, err) == 0, "removed");
+}
+
+static void test_overlay_long_root(void)
+{
+	OWN_FREE char *root = xasprintf("%s/%0100d/%0100d/%0100d,:\\", base, 1, 2, 3);
+	struct graph *saved = g;
+	OWN_ERR struct err err = ERR_INIT;
+
+	ok(fs_mkdirs(root, 0711, NULL) == 0, "a data-root with a path of more than 300 bytes");
+	g = graph_open("overlay", root, NULL, 0, 0, &err);
+	if (ok(g != NULL, "opens by its alias: %s", err_text(&err))) {
+		OWN_FREE char *top = id_of(1099), *few = id_of(1001), *dir = NULL;
+
+		is_str(graph_name(g), "overlay2", "under its real name");
+		is_int(stack(1000, 100), 100, "100 layers there");
+		dir = get(few);
+		ok(dir && access(at(dir, "f0"), F_OK) == 0, "two are mounted, although the path has a comma, a colon and a backslash");
+		graph_put(g, few, NULL);
+		free(dir);
+		dir = get(top);
+		ok(dir && access(at(dir, "f0"), F_OK) == 0 && access(at(dir, "f99"), F_OK) == 0, "100 are mounted");
+		graph_put(g, top, NULL);
+		graph_close(g);
+	}
+	g = saved;
+}
+
+static void test_overlay_remap(void)
+{
+	OWN_FREE char *root = xasprintf("%s/remap", base), *home = xasprintf("%s/overlay2", root), *a = id_of(1), *b = id_of(2), *dir = NULL;
+	struct graph *saved = g;
+	struct stat st;
+
+	mkdir(root, 0711);
+	g = graph_open("overlay2", root, NULL, 100000, 100001, NULL);
+	ok(g && graph_create(g, a, NULL, false, NULL, NULL, NULL) == 0 && graph_create(g, b, a, true, NULL, NULL, NULL) == 0, "layers of a remapped root");
+	ok(stat(home, &st) == 0 && st.st_uid == 0 && st.st_gid == 100001 && (st.st_mode & 07777) == 0710, "may pass through the home");
+	dir = get(b);
+	ok(stat(dir, &st) == 0 && st.st_uid == 100000 && st.st_gid == 100001, "and owns the merged directory");
+	graph_put(g, b, NULL);
+	graph_close(g);
+	g = saved;
+}
+
+static void test_overlay_options(void)
+{
+	static const struct { const char *opt, *error; } rows[] = {
+		{ "overlay2.foo=1", "error initializing graphdriver: overlay2: unknown option overlay2.foo" },
+		{ "dm.basesize=1", "error initializing graphdriver: overlay2: unknown option dm.basesize" },
+		{ "overlay2.size", "error initializing graphdriver: Unable to parse key/value option: overlay2.size" },
+		{ "overlay2.override_kernel_check=maybe", "error initializing graphdriver: strconv.ParseBool: parsing \"maybe\": invalid syntax" },
+	};
+	OWN_FREE char *root = xasprintf("%s/options", base);
+	OWN_STRV struct strv fine = { 0 };
+	OWN_STRMAP struct strmap opts = { 0 };
+	OWN_ERR struct err why = ERR_INIT;
+	struct graph *other;
+
+	mkdir(root, 0711);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		OWN_STRV struct strv v = { 0 };
+
+		strv_add(&v, rows[i].opt);
+		fails_with(!graph_open("overlay2", root, &v, 0, 0, err), rows[i].error, "option %s", rows[i].opt);
+	}
+	strv_add(&fine, "overlay2.override_kernel_check=true");
+	other = graph_open("overlay2", root, &fine, 0, 0, &why);
+	ok(other != NULL, "an option of old is taken: %s", err_text(&why));
+	graph_close(other);
+	strmap_set(&opts, "graph.overlay.bar", "2");
+	driver_set_options(&opts);
+	fails_with(!graph_open("overlay2", root, NULL, 0, 0, err), "error initializing graphdriver: overlay2: unknown option overlay2.bar",
+		"an option of the configuration's section [graph.overlay]");
+	driver_set_options(NULL);
+}
+
+static void overlay_only(void)
+{
+	OWN_FREE char *root = xasprintf("%s/overlay2", base);
+
+	g = graph_open("overlay2", root, NULL, 0, 0, NULL);
+	test_overlay_facts(root);
+	test_overlay_layout(root);
+	test_overlay_foreign(root);
+	test_overlay_crash(root);
+	test_overlay_long_root();
+	test_overlay_remap();
+	test_overlay_options();
+	graph_close(g);
+}
+
+/* Which driver */
+
+static const char *chosen(const char *root)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct graph *c = graph_open(NULL, root, NULL, 0, 0, &err);
+	static char name[512];
+
+	snprintf(name, sizeof(name), "%s", c ? graph_name(c) : err_text(&err));
+	graph_close(c);
+	return name;
+}
+
+static void test_choice(void)
+{
+	OWN_FREE char *root = xasprintf("%s/choice", base), *several = NULL, *old = NULL;
+
+	mkdir(root, 0711);
+	is_str(chosen(root), "overlay2", "nothing there: the first of the list that works");
+	mkdir(at(root, "vfs"), 0711);
+	is_str(chosen(root), "overlay2", "an empty folder is no data");
+	mkdir(at(root, "vfs/dir"), 0711);
+	mkdir(at(root, "vfs/dir/x"), 0711);
+	is_str(chosen(root), "vfs", "data of vfs");
+	mkdir(at(root, "overlay2/x"), 0711);
+	is_str(chosen(root), "overlay2", "vfs is the last resort");
+	mkdir(at(root, "btrfs"), 0711);
+	mkdir(at(root, "btrfs/x"), 0711);
+	several = xasprintf("error initializing graphdriver: %s contains several valid graphdrivers: btrfs, overlay2; "
+		"Please cleanup or explicitly choose storage driver (-s <DRIVER>)", root);
+	is_str(chosen(root), several, "data of two");
+	rmdir(at(root, "overlay2/x"));
+	is_str(chosen(root), "error initializing graphdriver: prior storage driver btrfs failed: graph driver btrfs not found", "data of one that is not there");
+	rename(at(root, "btrfs"), at(root, "overlay"));
+	old = xasprintf("error initializing graphdriver: %s holds data of the storage driver overlay, which is not supported", root);
+	is_str(chosen(root), old, "data of the layout before overlay2");
+	fails_with(!graph_open("nosuch", root, NULL, 0, 0, err), "error initializing graphdriver: driver not supported: graph driver nosuch not found", "a name nobody has");
+}
+
 static bool dir_is_overlay(const char *path)
 {
 	struct statfs st;
@@ -380,7 +625,7 @@ int main(void)
 	if (dir_is_overlay("/tmp"))
 		skip("overlay2", "/tmp is an overlay itself, which cannot hold another's upper directory");
 	else
-		suite("overlay2");
+		suite("overlay2"), overlay_only(), test_choice();
 	fs_remove_tree(AT_FDCWD, base, NULL);
 	return tap_done();
 }

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the daemon does for drivers: the host table, their options, and calls of them. */
+#include "driver.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/log.h"
+
+static struct lock lock = LOCK_INIT(LOCK_LEAF);
+static struct strmap options;  /* "kind.name.key" */
+static struct strv handed_out; /* option values that drivers may still hold */
+static const struct dkd_idmaps *idmaps;
+
+void driver_set_options(const struct strmap *opts)
+{
+	WITH_LOCK(&lock);
+	for (size_t i = 0; i < options.len; i++)
+		strv_take(&handed_out, STEAL(options.v[i].value));
+	strmap_done(&options);
+	if (opts)
+		strmap_copy(&options, opts);
+}
+
+void driver_set_idmaps(const struct dkd_idmaps *maps)
+{
+	WITH_LOCK(&lock);
+	idmaps = maps;
+}
+
+bool driver_answers_to(const struct dkd_driver *d, const char *name, size_t len)
+{
+	const char *p = d->aliases;
+
+	if (strlen(d->name) == len && strncmp(d->name, name, len) == 0)
+		return true;
+	while (p && *p) {
+		size_t n = strcspn(p, " ");
+
+		if (n == len && strncmp(p, name, n) == 0)
+			return true;
+		p += n + strspn(p + n, " ");
+	}
+	return false;
+}
+
+/* The host table */
+
+static const struct driver *host_driver(const struct dkd_host *h)
+{
+	return (const struct driver *)((const char *)h - offsetof(struct driver, host));
+}
+
+static void host_log(const struct dkd_host *h, uint32_t level, const char *text)
+{
+	static const enum log_level levels[] = {
+		[DKD_LOG_ERROR] = LOG_ERROR, [DKD_LOG_WARN] = LOG_WARN, [DKD_LOG_INFO] = LOG_INFO, [DKD_LOG_DEBUG] = LOG_DEBUG,
+	};
+	enum log_level lv = level >= DKD_LOG_ERROR && level <= DKD_LOG_DEBUG ? levels[level] : LOG_INFO;
+
+	if (log_get_level() >= lv)
+		log_write(lv, "[%s] %s", host_driver(h)->desc->name, text ? text : "");
+}
+
+static int32_t host_fail(const struct dkd_host *h, const struct dkd_call *call, uint32_t cls, int32_t sys, const char *text)
+{
+	static const enum err_class classes[] = {
+		[DKD_ERR_INTERNAL] = ERR_INTERNAL, [DKD_ERR_INVALID] = ERR_INVALID, [DKD_ERR_NOT_FOUND] = ERR_NOT_FOUND,
+		[DKD_ERR_CONFLICT] = ERR_CONFLICT, [DKD_ERR_FORBIDDEN] = ERR_FORBIDDEN, [DKD_ERR_NOT_IMPLEMENTED] = ERR_NOT_IMPLEMENTED,
+		[DKD_ERR_UNAVAILABLE] = ERR_UNAVAILABLE, [DKD_ERR_NO_SPACE] = ERR_NO_SPACE, [DKD_ERR_CANCELLED] = ERR_CANCELLED,
+	};
+	struct driver_call *c = call->opaque;
+	enum err_class class = cls >= DKD_ERR_INTERNAL && cls < ARRAY_LEN(classes) ? classes[cls] : ERR_INTERNAL;
+
+	if (sys == 0) {
+		err_set(&c->failed, class, "%s", text);
+	} else {
+		err_errno(&c->failed, sys, "%s", text);
+		if (cls != DKD_ERR_INTERNAL)
+			c->failed.class = class;
+	}
+	return -1;
+}
+
+/* "kind.name." of a driver's section, by its name or one of its aliases. */
+static bool in_section(const struct driver *d, const char *key, size_t *ret_prefix)
+{
+	size_t n = strlen(d->kind), len;
+
+	if (strncmp(key, d->kind, n) != 0 || key[n] != '.')
+		return false;
+	len = strcspn(key + n + 1, ".");
+	*ret_prefix = n + 1 + len + 1;
+	return key[n + 1 + len] == '.' && driver_answers_to(d->desc, key + n + 1, len);
+}
+
+static const char *host_option(const struct dkd_host *h, const char *key)
+{
+	const struct driver *d = host_driver(h);
+	size_t prefix;
+
+	WITH_LOCK(&lock);
+	for (size_t i = 0; i < options.len; i++)
+		if (in_section(d, options.v[i].key, &prefix) && streq(options.v[i].key + prefix, key))
+			return options.v[i].value;
+	return NULL;
+}
+
+static int32_t host_each_option(const struct dkd_host *h, dkd_emit_pair *emit, void *to)
+{
+	const struct driver *d = host_driver(h);
+	OWN_STRMAP struct strmap mine = { 0 };
+	size_t prefix;
+
+	{
+		WITH_LOCK(&lock);
+		for (size_t i = 0; i < options.len; i++)
+			if (in_section(d, options.v[i].key, &prefix))
+				strmap_set(&mine, options.v[i].key + prefix, options.v[i].value);
+	}
+	for (size_t i = 0; i < mine.len; i++)
+		if (emit(to, mine.v[i].key, mine.v[i].value) != 0)
+			break;
+	return 0;
+}
+
+static const struct dkd_idmaps *host_idmaps(const struct dkd_host *h)
+{
+	WITH_LOCK(&lock);
+	return idmaps;
+}
+
+void driver_host_init(struct driver *d)
+{
+	lock_init(&d->lock, LOCK_LEAF);
+	lock_cond_init(&d->free);
+	d->host = (struct dkd_host){
+		.size = sizeof(d->host), .daemon_version = PACKAGE_VERSION, .log = host_log, .fail = host_fail,
+		.option = host_option, .each_option = host_each_option, .idmaps = host_idmaps,
+	};
+}
+
+const struct dkd_host *driver_host(const struct driver *d)
+{
+	return &d->host;
+}
+
+/* Calls */
+
+/* The driver when its calls take turns, else NULL. */
+static struct driver *serial(const struct driver *d)
+{
+	return d->desc->thread_model == DKD_THREADS_SERIAL ? (struct driver *)(uintptr_t)d : NULL;
+}
+
+void driver_call_begin(struct driver_call *c, const struct driver *d)
+{
+	struct driver *s = serial(d);
+
+	lock_none_held();
+	*c = (struct driver_call){ .abi = { .size = sizeof(c->abi), .cancel_fd = -1, .opaque = c }, .driver = d };
+	if (!s)
+		return;
+	WITH_LOCK(&s->lock);
+	while (s->busy)
+		lock_wait(&s->lock, &s->free, -1);
+	s->busy = true;
+}
+
+int driver_call_end(struct driver_call *c, int32_t rc, struct err *err)
+{
+	struct driver *s = serial(c->driver);
+
+	if (s) {
+		WITH_LOCK(&s->lock);
+		s->busy = false;
+		pthread_cond_signal(&s->free);
+	}
+	if (rc < 0 && !c->failed.msg)
+		err_set(&c->failed, ERR_INTERNAL, "driver %s failed without saying why", c->driver->desc->name);
+	if (rc < 0)
+		err_move(err, &c->failed);
+	err_done(&c->failed);
+	return rc;
+}
