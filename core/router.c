@@ -118,6 +118,11 @@ void router_add_middleware(struct router *r, middleware_fn *before, middleware_f
 	r->middlewares[r->n_middlewares++] = (struct middleware){ before, after, ctx };
 }
 
+int router_stop_fd(const struct router *r)
+{
+	return engine_stop_fd(r->engine);
+}
+
 void router_set_experimental(struct router *r, bool on)
 {
 	r->experimental = on;
@@ -471,6 +476,7 @@ static int run_job(struct router *r, const struct matcher *m, struct request *rq
 	job_free(job);
 	if (bad < 0 && (!err->msg || err_status(err->class) >= 500 || rq->sent != SENT_NOTHING))
 		log_error("Handler for %s %s returned error: %s", rq->method, rq->path, err_text(err));
+	rq->failed = bad < 0 && rq->sent != SENT_NOTHING;
 	if (bad == 0 && rq->sent == SENT_NOTHING)
 		return err_set(err, ERR_INTERNAL, "job %s gave no answer", m->route->job);
 	return bad;

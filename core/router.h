@@ -71,6 +71,7 @@ struct request {
 	int client_fd;           /* for the job's cancel token; -1 for none */
 	enum request_sent sent;
 	int status;              /* sent, for the access log */
+	bool failed;             /* the job failed behind a begun answer: the stream must not end as if it were whole */
 	struct strmap reply_headers; /* added to the answer */
 	struct buf body;         /* once request_body() has read it */
 	bool body_known;
@@ -116,6 +117,8 @@ void router_free(struct router *r);
 /* Sees the request before (status 0) or after its job; an error refuses it. In order of addition. */
 typedef int middleware_fn(void *ctx, struct request *rq, struct err *err);
 void router_add_middleware(struct router *r, middleware_fn *before, middleware_fn *after, void *ctx);
+/* Readable once the engine shuts down. */
+int router_stop_fd(const struct router *r);
 /* Docker-Experimental of every answer. */
 void router_set_experimental(struct router *r, bool on);
 /* While "after" middlewares run: the answer that waits for them. False when it has left already (streams, hijacks). */

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The acceptor: one thread for all listeners. It keeps a new connection until its header block is whole and well-formed
+ * (peeked, not taken), so that a client that dribbles costs a descriptor and no thread, and watches the deadlines of
+ * kept-alive connections.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http-conn.h"
+
+#define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
+#define TICK_MS 500 /* how exact deadlines are */
+#define LINGER_MS 2000
+#define LINGER_MAX (1u << 20)
+#define EVICT_AFTER_MS 1000
+#define TAG_LISTENER UINT64_C(0xffffffff00000000)
+#define TAG_WAKE UINT64_MAX
+
+static void accept_some(struct http_server *s, int listener);
+static void on_conn(struct http_server *s, uint64_t tag, uint32_t events);
+static void on_pending(struct conn *c, uint32_t events);
+static void on_linger(struct conn *c);
+static void refuse(struct conn *c, int status, const char *why);
+static void hand_over(struct conn *c, const struct http_head *head, const char *data, size_t size);
+static void drop(struct conn *c);
+static int next_tick(struct http_server *s);
+static void expire(struct http_server *s);
+
+static uint64_t tag_of(const struct conn *c)
+{
+	return (uint64_t)(c->generation & 0x7fffffff) << 32 | c->slot;
+}
+
+static void watch(struct conn *c, int op, uint32_t events)
+{
+	struct epoll_event ev = { .events = events, .data.u64 = tag_of(c) };
+
+	epoll_ctl(c->srv->epoll_fd, op, c->fd, &ev);
+}
+
+void *http_accept_main(void *server)
+{
+	struct http_server *s = server;
+	struct epoll_event ev[64];
+
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		struct epoll_event e = { .events = EPOLLIN, .data.u64 = TAG_LISTENER | i };
+
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->listeners[i], &e);
+	}
+	for (int64_t looked = 0;;) {
+		int n = epoll_wait(s->epoll_fd, ev, ARRAY_LEN(ev), next_tick(s));
+
+		for (int i = 0; i < n; i++) {
+			uint64_t tag = ev[i].data.u64;
+
+			if (tag == TAG_WAKE)
+				goto out;
+			if ((tag & TAG_LISTENER) == TAG_LISTENER)
+				accept_some(s, s->listeners[tag & ~TAG_LISTENER]);
+			else
+				on_conn(s, tag, ev[i].events);
+		}
+		if (clock_mono() - looked >= TICK_MS * NSEC_PER_MSEC) {
+			expire(s);
+			looked = clock_mono();
+		}
+	}
+out:
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		if (s->conns[i].state == CONN_PENDING || s->conns[i].state == CONN_LINGER)
+			drop(&s->conns[i]);
+	return NULL;
+}
+
+void http_arm_keepalive(struct conn *c)
+{
+	lock_take(&c->srv->lock);
+	c->awaiting = true;
+	c->deadline = 0;
+	lock_drop(&c->srv->lock);
+	watch(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLONESHOT);
+}
+
+void http_head_arrived(struct conn *c)
+{
+	WITH_LOCK(&c->srv->lock);
+
+	c->awaiting = false;
+	c->deadline = 0;
+}
+
+struct conn *http_conn_take(struct http_server *s)
+{
+	for (uint32_t i = s->free_hint; i < (uint32_t)s->limits.max_connections; i++) {
+		struct conn *c = &s->conns[i];
+
+		if (c->state != CONN_FREE)
+			continue;
+		s->free_hint = i + 1;
+		if (s->n_slots < i + 1)
+			s->n_slots = i + 1;
+		*c = (struct conn){ .srv = s, .state = CONN_PENDING, .slot = i, .generation = c->generation + 1,
+			.fd = -1, .feed_fd = -1, .lib_fd = -1 };
+		s->n_conns++;
+		return c;
+	}
+	return NULL;
+}
+
+void http_conn_release(struct conn *c)
+{
+	struct http_server *s = c->srv;
+
+	c->state = CONN_FREE;
+	if (s->free_hint > c->slot)
+		s->free_hint = c->slot;
+	s->n_conns--;
+	pthread_cond_broadcast(&s->changed);
+}
+
+/* The pending connection that has waited longest, if that is long. */
+static struct conn *idlest(struct http_server *s)
+{
+	int64_t limit = clock_mono() + (s->limits.header_timeout_ms - EVICT_AFTER_MS) * NSEC_PER_MSEC;
+	struct conn *found = NULL;
+
+	for (uint32_t i = 0; i < s->n_slots; i++) {
+		struct conn *c = &s->conns[i];
+
+		if (c->state == CONN_PENDING && c->deadline < limit && (!found || c->deadline < found->deadline))
+			found = c;
+	}
+	return found;
+}
+
+static void say_busy(int fd)
+{
+	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
+		"Content-Length: 39\r\n\r\n{\"message\":\"too many open connections\"}\n";
+
+	if (send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
+		raw_linger(fd, 0);
+	close(fd);
+}
+
+/* No descriptor is left: the spare one makes room to tell the client. */
+static void accept_without_room(struct http_server *s, int listener)
+{
+	int fd;
+
+	fd_close(&s->spare_fd);
+	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0)
+		say_busy(fd);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	/* Level-triggered: without this the listener would spin while nothing can be accepted. */
+	if (fd < 0)
+		usleep(10000);
+}
+
+static void accept_some(struct http_server *s, int listener)
+{
+	for (int i = 0; i < 64; i++) {
+		struct sockaddr_storage addr = { 0 };
+		socklen_t addr_len = sizeof(addr);
+		struct conn *c, *old;
+		int one = 1, fd = accept4(listener, (struct sockaddr *)&addr, &addr_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0) {
+			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+				accept_without_room(s, listener);
+			return;
+		}
+		lock_take(&s->lock);
+		c = http_conn_take(s);
+		lock_drop(&s->lock);
+		if (!c && (old = idlest(s))) {
+			drop(old);
+			lock_take(&s->lock);
+			c = http_conn_take(s);
+			lock_drop(&s->lock);
+		}
+		if (!c) {
+			say_busy(fd);
+			continue;
+		}
+		if (addr.ss_family == AF_INET || addr.ss_family == AF_INET6)
+			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+		c->fd = fd;
+		c->addr = addr;
+		c->addr_len = addr_len;
+		c->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
+		watch(c, EPOLL_CTL_ADD, EPOLLIN | EPOLLRDHUP | EPOLLET);
+	}
+}
+
+static void on_conn(struct http_server *s, uint64_t tag, uint32_t events)
+{
+	struct conn *c = &s->conns[(uint32_t)tag];
+	enum conn_state state;
+
+	lock_take(&s->lock);
+	state = tag_of(c) == tag ? c->state : CONN_FREE;
+	/* The first bytes of the next request on a kept-alive connection. */
+	if (state == CONN_ACTIVE && c->awaiting && !c->deadline)
+		c->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
+	lock_drop(&s->lock);
+	if (state == CONN_PENDING)
+		on_pending(c, events);
+	else if (state == CONN_LINGER)
+		on_linger(c);
+}
+
+static void on_pending(struct conn *c, uint32_t events)
+{
+	struct http_server *s = c->srv;
+	size_t room = s->limits.header_size + PEEK_EXTRA;
+	ssize_t n = recv(c->fd, s->peek, room, MSG_PEEK | MSG_DONTWAIT);
+	const char *why = NULL;
+	struct http_head head;
+	int status;
+
+	if (n <= 0 && !(n < 0 && (errno == EAGAIN || errno == EINTR))) {
+		drop(c);
+		return;
+	}
+	if (n < 0)
+		return;
+	status = http_head_check(s->peek, (size_t)n, s->limits.header_size, s->limits.uri_size, &head, &why);
+	if (status == 0 && (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)))
+		drop(c);
+	else if (status == 200)
+		hand_over(c, &head, s->peek, (size_t)n);
+	else if (status)
+		refuse(c, status, why);
+	if (status == 200)
+		http_head_done(&head);
+}
+
+/* 1: a hijacking request, all *ret_size bytes of it are here; -1: not all of them yet; 0: another request. */
+static int direct_size(const struct conn *c, const struct http_head *head, size_t size, size_t *ret_size)
+{
+	const struct route *route = router_match(c->srv->router, head->method, head->uri);
+	size_t body = head->content_length > 0 ? (size_t)head->content_length : 0;
+
+	*ret_size = head->size + body;
+	if (!route || !(route->flags & ROUTE_HIJACK) || (head->chunked && head->json) || body > PEEK_EXTRA / 2)
+		return 0;
+	return *ret_size <= size ? 1 : -1;
+}
+
+static void hand_over(struct conn *c, const struct http_head *head, const char *data, size_t size)
+{
+	size_t feed = 0;
+	int direct = direct_size(c, head, size, &feed);
+	OWN_FREE char *copy = NULL;
+
+	if (!direct && head->chunked && !http_chunks_check(data + head->size, size - head->size)) {
+		refuse(c, 400, "malformed chunk");
+		return;
+	}
+	if (direct < 0)
+		return; /* the rest of the small body comes; the deadline goes on */
+	if (direct) {
+		copy = xmalloc(feed);
+		if (recv(c->fd, copy, feed, MSG_DONTWAIT) != (ssize_t)feed) {
+			drop(c);
+			return;
+		}
+	}
+	watch(c, EPOLL_CTL_MOD, EPOLLONESHOT);
+	if (http_add_connection(c, copy, feed) < 0)
+		log_warn("a connection could not be given a thread");
+}
+
+static void refuse(struct conn *c, int status, const char *why)
+{
+	OWN_BUF struct buf body = { 0 }, b = { 0 };
+
+	buf_addf(&body, "{\"message\":\"%s\"}\n", why);
+	buf_addf(&b, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+		status, http_status_text(status), body.size, body.data);
+	send(c->fd, b.data, b.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	shutdown(c->fd, SHUT_WR);
+	c->state = CONN_LINGER;
+	c->deadline = clock_mono() + LINGER_MS * NSEC_PER_MSEC;
+	on_linger(c);
+}
+
+static void on_linger(struct conn *c)
+{
+	char junk[16384];
+	ssize_t n;
+
+	while ((n = recv(c->fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0) {
+		c->discarded += (size_t)n;
+		if (c->discarded > LINGER_MAX)
+			break;
+	}
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	drop(c);
+}
+
+static void drop(struct conn *c)
+{
+	close(c->fd);
+	lock_take(&c->srv->lock);
+	http_conn_release(c);
+	lock_drop(&c->srv->lock);
+}
+
+/* While any deadline runs, else for ever: an idle daemon does not wake up. */
+static int next_tick(struct http_server *s)
+{
+	WITH_LOCK(&s->lock);
+
+	for (uint32_t i = 0; s->n_conns && i < s->n_slots; i++)
+		if (s->conns[i].state != CONN_FREE && s->conns[i].deadline)
+			return TICK_MS;
+	return -1;
+}
+
+static void expire(struct http_server *s)
+{
+	int64_t now = clock_mono();
+
+	for (uint32_t i = 0; i < s->n_slots; i++) {
+		struct conn *c = &s->conns[i];
+		enum conn_state state;
+
+		lock_take(&s->lock);
+		state = c->state != CONN_FREE && c->deadline && c->deadline <= now ? c->state : CONN_FREE;
+		/* Its thread wakes up in the library and closes it. */
+		if (state == CONN_ACTIVE) {
+			shutdown(c->fd, SHUT_RDWR);
+			c->deadline = 0;
+		}
+		lock_drop(&s->lock);
+		if (state == CONN_PENDING)
+			refuse(c, 408, "the request header took too long");
+		else if (state == CONN_LINGER)
+			drop(c);
+	}
+}

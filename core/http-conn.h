@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Inside the HTTP server: what its files share. */
+#ifndef CORE_HTTP_CONN_H
+#define CORE_HTTP_CONN_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/buf.h"
+#include "base/lock.h"
+#include "http.h"
+#include "http-head.h"
+
+enum conn_state {
+	CONN_FREE,
+	CONN_PENDING,   /* the acceptor's: its first header block is not whole yet */
+	CONN_LINGER,    /* the acceptor's: refused, its input is read away until it closes */
+	CONN_ACTIVE,    /* a thread of the library has it */
+};
+
+/* One connection, in a slot of the server's table. Pending and lingering ones belong to the acceptor alone. */
+struct conn {
+	struct http_server *srv;
+	enum conn_state state;
+	uint32_t slot, generation;
+	int fd;                 /* the client's */
+	/*
+	 * A "direct" connection: the library was given one end of a socket pair with just the header block (and small body) in
+	 * it, so that not a byte behind the request can get lost in its buffers; answers are written to fd by ourselves.
+	 */
+	int feed_fd, lib_fd;    /* our end; the library's descriptor (== fd unless direct) */
+	bool awaiting;          /* kept alive: the next request has not come yet (server's lock) */
+	int64_t deadline;       /* clock_mono(), 0: none (server's lock once active) */
+	size_t discarded;       /* lingering */
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+};
+
+struct http_server {
+	struct router *router;
+	struct http_limits limits;
+	struct MHD_Daemon *mhd;
+	int epoll_fd, wake_fd, spare_fd;
+	int *listeners;
+	size_t n_listeners;
+	pthread_t acceptor;
+	bool started;
+	char *peek;             /* the acceptor's buffer */
+
+	struct lock lock;       /* leaf: the table, by_fd, counters; active connections' awaiting and deadline */
+	pthread_cond_t changed;
+	struct conn *conns;
+	size_t n_conns, n_requests;
+	uint32_t free_hint, n_slots; /* no free slot below; none used from here on */
+	struct conn **by_fd;    /* what was handed to the library, by its descriptor */
+	size_t n_by_fd;
+	bool stopping;
+};
+
+struct upload;
+
+/* One request. Lives from its request line to the library's completion call. */
+struct http_request {
+	struct request rq;      /* first: the router and handlers see this */
+	struct conn *conn;
+	struct MHD_Connection *mc;
+	const struct route *route;
+	bool begun, http10, chunked_body, upgrade;
+	bool body_complete;     /* nothing of it can be in the socket any more */
+	bool raw;               /* answers are written here, the connection closes behind them */
+	struct cancel cancel;   /* of writes: the client, and the engine's stop */
+	char *uri, *method;
+	struct strv names, values; /* header fields */
+	struct buf body;        /* collected */
+	size_t body_at;
+	struct upload *upload;
+	/* The whole answer, when the library sends it. */
+	struct { bool set; char *type; struct buf data; } answer;
+	bool chunked_answer;
+};
+
+/* http-accept.c */
+#define PEEK_EXTRA 65536 /* behind the header block: small bodies of hijacking requests */
+void *http_accept_main(void *server);
+void http_arm_keepalive(struct conn *c);
+void http_head_arrived(struct conn *c);
+/* Lock held. */
+struct conn *http_conn_take(struct http_server *s);
+void http_conn_release(struct conn *c);
+
+/* http.c: hands a checked connection to the library, which owns lib_fd from then on. */
+int http_add_connection(struct conn *c, const char *feed, size_t feed_size);
+
+/* http-raw.c */
+int raw_write(const struct cancel *cancel, int fd, struct iovec *iov, int n);
+int raw_begin(struct http_request *h, int status, const char *content_type, int64_t length);
+int raw_chunk(struct http_request *h, const void *data, size_t size);
+void raw_end(struct http_request *h);
+struct http_stream *raw_hijack(struct http_request *h, const char *content_type, struct err *err);
+/* Ends our side and reads the client's away, for at most this long, so that the answer is not lost to a reset. */
+void raw_linger(int fd, int timeout_ms);
+const char *http_status_text(int status);
+
+/* http-upload.c */
+struct upload *upload_start(struct http_request *h);
+/* The next bytes of the body. False: the job has ended with an error, its answer should leave now. */
+bool upload_push(struct upload *u, const char *data, size_t size);
+void upload_end(struct upload *u);   /* the body is complete: waits for the job */
+void upload_free(struct upload *u);  /* cancels it when it still runs */
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Answers written straight to the connection: streams, hijacks, and whatever closes it. */
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "http-conn.h"
+
+#define LINGER_BYTES (16u << 20)
+#define CLOSE_LINGER_MS 500
+
+struct raw_stream {
+	struct http_stream s; /* first */
+	struct http_request *h;
+};
+
+static ssize_t stream_read(struct http_stream *s, void *data, size_t size);
+static int stream_write(struct http_stream *s, const void *data, size_t size);
+static int stream_shutdown_write(struct http_stream *s);
+static bool stream_pending(struct http_stream *s);
+static void stream_close(struct http_stream *s);
+static void put_fields(const struct http_request *h, struct buf *b);
+
+int raw_write(const struct cancel *cancel, int fd, struct iovec *iov, int n)
+{
+	lock_none_held();
+	while (n) {
+		struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n };
+		ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (sent < 0 && errno == EINTR)
+			continue;
+		if (sent < 0 && errno != EAGAIN)
+			return -1;
+		if (sent < 0) {
+			if (cancel_wait(cancel, fd, POLLOUT, -1) < 0) {
+				errno = ECANCELED;
+				return -1;
+			}
+			continue;
+		}
+		for (; n && (size_t)sent >= iov->iov_len; iov++, n--)
+			sent -= (ssize_t)iov->iov_len;
+		if (n) {
+			iov->iov_base = (char *)iov->iov_base + sent;
+			iov->iov_len -= (size_t)sent;
+		}
+	}
+	return 0;
+}
+
+int raw_begin(struct http_request *h, int status, const char *content_type, int64_t length)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct iovec iov;
+	struct tm tm;
+	time_t now = time(NULL);
+	char date[64];
+
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+	buf_addf(&b, "HTTP/1.%d %d %s\r\nDate: %s\r\n", !h->http10, status, http_status_text(status), date);
+	put_fields(h, &b);
+	if (content_type)
+		buf_addf(&b, "Content-Type: %s\r\n", content_type);
+	h->chunked_answer = length < 0 && !h->http10;
+	if (h->chunked_answer)
+		buf_adds(&b, "Transfer-Encoding: chunked\r\n");
+	else if (length >= 0 && status >= 200 && status != 204 && status != 304)
+		buf_addf(&b, "Content-Length: %lld\r\n", (long long)length);
+	buf_adds(&b, "Connection: close\r\n\r\n");
+	iov = (struct iovec){ b.data, b.size };
+	return raw_write(&h->cancel, h->conn->fd, &iov, 1);
+}
+
+int raw_chunk(struct http_request *h, const void *data, size_t size)
+{
+	char head[24];
+	struct iovec iov[3] = { { head, 0 }, { (void *)data, size }, { (char *)"\r\n", 2 } };
+
+	if (size == 0 || streq(h->method, "HEAD"))
+		return 0;
+	if (!h->chunked_answer)
+		return raw_write(&h->cancel, h->conn->fd, iov + 1, 1);
+	iov[0].iov_len = (size_t)snprintf(head, sizeof(head), "%zx\r\n", size);
+	return raw_write(&h->cancel, h->conn->fd, iov, 3);
+}
+
+/* The last chunk, unless the job failed: a client must not take half a stream for a whole one. */
+void raw_end(struct http_request *h)
+{
+	struct iovec iov = { (char *)"0\r\n\r\n", 5 };
+
+	if (h->rq.sent == SENT_STREAM && h->chunked_answer && !h->rq.failed && !streq(h->method, "HEAD"))
+		raw_write(&h->cancel, h->conn->fd, &iov, 1);
+	if (h->rq.sent != SENT_HIJACK)
+		raw_linger(h->conn->fd, h->body_complete ? 0 : 2000);
+}
+
+struct http_stream *raw_hijack(struct http_request *h, const char *content_type, struct err *err)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct raw_stream *rs;
+	struct iovec iov;
+
+	buf_adds(&b, h->upgrade ? "HTTP/1.1 101 UPGRADED\r\n" : "HTTP/1.1 200 OK\r\n");
+	buf_addf(&b, "Content-Type: %s\r\n", content_type);
+	if (h->upgrade)
+		buf_adds(&b, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
+	put_fields(h, &b);
+	buf_adds(&b, "\r\n");
+	/* From here on a half-close of the client is the end of its input, not its going. */
+	h->rq.job->cancel.client_fd = h->cancel.client_fd = -1;
+	iov = (struct iovec){ b.data, b.size };
+	if (raw_write(&h->cancel, h->conn->fd, &iov, 1) < 0) {
+		err_set(err, ERR_CANCELLED, "the client is gone");
+		return NULL;
+	}
+	rs = xcalloc(1, sizeof(*rs));
+	rs->s = (struct http_stream){ stream_read, stream_write, stream_shutdown_write, stream_pending, stream_close, h->conn->fd };
+	rs->h = h;
+	return &rs->s;
+}
+
+void raw_linger(int fd, int timeout_ms)
+{
+	int64_t end = clock_mono() + timeout_ms * (NSEC_PER_SEC / 1000);
+	size_t total = 0;
+	char junk[16384];
+
+	shutdown(fd, SHUT_WR);
+	while (total < LINGER_BYTES) {
+		ssize_t n = recv(fd, junk, sizeof(junk), MSG_DONTWAIT);
+		int64_t left = (end - clock_mono()) / (NSEC_PER_SEC / 1000);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+			return;
+		if (n > 0)
+			total += (size_t)n;
+		else if (left <= 0 || cancel_wait(NULL, fd, POLLIN, (int)left) <= 0)
+			return;
+		if (left <= 0)
+			return;
+	}
+}
+
+const char *http_status_text(int status)
+{
+	static const struct { int status; const char *text; } texts[] = {
+		{ 200, "OK" }, { 201, "Created" }, { 204, "No Content" }, { 304, "Not Modified" }, { 400, "Bad Request" },
+		{ 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 408, "Request Timeout" }, { 409, "Conflict" },
+		{ 413, "Request Entity Too Large" }, { 414, "Request URI Too Long" }, { 431, "Request Header Fields Too Large" },
+		{ 499, "Client Closed Request" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
+		{ 503, "Service Unavailable" }, { 505, "HTTP Version Not Supported" }, { 507, "Insufficient Storage" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
+		if (texts[i].status == status)
+			return texts[i].text;
+	return "Unknown";
+}
+
+static ssize_t stream_read(struct http_stream *s, void *data, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = recv(s->poll_fd, data, size, MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+static int stream_write(struct http_stream *s, const void *data, size_t size)
+{
+	struct raw_stream *rs = (struct raw_stream *)s;
+	struct iovec iov = { (void *)data, size };
+
+	return raw_write(&rs->h->cancel, s->poll_fd, &iov, 1);
+}
+
+static int stream_shutdown_write(struct http_stream *s)
+{
+	return shutdown(s->poll_fd, SHUT_WR);
+}
+
+/* All that the client sent stands in the socket still, so poll() tells. */
+static bool stream_pending(struct http_stream *s)
+{
+	return false;
+}
+
+static void stream_close(struct http_stream *s)
+{
+	raw_linger(s->poll_fd, CLOSE_LINGER_MS);
+	shutdown(s->poll_fd, SHUT_RDWR);
+	free(s);
+}
+
+/* Values come from ourselves or from error texts: a line break must not end the field. */
+static void put_fields(const struct http_request *h, struct buf *b)
+{
+	for (size_t i = 0; i < h->rq.reply_headers.len; i++) {
+		const struct strmap_entry *e = &h->rq.reply_headers.v[i];
+
+		if (!strpbrk(e->value, "\r\n"))
+			buf_addf(b, "%s: %s\r\n", e->key, e->value);
+	}
+}

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "http.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "http-conn.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define STACK (2u << 20)
+#else
+#define STACK (192u << 10)
+#endif
+#define POOL (256u << 10) /* of the library, per connection: holds the header block twice and read-ahead; touched as used */
+#define FDS_APART 64      /* descriptors that connections leave to the rest of the daemon */
+#define FDS_EACH 3        /* of a direct connection */
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method, const char *version,
+	const char *data, size_t *size, void **ctx);
+static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *mc);
+static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_RequestTerminationCode code);
+static void on_connection(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_ConnectionNotificationCode code);
+static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *s);
+static enum MHD_Result begin_request(struct http_request *h, const char *method, const char *version);
+static enum MHD_Result take_body(struct http_request *h, const char *data, size_t *size);
+static enum MHD_Result finish(struct http_request *h);
+static enum MHD_Result refuse(struct http_request *h, enum err_class class, const char *text);
+static const struct request_ops ops;
+
+static void set_limits(struct http_limits *l, const struct http_limits *given)
+{
+	struct rlimit rl;
+
+	if (given)
+		*l = *given;
+	if (l->max_connections <= 0)
+		l->max_connections = 4096;
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY && rl.rlim_cur < 1u << 20) {
+		int most = ((int)rl.rlim_cur - FDS_APART) / FDS_EACH;
+
+		if (l->max_connections > most)
+			l->max_connections = most > 8 ? most : 8;
+	}
+	if (l->header_timeout_ms <= 0)
+		l->header_timeout_ms = 10000;
+	if (l->idle_timeout_s <= 0)
+		l->idle_timeout_s = 60;
+	if (!l->header_size)
+		l->header_size = 64u << 10;
+	if (!l->uri_size)
+		l->uri_size = 32u << 10;
+	if (!l->ring_size)
+		l->ring_size = 256u << 10;
+}
+
+struct http_server *http_server_new(struct router *r, const struct http_limits *limits, struct err *err)
+{
+	struct http_server *s = xcalloc(1, sizeof(*s));
+
+	s->router = r;
+	set_limits(&s->limits, limits);
+	lock_init(&s->lock, LOCK_LEAF);
+	lock_cond_init(&s->changed);
+	s->conns = xcalloc((size_t)s->limits.max_connections, sizeof(*s->conns));
+	s->peek = xmalloc(s->limits.header_size + PEEK_EXTRA);
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (s->epoll_fd >= 0 && s->wake_fd >= 0 && s->spare_fd >= 0)
+		return s;
+	err_errno(err, errno, "cannot set up the HTTP server");
+	http_server_free(s);
+	return NULL;
+}
+
+int http_server_add_listener(struct http_server *s, int fd, unsigned flags, struct err *err)
+{
+	int on = fcntl(fd, F_GETFL);
+
+	if (flags)
+		return err_set(err, ERR_INVALID, "unknown listener flags %#x", flags);
+	if (on < 0 || fcntl(fd, F_SETFL, on | O_NONBLOCK) < 0)
+		return err_errno(err, errno, "cannot use listener %d", fd);
+	s->listeners = xrealloc(s->listeners, (s->n_listeners + 1) * sizeof(int));
+	s->listeners[s->n_listeners++] = fd;
+	return 0;
+}
+
+int http_server_start(struct http_server *s, struct err *err)
+{
+	struct epoll_event wake = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
+	int r;
+
+	s->mhd = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_NO_LISTEN_SOCKET |
+		MHD_USE_ITC, 0, NULL, NULL, on_request, s,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->limits.max_connections + 64,
+		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->limits.idle_timeout_s,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
+		MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,
+		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, s,
+		MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, s,
+		MHD_OPTION_NOTIFY_CONNECTION, on_connection, s,
+		MHD_OPTION_END);
+	if (!s->mhd)
+		return err_errno(err, errno, "cannot start the HTTP server");
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &wake);
+	r = pthread_create(&s->acceptor, NULL, http_accept_main, s);
+	if (r)
+		return err_errno(err, r, "cannot start the HTTP server's thread");
+	s->started = true;
+	return 0;
+}
+
+static bool wait_for_requests(struct http_server *s, int timeout_ms)
+{
+	int64_t end = clock_mono() + timeout_ms * (NSEC_PER_SEC / 1000), left;
+	WITH_LOCK(&s->lock);
+
+	while (s->n_requests) {
+		left = end - clock_mono();
+		if (left <= 0)
+			return false;
+		lock_wait(&s->lock, &s->changed, left);
+	}
+	return true;
+}
+
+static void cut_connections(struct http_server *s)
+{
+	WITH_LOCK(&s->lock);
+
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		if (s->conns[i].state == CONN_ACTIVE)
+			shutdown(s->conns[i].fd, SHUT_RDWR);
+}
+
+int http_server_stop(struct http_server *s, int timeout_ms)
+{
+	if (s->started) {
+		eventfd_write(s->wake_fd, 1);
+		pthread_join(s->acceptor, NULL);
+		s->started = false;
+	}
+	lock_take(&s->lock);
+	s->stopping = true;
+	lock_drop(&s->lock);
+	wait_for_requests(s, timeout_ms);
+	cut_connections(s);
+	if (!wait_for_requests(s, timeout_ms)) {
+		log_warn("requests still run, leaving them behind");
+		return -1;
+	}
+	if (s->mhd)
+		MHD_stop_daemon(s->mhd);
+	s->mhd = NULL;
+	return 0;
+}
+
+void http_server_free(struct http_server *s)
+{
+	if (!s)
+		return;
+	BUG_ON(s->started || s->mhd);
+	for (size_t i = 0; i < s->n_listeners; i++)
+		close(s->listeners[i]);
+	free(s->listeners);
+	fd_close(&s->epoll_fd);
+	fd_close(&s->wake_fd);
+	fd_close(&s->spare_fd);
+	free(s->conns);
+	free(s->by_fd);
+	free(s->peek);
+	pthread_cond_destroy(&s->changed);
+	lock_done(&s->lock);
+	free(s);
+}
+
+size_t http_server_connections(struct http_server *s)
+{
+	WITH_LOCK(&s->lock);
+
+	return s->n_conns;
+}
+
+/* Files c under its library descriptor, for on_connection(). */
+static void enter(struct conn *c)
+{
+	struct http_server *s = c->srv;
+	WITH_LOCK(&s->lock);
+
+	if ((size_t)c->lib_fd >= s->n_by_fd) {
+		size_t n = (size_t)c->lib_fd + 64;
+
+		s->by_fd = xrealloc(s->by_fd, n * sizeof(*s->by_fd));
+		memset(s->by_fd + s->n_by_fd, 0, (n - s->n_by_fd) * sizeof(*s->by_fd));
+		s->n_by_fd = n;
+	}
+	s->by_fd[c->lib_fd] = c;
+	c->state = CONN_ACTIVE;
+	c->deadline = 0;
+}
+
+static void leave(struct http_server *s, int lib_fd)
+{
+	struct conn *c;
+	int feed, own;
+
+	lock_take(&s->lock);
+	c = (size_t)lib_fd < s->n_by_fd ? s->by_fd[lib_fd] : NULL;
+	if (!c) {
+		lock_drop(&s->lock);
+		return;
+	}
+	s->by_fd[lib_fd] = NULL;
+	feed = c->feed_fd;
+	own = feed >= 0 ? c->fd : -1;
+	http_conn_release(c);
+	lock_drop(&s->lock);
+	if (feed >= 0)
+		close(feed);
+	if (own >= 0)
+		close(own);
+}
+
+int http_add_connection(struct conn *c, const char *feed, size_t feed_size)
+{
+	struct http_server *s = c->srv;
+	int sv[2], lib_fd;
+
+	c->lib_fd = c->fd;
+	if (feed) {
+		if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0 || fs_write_all(sv[0], feed, feed_size) < 0) {
+			int fd = c->fd;
+
+			lock_take(&s->lock);
+			http_conn_release(c);
+			lock_drop(&s->lock);
+			close(fd);
+			return -1;
+		}
+		c->feed_fd = sv[0];
+		c->lib_fd = sv[1];
+	}
+	lib_fd = c->lib_fd;
+	enter(c);
+	if (MHD_add_connection(s->mhd, lib_fd, (struct sockaddr *)&c->addr, c->addr_len) == MHD_YES)
+		return 0;
+	leave(s, lib_fd); /* the library has closed it */
+	return -1;
+}
+
+static void on_connection(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_ConnectionNotificationCode code)
+{
+	struct http_server *s = cls;
+	int fd = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		WITH_LOCK(&s->lock);
+
+		*ctx = s->by_fd[fd];
+	} else {
+		leave(s, fd);
+	}
+}
+
+static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *mc)
+{
+	struct http_server *s = cls;
+	struct http_request *h = xcalloc(1, sizeof(*h));
+
+	h->conn = MHD_get_connection_info(mc, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	h->mc = mc;
+	h->uri = xstrdup(uri);
+	h->raw = h->conn->feed_fd >= 0;
+	lock_take(&s->lock);
+	s->n_requests++;
+	lock_drop(&s->lock);
+	return h;
+}
+
+/* Ends every request, whatever became of it. */
+static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_RequestTerminationCode code)
+{
+	struct http_server *s = cls;
+	struct http_request *h = *ctx;
+	bool more = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+
+	*ctx = NULL;
+	if (!h)
+		return;
+	upload_free(h->upload);
+	request_done(&h->rq);
+	strv_done(&h->names);
+	strv_done(&h->values);
+	buf_done(&h->body);
+	buf_done(&h->answer.data);
+	free(h->answer.type);
+	free(h->uri);
+	free(h->method);
+	if (more && h->conn->feed_fd < 0)
+		http_arm_keepalive(h->conn);
+	free(h);
+	lock_take(&s->lock);
+	s->n_requests--;
+	pthread_cond_broadcast(&s->changed);
+	lock_drop(&s->lock);
+}
+
+static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *s)
+{
+	return strlen(s);
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method, const char *version,
+	const char *data, size_t *size, void **ctx)
+{
+	struct http_request *h = *ctx;
+
+	if (!h->begun) {
+		h->begun = true;
+		return begin_request(h, method, version);
+	}
+	if (*size)
+		return take_body(h, data, size);
+	h->body_complete = true;
+	return finish(h);
+}
+
+static enum MHD_Result each_header(void *cls, enum MHD_ValueKind kind, const char *key, const char *value)
+{
+	struct http_request *h = cls;
+
+	strv_add(&h->names, key);
+	strv_add(&h->values, value ? value : "");
+	return MHD_YES;
+}
+
+static const char *header(struct request *rq, const char *name)
+{
+	struct http_request *h = (struct http_request *)rq;
+
+	for (size_t i = 0; i < h->names.len; i++)
+		if (strcasecmp(h->names.v[i], name) == 0)
+			return h->values.v[i];
+	return NULL;
+}
+
+static const char *check_framing(const struct http_request *h, struct http_framing *f)
+{
+	for (size_t i = 0; i < h->names.len; i++)
+		http_framing_add(f, h->names.v[i], strlen(h->names.v[i]), h->values.v[i], strlen(h->values.v[i]));
+	return http_framing_check(f, h->http10);
+}
+
+/* What runs while the header block is all there is: everything that streams. */
+static enum MHD_Result begin_request(struct http_request *h, const char *method, const char *version)
+{
+	struct http_framing f = HTTP_FRAMING_INIT;
+	unsigned flags;
+	const char *why, *type;
+	bool has_body;
+
+	http_head_arrived(h->conn);
+	h->method = xstrdup(method);
+	h->http10 = streq(version, "HTTP/1.0");
+	MHD_get_connection_values(h->mc, MHD_HEADER_KIND, each_header, h);
+	h->cancel = (struct cancel){ h->conn->fd, router_stop_fd(h->conn->srv->router) };
+	h->rq.ops = &ops;
+	h->rq.method = h->method;
+	h->rq.uri = h->uri;
+	h->rq.user = h->rq.user_auth = "";
+	h->rq.client_fd = h->conn->fd;
+	h->upgrade = header(&h->rq, "Upgrade") != NULL;
+	why = check_framing(h, &f);
+	if (why)
+		return refuse(h, ERR_INVALID, why);
+	h->route = router_match(h->conn->srv->router, method, h->uri);
+	flags = h->route ? h->route->flags : 0;
+	has_body = f.chunked || f.content_length > 0;
+	h->body_complete = !has_body;
+	if (flags & ROUTE_HIJACK) {
+		/* A chunked body of anything else but JSON is the stream itself: it may never end. */
+		type = header(&h->rq, "Content-Type");
+		if (!has_body || (f.chunked && (!type || strncasecmp(type, "application/json", 16) != 0))) {
+			h->raw = true;
+			return finish(h);
+		}
+	} else if (flags & ROUTE_STREAM_BODY) {
+		if (has_body && !upload_start(h))
+			return refuse(h, ERR_UNAVAILABLE, "no thread is left for the upload");
+	} else if (f.content_length > (int64_t)REQUEST_BODY_MAX) {
+		return refuse(h, ERR_TOO_LARGE, "request body is too large");
+	}
+	return MHD_YES;
+}
+
+static enum MHD_Result take_body(struct http_request *h, const char *data, size_t *size)
+{
+	size_t n = *size;
+
+	*size = 0;
+	if (h->upload)
+		return upload_push(h->upload, data, n) ? MHD_YES : finish(h);
+	if (h->body.size + n > REQUEST_BODY_MAX)
+		return refuse(h, ERR_TOO_LARGE, "request body is too large");
+	buf_add(&h->body, data, n);
+	return MHD_YES;
+}
+
+static enum MHD_Result answer_by_library(struct http_request *h)
+{
+	/* The library frees the copy when the last byte is out. */
+	struct MHD_Response *r = MHD_create_response_from_buffer(h->answer.data.size, h->answer.data.size ? h->answer.data.data : (char *)"",
+		h->answer.data.size ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+	enum MHD_Result done;
+
+	if (!r)
+		return MHD_NO;
+	h->answer.data = (struct buf){ 0 };
+	for (size_t i = 0; i < h->rq.reply_headers.len; i++)
+		MHD_add_response_header(r, h->rq.reply_headers.v[i].key, h->rq.reply_headers.v[i].value);
+	if (h->answer.type)
+		MHD_add_response_header(r, "Content-Type", h->answer.type);
+	done = MHD_queue_response(h->mc, (unsigned)h->rq.status, r);
+	MHD_destroy_response(r);
+	return done;
+}
+
+/* Runs the job (or waits for its end) and lets the answer leave. */
+static enum MHD_Result finish(struct http_request *h)
+{
+	if (h->upload)
+		upload_end(h->upload);
+	else
+		router_handle(h->conn->srv->router, &h->rq);
+	if (h->answer.set && !h->raw && h->body_complete)
+		return answer_by_library(h);
+	if (h->answer.set) {
+		raw_begin(h, h->rq.status, h->answer.type, (int64_t)h->answer.data.size);
+		if (h->answer.data.size)
+			raw_chunk(h, h->answer.data.data, h->answer.data.size);
+	}
+	raw_end(h);
+	return MHD_NO;
+}
+
+/* An error ahead of the router; the connection closes. */
+static enum MHD_Result refuse(struct http_request *h, enum err_class class, const char *text)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	h->raw = true;
+	err_set(&err, class, "%s", text);
+	reply_error(&h->rq, &err);
+	raw_begin(h, h->rq.status, h->answer.type, (int64_t)h->answer.data.size);
+	raw_chunk(h, h->answer.data.data, h->answer.data.size);
+	raw_end(h);
+	return MHD_NO;
+}
+
+static ssize_t read_body(struct request *rq, void *data, size_t size, struct err *err)
+{
+	struct http_request *h = (struct http_request *)rq;
+	size_t n = h->body.size - h->body_at;
+
+	if (n > size)
+		n = size;
+	if (n == 0)
+		return 0;
+	memcpy(data, h->body.data + h->body_at, n);
+	h->body_at += n;
+	return (ssize_t)n;
+}
+
+static int reply(struct request *rq, int status, const char *content_type, const void *data, size_t size)
+{
+	struct http_request *h = (struct http_request *)rq;
+
+	BUG_ON(rq->sent != SENT_NOTHING);
+	h->answer.set = true;
+	h->answer.type = xstrdup(content_type);
+	if (size)
+		buf_add(&h->answer.data, data, size);
+	rq->sent = SENT_ALL;
+	rq->status = status;
+	return 0;
+}
+
+static int begin(struct request *rq, int status, const char *content_type)
+{
+	struct http_request *h = (struct http_request *)rq;
+
+	BUG_ON(rq->sent != SENT_NOTHING);
+	h->raw = true;
+	rq->sent = SENT_STREAM;
+	rq->status = status;
+	return raw_begin(h, status, content_type, -1);
+}
+
+static int write_chunk(struct request *rq, const void *data, size_t size)
+{
+	BUG_ON(rq->sent != SENT_STREAM);
+	return raw_chunk((struct http_request *)rq, data, size);
+}
+
+static struct http_stream *hijack(struct request *rq, const char *content_type, struct err *err)
+{
+	struct http_request *h = (struct http_request *)rq;
+
+	BUG_ON(rq->sent != SENT_NOTHING);
+	h->raw = true;
+	rq->sent = SENT_HIJACK;
+	rq->status = h->upgrade ? 101 : 200;
+	return raw_hijack(h, content_type, err);
+}
+
+static const struct request_ops ops = {
+	.header = header, .read_body = read_body, .reply = reply, .begin = begin, .write = write_chunk, .hijack = hijack,
+};

@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The server over real sockets: what clients send, byte for byte, and what comes back. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/log.h"
+#include "http.h"
+#include "http-head.h"
+
+#include "tap.h"
+
+static atomic_int cancelled, jobs_done;
+static atomic_llong uploaded;
+static char sock_path[64];
+
+/* Jobs */
+
+static int job_ping(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+
+	return rq->ops->reply(rq, 200, "text/plain", "OK", streq(rq->method, "HEAD") ? 0 : 2);
+}
+
+static int job_echo(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+	OWN_BUF struct buf b = { 0 };
+
+	if (request_body(rq, &b, err) < 0)
+		return -1;
+	return rq->ops->reply(rq, 200, "application/octet-stream", b.data, b.size);
+}
+
+static int job_stream(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+
+	rq->ops->begin(rq, 200, "application/json");
+	rq->ops->write(rq, "one\n", 4);
+	rq->ops->write(rq, "two\n", 4);
+	return request_query(rq, "fail") ? err_set(err, ERR_INTERNAL, "broke") : 0;
+}
+
+/* Headers first, the rest when the client has gone. */
+static int job_wait(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+
+	rq->ops->begin(rq, 200, "application/json");
+	if (cancel_wait(&job->cancel, -1, 0, 10000) < 0)
+		cancelled++;
+	return err_set(err, ERR_CANCELLED, "gone");
+}
+
+static int job_flood(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+	static const char block[65536];
+	int64_t n = 0;
+
+	rq->ops->begin(rq, 200, "application/octet-stream");
+	for (int i = 0; i < 64; i++) {
+		if (rq->ops->write(rq, block, sizeof(block)) < 0) {
+			cancelled++;
+			break;
+		}
+		n += (int64_t)sizeof(block);
+	}
+	uploaded = n;
+	jobs_done++;
+	return 0;
+}
+
+/* Sends back what it reads, upper case; at the end of input says bye. */
+static int job_attach(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+	OWN_BUF struct buf body = { 0 };
+	struct http_stream *s;
+	char data[256];
+	ssize_t n;
+
+	if (request_query(rq, "missing"))
+		return err_set(err, ERR_NOT_FOUND, "No such container: x");
+	if (request_query(rq, "json") && request_body(rq, &body, err) < 0)
+		return -1;
+	s = rq->ops->hijack(rq, "application/vnd.docker.raw-stream", err);
+	if (!s)
+		return -1;
+	if (body.size)
+		s->write(s, body.data, body.size);
+	if (request_query(rq, "hangup")) {
+		s->write(s, "over", 4);
+		s->shutdown_write(s);
+	}
+	for (;;) {
+		struct pollfd p = { s->poll_fd, POLLIN, 0 };
+
+		if (!s->pending(s))
+			poll(&p, 1, 10000);
+		n = s->read(s, data, sizeof(data));
+		if (n < 0 && errno == EAGAIN)
+			continue;
+		if (n <= 0)
+			break;
+		uploaded += n;
+		for (ssize_t i = 0; i < n; i++)
+			data[i] = data[i] >= 'a' && data[i] <= 'z' ? (char)(data[i] - 32) : data[i];
+		if (!request_query(rq, "hangup"))
+			s->write(s, data, (size_t)n);
+	}
+	if (!request_query(rq, "hangup"))
+		s->write(s, "bye", 3);
+	s->close(s);
+	jobs_done++;
+	return 0;
+}
+
+static int job_load(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+	char data[10000], line[96], text[DIGEST_TEXT];
+	int64_t limit = -1, total = 0;
+	struct digest d;
+	ssize_t n;
+
+	request_query_int(rq, "fail_at", &limit, NULL);
+	if (request_query(rq, "progress")) {
+		rq->ops->begin(rq, 200, "application/json");
+		rq->ops->write(rq, "started\n", 8);
+	}
+	digest_init(&d);
+	while ((n = rq->ops->read_body(rq, data, sizeof(data), err)) > 0) {
+		digest_add(&d, data, (size_t)n);
+		total += n;
+		uploaded = total;
+		if (limit >= 0 && total >= limit)
+			return err_set(err, ERR_INVALID, "bad archive");
+		if (request_query(rq, "enough") && total >= 100)
+			break;
+	}
+	if (n < 0) {
+		cancelled++;
+		return -1;
+	}
+	digest_text(&d, text);
+	n = snprintf(line, sizeof(line), "%lld %s\n", (long long)total, text);
+	if (rq->sent == SENT_STREAM)
+		return rq->ops->write(rq, line, (size_t)n);
+	return rq->ops->reply(rq, 200, "text/plain", line, (size_t)n);
+}
+
+static const struct route routes[] = {
+	{ "GET", "/_ping", "ping", 0, ROUTE_UNVERSIONED },
+	{ "HEAD", "/_ping", "ping", 0, ROUTE_UNVERSIONED },
+	{ "POST", "/echo", "echo", 0, 0 },
+	{ "GET", "/stream", "stream", 0, 0 },
+	{ "POST", "/wait", "wait", 0, 0 },
+	{ "GET", "/flood", "flood", 0, 0 },
+	{ "POST", "/attach", "attach", 0, ROUTE_HIJACK },
+	{ "POST", "/load", "load", 0, ROUTE_STREAM_BODY },
+};
+
+/* Client */
+
+static int dial(void)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(sa.sun_path, sock_path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		perror("connect");
+	return fd;
+}
+
+static void say(int fd, const char *text)
+{
+	send(fd, text, strlen(text), MSG_NOSIGNAL);
+}
+
+/* Reads until the text turns up (NULL: to the end), for at most two seconds; what was read, as a string that lives to the next call. */
+static const char *hear(int fd, const char *until)
+{
+	static struct buf b;
+	int64_t end = clock_mono() + 2 * NSEC_PER_SEC;
+
+	buf_reset(&b);
+	buf_adds(&b, "");
+	buf_reserve(&b, 1);
+	while (clock_mono() < end && !(until && b.size && strstr(b.data, until))) {
+		struct pollfd p = { fd, POLLIN, 0 };
+		char data[16384];
+		ssize_t n;
+
+		if (poll(&p, 1, 100) <= 0)
+			continue;
+		n = recv(fd, data, sizeof(data), 0);
+		if (n <= 0) {
+			if (n < 0)
+				buf_adds(&b, "<reset>");
+			break;
+		}
+		buf_add(&b, data, (size_t)n);
+	}
+	if (clock_mono() >= end)
+		buf_adds(&b, "<timeout>");
+	return b.data ? b.data : "";
+}
+
+/* One request on a connection of its own, everything that comes back. */
+static const char *ask(const char *text)
+{
+	int fd = dial();
+	const char *r;
+
+	say(fd, text);
+	r = hear(fd, NULL);
+	close(fd);
+	return r;
+}
+
+static bool until(atomic_int *n, int want)
+{
+	for (int i = 0; i < 400 && *n < want; i++)
+		usleep(5000);
+	return *n >= want;
+}
+
+static bool starts(const char *s, const char *with)
+{
+	if (str_has_prefix(s, with))
+		return true;
+	printf("# got: %.200s\n", s);
+	return false;
+}
+
+static bool ends(const char *s, const char *with)
+{
+	if (str_has_suffix(s, with))
+		return true;
+	printf("# got: %s\n", strlen(s) > 200 ? s + strlen(s) - 200 : s);
+	return false;
+}
+
+/* Tests */
+
+static void test_keepalive(void)
+{
+	int fd = dial();
+	const char *r;
+
+	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	r = hear(fd, "\r\n\r\nOK");
+	ok(starts(r, "HTTP/1.1 200 OK\r\n") && strstr(r, "\r\nApi-Version: 1.51\r\n") && strstr(r, "\r\nServer: Docker/"), "a request");
+	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	ok(starts(hear(fd, "\r\n\r\nOK"), "HTTP/1.1 200 OK\r\n"), "another on the same connection");
+	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nab");
+	usleep(20000);
+	say(fd, "cde");
+	ok(ends(hear(fd, "abcde"), "\r\n\r\nabcde"), "a body in two pieces");
+	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nxyz\r\n2;e=1\r\n12\r\n0\r\n\r\n");
+	ok(ends(hear(fd, "xyz12"), "\r\n\r\nxyz12"), "a chunked body");
+	say(fd, "GET /nothing HTTP/1.1\r\nHost: d\r\n\r\n");
+	r = hear(fd, "}\n");
+	ok(starts(r, "HTTP/1.1 404 Not Found\r\n") && strstr(r, "Content-Type: application/json\r\n") && ends(r, "{\"message\":\"page not found\"}\n"),
+		"an error keeps it open");
+	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\n\r\n1GET /_ping HTTP/1.1\r\nHost: d\r\n\r\nHEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
+		"POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\n\r\nlast");
+	r = hear(fd, "last");
+	ok(strstr(r, "\r\n\r\n1HTTP/1.1 200") && strstr(r, "\r\n\r\nOKHTTP/1.1 200") && ends(r, "last"), "pipelined requests, answered in order");
+	close(fd);
+	r = ask("GET /_ping HTTP/1.0\r\n\r\n");
+	ok(starts(r, "HTTP/1.1 200 OK\r\n") || starts(r, "HTTP/1.0 200 OK\r\n"), "HTTP/1.0 without Host");
+	ok(ends(r, "OK"), "closes behind its answer");
+	r = ask("HEAD /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+	ok(strstr(r, "Content-Length: 0\r\n") && ends(r, "\r\n\r\n"), "HEAD has no body");
+	r = ask("OPTIONS /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+	ok(starts(r, "HTTP/1.1 200 "), "OPTIONS");
+}
+
+static void test_continue(void)
+{
+	int fd = dial();
+	const char *r;
+
+	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
+	ok(starts(hear(fd, "\r\n\r\n"), "HTTP/1.1 100 Continue\r\n"), "Expect: 100-continue");
+	say(fd, "hi");
+	r = hear(fd, "hi");
+	ok(starts(r, "HTTP/1.1 200") && ends(r, "hi"), "and the answer");
+	close(fd);
+}
+
+static void test_strict(void)
+{
+	static const struct { const char *text, *status, *what; } bad[] = {
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "length and encoding" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", "400", "two lengths" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: +3\r\n\r\nabc", "400", "a signed length" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 3, 3\r\n\r\nabc", "400", "a list of lengths" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 99999999999999999999\r\n\r\nabc", "400", "an enormous length" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip\r\n\r\nabc", "400", "another encoding" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked, identity\r\n\r\nabc", "400", "two encodings" },
+		{ "POST /echo HTTP/1.0\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "chunks in HTTP/1.0" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", "400", "a chunk line that ends with LF" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", "400", "a chunk size that is none" },
+		{ "GET /_ping HTTP/1.1\nHost: d\n\n", "400", "bare line feeds" },
+		{ "GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\r c\r\n\r\n", "400", "a bare carriage return" },
+		{ "GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\r\n c\r\n\r\n", "400", "a folded line" },
+		{ "GET /_ping HTTP/1.1\r\nHost: d\r\nA : b\r\n\r\n", "400", "a space before the colon" },
+		{ "GET /_ping HTTP/1.1\r\nHost: d\r\nA\r\n\r\n", "400", "a line without colon" },
+		{ "GET /_ping HTTP/1.1\r\nHost: d\r\nHost: e\r\n\r\n", "400", "two hosts" },
+		{ "GET /_ping HTTP/1.1\r\n\r\n", "400", "no host" },
+		{ "GET http://other/_ping HTTP/1.1\r\nHost: d\r\n\r\n", "400", "an absolute target" },
+		{ "GET /_ping HTTP/2.0\r\nHost: d\r\n\r\n", "505", "another HTTP" },
+		{ "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "505", "HTTP/2" },
+		{ "GET /a b HTTP/1.1\r\nHost: d\r\n\r\n", "400", "a space in the target" },
+		{ "GET\r\n\r\n", "400", "half a request line" },
+		{ "\x16\x03\x01\x02\r\n\r\n", "400", "TLS" },
+	};
+	OWN_BUF struct buf b = { 0 };
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		OWN_FREE char *want = xasprintf("HTTP/1.1 %s ", bad[i].status);
+		const char *r = ask(bad[i].text);
+
+		ok(starts(r, want) && strstr(r, "\"message\"") && !strstr(r, "<timeout>"), "refused and closed: %s", bad[i].what);
+	}
+	fd = dial();
+	send(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\nA: \0\r\n\r\n", 37, 0);
+	ok(starts(hear(fd, NULL), "HTTP/1.1 400 "), "refused: NUL");
+	close(fd);
+	buf_adds(&b, "GET /");
+	for (int i = 0; i < 33000; i++)
+		buf_addc(&b, 'a');
+	buf_adds(&b, " HTTP/1.1\r\nHost: d\r\n\r\n");
+	ok(starts(ask(b.data), "HTTP/1.1 414 "), "a URI over 32 KiB");
+	buf_reset(&b);
+	buf_adds(&b, "GET /_ping HTTP/1.1\r\nHost: d\r\n");
+	for (int i = 0; i < 700; i++)
+		buf_addf(&b, "X-%d: %0100d\r\n", i, i);
+	buf_adds(&b, "\r\n");
+	ok(starts(ask(b.data), "HTTP/1.1 431 "), "a header block over 64 KiB");
+	buf_reset(&b);
+	buf_adds(&b, "GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n");
+	for (int i = 0; i < 500; i++)
+		buf_addf(&b, "X-%d: %0100d\r\n", i, i);
+	buf_adds(&b, "\r\n");
+	ok(starts(ask(b.data), "HTTP/1.1 200 "), "56 KiB of header");
+	buf_reset(&b);
+	buf_adds(&b, "GET /_ping?");
+	for (int i = 0; i < 30000; i++)
+		buf_addc(&b, 'a');
+	buf_adds(&b, " HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+	ok(starts(ask(b.data), "HTTP/1.1 200 "), "30 KiB of URI");
+}
+
+static void test_strict_later(void)
+{
+	int fd = dial();
+	const char *r;
+
+	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	hear(fd, "\r\n\r\nOK");
+	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+	r = hear(fd, NULL);
+	ok(starts(r, "HTTP/1.1 400 ") && !strstr(r, "<timeout>"), "framing is checked on kept-alive connections too");
+	close(fd);
+	ok(starts(ask("POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 8388609\r\n\r\n"), "HTTP/1.1 413 "), "a body over 8 MiB");
+}
+
+static void test_stream(void)
+{
+	const char *r = ask("GET /stream HTTP/1.1\r\nHost: d\r\n\r\n");
+	int fd;
+
+	ok(strstr(r, "Transfer-Encoding: chunked\r\n") && strstr(r, "Connection: close\r\n"), "a stream is chunked and closes");
+	ok(ends(r, "\r\n\r\n4\r\none\n\r\n4\r\ntwo\n\r\n0\r\n\r\n"), "chunk by chunk");
+	r = ask("GET /stream HTTP/1.0\r\n\r\n");
+	ok(!strstr(r, "chunked") && ends(r, "\r\n\r\none\ntwo\n"), "raw for HTTP/1.0");
+	r = ask("GET /stream?fail=1 HTTP/1.1\r\nHost: d\r\n\r\n");
+	ok(ends(r, "two\n\r\n"), "a failed job leaves the stream without its last chunk");
+	fd = dial();
+	cancelled = 0;
+	say(fd, "POST /wait HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n");
+	ok(starts(hear(fd, "\r\n\r\n"), "HTTP/1.1 200 OK\r\n"), "headers leave at once");
+	ok(!cancelled, "while the job waits");
+	close(fd);
+	ok(until(&cancelled, 1), "a client that goes away cancels its job");
+}
+
+static void test_slow_reader(void)
+{
+	int fd = dial(), other;
+
+	jobs_done = cancelled = 0;
+	say(fd, "GET /flood HTTP/1.1\r\nHost: d\r\n\r\n");
+	hear(fd, "\r\n\r\n");
+	usleep(50000);
+	is_int(jobs_done, 0, "a reader that stops blocks its own job");
+	other = dial();
+	say(other, "GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n");
+	ok(ends(hear(other, NULL), "OK"), "and nobody else's");
+	close(other);
+	close(fd);
+	ok(until(&jobs_done, 1) && cancelled == 1, "until it goes");
+}
+
+#define HIJACK "POST /attach HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"
+
+static void test_hijack(void)
+{
+	int fd = dial();
+	const char *r;
+
+	jobs_done = 0;
+	say(fd, HIJACK "Content-Length: 0\r\n\r\n");
+	r = hear(fd, "\r\n\r\n");
+	ok(starts(r, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"), "101 UPGRADED");
+	ok(strstr(r, "Api-Version: 1.51\r\n") != NULL, "with the usual headers");
+	say(fd, "hello");
+	is_str(hear(fd, "HELLO"), "HELLO", "both ways");
+	shutdown(fd, SHUT_WR);
+	is_str(hear(fd, NULL), "bye", "output goes on after the client's half-close");
+	close(fd);
+	ok(until(&jobs_done, 1), "and the job ends");
+
+	fd = dial();
+	say(fd, "POST /attach HTTP/1.1\r\nHost: d\r\n\r\nearly");
+	r = hear(fd, "EARLY");
+	ok(starts(r, "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n") && !strstr(r, "Upgrade"), "200 without the Upgrade header");
+	ok(ends(r, "\r\n\r\nEARLY"), "bytes that came with the request are the stream's first");
+	shutdown(fd, SHUT_WR);
+	is_str(hear(fd, NULL), "bye", "its half-close");
+	close(fd);
+
+	fd = dial();
+	say(fd, "POST /attach?json=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"T\"");
+	usleep(20000);
+	say(fd, ":1}early");
+	r = hear(fd, "EARLY");
+	ok(starts(r, "HTTP/1.1 101 ") && ends(r, "\r\n\r\n{\"T\":1}EARLY"), "a JSON body first, what follows is the stream's");
+	close(fd);
+
+	fd = dial();
+	uploaded = 0;
+	say(fd, "POST /attach?hangup=1 HTTP/1.1\r\nHost: d\r\n\r\n");
+	ok(ends(hear(fd, NULL), "over"), "the server's half-close");
+	jobs_done = 0;
+	say(fd, "still");
+	shutdown(fd, SHUT_WR);
+	ok(until(&jobs_done, 1) && uploaded == 5, "input goes on after it");
+	close(fd);
+
+	fd = dial();
+	say(fd, HIJACK "Transfer-Encoding: chunked\r\n\r\nnever");
+	ok(ends(hear(fd, "NEVER"), "NEVER"), "a chunked request that never ends");
+	close(fd);
+	r = ask("POST /attach?missing=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+	ok(starts(r, "HTTP/1.1 404 Not Found\r\n") && ends(r, "{\"message\":\"No such container: x\"}\n"), "an error instead");
+}
+
+/* On a connection that has served a request before, the library reads the header block. */
+static void test_hijack_later(void)
+{
+	int fd = dial();
+	const char *r;
+
+	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	hear(fd, "\r\n\r\nOK");
+	say(fd, "POST /attach?json=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+	r = hear(fd, "{}");
+	ok(starts(r, "HTTP/1.1 101 UPGRADED\r\n") && ends(r, "\r\n\r\n{}"), "a hijack after another request");
+	say(fd, "abc");
+	is_str(hear(fd, "ABC"), "ABC", "both ways");
+	shutdown(fd, SHUT_WR);
+	is_str(hear(fd, NULL), "bye", "half-closed");
+	close(fd);
+}
+
+static char *block(size_t size)
+{
+	char *b = xmalloc(size);
+
+	for (size_t i = 0; i < size; i++)
+		b[i] = (char)(i * 7 + i / 251);
+	return b;
+}
+
+static void send_all(int fd, const char *data, size_t size)
+{
+	while (size) {
+		ssize_t n = send(fd, data, size, MSG_NOSIGNAL);
+
+		if (n <= 0)
+			break;
+		data += n;
+		size -= (size_t)n;
+	}
+}
+
+static void test_upload(void)
+{
+	size_t size = 3u << 20;
+	OWN_FREE char *data = block(size), *want = NULL, *head = NULL;
+	char text[DIGEST_TEXT];
+	const char *r;
+	int fd = dial();
+
+	digest_of(data, size, text);
+	want = xasprintf("%zu %s\n", size, text);
+	head = xasprintf("POST /load HTTP/1.1\r\nHost: d\r\nContent-Length: %zu\r\n\r\n", size);
+	say(fd, head);
+	send_all(fd, data, size);
+	r = hear(fd, "\n\n");
+	(void)r;
+	close(fd);
+
+	fd = dial();
+	uploaded = 0;
+	say(fd, head);
+	send_all(fd, data, size / 2);
+	for (int i = 0; i < 200 && uploaded < (long long)size / 2; i++)
+		usleep(5000);
+	is_int(uploaded, size / 2, "the job reads an upload while it arrives");
+	send_all(fd, data + size / 2, size - size / 2);
+	r = hear(fd, want);
+	ok(starts(r, "HTTP/1.1 200 OK\r\n") && ends(r, want), "and sees all of its bytes");
+	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	ok(ends(hear(fd, "\r\n\r\nOK"), "OK"), "the connection stays");
+	say(fd, "POST /load?enough=1 HTTP/1.1\r\nHost: d\r\nContent-Length: 1048576\r\n\r\n");
+	send_all(fd, data, 1u << 20);
+	ok(starts(hear(fd, "sha256"), "HTTP/1.1 200 "), "a job that has enough leaves the rest");
+	close(fd);
+
+	fd = dial();
+	say(fd, "POST /load?progress=1 HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+	usleep(50000);
+	ok(recv(fd, text, sizeof(text), MSG_DONTWAIT) < 0, "progress waits for the upload's last byte");
+	say(fd, "0\r\n\r\n");
+	r = hear(fd, NULL);
+	ok(strstr(r, "\r\n8\r\nstarted\n\r\n") && strstr(r, "5 sha256:2cf24dba") && ends(r, "0\r\n\r\n"), "then goes out");
+	close(fd);
+}
+
+static void test_upload_fails(void)
+{
+	size_t size = 1u << 20;
+	OWN_FREE char *data = block(size);
+	const char *r;
+	int fd = dial();
+
+	say(fd, "POST /load?fail_at=100 HTTP/1.1\r\nHost: d\r\nContent-Length: 1000000000\r\n\r\n");
+	send_all(fd, data, size);
+	send_all(fd, data, size);
+	r = hear(fd, NULL);
+	ok(starts(r, "HTTP/1.1 400 Bad Request\r\n") && ends(r, "{\"message\":\"bad archive\"}\n"), "a job that fails early answers at once");
+	close(fd);
+	fd = dial();
+	cancelled = 0;
+	say(fd, "POST /load HTTP/1.1\r\nHost: d\r\nContent-Length: 1000000\r\n\r\n12345");
+	usleep(20000);
+	close(fd);
+	ok(until(&cancelled, 1), "a client that goes away in mid-upload cancels the job");
+}
+
+static void test_slowloris(struct http_server *s)
+{
+	int fds[100], fd, closed = 0;
+	int64_t from = clock_mono();
+
+	for (int i = 0; i < 100; i++) {
+		fds[i] = dial();
+		say(fds[i], "GET /_ping HTTP/1.1\r\nHo");
+	}
+	fd = dial();
+	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	ok(ends(hear(fd, "\r\n\r\nOK"), "OK"), "a request beside 100 half ones");
+	say(fd, "GET /_ping HT");
+	for (int i = 0; i < 100; i++)
+		closed += starts(hear(fds[i], NULL), "HTTP/1.1 408 ");
+	is_int(closed, 100, "half requests are closed");
+	ok(clock_mono() - from < 4 * NSEC_PER_SEC, "in time");
+	is_str(hear(fd, NULL), "", "so is the half one on a kept-alive connection");
+	close(fd);
+	for (int i = 0; i < 100; i++)
+		close(fds[i]);
+	for (int i = 0; i < 400 && http_server_connections(s); i++)
+		usleep(5000);
+	is_int(http_server_connections(s), 0, "nothing is left of them");
+}
+
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int i = 0; i < 4096; i++)
+		n += fcntl(i, F_GETFD) >= 0;
+	return n;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	unlink(path);
+	strcpy(sa.sun_path, path);
+	bind(fd, (struct sockaddr *)&sa, sizeof(sa));
+	listen(fd, 256);
+	return fd;
+}
+
+static void *stop_main(void *s)
+{
+	return (void *)(intptr_t)http_server_stop(s, 1000);
+}
+
+static void test_stop(struct http_server *s)
+{
+	int idle = dial(), busy = dial();
+	pthread_t t;
+	void *r;
+
+	say(idle, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	hear(idle, "\r\n\r\nOK");
+	cancelled = 0;
+	say(busy, "POST /wait HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n");
+	hear(busy, "\r\n\r\n");
+	pthread_create(&t, NULL, stop_main, s);
+	pthread_join(t, &r);
+	ok(!r, "the server stops");
+	is_int(cancelled, 1, "running requests are cut in the end");
+	is_str(hear(idle, NULL), "", "idle connections are closed");
+	close(idle);
+	close(busy);
+}
+
+static void test_crowd(struct engine *e, struct router *r)
+{
+	struct http_limits limits = { .max_connections = 4 };
+	struct http_server *s = http_server_new(r, &limits, NULL);
+	int fds[4], fd;
+
+	http_server_add_listener(s, listen_at(sock_path), 0, NULL);
+	http_server_start(s, NULL);
+	for (int i = 0; i < 4; i++) {
+		fds[i] = dial();
+		say(fds[i], "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+		hear(fds[i], "\r\n\r\nOK");
+	}
+	fd = dial();
+	ok(starts(hear(fd, NULL), "HTTP/1.1 503 "), "a connection too many is told so");
+	close(fd);
+	close(fds[0]);
+	for (int i = 0; i < 400 && http_server_connections(s) > 3; i++)
+		usleep(5000);
+	fds[0] = dial();
+	usleep(1200000);
+	fd = dial();
+	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
+	ok(ends(hear(fd, "\r\n\r\nOK"), "OK"), "one that asks nothing gives way");
+	close(fd);
+	for (int i = 0; i < 4; i++)
+		close(fds[i]);
+	ok(http_server_stop(s, 1000) == 0, "stopped");
+	http_server_free(s);
+}
+
+int main(void)
+{
+	static const struct { const char *name; job_fn *fn; } jobs[] = {
+		{ "ping", job_ping }, { "echo", job_echo }, { "stream", job_stream }, { "wait", job_wait }, { "flood", job_flood },
+		{ "attach", job_attach }, { "load", job_load },
+	};
+	struct http_limits limits = { .header_timeout_ms = 1000 };
+	struct engine *e = engine_new();
+	struct http_server *s;
+	struct router *r;
+	char dir[] = "/tmp/test-http-XXXXXX";
+	int before;
+
+	log_set_level(LOG_FATAL);
+	mkdtemp(dir);
+	snprintf(sock_path, sizeof(sock_path), "%s/sock", dir);
+	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
+		engine_register(e, jobs[i].name, jobs[i].fn, NULL, NULL);
+	r = router_new(e, routes, ARRAY_LEN(routes), API_MIN_MINOR, NULL);
+	before = open_fds();
+	s = http_server_new(r, &limits, NULL);
+	http_server_add_listener(s, listen_at(sock_path), 0, NULL);
+	ok(http_server_start(s, NULL) == 0, "the server starts");
+	test_keepalive();
+	test_continue();
+	test_strict();
+	test_strict_later();
+	test_stream();
+	test_slow_reader();
+	test_hijack();
+	test_hijack_later();
+	test_upload();
+	test_upload_fails();
+	test_slowloris(s);
+	test_stop(s);
+	http_server_free(s);
+	test_crowd(e, r);
+	is_int(open_fds(), before, "no descriptor is left");
+	router_free(r);
+	engine_free(e);
+	unlink(sock_path);
+	rmdir(dir);
+	return tap_done();
+}
