@@ -55,6 +55,10 @@ if command -v cc >/dev/null; then
 	check "a driver is built from the headers alone" cc -std=gnu99 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -Wl,-z,defs \
 		"-I$inc" -DNAME=stranger "${top_srcdir:-.}/t/abi/fixture.c" -o "$tmp/stranger.so"
 	check "and exports one symbol" one_symbol "$tmp/stranger.so"
+	sed -n '/^```c$/,/^```$/{/^```/d;p}' "${top_srcdir:-.}/docs/driver-abi.md" >"$tmp/look.c"
+	check "the driver of docs/driver-abi.md is built" cc -std=gnu99 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -Wl,-z,defs \
+		"-I$inc" "$tmp/look.c" -o "$tmp/look.so"
+	check "and exports one symbol, too" one_symbol "$tmp/look.so"
 else
 	skip "a driver built from the headers alone" "no cc here"
 fi
