@@ -7,7 +7,6 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
-#include "driver.h"
 #include "network/net_i.h"
 
 static const struct { const char *name, *driver; } predefined[] = { { "none", "null" }, { "host", "host" } };
@@ -293,22 +292,6 @@ void net_encode(struct net_controller *nc, const struct network *n, bool contain
 	jw_kstrmap(w, "Options", &n->options);
 	jw_kstrmap(w, "Labels", &n->labels);
 	jw_obj_end(w);
-}
-
-void net_driver_names(struct net_controller *nc, struct strv *ret)
-{
-	struct driver_info *v;
-	size_t len = driver_list(false, &v);
-
-	(void)nc;
-	for (size_t i = 0; i < len; i++) {
-		const char *name = streq(v[i].name, "none") ? "null" : v[i].name;
-
-		if (streq(v[i].kind, "net") && !strv_contains(ret, name))
-			strv_add(ret, name);
-	}
-	driver_list_free(v, len);
-	strv_sort(ret);
 }
 
 static bool blank(const char *s)

@@ -68,8 +68,6 @@ void net_set_namer(struct net_controller *nc, net_name_fn *fn, void *ctx);
 size_t net_users(struct net_controller *nc, const struct network *n, struct strv *ret);
 /* The API's Network object. containers false prints none of them. */
 void net_encode(struct net_controller *nc, const struct network *n, bool containers, int api_minor, struct jw *w);
-/* Names of the drivers there are, for info; Docker's words for them. */
-void net_driver_names(struct net_controller *nc, struct strv *ret);
 
 /* What a user asks a new network to be. Borrowed. */
 struct net_spec {

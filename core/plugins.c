@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "plugins.h"
+
+#include <stdlib.h>
+
+#include "base/digest.h"
+#include "base/id.h"
+#include "driver.h"
+
+static const struct { const char *kind, *capability; } kinds[] = {
+	{ "graph", "graphdriver" }, { "net", "networkdriver" }, { "volume", "volumedriver" }, { "authz", "authz" }, { "log", "logdriver" },
+};
+
+static const char *capability_of(const char *kind)
+{
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
+		if (streq(kinds[i].kind, kind))
+			return kinds[i].capability;
+	return "";
+}
+
+static void fill(struct plugin *p, const struct driver_info *d)
+{
+	char digest[DIGEST_TEXT];
+
+	p->kind = xstrdup(d->kind ? d->kind : "");
+	p->name = xstrdup(d->name);
+	p->reference = xasprintf("%s/%s", p->kind, p->name);
+	digest_of(p->reference, strlen(p->reference), digest);
+	memcpy(p->id, id_digest_hex(digest), sizeof(p->id));
+	p->capability = capability_of(p->kind);
+	p->version = xstrdup(d->version ? d->version : "");
+	p->abi = xstrdup(d->abi ? d->abi : "");
+	p->path = xstrdup(d->path ? d->path : "");
+	p->state = xstrdup(d->state ? d->state : "");
+	p->loaded = d->loaded;
+}
+
+static int by_reference(const void *a, const void *b)
+{
+	return strcmp(((const struct plugin *)a)->reference, ((const struct plugin *)b)->reference);
+}
+
+size_t plugins_list(struct plugin **ret)
+{
+	struct driver_info *v;
+	size_t len = driver_list(false, &v);
+
+	*ret = xcalloc(len + 1, sizeof(**ret));
+	for (size_t i = 0; i < len; i++)
+		fill(&(*ret)[i], &v[i]);
+	driver_list_free(v, len);
+	qsort(*ret, len, sizeof(**ret), by_reference);
+	return len;
+}
+
+void plugins_free(struct plugin *v, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		free(v[i].kind);
+		free(v[i].name);
+		free(v[i].reference);
+		free(v[i].version);
+		free(v[i].abi);
+		free(v[i].path);
+		free(v[i].state);
+	}
+	free(v);
+}
+
+void plugins_names(const char *kind, struct strv *ret)
+{
+	struct plugin *v;
+	size_t len = plugins_list(&v);
+
+	for (size_t i = 0; i < len; i++) {
+		const char *name = streq(kind, "net") && streq(v[i].name, "none") ? "null" : v[i].name;
+
+		if (streq(v[i].kind, kind) && !strv_contains(ret, name))
+			strv_add(ret, name);
+	}
+	plugins_free(v, len);
+	strv_sort(ret);
+}
