@@ -112,7 +112,7 @@ struct config *config_reload(const struct config *now, struct err *err)
 	if (!failed) {
 		strmap_copy(&next->runtime_args, file.from[OPT_ID_runtimes] == FROM_FILE ? &file.runtime_args : &now->runtime_args);
 		strmap_copy(&next->flag_runtimes, &now->flag_runtimes);
-		strmap_copy(&next->driver_options, &now->driver_options);
+		strmap_copy(&next->driver_options, &file.driver_options);
 		str_set(&next->file, now->file);
 		next->min_minor = now->min_minor;
 		next->systemd_cgroup = now->systemd_cgroup;

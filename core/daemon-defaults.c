@@ -61,10 +61,9 @@ static void add_ulimits(struct daemon_defaults *def, const struct config *cfg)
 	}
 }
 
-int daemon_defaults_fill(struct daemon *d, struct err *err)
+struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char *default_network)
 {
-	const struct config *cfg = d->config;
-	struct daemon_defaults *def = &d->defaults;
+	struct daemon_defaults *def = xcalloc(1, sizeof(*def));
 
 	*def = (struct daemon_defaults){
 		.shm_size = cfg->default_shm_size,
@@ -78,7 +77,7 @@ int daemon_defaults_fill(struct daemon *d, struct err *err)
 		.systemd_cgroup = cfg->systemd_cgroup,
 		.seccomp_profile = cfg->seccomp_profile,
 		.stop_timeout = (int)cfg->default_stop_timeout,
-		.default_network = "none",
+		.default_network = default_network,
 		.init_path = find_init(cfg->init_path),
 	};
 	strmap_copy(&def->log_opts, &cfg->log_opts);
@@ -88,16 +87,18 @@ int daemon_defaults_fill(struct daemon *d, struct err *err)
 		add_runtime(def, cfg->runtimes.v[i].key, cfg->runtimes.v[i].value);
 	if (cfg->init && !def->init_path)
 		log_warn("--init: no docker-init was found; containers without --init=false will not start");
-	return 0;
+	return def;
 }
 
-void daemon_defaults_done(struct daemon_defaults *def)
+void daemon_defaults_free(struct daemon_defaults *def)
 {
+	if (!def)
+		return;
 	for (size_t i = 0; i < def->ulimits.len; i++)
 		jdesc_clear(&ulimit_desc, jlist_at(&def->ulimits, i, &ulimit_desc));
 	free(def->ulimits.v);
 	strmap_done(&def->log_opts);
 	strmap_done(&def->runtimes);
 	free((char *)def->init_path);
-	*def = (struct daemon_defaults){ 0 };
+	free(def);
 }

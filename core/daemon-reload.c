@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* SIGHUP: the file is read and checked as a whole first; only then does anything change. SIGUSR1: what the daemon is doing. */
+#include <limits.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -18,20 +20,82 @@ void daemon_apply_log(const struct config *cfg)
 	log_set_level(cfg->debug && level < LOG_DEBUG ? LOG_DEBUG : level < 0 ? LOG_INFO : (enum log_level)level);
 }
 
-void daemon_reload_attributes(const struct config *cfg, struct strmap *ret)
+/* A reader takes the pointer and reads on for the length of one request; this long, nothing of it is freed. */
+#define RETIRED_KEPT (10 * 60 * NSEC_PER_SEC)
+
+struct retired {
+	struct config *config;
+	struct daemon_defaults *defaults;
+	int64_t when;
+	struct retired *next;
+};
+
+static void retire(struct daemon *d, struct config *cfg, struct daemon_defaults *def)
 {
+	struct retired *r = xmalloc(sizeof(*r));
+
+	daemon_retired_free(d, clock_mono() - RETIRED_KEPT);
+	*r = (struct retired){ cfg, def, clock_mono(), d->retired };
+	d->retired = r;
+}
+
+void daemon_retired_free(struct daemon *d, int64_t before)
+{
+	struct retired **at = &d->retired;
+
+	while (*at) {
+		struct retired *r = *at;
+
+		if (r->when > before) {
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		daemon_defaults_free(r->defaults);
+		config_free(r->config);
+		free(r);
+	}
+}
+
+/* Every reloadable key and its value, for the event. */
+static void attributes(const struct config *cfg, struct strmap *ret)
+{
+	char host[HOST_NAME_MAX + 1] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	strmap_set(ret, "name", host);
 	for (int id = 0; id < OPT_COUNT; id++) {
 		OWN_BUF struct buf b = { 0 };
 		OWN_FREE char *text = NULL;
-		bool quoted;
 
 		if (!(opts[id].bits & OPT_RELOAD) || !opts[id].key)
 			continue;
 		opt_json(cfg, (enum opt_id)id, &b);
-		quoted = b.data[0] == '"';
-		text = quoted ? opt_text(cfg, (enum opt_id)id) : buf_steal(&b);
+		text = b.data[0] == '"' ? opt_text(cfg, (enum opt_id)id) : buf_steal(&b);
 		strmap_set(ret, opts[id].key, text);
 	}
+}
+
+/* First what can fail, then what cannot. */
+static int apply(struct daemon *d, struct config *next, struct err *err)
+{
+	OWN_STRMAP struct strmap attrs = { 0 };
+	struct daemon_defaults *def;
+
+	driver_set_options(&next->driver_options);
+	if (authz_reload(d->authz, &next->authorization_plugins, err) < 0) {
+		driver_set_options(&d->config->driver_options);
+		return -1;
+	}
+	def = daemon_defaults_new(next, net_default(d->nets));
+	daemon_apply_log(next);
+	retire(d, d->config, d->defaults);
+	d->config = next;
+	d->defaults = def;
+	d->api.config = next;
+	attributes(next, &attrs);
+	events_publish(d->events, "daemon", "reload", d->engine_id, &attrs);
+	return 0;
 }
 
 void daemon_reload(struct daemon *d)
@@ -42,11 +106,13 @@ void daemon_reload(struct daemon *d)
 	log_info("Got signal to reload configuration, reloading from: %s", d->config->file ? d->config->file : "(no file)");
 	sdnotify_reloading();
 	next = config_reload(d->config, &err);
-	if (next && daemon_apply_config(d, next, &err) < 0) {
+	if (next && apply(d, next, &err) < 0) {
 		config_free(next);
 		next = NULL;
 	}
-	if (!next)
+	if (next)
+		log_info("Reloaded configuration");
+	else
 		log_error("Error reconfiguring the daemon: %s", err_text(&err));
 	sdnotify("READY=1");
 }
@@ -66,7 +132,7 @@ void daemon_dump(struct daemon *d)
 	buf_addf(&b, "dockerd %s %s, pid %d\ndata-root %s\ngraph driver %s\njobs running %zu\n", PACKAGE_VERSION, DKD_GITCOMMIT,
 		(int)getpid(), d->data_root, graph_name(d->graph), engine_running(d->engine));
 	engine_each_job(d->engine, dump_job, &b);
-	daemon_dump_rooms(d, &b);
+	buf_addf(&b, "listeners %zu\nevent readers %d\n", d->listeners.len, events_subscribers(d->events));
 	if (fs_write_atomic(AT_FDCWD, path, b.data, b.size, 0600, FS_RENAME_ONLY, &err) < 0)
 		log_error("cannot write %s: %s", path, err_text(&err));
 	else

@@ -9,6 +9,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -24,6 +25,7 @@ struct step {
 	const char *name;
 	step_fn *run;
 	void (*undo)(struct daemon *d);
+	bool always;                /* undone also when a handler of a request is stuck */
 };
 
 static int do_signals(struct daemon *d, struct err *err) { return daemon_signals_block(d, err); }
@@ -36,6 +38,7 @@ static int do_pidfile(struct daemon *d, struct err *err);
 static void undo_pidfile(struct daemon *d) { pidfile_drop(&d->pidfile); }
 static int do_tmpdir(struct daemon *d, struct err *err) { return root_tmpdir(d->data_root, err); }
 static int do_exec_root(struct daemon *d, struct err *err);
+static int do_limits(struct daemon *d, struct err *err);
 static int do_umask(struct daemon *d, struct err *err) { umask(0); return 0; }
 static int do_keys(struct daemon *d, struct err *err) { root_raise_keys(); return 0; }
 static int do_apparmor(struct daemon *d, struct err *err);
@@ -50,28 +53,54 @@ static int do_stores(struct daemon *d, struct err *err) { return root_check_stor
 static int do_graph(struct daemon *d, struct err *err);
 static void undo_graph(struct daemon *d) { graph_close(d->graph); }
 static int do_selinux(struct daemon *d, struct err *err);
+static int do_volumes(struct daemon *d, struct err *err);
+static void undo_volumes(struct daemon *d) { volume_store_close(d->volumes); }
 static int do_engine_id(struct daemon *d, struct err *err);
+static int do_distribution(struct daemon *d, struct err *err);
+static int do_events(struct daemon *d, struct err *err);
+static void undo_events(struct daemon *d) { events_free(d->events); }
+static int do_networks(struct daemon *d, struct err *err);
+static void undo_networks(struct daemon *d) { net_close(d->nets); }
+static int do_defaults(struct daemon *d, struct err *err);
+static void undo_defaults(struct daemon *d) { daemon_defaults_free(d->defaults); }
+static int do_authz(struct daemon *d, struct err *err);
+static void undo_authz(struct daemon *d) { authz_close(d->authz); }
+static int do_api(struct daemon *d, struct err *err);
+static int do_router(struct daemon *d, struct err *err);
+static void undo_router(struct daemon *d) { router_free(d->router); }
+static int do_http(struct daemon *d, struct err *err);
+static void undo_http(struct daemon *d);
 
 static const struct step steps[] = {
-	{ "signals", do_signals, NULL },
-	{ "warnings", do_warnings, NULL },
-	{ "root privileges", do_user, NULL },
-	{ "control groups", do_cgroups, NULL },
-	{ "data-root and its lock", do_data_root, undo_data_root },
-	{ "pid file", do_pidfile, undo_pidfile },
-	{ "temporary files", do_tmpdir, NULL },
-	{ "exec-root", do_exec_root, NULL },
-	{ "umask", do_umask, NULL },
-	{ "kernel keys", do_keys, NULL },
-	{ "AppArmor", do_apparmor, NULL },
-	{ "listeners", do_listeners, undo_listeners },
-	{ "spawner", do_spawner, undo_spawner },
-	{ "engine", do_engine, undo_engine },
-	{ "drivers", do_drivers, NULL },
-	{ "older layouts", do_stores, NULL },
-	{ "graph driver", do_graph, undo_graph },
-	{ "SELinux", do_selinux, NULL },
-	{ "engine id", do_engine_id, NULL },
+	{ "signals", do_signals, NULL, false },
+	{ "warnings", do_warnings, NULL, false },
+	{ "root privileges", do_user, NULL, false },
+	{ "control groups", do_cgroups, NULL, false },
+	{ "data-root and its lock", do_data_root, undo_data_root, true },
+	{ "pid file", do_pidfile, undo_pidfile, true },
+	{ "temporary files", do_tmpdir, NULL, false },
+	{ "exec-root", do_exec_root, NULL, false },
+	{ "umask", do_umask, NULL, false },
+	{ "descriptor limit", do_limits, NULL, false },
+	{ "kernel keys", do_keys, NULL, false },
+	{ "AppArmor", do_apparmor, NULL, false },
+	{ "listeners", do_listeners, undo_listeners, true },
+	{ "spawner", do_spawner, undo_spawner, false },
+	{ "engine", do_engine, undo_engine, false },
+	{ "drivers", do_drivers, NULL, false },
+	{ "older layouts", do_stores, NULL, false },
+	{ "graph driver", do_graph, undo_graph, false },
+	{ "SELinux", do_selinux, NULL, false },
+	{ "volumes", do_volumes, undo_volumes, false },
+	{ "engine id", do_engine_id, NULL, false },
+	{ "distribution metadata", do_distribution, NULL, false },
+	{ "events", do_events, undo_events, false },
+	{ "network controller", do_networks, undo_networks, false },
+	{ "container defaults", do_defaults, undo_defaults, false },
+	{ "authorization", do_authz, undo_authz, false },
+	{ "API jobs", do_api, NULL, false },
+	{ "router", do_router, undo_router, false },
+	{ "HTTP", do_http, undo_http, false },
 };
 
 static int start(struct daemon *d, size_t *ret_done, struct err *err);
@@ -99,8 +128,10 @@ int daemon_run(struct config *cfg)
 		sdnotify("STOPPING=1");
 		daemon_signals_during(&d, stop);
 	}
+	if (d.stuck)
+		_exit(rc);
 	fd_close(&d.signal_fd);
-	config_free(d.retired);
+	daemon_retired_free(&d, INT64_MAX);
 	config_free(d.config);
 	return rc;
 }
@@ -121,14 +152,19 @@ static int start(struct daemon *d, size_t *ret_done, struct err *err)
 	return 0;
 }
 
+static int timeout_ms(const struct daemon *d)
+{
+	return d->config->shutdown_timeout < 0 ? -1 : (int)d->config->shutdown_timeout * 1000;
+}
+
 static void stop(struct daemon *d)
 {
-	if (d->engine && !engine_stopping(d->engine))
-		engine_shutdown(d->engine, d->config->shutdown_timeout < 0 ? -1 : (int)d->config->shutdown_timeout * 1000);
+	if (d->engine)
+		engine_shutdown(d->engine, timeout_ms(d));
 	while (d->steps_done > 0) {
 		const struct step *s = &steps[--d->steps_done];
 
-		if (!s->undo)
+		if (!s->undo || (d->stuck && !s->always))
 			continue;
 		log_debug("stop: %s", s->name);
 		s->undo(d);
@@ -198,6 +234,19 @@ static int do_exec_root(struct daemon *d, struct err *err)
 {
 	d->exec_root = root_make_exec(d->config->exec_root, err);
 	return d->exec_root ? 0 : -1;
+}
+
+/* Each connection, shim and stream takes descriptors: up to what the service manager allows. */
+static int do_limits(struct daemon *d, struct err *err)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
+			log_warn("cannot raise the limit of open descriptors: %s", strerror(errno));
+	}
+	return 0;
 }
 
 static int do_apparmor(struct daemon *d, struct err *err)
@@ -282,19 +331,90 @@ static int do_engine_id(struct daemon *d, struct err *err)
 	return d->engine_id ? 0 : err_wrap(err, "cannot keep the engine's id");
 }
 
-/* ---- later ---- */
-
-int daemon_apply_config(struct daemon *d, struct config *next, struct err *err)
+static int do_volumes(struct daemon *d, struct err *err)
 {
-	daemon_apply_log(next);
-	config_free(d->retired);
-	d->retired = d->config;
-	d->config = next;
-	d->api.config = next;
+	d->volumes = volume_store_open(d->data_root, err);
+	return d->volumes ? 0 : err_wrap(err, "cannot open the volumes");
+}
+
+/* Where digests of pulled layers are kept beside their diff ids, in the layout of the data-root. */
+static int do_distribution(struct daemon *d, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/image/%s/distribution", d->data_root, graph_name(d->graph));
+
+	return fs_mkdirs(path, 0700, err);
+}
+
+static int do_events(struct daemon *d, struct err *err)
+{
+	d->events = events_new();
 	return 0;
 }
 
-void daemon_dump_rooms(struct daemon *d, struct buf *b)
+static int do_networks(struct daemon *d, struct err *err)
 {
-	buf_addf(b, "listeners %zu\n", d->listeners.len);
+	d->nets = net_open(d->data_root, d->exec_root, d->spawner, err);
+	return d->nets ? 0 : err_wrap(err, "error creating the network controller");
+}
+
+static int do_defaults(struct daemon *d, struct err *err)
+{
+	d->defaults = daemon_defaults_new(d->config, net_default(d->nets));
+	return 0;
+}
+
+static int do_authz(struct daemon *d, struct err *err)
+{
+	d->authz = authz_open(&d->config->authorization_plugins, err);
+	return d->authz ? 0 : err_wrap(err, "error loading the authorization drivers");
+}
+
+static int do_api(struct daemon *d, struct err *err)
+{
+	d->api = (struct api){
+		.engine = d->engine, .config = d->config, .volumes = d->volumes, .nets = d->nets, .events = d->events,
+		.engine_id = d->engine_id, .data_root = d->data_root, .runtime_default = d->config->default_runtime,
+		.experimental = d->config->experimental,
+	};
+	return api_register(&d->api, err);
+}
+
+static int do_router(struct daemon *d, struct err *err)
+{
+	d->router = router_new(d->engine, api_routes, api_routes_len, d->config->min_minor, err);
+	if (!d->router)
+		return -1;
+	router_set_experimental(d->router, d->config->experimental);
+	router_add_middleware(d->router, authz_request, authz_response, d->authz);
+	return 0;
+}
+
+/* Connections end after their jobs have: the engine is stopping already. */
+#define HTTP_STOP_MS 5000
+
+static int do_http(struct daemon *d, struct err *err)
+{
+	d->http = http_server_new(d->router, NULL, err);
+	if (!d->http)
+		return -1;
+	for (size_t i = 0; i < d->listeners.len; i++) {
+		if (http_server_add_listener(d->http, d->listeners.v[i].fd, 0, err) < 0)
+			goto fail;
+		d->listeners.v[i].fd = -1;
+	}
+	if (http_server_start(d->http, err) == 0)
+		return 0;
+fail:
+	http_server_free(d->http);
+	return -1;
+}
+
+static void undo_http(struct daemon *d)
+{
+	if (http_server_stop(d->http, HTTP_STOP_MS) < 0) {
+		log_warn("a request does not end; the daemon stops without it");
+		d->stuck = true;
+		return;
+	}
+	http_server_free(d->http);
 }

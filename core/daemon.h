@@ -7,19 +7,25 @@
 #define CORE_DAEMON_H
 
 #include "api.h"
+#include "authz.h"
 #include "base/err.h"
 #include "base/spawner.h"
 #include "config.h"
 #include "container/bundle.h"
 #include "engine.h"
+#include "events.h"
+#include "http.h"
 #include "image/graph.h"
 #include "listen.h"
+#include "network/net.h"
 #include "root.h"
 #include "router.h"
+#include "volume/volume.h"
 
 struct daemon {
 	struct config *config;        /* the one in force */
-	struct config *retired;       /* the one before: a reader may still hold it (see daemon_reload) */
+	struct daemon_defaults *defaults; /* made from it */
+	struct retired *retired;      /* those before, as long as somebody may read them */
 	char *data_root, *exec_root, *engine_id;
 	int lock_fd, signal_fd;
 	struct pidfile pidfile;
@@ -27,9 +33,15 @@ struct daemon {
 	struct spawner *spawner;
 	struct engine *engine;
 	struct graph *graph;
-	struct daemon_defaults defaults;
+	struct volume_store *volumes;
+	struct net_controller *nets;
+	struct events *events;
+	struct authz *authz;
+	struct router *router;
+	struct http_server *http;
 	struct api api;
 	size_t steps_done;            /* of daemon.c: what is to be undone */
+	bool stuck;                   /* a handler would not end: what it may use is left alone */
 	int ends;                     /* signals so far that asked for the end */
 };
 
@@ -47,17 +59,14 @@ void daemon_signals_during(struct daemon *d, void (*fn)(struct daemon *d));
 
 /* daemon-reload.c */
 void daemon_reload(struct daemon *d);
-/* Puts next in force, which the daemon then owns. -1: nothing has changed. */
-int daemon_apply_config(struct daemon *d, struct config *next, struct err *err);
 void daemon_apply_log(const struct config *cfg);
-/* Every reloadable key and its value, for the reload event. */
-void daemon_reload_attributes(const struct config *cfg, struct strmap *ret);
+/* Frees the configurations that were replaced. */
+void daemon_retired_free(struct daemon *d, int64_t before);
 /* A description of what the daemon is doing, into a file in the exec-root. */
 void daemon_dump(struct daemon *d);
-void daemon_dump_rooms(struct daemon *d, struct buf *b);
 
-/* daemon-defaults.c */
-int daemon_defaults_fill(struct daemon *d, struct err *err);
-void daemon_defaults_done(struct daemon_defaults *def);
+/* daemon-defaults.c: what containers inherit from the configuration. Borrows its strings. */
+struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char *default_network);
+void daemon_defaults_free(struct daemon_defaults *def);
 
 #endif
