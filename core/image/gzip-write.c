@@ -7,24 +7,12 @@
 #define OUT_SIZE (64 * 1024)
 
 struct gzip_writer {
+	struct writer sink; /* first */
 	struct writer *out;
 	struct isal_zstream z;
 	uint8_t level_buf[ISAL_DEF_LVL1_DEFAULT];
 	uint8_t buf[OUT_SIZE];
 };
-
-struct gzip_writer *gzip_writer_new(struct writer *out)
-{
-	struct gzip_writer *g = xmalloc(sizeof(*g));
-
-	g->out = out;
-	isal_deflate_init(&g->z);
-	g->z.level = 1;
-	g->z.level_buf = g->level_buf;
-	g->z.level_buf_size = sizeof(g->level_buf);
-	g->z.gzip_flag = IGZIP_GZIP;
-	return g;
-}
 
 static int deflate(struct gzip_writer *g, const void *data, uint32_t size, bool end, struct err *err)
 {
@@ -45,8 +33,9 @@ static int deflate(struct gzip_writer *g, const void *data, uint32_t size, bool 
 	return 0;
 }
 
-int gzip_writer_add(struct gzip_writer *g, const void *data, size_t size, struct err *err)
+static int sink_write(struct writer *sink, const void *data, size_t size, struct err *err)
 {
+	struct gzip_writer *g = (struct gzip_writer *)sink;
 	const char *p = data;
 
 	while (size) {
@@ -58,6 +47,25 @@ int gzip_writer_add(struct gzip_writer *g, const void *data, size_t size, struct
 		size -= n;
 	}
 	return 0;
+}
+
+struct gzip_writer *gzip_writer_new(struct writer *out)
+{
+	struct gzip_writer *g = xmalloc(sizeof(*g));
+
+	g->sink.write = sink_write;
+	g->out = out;
+	isal_deflate_init(&g->z);
+	g->z.level = 1;
+	g->z.level_buf = g->level_buf;
+	g->z.level_buf_size = sizeof(g->level_buf);
+	g->z.gzip_flag = IGZIP_GZIP;
+	return g;
+}
+
+struct writer *gzip_writer_sink(struct gzip_writer *g)
+{
+	return &g->sink;
 }
 
 int gzip_writer_end(struct gzip_writer *g, struct err *err)

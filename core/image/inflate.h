@@ -21,7 +21,8 @@ struct reader *inflate_new(struct reader *in, enum inflate_kind *ret_kind, struc
 struct gzip_writer;
 /* out stays the caller's; the stream is whole after gzip_writer_end(). */
 struct gzip_writer *gzip_writer_new(struct writer *out);
-int gzip_writer_add(struct gzip_writer *g, const void *data, size_t size, struct err *err);
+/* Where the plain bytes go; owned by g. */
+struct writer *gzip_writer_sink(struct gzip_writer *g);
 int gzip_writer_end(struct gzip_writer *g, struct err *err);
 void gzip_writer_free(struct gzip_writer *g);
 static inline void gzip_writer_freep(struct gzip_writer **g) { if (*g) gzip_writer_free(*g); }

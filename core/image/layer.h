@@ -31,6 +31,11 @@ int layer_register(struct layer_store *s, const char *parent, struct reader *tar
 int layer_ref(struct layer_store *s, const char *chain, struct err *err);    /* ERR_NOT_FOUND */
 /* Drops one reference; at the last one the layer (and parents left without) is removed. removed (may be NULL) collects chain ids. */
 int layer_unref(struct layer_store *s, const char *chain, struct strv *removed, struct err *err);
+/*
+ * Removes every layer that has no reference: what a load that never ended left behind. After the image store took its
+ * references, and only when no image was left out as damaged; before requests run.
+ */
+void layer_sweep(struct layer_store *s);
 bool layer_exists(struct layer_store *s, const char *chain);
 int64_t layer_size(struct layer_store *s, const char *chain);                /* of its diff, bytes; -1 unknown */
 char *layer_diffid(struct layer_store *s, const char *chain);                /* owned by caller; NULL unknown */

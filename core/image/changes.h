@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What differs between two directory trees, by the rules of `docker diff`. */
+#ifndef IMAGE_CHANGES_H
+#define IMAGE_CHANGES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "image/graph.h"
+
+enum change_kind { CHANGE_MODIFY, CHANGE_ADD, CHANGE_DELETE }; /* the API's numbers */
+
+struct change { char *path; enum change_kind kind; }; /* path: absolute in the tree */
+struct changes { struct change *v; size_t len, room; }; /* sorted by path */
+
+void changes_done(struct changes *c);
+#define OWN_CHANGES __attribute__((cleanup(changes_done)))
+
+/* Both trees whole. old_fd -1: everything was added. */
+int changes_compare(int new_fd, int old_fd, struct changes *ret, struct err *err);
+/* upper holds only what changed against the whole tree at lower_fd; deletions are in the given style. */
+int changes_upper(int upper_fd, enum graph_whiteout style, int lower_fd, struct changes *ret, struct err *err);
+/* Bytes of the files added or modified, in the tree at fd; hard links count once. */
+int64_t changes_size(const struct changes *c, int fd);
+
+#endif

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "image/layer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/tar.h"
+#include "image/inflate.h"
+#include "image/layer-priv.h"
+#include "image/tarsplit.h"
+#include "image/untar.h"
+
+static size_t bucket(const char *id)
+{
+	const char *hex = id_digest_hex(id);
+	size_t h = 5381;
+
+	for (const char *p = hex ? hex : id; *p && p < (hex ? hex : id) + 12; p++)
+		h = h * 33 + (unsigned char)*p;
+	return h % LAYER_BUCKETS;
+}
+
+struct layer *layer_find(struct layer_store *s, const char *chain)
+{
+	struct layer *l = s->layers[bucket(chain)];
+
+	while (l && !streq(l->chain, chain))
+		l = l->next;
+	return l;
+}
+
+struct rwlayer *rwlayer_find(struct layer_store *s, const char *container)
+{
+	struct rwlayer *m = s->mounts[bucket(container)];
+
+	while (m && !streq(m->container, container))
+		m = m->next;
+	return m;
+}
+
+void layer_insert(struct layer_store *s, struct layer *l)
+{
+	struct layer **head = &s->layers[bucket(l->chain)];
+
+	l->next = *head;
+	*head = l;
+}
+
+void rwlayer_insert(struct layer_store *s, struct rwlayer *m)
+{
+	struct rwlayer **head = &s->mounts[bucket(m->container)];
+
+	m->next = *head;
+	*head = m;
+}
+
+void rwlayer_detach(struct layer_store *s, struct rwlayer *m)
+{
+	struct rwlayer **at = &s->mounts[bucket(m->container)];
+
+	while (*at != m)
+		at = &(*at)->next;
+	*at = m->next;
+}
+
+static int open_folder(const char *dir, const char *name, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
+	int fd;
+
+	if (fs_mkdir(path, 0700, err) < 0)
+		return -1;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_errno(err, errno, "open %s", path) : fd;
+}
+
+static int open_folders(struct layer_store *s, struct err *err)
+{
+	if (fs_mkdirs(s->dir, 0700, err) < 0)
+		return -1;
+	s->sha256_fd = open_folder(s->dir, "sha256", err);
+	s->mounts_fd = s->sha256_fd < 0 ? -1 : open_folder(s->dir, "mounts", err);
+	s->tmp_fd = s->mounts_fd < 0 ? -1 : open_folder(s->dir, "tmp", err);
+	return s->tmp_fd < 0 ? -1 : 0;
+}
+
+struct layer_store *layer_store_open(struct graph *g, const char *data_root, struct err *err)
+{
+	struct layer_store *s = xcalloc(1, sizeof(*s));
+
+	s->graph = g;
+	s->dir = xasprintf("%s/image/%s/layerdb", data_root, graph_name(g));
+	s->sha256_fd = s->mounts_fd = s->tmp_fd = -1;
+	lock_init(&s->lock, LOCK_MAP);
+	if (open_folders(s, err) < 0 || layer_db_load(s, err) < 0) {
+		err_wrap(err, "layer store");
+		layer_store_close(s);
+		return NULL;
+	}
+	return s;
+}
+
+void layer_store_close(struct layer_store *s)
+{
+	for (size_t i = 0; i < LAYER_BUCKETS; i++) {
+		while (s->layers[i]) {
+			struct layer *l = s->layers[i];
+
+			s->layers[i] = l->next;
+			free(l);
+		}
+		while (s->mounts[i]) {
+			struct rwlayer *m = s->mounts[i];
+
+			s->mounts[i] = m->next;
+			rwlayer_free(m);
+		}
+	}
+	fd_close(&s->sha256_fd);
+	fd_close(&s->mounts_fd);
+	fd_close(&s->tmp_fd);
+	lock_done(&s->lock);
+	free(s->dir);
+	free(s);
+}
+
+struct graph *layer_store_graph(struct layer_store *s)
+{
+	return s->graph;
+}
+
+char *layer_chain_id(const char *parent, const char *diffid)
+{
+	OWN_FREE char *both = NULL;
+	char chain[DIGEST_TEXT];
+
+	if (!parent)
+		return xstrdup(diffid);
+	both = xasprintf("%s %s", parent, diffid);
+	digest_of(both, strlen(both), chain);
+	return xstrdup(chain);
+}
+
+/* The plain archive on its way to the tar reader: counted into the digest, stopped when the client goes. */
+struct hashed {
+	struct reader reader; /* first */
+	struct reader *in;
+	struct digest digest;
+	const struct cancel *cancel;
+};
+
+static ssize_t hashed_read(struct reader *reader, void *data, size_t size, struct err *err)
+{
+	struct hashed *h = (struct hashed *)reader;
+	ssize_t n;
+
+	if (cancel_fired(h->cancel))
+		return err_set(err, ERR_CANCELLED, "cancelled");
+	n = h->in->read(h->in, data, size, err);
+	if (n > 0)
+		digest_add(&h->digest, data, (size_t)n);
+	return n;
+}
+
+/* One pass: plain bytes -> digest, tree, tar-split lines. */
+static int unpack(struct hashed *h, const struct graph_tree *tree, struct writer *split, int64_t *ret_size, struct err *err)
+{
+	__attribute__((cleanup(tarsplit_freep))) struct tarsplit *lines = tarsplit_new(split, true);
+	OWN_TAR_READER struct tar_reader *tar = tar_reader_new(&h->reader, tarsplit_tap(lines));
+	struct untar_opts opts = { .flags = UNTAR_LAYER, .whiteout = tree->whiteout };
+
+	if (untar(tree->fd, tar, &opts, ret_size, err) < 0 || tar_drain(tar, err) < 0)
+		return -1;
+	return tarsplit_end(lines, err);
+}
+
+static int unpack_into(struct reader *in, const struct graph_tree *tree, int split_fd, const struct cancel *c,
+	char ret_diffid[DIGEST_TEXT], int64_t *ret_size, struct err *err)
+{
+	OWN_READER struct reader *plain = inflate_new(in, NULL, err);
+	struct hashed h = { .reader = { .read = hashed_read }, .in = plain, .cancel = c };
+	__attribute__((cleanup(gzip_writer_freep))) struct gzip_writer *gz = NULL;
+	struct fd_writer out;
+
+	if (!plain)
+		return -1;
+	digest_init(&h.digest);
+	fd_writer_init(&out, split_fd);
+	gz = gzip_writer_new(&out.writer);
+	if (unpack(&h, tree, gzip_writer_sink(gz), ret_size, err) < 0 || gzip_writer_end(gz, err) < 0)
+		return -1;
+	digest_text(&h.digest, ret_diffid);
+	return 0;
+}
+
+/* Fills the driver's layer and the staging folder. */
+static int fill(struct layer_store *s, struct layer *l, struct layer_stage *st, struct reader *in, const struct cancel *c, struct err *err)
+{
+	const char *below = l->parent ? l->parent->cache_id : NULL;
+	OWN_FD int split_fd = openat(st->fd, "tar-split.json.gz", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	struct graph_tree tree;
+	char size[24];
+	int rc;
+
+	if (split_fd < 0)
+		return err_errno(err, errno, "create tar-split.json.gz");
+	if (graph_tree_write(s->graph, l->cache_id, below, &tree, err) < 0)
+		return -1;
+	rc = unpack_into(in, &tree, split_fd, c, l->diffid, &l->size, err);
+	graph_tree_done(s->graph, &tree);
+	if (rc < 0)
+		return -1;
+	snprintf(size, sizeof(size), "%" PRId64, l->size);
+	if (layer_stage_put(st, "diff", l->diffid, err) < 0 || layer_stage_put(st, "size", size, err) < 0)
+		return -1;
+	return l->parent ? layer_stage_put(st, "parent", l->parent->chain, err) : 0;
+}
+
+static int assemble(struct layer_store *s, const char *cache_id, const struct layer *parent, int split_fd, struct writer *out,
+	const struct cancel *c, struct err *err)
+{
+	OWN_READER struct reader *json = NULL;
+	struct fd_reader in;
+	struct graph_tree tree;
+	int rc;
+
+	fd_reader_init(&in, split_fd);
+	json = inflate_new(&in.reader, NULL, err);
+	if (!json || graph_tree_read(s->graph, cache_id, parent ? parent->cache_id : NULL, &tree, err) < 0)
+		return -1;
+	rc = tarsplit_assemble(json, tree.fd, out, c, err);
+	graph_tree_done(s->graph, &tree);
+	return rc;
+}
+
+struct digest_writer { struct writer writer; struct digest digest; };
+
+static int digest_write(struct writer *writer, const void *data, size_t size, struct err *err)
+{
+	digest_add(&((struct digest_writer *)writer)->digest, data, size);
+	return 0;
+}
+
+/* Does the tree hold what the staged tar-split describes, to the last byte? */
+static bool verify(struct layer_store *s, const struct layer *l, const struct layer_stage *st, const char *cache_id)
+{
+	OWN_FD int fd = openat(st->fd, "tar-split.json.gz", O_RDONLY | O_CLOEXEC);
+	OWN_ERR struct err err = ERR_INIT;
+	struct digest_writer sum = { .writer = { digest_write } };
+	char got[DIGEST_TEXT];
+
+	digest_init(&sum.digest);
+	if (fd < 0 || assemble(s, cache_id, l->parent, fd, &sum.writer, NULL, &err) < 0)
+		return false;
+	digest_text(&sum.digest, got);
+	return streq(got, l->diffid);
+}
+
+/*
+ * A damaged entry of this very layer lies on disk, left out at start-up. Containers may stand on its data: where that is
+ * whole the new entry takes it over, and the fresh copy goes.
+ */
+static int repair(struct layer_store *s, struct layer *l, struct layer_stage *st, struct err *err)
+{
+	char old[ID_HEX + 1];
+
+	if (layer_exists(s, l->chain) || !layer_db_cache_id(s, id_digest_hex(l->chain), old) ||
+	    !graph_exists(s->graph, old) || !verify(s, l, st, old))
+		return 0;
+	if (graph_remove(s->graph, l->cache_id, err) < 0 || layer_stage_put(st, "cache-id", old, err) < 0)
+		return -1;
+	memcpy(l->cache_id, old, sizeof(old));
+	log_info("layer %s: its damaged entry is repaired", l->chain);
+	return 0;
+}
+
+/* What is left of a damaged entry goes into a folder of tmp. Under the lock. */
+static int set_aside(struct layer_store *s, const char *hex, char ret_name[64], struct err *err)
+{
+	char suffix[17];
+
+	id_random_hex(suffix, 16);
+	snprintf(ret_name, 64, "damaged-%s", suffix);
+	return renameat(s->sha256_fd, hex, s->tmp_fd, ret_name) < 0 ? err_errno(err, errno, "set aside layer %s", hex) : 0;
+}
+
+/* 1: the chain is there already and got the reference; 0: published. ret_aside gets what was in the way, or "". */
+static int publish(struct layer_store *s, struct layer *l, struct layer_stage *st, char ret_aside[64], struct err *err)
+{
+	const char *hex = id_digest_hex(l->chain);
+	WITH_LOCK(&s->lock);
+	struct layer *there = layer_find(s, l->chain);
+
+	*ret_aside = '\0';
+	if (there) {
+		there->refs++;
+		there->doomed = false;
+		return 1;
+	}
+	if (faccessat(s->sha256_fd, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0 && set_aside(s, hex, ret_aside, err) < 0)
+		return -1;
+	if (renameat(s->tmp_fd, st->name, s->sha256_fd, hex) < 0)
+		return err_errno(err, errno, "store layer %s", l->chain);
+	*st->name = '\0'; /* it is no staging folder any more */
+	l->refs = 1;
+	if (l->parent) {
+		l->parent->refs++;
+		l->parent->doomed = false;
+	}
+	layer_insert(s, l);
+	return 0;
+}
+
+static int check_diffid(const struct layer *l, const char *want, struct err *err)
+{
+	if (!want || streq(want, l->diffid))
+		return 0;
+	return err_set(err, ERR_INVALID, "invalid diffID: expected \"%s\", got \"%s\"", want, l->diffid);
+}
+
+/* Registers on top of l->parent, which the caller holds. On success the store owns *l, or it was there already and *l is freed. */
+static int register_layer(struct layer_store *s, struct layer *l, struct reader *in, const char *want, const struct cancel *c, struct err *err)
+{
+	struct layer_stage st = LAYER_STAGE_INIT;
+	OWN_FREE char *chain = NULL;
+	char aside[64] = "";
+	int rc = -1;
+
+	id_random_hex(l->cache_id, ID_HEX);
+	if (layer_stage_begin(s, &st, err) < 0 || layer_stage_put(&st, "cache-id", l->cache_id, err) < 0)
+		goto drop;
+	rc = graph_create(s->graph, l->cache_id, l->parent ? l->parent->cache_id : NULL, false, NULL, NULL, err);
+	if (rc < 0)
+		goto drop;
+	rc = fill(s, l, &st, in, c, err);
+	if (rc == 0)
+		rc = check_diffid(l, want, err);
+	if (rc == 0) {
+		chain = layer_chain_id(l->parent ? l->parent->chain : NULL, l->diffid);
+		memcpy(l->chain, chain, strlen(chain) + 1);
+		rc = repair(s, l, &st, err);
+	}
+	if (rc == 0)
+		rc = publish(s, l, &st, aside, err);
+	if (*aside)
+		layer_db_take_back(s, s->tmp_fd, aside);
+drop:
+	layer_stage_drop(s, &st);
+	return rc;
+}
+
+static struct layer *find_or_fail(struct layer_store *s, const char *chain, struct err *err)
+{
+	struct layer *l = layer_find(s, chain);
+
+	if (!l)
+		err_set(err, ERR_NOT_FOUND, "layer does not exist");
+	return l;
+}
+
+/* Keeps the layer in place for a piece of work, without a claim on it. */
+static struct layer *pin(struct layer_store *s, const char *chain, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct layer *l = find_or_fail(s, chain, err);
+
+	if (l)
+		l->pins++;
+	return l;
+}
+
+static void unpin(struct layer_store *s, struct layer *l)
+{
+	bool last;
+
+	lock_take(&s->lock);
+	last = --l->pins == 0 && l->doomed;
+	if (last)
+		l->refs = 1; /* the reference that is dropped below */
+	lock_drop(&s->lock);
+	if (last)
+		layer_unref(s, l->chain, NULL, NULL);
+}
+
+int layer_register(struct layer_store *s, const char *parent, struct reader *tar, const char *want_diffid, const struct cancel *c,
+	char **ret_chain, char **ret_diffid, struct err *err)
+{
+	struct layer *below = parent ? pin(s, parent, err) : NULL;
+	OWN_FREE struct layer *l = NULL;
+	int rc;
+
+	if (parent && !below)
+		return -1;
+	l = xcalloc(1, sizeof(*l));
+	l->parent = below;
+	l->state = LAYER_LINKED;
+	rc = register_layer(s, l, tar, want_diffid, c, err);
+	if (rc >= 0) {
+		if (ret_chain)
+			*ret_chain = xstrdup(l->chain);
+		if (ret_diffid)
+			*ret_diffid = xstrdup(l->diffid);
+	}
+	if (rc == 0)
+		STEAL(l);
+	if (below)
+		unpin(s, below);
+	return rc < 0 ? err_wrap(err, "failed to register layer") : 0;
+}
+
+int layer_ref(struct layer_store *s, const char *chain, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct layer *l = find_or_fail(s, chain, err);
+
+	if (!l)
+		return -1;
+	l->refs++;
+	l->doomed = false;
+	return 0;
+}
+
+/* Takes l, which has no reference left, out of the store; ret_name is the folder in tmp that still names its data. Under the lock. */
+static int withdraw(struct layer_store *s, struct layer *l, char ret_name[64], struct err *err)
+{
+	struct layer **at = &s->layers[bucket(l->chain)];
+	char suffix[17];
+
+	id_random_hex(suffix, 16);
+	snprintf(ret_name, 64, "remove-%s", suffix);
+	if (renameat(s->sha256_fd, id_digest_hex(l->chain), s->tmp_fd, ret_name) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "remove layer %s", l->chain);
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+	return 0;
+}
+
+/* One reference less: 1 when the layer went out of the store and belongs to the caller. */
+static int drop_ref(struct layer_store *s, const char *chain, struct layer **ret, char ret_name[64], struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct layer *l = find_or_fail(s, chain, err);
+
+	if (!l)
+		return -1;
+	l->refs -= l->refs > 0;
+	l->doomed = l->refs == 0 && l->pins;
+	if (l->refs || l->pins)
+		return 0;
+	if (withdraw(s, l, ret_name, err) < 0)
+		return -1;
+	*ret = l;
+	return 1;
+}
+
+int layer_unref(struct layer_store *s, const char *chain, struct strv *removed, struct err *err)
+{
+	char next[DIGEST_TEXT];
+
+	snprintf(next, sizeof(next), "%s", chain);
+	for (;;) {
+		OWN_FREE struct layer *l = NULL;
+		char name[64];
+		int rc = drop_ref(s, next, &l, name, err);
+
+		if (rc <= 0)
+			return rc;
+		layer_db_take_back(s, s->tmp_fd, name);
+		if (removed)
+			strv_add(removed, l->chain);
+		if (!l->parent)
+			return 0;
+		snprintf(next, sizeof(next), "%s", l->parent->chain);
+	}
+}
+
+void layer_sweep(struct layer_store *s)
+{
+	OWN_STRV struct strv idle = { 0 };
+
+	lock_take(&s->lock);
+	for (size_t i = 0; i < LAYER_BUCKETS; i++)
+		for (struct layer *l = s->layers[i]; l; l = l->next)
+			if (l->refs == 0 && l->pins == 0)
+				strv_add(&idle, l->chain);
+	lock_drop(&s->lock);
+	for (size_t i = 0; i < idle.len; i++) {
+		OWN_ERR struct err err = ERR_INIT;
+
+		log_info("layer %s belongs to no image and is removed", idle.v[i]);
+		if (layer_unref(s, idle.v[i], NULL, &err) < 0)
+			log_warn("%s", err_text(&err));
+	}
+}
+
+bool layer_exists(struct layer_store *s, const char *chain)
+{
+	WITH_LOCK(&s->lock);
+	return layer_find(s, chain) != NULL;
+}
+
+int64_t layer_size(struct layer_store *s, const char *chain)
+{
+	WITH_LOCK(&s->lock);
+	struct layer *l = layer_find(s, chain);
+
+	return l ? l->size : -1;
+}
+
+char *layer_diffid(struct layer_store *s, const char *chain)
+{
+	WITH_LOCK(&s->lock);
+	struct layer *l = layer_find(s, chain);
+
+	return l ? xstrdup(l->diffid) : NULL;
+}
+
+int layer_tar(struct layer_store *s, const char *chain, struct writer *out, const struct cancel *c, struct err *err)
+{
+	struct layer *l = pin(s, chain, err);
+	OWN_FREE char *path = NULL;
+	OWN_FD int fd = -1;
+	int rc;
+
+	if (!l)
+		return -1;
+	path = xasprintf("%s/tar-split.json.gz", id_digest_hex(chain));
+	fd = openat(s->sha256_fd, path, O_RDONLY | O_CLOEXEC);
+	rc = fd < 0 ? err_errno(err, errno, "open tar-split.json.gz") : assemble(s, l->cache_id, l->parent, fd, out, c, err);
+	unpin(s, l);
+	return rc < 0 ? err_wrap(err, "layer %s", chain) : 0;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "image/packtar.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "base/str.h"
+#include "image/inode-map.h"
+#include "image/list-dir.h"
+
+#define READ_SIZE (256 * 1024)
+#define XATTRS_MAX 64
+#define DEPTH_MAX 1000
+
+struct pack {
+	const struct packtar_opts *opts;
+	struct tar_writer *tar;
+	struct inode_map links;
+	struct buf name;  /* of the object at hand */
+	char *copy;       /* READ_SIZE bytes */
+};
+
+static int fail(struct pack *p, struct err *err)
+{
+	return err_errno(err, errno, "archive %s", p->name.data);
+}
+
+/* The attributes of one object, kept until its header is written. */
+struct xattrs {
+	struct tar_xattr v[XATTRS_MAX];
+	size_t len;
+	char *list;
+};
+
+static void xattrs_done(struct xattrs *x)
+{
+	for (size_t i = 0; i < x->len; i++)
+		free((char *)x->v[i].value);
+	free(x->list);
+}
+
+static bool wanted(const char *name)
+{
+	return streq(name, "security.capability") || (str_has_prefix(name, "user.") && !str_has_prefix(name, "user.overlay."));
+}
+
+static void xattr_add(struct xattrs *x, const char *path, const char *name)
+{
+	ssize_t n = getxattr(path, name, NULL, 0);
+	OWN_FREE char *value = n < 0 ? NULL : xmalloc((size_t)n + 1);
+
+	if (!value || x->len == XATTRS_MAX)
+		return;
+	n = getxattr(path, name, value, (size_t)n);
+	if (n < 0)
+		return;
+	x->v[x->len].name = name;
+	x->v[x->len].size = (size_t)n;
+	x->v[x->len++].value = STEAL(value);
+}
+
+/* path leads through a descriptor to the very object, links included. File systems without attributes have none. */
+static void xattrs_read(struct xattrs *x, const char *path)
+{
+	ssize_t n = listxattr(path, NULL, 0);
+
+	if (n <= 0)
+		return;
+	x->list = xmalloc((size_t)n + 1);
+	n = listxattr(path, x->list, (size_t)n);
+	for (const char *p = x->list; n > 0 && p < x->list + n; p += strlen(p) + 1)
+		if (wanted(p))
+			xattr_add(x, path, p);
+}
+
+/* The header promised size bytes: a file that shrank is filled up with zeros, one that grew is cut. */
+static int pack_content(struct pack *p, int fd, int64_t size, struct err *err)
+{
+	while (size) {
+		size_t want = size < READ_SIZE ? (size_t)size : READ_SIZE;
+		ssize_t n = fs_read_all(fd, p->copy, want);
+
+		if (n < 0)
+			return fail(p, err);
+		if (cancel_fired(p->opts->cancel))
+			return err_set(err, ERR_CANCELLED, "cancelled");
+		memset(p->copy + n, 0, want - (size_t)n);
+		if (tar_write_data(p->tar, p->copy, want, err) < 0)
+			return -1;
+		size -= (int64_t)want;
+	}
+	return 0;
+}
+
+static bool entry_type(const struct stat *st, struct tar_entry *e)
+{
+	switch (st->st_mode & S_IFMT) {
+	case S_IFREG: e->type = TAR_FILE; e->size = st->st_size; return true;
+	case S_IFDIR: e->type = TAR_DIR; return true;
+	case S_IFLNK: e->type = TAR_SYMLINK; return true;
+	case S_IFIFO: e->type = TAR_FIFO; return true;
+	case S_IFCHR: e->type = TAR_CHARDEV; break;
+	case S_IFBLK: e->type = TAR_BLOCKDEV; break;
+	default: return false;
+	}
+	e->major = major(st->st_rdev);
+	e->minor = minor(st->st_rdev);
+	return e->type != TAR_CHARDEV || st->st_rdev; /* 0:0 is a whiteout */
+}
+
+/* One object, without what is below. */
+static int pack_object(struct pack *p, int fd, const struct stat *st, struct err *err)
+{
+	__attribute__((cleanup(xattrs_done))) struct xattrs x = { .len = 0 };
+	struct tar_entry e = {
+		.name = p->name.data, .link = "", .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid,
+		.mtime = { .tv_sec = st->st_mtim.tv_sec }, .atime = { .tv_nsec = UTIME_OMIT },
+	};
+	char path[32], link[TAR_NAME_MAX + 1];
+	OWN_FD int content = -1;
+	const char *first;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (!entry_type(st, &e)) {
+		log_debug("%s is left out of an archive: a socket or whiteout", p->name.data);
+		return 0;
+	}
+	if (e.type == TAR_SYMLINK) {
+		n = readlinkat(fd, "", link, sizeof(link));
+		if (n < 0 || n == sizeof(link))
+			return fail(p, err);
+		link[n] = '\0';
+		e.link = link;
+	}
+	first = S_ISDIR(st->st_mode) || st->st_nlink < 2 ? NULL : inode_map_note(&p->links, st, p->name.data);
+	if (first) {
+		e.type = TAR_HARDLINK;
+		e.link = first;
+		e.size = 0;
+	} else {
+		xattrs_read(&x, path);
+		e.xattrs = x.v;
+		e.xattrs_len = x.len;
+	}
+	if (e.type == TAR_FILE) {
+		content = open(path, O_RDONLY | O_CLOEXEC);
+		if (content < 0)
+			return fail(p, err);
+	}
+	if (tar_write_header(p->tar, &e, err) < 0)
+		return -1;
+	return e.type == TAR_FILE ? pack_content(p, content, e.size, err) : 0;
+}
+
+static int pack_tree(struct pack *p, int fd, int depth, struct err *err);
+
+static int pack_below(struct pack *p, int fd, int depth, struct err *err)
+{
+	OWN_STRV struct strv names = { 0 };
+	size_t size = p->name.size;
+
+	if (depth == DEPTH_MAX)
+		return err_set(err, ERR_INVALID, "archive %s: folders are nested too deeply", p->name.data);
+	if (list_dir(fd, &names) < 0)
+		return fail(p, err);
+	for (size_t i = 0; i < names.len; i++) {
+		OWN_FD int child = openat(fd, names.v[i], O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+		if (child < 0 && errno == ENOENT)
+			continue; /* gone meanwhile */
+		buf_adds(&p->name, names.v[i]);
+		if (child < 0)
+			return fail(p, err);
+		if (pack_tree(p, child, depth + 1, err) < 0)
+			return -1;
+		p->name.size = size;
+		p->name.data[size] = '\0';
+	}
+	return 0;
+}
+
+static int pack_tree(struct pack *p, int fd, int depth, struct err *err)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return fail(p, err);
+	if (cancel_fired(p->opts->cancel))
+		return err_set(err, ERR_CANCELLED, "cancelled");
+	if (p->name.size) {
+		if (S_ISDIR(st.st_mode) && p->name.data[p->name.size - 1] != '/')
+			buf_addc(&p->name, '/');
+		if (pack_object(p, fd, &st, err) < 0)
+			return -1;
+	}
+	return S_ISDIR(st.st_mode) ? pack_below(p, fd, depth, err) : 0;
+}
+
+static void pack_init(struct pack *p, const struct packtar_opts *opts, struct tar_writer *tar)
+{
+	*p = (struct pack){ .opts = opts, .tar = tar, .copy = xmalloc(READ_SIZE) };
+	buf_add(&p->name, "", 0);
+}
+
+static void pack_done(struct pack *p)
+{
+	inode_map_done(&p->links);
+	buf_done(&p->name);
+	free(p->copy);
+}
+
+int packtar(int fd, const char *name, const struct packtar_opts *opts, struct tar_writer *tar, struct err *err)
+{
+	struct pack p;
+	int rc;
+
+	pack_init(&p, opts, tar);
+	buf_adds(&p.name, name);
+	rc = pack_tree(&p, fd, 0, err);
+	pack_done(&p);
+	return rc;
+}
+
+static int pack_whiteout(struct pack *p, const char *path, struct err *err)
+{
+	const char *slash = strrchr(path, '/');
+	OWN_FREE char *name = xasprintf("%.*s.wh.%s", (int)(slash - path), path + 1, slash + 1);
+	struct tar_entry e = {
+		.type = TAR_FILE, .link = "", .mtime = { .tv_sec = clock_now() / NSEC_PER_SEC }, .atime = { .tv_nsec = UTIME_OMIT },
+	};
+
+	e.name = name;
+	return tar_write_header(p->tar, &e, err);
+}
+
+static int pack_change(struct pack *p, int fd, const struct change *c, struct err *err)
+{
+	OWN_FD int object = -1;
+	struct stat st;
+
+	if (c->kind == CHANGE_DELETE)
+		return pack_whiteout(p, c->path, err);
+	buf_reset(&p->name);
+	buf_adds(&p->name, c->path + 1);
+	object = fs_beneath(fd, p->name.data, O_PATH | O_NOFOLLOW, 0);
+	if (object < 0 && errno == ENOENT)
+		return 0; /* gone meanwhile */
+	if (object < 0 || fstat(object, &st) < 0)
+		return fail(p, err);
+	if (S_ISDIR(st.st_mode))
+		buf_addc(&p->name, '/');
+	return pack_object(p, object, &st, err);
+}
+
+int packtar_changes(int fd, const struct changes *c, const struct packtar_opts *opts, struct tar_writer *tar, struct err *err)
+{
+	struct pack p;
+	int rc = 0;
+
+	pack_init(&p, opts, tar);
+	for (size_t i = 0; rc == 0 && i < c->len; i++)
+		rc = pack_change(&p, fd, &c->v[i], err);
+	pack_done(&p);
+	return rc;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Directory trees into tar streams, the same bytes for the same tree: names in byte order, times to the second, hard links
+ * kept, sockets left out, the attributes security.capability and user.*. Links of the tree are never followed.
+ */
+#ifndef IMAGE_PACKTAR_H
+#define IMAGE_PACKTAR_H
+
+#include "base/cancel.h"
+#include "base/tar.h"
+#include "image/changes.h"
+
+struct packtar_opts {
+	const struct cancel *cancel;
+};
+
+/*
+ * The file or folder behind fd (O_PATH will do), with all that is below, under name. A folder's name gets its slash here;
+ * with name "" the folder itself is left out and its members are named from the top. Ends no archive.
+ */
+int packtar(int fd, const char *name, const struct packtar_opts *opts, struct tar_writer *tar, struct err *err);
+/* What changed in the tree at fd; deletions become .wh. members. */
+int packtar_changes(int fd, const struct changes *c, const struct packtar_opts *opts, struct tar_writer *tar, struct err *err);
+
+#endif

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Containers' layers: an init layer with the places that mounts go over, and the writable one on top. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/log.h"
+#include "image/changes.h"
+#include "image/layer-priv.h"
+#include "image/packtar.h"
+
+void rwlayer_free(struct rwlayer *m)
+{
+	free(m->container);
+	free(m);
+}
+
+/* One folder further down, made if need be; what is no folder makes room, links are never followed. */
+static int placeholder_folder(int dirfd, const char *name)
+{
+	int fd;
+
+	unlinkat(dirfd, name, 0); /* fails on folders, which stay */
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 || errno != ENOENT || mkdirat(dirfd, name, 0755) < 0)
+		return fd;
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && (fchown(fd, 0, 0) < 0 || fchmod(fd, 0755) < 0))
+		fd_close(&fd);
+	return fd;
+}
+
+static int placeholder_leaf(int dirfd, const char *name, const char *target)
+{
+	OWN_FD int fd = -1;
+
+	unlinkat(dirfd, name, 0);
+	if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	if (target)
+		return symlinkat(target, dirfd, name);
+	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+	return fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0755) < 0 ? -1 : 0;
+}
+
+static int placeholder(int root, const char *path, const char *kind, struct err *err)
+{
+	OWN_FREE char *copy = xstrdup(path);
+	OWN_FD int dir = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char *p = copy, *slash;
+	bool is_dir = streq(kind, "dir");
+
+	for (; dir >= 0; p = slash + 1) {
+		int next;
+
+		slash = strchr(p, '/');
+		if (!slash && !is_dir)
+			break;
+		if (slash)
+			*slash = '\0';
+		next = placeholder_folder(dir, p);
+		close(dir);
+		dir = next;
+		if (!slash)
+			break;
+	}
+	if (dir < 0 || (!is_dir && placeholder_leaf(dir, p, streq(kind, "file") ? NULL : kind) < 0))
+		return err_errno(err, errno, "make /%s in the container's layer", path);
+	return 0;
+}
+
+/* What runtimes mount over has to be there, the same in every container and no change of it. */
+static int placeholders(int root, struct err *err)
+{
+	static const char *const table[][2] = {
+		{ "dev/pts", "dir" }, { "dev/shm", "dir" }, { "proc", "dir" }, { "sys", "dir" }, { ".dockerenv", "file" },
+		{ "etc/resolv.conf", "file" }, { "etc/hosts", "file" }, { "etc/hostname", "file" }, { "dev/console", "file" },
+		{ "etc/mtab", "/proc/mounts" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(table); i++)
+		if (placeholder(root, table[i][0], table[i][1], err) < 0)
+			return -1;
+	return 0;
+}
+
+static int fill_init(struct layer_store *s, const char *init_id, struct err *err)
+{
+	OWN_FREE char *path = graph_get(s->graph, init_id, NULL, err);
+	OWN_FD int root = -1;
+	int rc;
+
+	if (!path)
+		return -1;
+	root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = root < 0 ? err_errno(err, errno, "open %s", path) : placeholders(root, err);
+	fd_close(&root);
+	if (graph_put(s->graph, init_id, rc < 0 ? NULL : err) < 0)
+		rc = -1;
+	return rc;
+}
+
+static int make_layers(struct layer_store *s, struct rwlayer *m, const char *label, const struct strmap *opts, struct err *err)
+{
+	if (graph_create(s->graph, m->init_id, m->parent ? m->parent->cache_id : NULL, true, label, opts, err) < 0 ||
+	    fill_init(s, m->init_id, err) < 0)
+		return -1;
+	return graph_create(s->graph, m->mount_id, m->init_id, true, label, opts, err);
+}
+
+static int stage_mount(struct layer_store *s, struct rwlayer *m, struct layer_stage *st, struct err *err)
+{
+	if (layer_stage_begin(s, st, err) < 0 || layer_stage_put(st, "mount-id", m->mount_id, err) < 0 ||
+	    layer_stage_put(st, "init-id", m->init_id, err) < 0)
+		return -1;
+	return m->parent ? layer_stage_put(st, "parent", m->parent->chain, err) : 0;
+}
+
+static int publish_mount(struct layer_store *s, struct rwlayer *m, struct layer_stage *st, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+
+	if (rwlayer_find(s, m->container))
+		return err_set(err, ERR_CONFLICT, "mount name conflict");
+	if (renameat(s->tmp_fd, st->name, s->mounts_fd, m->container) < 0)
+		return err_errno(err, errno, "store the layer of container %s", m->container);
+	*st->name = '\0';
+	rwlayer_insert(s, m);
+	return 0;
+}
+
+int rwlayer_create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label,
+	const struct strmap *storage_opts, struct err *err)
+{
+	struct layer_stage st = LAYER_STAGE_INIT;
+	struct rwlayer *m;
+	int rc;
+
+	if (!id_is_name(container_id, 1))
+		return err_set(err, ERR_INVALID, "invalid container id \"%s\"", container_id);
+	if (rwlayer_exists(s, container_id))
+		return err_set(err, ERR_CONFLICT, "mount name conflict");
+	if (chain && layer_ref(s, chain, err) < 0)
+		return -1;
+	m = xcalloc(1, sizeof(*m));
+	m->container = xstrdup(container_id);
+	lock_take(&s->lock);
+	m->parent = chain ? layer_find(s, chain) : NULL; /* held by the reference just taken */
+	lock_drop(&s->lock);
+	id_random_hex(m->mount_id, ID_HEX);
+	snprintf(m->init_id, sizeof(m->init_id), "%s" INIT_SUFFIX, m->mount_id);
+	rc = stage_mount(s, m, &st, err);
+	if (rc == 0)
+		rc = make_layers(s, m, mount_label, storage_opts, err);
+	if (rc == 0)
+		rc = publish_mount(s, m, &st, err);
+	layer_stage_drop(s, &st);
+	if (rc < 0) {
+		rwlayer_free(m);
+		if (chain)
+			layer_unref(s, chain, NULL, NULL);
+	}
+	return rc;
+}
+
+/* Takes the mount out of the store; 1 when it was there. ret_name is the folder in tmp that still names its layers. */
+static int withdraw_mount(struct layer_store *s, const char *container_id, struct rwlayer **ret, char ret_name[64], struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = rwlayer_find(s, container_id);
+	char suffix[17];
+
+	if (!m)
+		return 0;
+	id_random_hex(suffix, 16);
+	snprintf(ret_name, 64, "remove-%s", suffix);
+	if (renameat(s->mounts_fd, m->container, s->tmp_fd, ret_name) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "remove the layer of container %s", container_id);
+	rwlayer_detach(s, m);
+	*ret = m;
+	return 1;
+}
+
+int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *err)
+{
+	struct rwlayer *m = NULL;
+	char name[64], chain[DIGEST_TEXT] = "";
+	int rc = withdraw_mount(s, container_id, &m, name, err);
+
+	if (rc <= 0)
+		return rc;
+	layer_db_take_back(s, s->tmp_fd, name);
+	if (m->parent)
+		snprintf(chain, sizeof(chain), "%s", m->parent->chain);
+	rwlayer_free(m);
+	return *chain ? layer_unref(s, chain, NULL, err) : 0;
+}
+
+bool rwlayer_exists(struct layer_store *s, const char *container_id)
+{
+	WITH_LOCK(&s->lock);
+	return rwlayer_find(s, container_id) != NULL;
+}
+
+/* The driver's names of a container's layers: the writable one and what it stands on ("" for nothing). */
+struct names { char mount[ID_HEX + 1], below[ID_HEX + sizeof(INIT_SUFFIX)]; };
+
+static int get_names(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = rwlayer_find(s, container_id);
+
+	if (!m)
+		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
+	memcpy(ret->mount, m->mount_id, sizeof(m->mount_id));
+	snprintf(ret->below, sizeof(ret->below), "%s", *m->init_id ? m->init_id : m->parent ? m->parent->cache_id : "");
+	return 0;
+}
+
+char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err)
+{
+	struct names n;
+
+	return get_names(s, container_id, &n, err) < 0 ? NULL : graph_get(s->graph, n.mount, mount_label, err);
+}
+
+int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err)
+{
+	struct names n;
+
+	return get_names(s, container_id, &n, err) < 0 ? -1 : graph_put(s->graph, n.mount, err);
+}
+
+void rwlayer_metadata(struct layer_store *s, const char *container_id, struct jw *w)
+{
+	struct names n;
+
+	if (get_names(s, container_id, &n, NULL) < 0)
+		jw_null(w);
+	else
+		graph_metadata(s->graph, n.mount, w);
+}
+
+/* The two trees to compare: the container's own, and what it stands on. */
+struct view {
+	struct graph_tree tree;
+	int below_fd;       /* -1: nothing below */
+	char *below_path;   /* mounted for this, or NULL */
+	struct names names;
+};
+
+static void view_done(struct layer_store *s, struct view *v)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	fd_close(&v->below_fd);
+	if (v->below_path && graph_put(s->graph, v->names.below, &err) < 0)
+		log_warn("%s", err_text(&err));
+	free(v->below_path);
+	graph_tree_done(s->graph, &v->tree);
+}
+
+static int view_open(struct layer_store *s, const char *container_id, struct view *v, struct err *err)
+{
+	const char *below;
+
+	*v = (struct view){ .below_fd = -1 };
+	if (get_names(s, container_id, &v->names, err) < 0)
+		return -1;
+	below = *v->names.below ? v->names.below : NULL;
+	if (graph_tree_read(s->graph, v->names.mount, below, &v->tree, err) < 0)
+		return -1;
+	if (v->tree.parent_fd >= 0 || !below)
+		return 0;
+	/* A driver that hands out its own folder: the view below comes by mounting. */
+	v->below_path = graph_get(s->graph, below, NULL, err);
+	v->below_fd = v->below_path ? open(v->below_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (v->below_fd >= 0)
+		return 0;
+	if (v->below_path)
+		err_errno(err, errno, "open %s", v->below_path);
+	view_done(s, v);
+	return -1;
+}
+
+static int view_changes(struct view *v, struct changes *ret, struct err *err)
+{
+	if (v->below_fd >= 0)
+		return changes_upper(v->tree.fd, v->tree.whiteout, v->below_fd, ret, err);
+	return changes_compare(v->tree.fd, v->tree.parent_fd, ret, err);
+}
+
+int rwlayer_changes(struct layer_store *s, const char *container_id, void (*emit)(void *ctx, const char *path, int kind), void *ctx,
+	struct err *err)
+{
+	OWN_CHANGES struct changes c = { 0 };
+	struct view v;
+	int rc;
+
+	if (view_open(s, container_id, &v, err) < 0)
+		return -1;
+	rc = view_changes(&v, &c, err);
+	view_done(s, &v);
+	for (size_t i = 0; rc == 0 && i < c.len; i++)
+		emit(ctx, c.v[i].path, c.v[i].kind);
+	return rc;
+}
+
+int64_t rwlayer_size(struct layer_store *s, const char *container_id, struct err *err)
+{
+	OWN_CHANGES struct changes c = { 0 };
+	struct view v;
+	int64_t size = -1;
+
+	if (view_open(s, container_id, &v, err) < 0)
+		return -1;
+	if (view_changes(&v, &c, err) == 0)
+		size = changes_size(&c, v.tree.fd);
+	view_done(s, &v);
+	return size;
+}
+
+int rwlayer_tar(struct layer_store *s, const char *container_id, struct writer *out, const struct cancel *c, struct err *err)
+{
+	OWN_CHANGES struct changes changes = { 0 };
+	struct packtar_opts opts = { .cancel = c };
+	struct tar_writer tar;
+	struct view v;
+	int rc;
+
+	if (view_open(s, container_id, &v, err) < 0)
+		return -1;
+	tar_writer_init(&tar, out);
+	rc = view_changes(&v, &changes, err);
+	if (rc == 0)
+		rc = packtar_changes(v.tree.fd, &changes, &opts, &tar, err);
+	if (rc == 0)
+		rc = tar_write_end(&tar, err);
+	view_done(s, &v);
+	return rc;
+}
