@@ -207,6 +207,20 @@ void strv_copy(struct strv *dst, const struct strv *src)
 	*dst = copy;
 }
 
+bool strv_del(struct strv *sv, const char *s)
+{
+	for (size_t i = 0; i < sv->len; i++) {
+		if (!streq(sv->v[i], s))
+			continue;
+		free(sv->v[i]);
+		/* the terminator moves down too */
+		memmove(sv->v + i, sv->v + i + 1, (sv->len - i) * sizeof(*sv->v));
+		sv->len--;
+		return true;
+	}
+	return false;
+}
+
 bool strv_contains(const struct strv *sv, const char *s)
 {
 	for (size_t i = 0; i < sv->len; i++)

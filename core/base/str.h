@@ -49,6 +49,8 @@ void strv_addf(struct strv *sv, const char *fmt, ...) __attribute__((format(prin
 void strv_take(struct strv *sv, char *s); /* takes ownership */
 void strv_done(struct strv *sv);
 void strv_copy(struct strv *dst, const struct strv *src);
+/* Takes out the first entry equal to s; false when there is none. */
+bool strv_del(struct strv *sv, const char *s);
 bool strv_contains(const struct strv *sv, const char *s);
 /* Splits on any byte of sep, empty fields kept. */
 void strv_split(struct strv *sv, const char *s, const char *sep);

@@ -9,7 +9,8 @@
 
 static int tap_count, tap_failed;
 
-#define ok(cond, ...) tap_check((cond) != 0, __FILE__, __LINE__, #cond, __VA_ARGS__)
+/* The check comes first, then its text, which may tell of what the check did. */
+#define ok(cond, ...) ({ int ok_ = (cond) != 0; tap_check(ok_, __FILE__, __LINE__, #cond, __VA_ARGS__); })
 #define is_str(got, want, ...) tap_is_str((got), (want), __FILE__, __LINE__, __VA_ARGS__)
 #define is_int(got, want, ...) tap_is_int((long long)(got), (long long)(want), __FILE__, __LINE__, __VA_ARGS__)
 

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Inside of shim.c (requests) and shim-monitor.c (events, lost shims). */
+#ifndef CONTAINER_SHIM_CLIENT_H
+#define CONTAINER_SHIM_CLIENT_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/buf.h"
+#include "base/lock.h"
+#include "container/shim.h"
+#include "shim/proto.h"
+
+enum shim_phase { PHASE_NEW, PHASE_ASKED /* to run */, PHASE_RUNNING, PHASE_ENDED };
+
+struct shim {
+	atomic_int refs;
+	struct shim_monitor *monitor; /* valid until shim_monitor_free() */
+	char *id, *dir;
+	char *runtime, *runtime_root;
+	struct strv runtime_args;
+	bool systemd_cgroup;
+
+	struct lock lock;             /* LEAF: what follows */
+	enum shim_phase phase;
+	bool lost;                    /* its connection ended before its time */
+	int pidfd;                    /* of the container's init; -1 before it runs */
+	struct strv execs;            /* running ones */
+
+	int fd;                       /* events; the monitor thread's own once it watches */
+	struct buf in;                /* the monitor thread's */
+	struct shim *next;            /* in the monitor's list, under its lock */
+};
+
+struct shim_monitor {
+	struct spawner *spawner;
+	char *shim_path;
+	shim_exit_fn *on_exit;
+	void *ctx;
+	int epfd, stop_fd;
+	pthread_t thread;
+
+	struct lock lock;             /* LEAF: what follows */
+	pthread_cond_t cond;
+	struct shim *shims;           /* watched, each with a reference */
+	struct shim *lost;            /* to be cleaned up, each with a reference */
+	bool stopping, has_janitor;
+	pthread_t janitor;
+};
+
+struct shim *shim_alloc(struct shim_monitor *m, const char *id, const char *dir);
+struct shim *shim_ref(struct shim *s);
+/* Begins to listen to s->fd. */
+void shim_watch(struct shim *s);
+
+/* How it ended, as the shim wrote it down. False when it did not. */
+bool shim_read_exit(const char *dir, struct shim_exit *ret);
+/* Kills what is left of a container without a shim and removes it from the runtime; tells how it ended. pidfd may be -1. */
+void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret);
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Listens to all shims on one thread. A shim whose connection ends before its container did is lost: a second thread, begun
+ * with the first loss, kills and removes what is left and reports it, so that a slow runtime delays nobody else's exit.
+ */
+#include "container/shim.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/ioctl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "container/shim-client.h"
+
+#define BURY_MS 30000
+
+struct exit_file {
+	int64_t version, code, time;
+	bool oom;
+};
+JDESC(exit_desc, exit_file,
+	JFIELD(exit_file, version, "version", J_I64, 0),
+	JFIELD(exit_file, code, "code", J_I64, 0),
+	JFIELD(exit_file, time, "time", J_I64, 0),
+	JFIELD(exit_file, oom, "oom", J_BOOL, 0));
+
+bool shim_read_exit(const char *dir, struct shim_exit *ret)
+{
+	OWN_FREE char *path = xasprintf("%s/%s", dir, SHIM_EXIT);
+	OWN_BUF struct buf b = { 0 };
+	struct exit_file f = { 0 };
+	bool good;
+
+	if (fs_read(AT_FDCWD, path, 4096, &b, NULL) < 0)
+		return false;
+	good = jdesc_parse(&exit_desc, b.data, b.size, &f, NULL) == 0 && f.version > 0;
+	*ret = (struct shim_exit){ .code = (int)f.code, .time = f.time, .oom = f.oom };
+	jdesc_clear(&exit_desc, &f);
+	return good;
+}
+
+/* The kernel's record of an exit (6.15 and later, once the process was reaped); false when there is none. */
+static bool kernel_exit_status(int pidfd, int *ret_status)
+{
+	struct {
+		uint64_t mask, cgroup;
+		uint32_t ids[11];
+		int32_t exit_code;
+	} info = { .mask = 1 << 3 };
+
+	if (ioctl(pidfd, _IOC(_IOC_READ | _IOC_WRITE, 0xff, 11, sizeof(info)), &info) < 0 || !(info.mask & 1 << 3))
+		return false;
+	*ret_status = info.exit_code;
+	return true;
+}
+
+/* 137 unless the kernel knows better. */
+static int kill_and_wait(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+	int status;
+
+	if (pidfd < 0)
+		return 137;
+	syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	if (poll(&p, 1, BURY_MS) <= 0)
+		return 137;
+	for (int i = 0; i < 20; i++) { /* until the spawner or init has reaped it */
+		if (kernel_exit_status(pidfd, &status))
+			return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+		usleep(5000);
+	}
+	return 137;
+}
+
+static void runtime_delete(struct shim *s)
+{
+	OWN_STRV struct strv argv = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf out = { 0 };
+	int status = 0;
+
+	if (!s->runtime || !s->runtime_root)
+		return;
+	strv_add(&argv, s->runtime);
+	for (size_t i = 0; i < s->runtime_args.len; i++)
+		strv_add(&argv, s->runtime_args.v[i]);
+	strv_add(&argv, "--root");
+	strv_add(&argv, s->runtime_root);
+	if (s->systemd_cgroup)
+		strv_add(&argv, "--systemd-cgroup");
+	strv_add(&argv, "delete");
+	strv_add(&argv, "--force");
+	strv_add(&argv, s->id);
+	if (spawner_run(s->monitor->spawner, argv.v, NULL, -1, BURY_MS, NULL, &status, &out, &err) < 0)
+		log_error("container %.12s: the runtime cannot delete it: %s", s->id, err_text(&err));
+	else if (status != 0)
+		log_debug("container %.12s: the runtime's delete: %s", s->id, out.data ? out.data : "");
+}
+
+void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret)
+{
+	int code;
+
+	if (shim_read_exit(s->dir, ret)) {
+		runtime_delete(s);
+		return;
+	}
+	code = kill_and_wait(pidfd);
+	*ret = (struct shim_exit){ .code = code, .time = clock_now(), .lost = true };
+	runtime_delete(s);
+}
+
+/* Its phase and execs belong to nobody else any more once lost is set. */
+static void bury_lost(struct shim *s)
+{
+	struct shim_monitor *m = s->monitor;
+	bool was_running;
+	struct shim_exit ex;
+	struct strv gone = { 0 };
+	int pidfd;
+
+	lock_take(&s->lock);
+	was_running = s->phase == PHASE_RUNNING;
+	s->phase = PHASE_ENDED;
+	gone = s->execs;
+	s->execs = (struct strv){ 0 };
+	pidfd = STEAL_FD(s->pidfd);
+	lock_drop(&s->lock);
+	log_warn("container %.12s: its shim has died", s->id);
+	shim_bury(s, pidfd, &ex);
+	fd_close(&pidfd);
+	for (size_t i = 0; i < gone.len; i++)
+		m->on_exit(m->ctx, s->id, gone.v[i], &(struct shim_exit){ .code = 137, .time = ex.time, .lost = true });
+	strv_done(&gone);
+	if (was_running)
+		m->on_exit(m->ctx, s->id, NULL, &ex);
+}
+
+static void *janitor_main(void *arg)
+{
+	struct shim_monitor *m = arg;
+
+	lock_take(&m->lock);
+	for (;;) {
+		struct shim *s = m->lost;
+
+		if (s) {
+			m->lost = s->next;
+			lock_drop(&m->lock);
+			bury_lost(s);
+			shim_unref(s);
+			lock_take(&m->lock);
+		} else if (m->stopping) {
+			break;
+		} else {
+			lock_wait(&m->lock, &m->cond, -1);
+		}
+	}
+	lock_drop(&m->lock);
+	return NULL;
+}
+
+/* Takes over the monitor's reference. */
+static void hand_to_janitor(struct shim_monitor *m, struct shim *s)
+{
+	lock_take(&m->lock);
+	s->next = m->lost;
+	m->lost = s;
+	if (!m->has_janitor)
+		m->has_janitor = pthread_create(&m->janitor, NULL, janitor_main, m) == 0;
+	pthread_cond_signal(&m->cond);
+	lock_drop(&m->lock);
+}
+
+static void unwatch(struct shim_monitor *m, struct shim *s)
+{
+	bool lost;
+
+	epoll_ctl(m->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+	fd_close(&s->fd);
+	lock_take(&m->lock);
+	for (struct shim **p = &m->shims; *p; p = &(*p)->next) {
+		if (*p != s)
+			continue;
+		*p = s->next;
+		break;
+	}
+	lock_drop(&m->lock);
+	lock_take(&s->lock);
+	lost = s->phase == PHASE_ASKED || s->phase == PHASE_RUNNING;
+	s->lost = lost;
+	lock_drop(&s->lock);
+	if (lost)
+		hand_to_janitor(m, s);
+	else
+		shim_unref(s);
+}
+
+static void take_event(struct shim *s, const struct shim_msg *msg)
+{
+	struct shim_monitor *m = s->monitor;
+	const char *exec_id = shim_msg_get_str(msg, TAG_EXEC);
+	struct shim_exit ex = { .code = (int)shim_msg_get_int(msg, TAG_CODE, 137), .time = shim_msg_get_int(msg, TAG_TIME, 0),
+		.oom = shim_msg_get_int(msg, TAG_OOM, 0) };
+
+	if (msg->head.type != SHIM_EXITED)
+		return;
+	lock_take(&s->lock);
+	if (exec_id)
+		strv_del(&s->execs, exec_id);
+	else
+		s->phase = PHASE_ENDED;
+	lock_drop(&s->lock);
+	m->on_exit(m->ctx, s->id, exec_id, &ex);
+}
+
+static void shim_ready(struct shim_monitor *m, struct shim *s)
+{
+	ssize_t n = recv(s->fd, buf_reserve(&s->in, 4096), 4096, MSG_DONTWAIT);
+	int got;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		unwatch(m, s);
+		return;
+	}
+	s->in.size += (size_t)n;
+	do {
+		OWN_SHIM_MSG struct shim_msg msg = { 0 };
+
+		got = shim_msg_parse(&s->in, &msg);
+		if (got > 0)
+			take_event(s, &msg);
+	} while (got > 0);
+	if (got < 0)
+		unwatch(m, s);
+	else if (s->in.size == 0)
+		buf_done(&s->in);
+}
+
+static void *monitor_main(void *arg)
+{
+	struct shim_monitor *m = arg;
+
+	for (;;) {
+		struct epoll_event ev;
+
+		if (epoll_wait(m->epfd, &ev, 1, -1) < 1)
+			continue;
+		if (!ev.data.ptr)
+			return NULL;
+		shim_ready(m, ev.data.ptr);
+	}
+}
+
+void shim_watch(struct shim *s)
+{
+	struct shim_monitor *m = s->monitor;
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = s };
+
+	shim_ref(s);
+	lock_take(&m->lock);
+	s->next = m->shims;
+	m->shims = s;
+	lock_drop(&m->lock);
+	BUG_ON(epoll_ctl(m->epfd, EPOLL_CTL_ADD, s->fd, &ev) < 0);
+}
+
+struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *shim_path, shim_exit_fn *on_exit, void *ctx, struct err *err)
+{
+	struct shim_monitor *m = xcalloc(1, sizeof(*m));
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	*m = (struct shim_monitor){ .spawner = sp, .shim_path = xstrdup(shim_path), .on_exit = on_exit, .ctx = ctx };
+	lock_init(&m->lock, LOCK_LEAF);
+	lock_cond_init(&m->cond);
+	m->epfd = epoll_create1(EPOLL_CLOEXEC);
+	m->stop_fd = eventfd(0, EFD_CLOEXEC);
+	if (m->epfd < 0 || m->stop_fd < 0 || epoll_ctl(m->epfd, EPOLL_CTL_ADD, m->stop_fd, &ev) < 0 ||
+	    (errno = pthread_create(&m->thread, NULL, monitor_main, m)) != 0) {
+		err_errno(err, errno, "start the monitor of the shims");
+		fd_close(&m->epfd);
+		fd_close(&m->stop_fd);
+		pthread_cond_destroy(&m->cond);
+		lock_done(&m->lock);
+		free(m->shim_path);
+		free(m);
+		return NULL;
+	}
+	return m;
+}
+
+void shim_monitor_free(struct shim_monitor *m)
+{
+	struct shim *s;
+
+	if (!m)
+		return;
+	BUG_ON(eventfd_write(m->stop_fd, 1) < 0);
+	pthread_join(m->thread, NULL);
+	lock_take(&m->lock);
+	m->stopping = true;
+	pthread_cond_signal(&m->cond);
+	lock_drop(&m->lock);
+	if (m->has_janitor)
+		pthread_join(m->janitor, NULL);
+	while ((s = m->shims)) {
+		m->shims = s->next;
+		fd_close(&s->fd);
+		shim_unref(s);
+	}
+	fd_close(&m->epfd);
+	fd_close(&m->stop_fd);
+	pthread_cond_destroy(&m->cond);
+	lock_done(&m->lock);
+	free(m->shim_path);
+	free(m);
+}
