@@ -13,12 +13,13 @@ struct item {
 	struct item *next;
 };
 
-/* The queue is sorted by due time; a thread that waits for a planned item is the only one that idles longer than IDLE_NS. */
+/* The queue is sorted by due time; only the thread that waits for its head idles longer than IDLE_NS. */
 struct work {
 	struct lock lock; /* LEAF: guards all below */
 	pthread_cond_t more, left;
 	struct item *head;
 	int max, threads, waiting;
+	bool watched;  /* a thread waits until the head is due */
 	bool ending;
 };
 
@@ -74,7 +75,8 @@ void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*dro
 	*at = it;
 	grow = w->threads < w->max && !w->waiting;
 	w->threads += grow;
-	pthread_cond_signal(&w->more);
+	/* All: the one that watches may have an older head in mind. */
+	pthread_cond_broadcast(&w->more);
 	lock_drop(&w->lock);
 	if (!grow)
 		return;
@@ -91,26 +93,30 @@ void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*dro
 	pthread_attr_destroy(&attr);
 }
 
-/* Waits for the next due item; NULL when the thread shall leave. */
+/* Waits for the next due item; NULL when the thread shall leave. Among those that wait, one watches the clock for the head. */
 static struct item *next_item(struct work *w)
 {
 	for (;;) {
-		int64_t now = clock_mono(), wait = IDLE_NS;
 		struct item *it = w->head;
+		int64_t now = clock_mono();
+		bool watch = it && !w->watched;
 		int timed_out;
 
 		if (it && it->due <= now) {
 			w->head = it->next;
+			if (w->head && !w->watched)
+				pthread_cond_signal(&w->more); /* somebody else watches the next one */
 			return it;
 		}
 		if (w->ending)
 			return NULL;
-		if (it && !w->waiting)
-			wait = it->due - now;
 		w->waiting++;
-		timed_out = lock_wait(&w->lock, &w->more, wait);
+		w->watched |= watch;
+		timed_out = lock_wait(&w->lock, &w->more, watch ? it->due - now : IDLE_NS);
 		w->waiting--;
-		if (timed_out && (!w->head || w->waiting))
+		if (watch)
+			w->watched = false;
+		else if (timed_out && (!w->head || w->watched))
 			return NULL;
 	}
 }

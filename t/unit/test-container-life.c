@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The life of containers in the store, with a shim, layers and images that are made up here. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "container/internal.h"
+#include "image/layer.h"
+#include "tap.h"
+
+static char dir[] = "/tmp/dkd-life-XXXXXX";
+static struct container_store *store;
+static struct daemon_defaults defaults;
+
+/* --- images and layers --- */
+static struct image busybox = { .refs = 1 << 20, .id = "sha256:1306f1a639f458029ebaf41ce4da553aac646a6a9035360c24150076edc4334e" };
+static char layer_error[64];
+static int layers_made, mounts_held;
+
+struct image *image_get(struct image_store *s, const char *name, struct err *err)
+{
+	if (streq(name, "busybox"))
+		return &busybox;
+	err_set(err, ERR_NOT_FOUND, "No such image: %s:latest", name);
+	return NULL;
+}
+struct image *image_by_id(struct image_store *s, const char *id) { return streq(id, busybox.id) ? &busybox : NULL; }
+struct layer_store *image_store_layers(struct image_store *s) { return NULL; }
+struct graph *layer_store_graph(struct layer_store *s) { return NULL; }
+const char *graph_name(const struct graph *g) { return "fake"; }
+int rwlayer_create(struct layer_store *s, const char *id, const char *chain, const char *label, const struct strmap *o, struct err *err)
+{
+	if (*layer_error)
+		return err_set(err, ERR_INTERNAL, "%s", layer_error);
+	layers_made++;
+	return 0;
+}
+int rwlayer_remove(struct layer_store *s, const char *id, struct err *err) { layers_made--; return 0; }
+bool rwlayer_exists(struct layer_store *s, const char *id) { return true; }
+char *rwlayer_mount(struct layer_store *s, const char *id, const char *label, struct err *err)
+{
+	mounts_held++;
+	return xasprintf("%s/rootfs", dir);
+}
+int rwlayer_unmount(struct layer_store *s, const char *id, struct err *err) { mounts_held--; return 0; }
+void rwlayer_metadata(struct layer_store *s, const char *id, struct jw *w) { jw_null(w); }
+int64_t rwlayer_size(struct layer_store *s, const char *id, struct err *err) { return 42; }
+int rwlayer_changes(struct layer_store *s, const char *id, void (*emit)(void *, const char *, int), void *ctx, struct err *err)
+{
+	emit(ctx, "/x", 1);
+	return 0;
+}
+
+/* --- the shim --- */
+struct shim_monitor { shim_exit_fn *on_exit; void *ctx; };
+struct shim { char id[65]; struct shim_monitor *m; };
+static char run_error[128];
+static int shims, exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended */
+static char attached_before_run;
+
+struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *path, shim_exit_fn *on_exit, void *ctx, struct err *err)
+{
+	struct shim_monitor *m = xcalloc(1, sizeof(*m));
+
+	m->on_exit = on_exit;
+	m->ctx = ctx;
+	return m;
+}
+void shim_monitor_free(struct shim_monitor *m) { free(m); }
+static struct shim *make(struct shim_monitor *m, const char *id)
+{
+	struct shim *s = xcalloc(1, sizeof(*s));
+
+	snprintf(s->id, sizeof(s->id), "%s", id);
+	s->m = m;
+	shims++;
+	return s;
+}
+struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, struct err *err) { return make(m, cfg->id); }
+static void end(struct shim *s, int code)
+{
+	struct shim_exit ex = { .code = code, .time = clock_now() };
+
+	s->m->on_exit(s->m->ctx, s->id, NULL, &ex);
+}
+int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
+{
+	if (*run_error)
+		return err_set(err, ERR_INTERNAL, "%s", run_error);
+	*ret_pid = getpid();
+	if (exit_at_once >= 0)
+		end(s, exit_at_once);
+	return 0;
+}
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, pid_t *ret_pid, bool *ret_exited, struct shim_exit *ex, struct err *err)
+{
+	*ret_exited = adopt_as != 1;
+	*ret_pid = getpid();
+	*ex = (struct shim_exit){ .code = adopt_as == 2 ? 9 : 137, .lost = adopt_as == 0 };
+	return adopt_as == 1 ? make(m, id) : NULL;
+}
+void shim_unref(struct shim *s) { shims--; free(s); }
+int shim_attach(struct shim *s, const char *exec, unsigned streams, int *ret_fd, struct err *err)
+{
+	attached_before_run = 'y';
+	*ret_fd = dup(0);
+	return 0;
+}
+int shim_resize(struct shim *s, const char *e, uint16_t r, uint16_t c, struct err *err) { return 0; }
+int shim_kill(struct shim *s, const char *e, int signal, bool all, struct err *err)
+{
+	if (signal == 9 || signal == 15)
+		end(s, 128 + signal);
+	return 0;
+}
+int shim_pause(struct shim *s, bool pause, struct err *err) { return 0; }
+int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err) { return 0; }
+int shim_exec_run(struct shim *s, const char *id, pid_t *ret_pid, struct err *err) { *ret_pid = 77; return 0; }
+int shim_release(struct shim *s, struct err *err) { return 0; }
+
+/* --- helpers --- */
+static struct container *create(const char *name, const char *extra)
+{
+	OWN_FREE char *text = xasprintf("{\"Image\":\"busybox\",\"Cmd\":[\"sleep\",\"1 2\"]%s}", extra);
+	CLEANUP(create_body_done) struct create_body body = { 0 };
+	OWN_STRV struct strv warnings = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_JSON json_t *js = json_read(text, strlen(text), &err);
+	char id[65];
+
+	if (!js || create_body_decode(js, &body, &err) < 0 || container_create(store, name, NULL, &body, id, &warnings, &err) < 0) {
+		printf("# %s\n", err_text(&err));
+		return NULL;
+	}
+	return container_find(store, id, &err);
+}
+
+static void create_fails(const char *name, const char *body_text, enum err_class class, const char *says)
+{
+	CLEANUP(create_body_done) struct create_body body = { 0 };
+	OWN_STRV struct strv warnings = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_JSON json_t *js = json_read(body_text, strlen(body_text), &err);
+	char id[65];
+	int before = layers_made;
+
+	ok(create_body_decode(js, &body, &err) < 0 || container_create(store, name, NULL, &body, id, &warnings, &err) < 0, "refused: %s", body_text);
+	ok(err.class == class && strstr(err_text(&err), says), "%s (%s)", says, err_text(&err));
+	is_int(layers_made, before, "nothing stays");
+}
+
+static bool until(struct container *c, const char *word)
+{
+	for (int i = 0; i < 400; i++) {
+		struct container_state st;
+
+		lock_take(&c->lock);
+		st = c->rec.state;
+		lock_drop(&c->lock);
+		if (streq(state_word(&st), word))
+			return true;
+		usleep(5000);
+	}
+	return false;
+}
+
+static bool listed(const char *filters, const char *text)
+{
+	struct list_query q = { .filters = filters };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	jw_init(&w, &b);
+	if (container_list(store, &q, 51, &w, &err) < 0)
+		return strstr(err_text(&err), text) != NULL;
+	return strstr(b.data, text) != NULL;
+}
+
+static void test_create(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("one", ""), *found;
+	char prefix[9] = "";
+	struct stat st;
+
+	ok(c != NULL, "created");
+	memcpy(prefix, c->id, 8);
+	found = container_find(store, prefix, &err);
+	ok(found == c, "found by a prefix of its id");
+	container_unref(found);
+	found = container_find(store, "/one", &err);
+	ok(found == c, "and by its name");
+	container_unref(found);
+	OWN_FREE char *path = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
+	ok(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "its record is there, for root only");
+	create_fails("one", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_CONFLICT, "Conflict. The container name \"/one\" is already in use by container \"");
+	create_fails("-x", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INVALID, "Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+	create_fails("../up", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INVALID, "Invalid container name");
+	create_fails(NULL, "{\"Image\":\"nope\",\"Cmd\":[\"x\"]}", ERR_NOT_FOUND, "No such image: nope:latest");
+	create_fails(NULL, "{\"Image\":\"busybox\"}", ERR_INVALID, "No command specified");
+	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"foo\"}}}", ERR_INVALID,
+		"error looking up logging plugin foo: plugin \"foo\" not found");
+	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"foo\":\"1\"}}}}",
+		ERR_INVALID, "unknown log opt 'foo' for json-file log driver");
+	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"VolumesFrom\":[\"nosuch\"]}}", ERR_INVALID, "No such container: nosuch");
+	create_fails("two", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"Binds\":[\"/a:/b\",\"/c:/b\"]}}", ERR_INVALID, "Duplicate mount point: /b");
+	strcpy(layer_error, "no space");
+	create_fails("two", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INTERNAL, "no space");
+	*layer_error = '\0';
+	found = create("two", "");
+	ok(found != NULL, "the name of a failed create is free again");
+	ok(listed("{\"name\":[\"two\"],\"status\":[\"created\"]}", "\"Command\":\"sleep '1 2'\""), "listed with its command");
+	ok(!listed("{\"name\":[\"two\"],\"status\":[\"running\"]}", "two") && listed("{\"status\":[\"foo\"]}", "Invalid filter 'status=foo'"), "filtered");
+	ok(container_remove(found, false, false, false, &err) == 0, "removed");
+	container_unref(found);
+	ok(container_find(store, "two", &err) == NULL && err.class == ERR_NOT_FOUND, "and gone");
+	container_remove(c, false, false, false, NULL);
+	container_unref(c);
+}
+
+static void test_run(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("run", ",\"OpenStdin\":true");
+	struct attachment *a = container_attach(c, SHIM_STDOUT, &err);
+	struct waiter *w = container_wait_begin(c, WAIT_NEXT_EXIT, &err);
+	int code = -1, zero = 0;
+	char *msg = NULL;
+
+	is_int(attachment_take(a), -1, "an attachment waits for the start");
+	attached_before_run = 'n';
+	ok(container_start(c, &err) == 0, "started %s", err_text(&err));
+	ok(attached_before_run == 'y' && attachment_take(a) >= 0, "it was connected by the start");
+	attachment_free(a);
+	ok(container_start(c, &err) < 0 && err.class == ERR_NOT_MODIFIED, "a second start changes nothing");
+	ok(container_remove(c, false, false, false, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "You cannot remove a running container"),
+		"a running container is not removed");
+	ok(listed(NULL, "\"State\":\"running\""), "listed as running");
+	ok(container_pause(c, true, &err) == 0 && container_pause(c, true, &err) < 0 && strstr(err_text(&err), "is already paused"), "paused once");
+	ok(container_pause(c, false, &err) == 0 && container_pause(c, false, &err) < 0 && strstr(err_text(&err), "is not paused"), "unpaused once");
+	ok(container_rename(c, "ran", &err) == 0, "renamed while it runs");
+	ok(container_rename(c, "ran", &err) < 0 && strstr(err_text(&err), "same name"), "not to its own name");
+	ok(container_stop(c, NULL, &zero, &err) == 0, "stopped %s", err_text(&err));
+	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143, "the waiter has the exit code");
+	ok(container_stop(c, NULL, NULL, &err) < 0 && err.class == ERR_NOT_MODIFIED, "a second stop changes nothing");
+	ok(container_kill(c, NULL, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"), "nothing to kill");
+	ok(container_kill(c, "FOO", &err) < 0 && strstr(err_text(&err), "Invalid signal: FOO"), "no such signal");
+	is_int(mounts_held, 0, "no mount is held");
+	is_int(shims, 0, "no shim is left");
+	w = container_wait_begin(c, WAIT_REMOVED, &err);
+	ok(container_remove(c, false, false, false, &err) == 0, "removed");
+	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143, "the removal wakes its waiter");
+	container_unref(c);
+}
+
+static void test_failed_start(void)
+{
+	static const struct { const char *error; int code; } cases[] = {
+		{ "runc run failed: unable to start container process: exec: \"nope\": executable file not found in $PATH", 127 },
+		{ "runc run failed: unable to start container process: exec: \"/etc\": permission denied", 126 },
+		{ "executable file `nope` not found in $PATH: No such file or directory", 127 },
+		{ "something else", 128 },
+	};
+	OWN_ERR struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct container *c = create("bad", "");
+
+		snprintf(run_error, sizeof(run_error), "%s", cases[i].error);
+		ok(container_start(c, &err) < 0 && strstr(err_text(&err), "OCI runtime create failed: "), "%s", err_text(&err));
+		ok((err.class == ERR_INVALID) == (cases[i].code != 128), "its class");
+		is_int(c->rec.state.exit_code, cases[i].code, "its exit code");
+		is_str(state_word(&c->rec.state), "created", "it stays created");
+		ok(mounts_held == 0 && shims == 0, "everything is undone");
+		container_remove(c, false, false, false, NULL);
+		container_unref(c);
+	}
+	struct container *gone = create("rm", ",\"HostConfig\":{\"AutoRemove\":true}");
+	ok(container_start(gone, &err) < 0 && gone->removed, "with --rm it goes at once");
+	container_unref(gone);
+	*run_error = '\0';
+}
+
+static void test_policies(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("again", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"on-failure\",\"MaximumRetryCount\":2}}");
+
+	exit_at_once = 3;
+	ok(container_start(c, &err) == 0 && until(c, "restarting"), "restarting after a failure");
+	ok(until(c, "exited"), "no more than twice (%s, %lld)", state_word(&c->rec.state), (long long)c->rec.restart_count);
+	is_int(c->rec.restart_count, 2, "the count is kept");
+	exit_at_once = 0;
+	ok(container_start(c, &err) == 0 && until(c, "exited") && c->rec.restart_count == 0, "success ends it");
+	container_remove(c, false, false, false, NULL);
+	container_unref(c);
+
+	c = create("always", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}");
+	exit_at_once = -1;
+	ok(container_start(c, &err) == 0 && container_kill(c, "KILL", &err) == 0, "killed by hand");
+	usleep(250000);
+	is_str(state_word(&c->rec.state), "exited", "a kill by hand is final, whatever the policy");
+	exit_at_once = 1;
+	container_start(c, &err);
+	ok(until(c, "restarting") && container_stop(c, NULL, NULL, &err) == 0, "a planned restart can be stopped");
+	usleep(250000);
+	is_str(state_word(&c->rec.state), "exited", "and does not happen");
+	container_remove(c, true, false, false, NULL);
+	container_unref(c);
+
+	c = create("rm", ",\"HostConfig\":{\"AutoRemove\":true}");
+	struct waiter *w = container_wait_begin(c, WAIT_REMOVED, &err);
+	char *msg = NULL;
+	int code = -1;
+	exit_at_once = 5;
+	ok(container_start(c, &err) == 0 && container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 5, "--rm: removed with its exit code");
+	ok(container_find(store, "rm", NULL) == NULL, "and gone");
+	container_unref(c);
+	exit_at_once = -1;
+}
+
+static void test_execs(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("ex", "");
+	struct exec_config cfg = { 0 };
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+	char id[65];
+
+	ok(exec_create(c, &cfg, id, &err) < 0 && streq(err_text(&err), "No exec command specified"), "no command");
+	strv_add(&cfg.cmd, "ls");
+	strv_add(&cfg.cmd, "-l");
+	ok(exec_create(c, &cfg, id, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"), "not running");
+	container_start(c, &err);
+	ok(exec_create(c, &cfg, id, &err) == 0, "created %s", err_text(&err));
+	ok(exec_start(store, id, false, NULL, NULL, &err) == 0, "started %s", err_text(&err));
+	ok(exec_start(store, id, false, NULL, NULL, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "has already run"), "once");
+	struct shim_exit ex = { .code = 7 };
+	exec_on_exit(c, id, &ex);
+	jw_init(&w, &b);
+	ok(exec_inspect(store, id, &w, &err) == 0 && strstr(b.data, "\"Running\":false,\"ExitCode\":7") && strstr(b.data, "\"arguments\":[\"-l\"]"), "%s", b.data);
+	ok(exec_inspect(store, "nosuch", &w, &err) < 0 && streq(err_text(&err), "No such exec instance: nosuch"), "unknown");
+	container_remove(c, true, false, false, &err);
+	ok(exec_inspect(store, id, &w, &err) < 0, "an exec goes with its container");
+	container_unref(c);
+}
+
+static struct container_deps deps;
+
+static void reopen(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (store)
+		container_store_close(store);
+	shims = mounts_held = 0;
+	store = container_store_open(&deps, &err);
+	ok(store && container_store_restore(store, &err) == 0, "opened %s", err_text(&err));
+}
+
+static void test_restore(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("keep", "");
+	OWN_FREE char *file = NULL, *half = xasprintf("%s/containers/%064d", dir, 7);
+	struct stat st;
+
+	container_start(c, &err);
+	container_unref(c);
+	adopt_as = 1;
+	reopen();
+	c = container_find(store, "keep", &err);
+	ok(c && container_is_running(c) && shims == 1 && mounts_held == 1, "a running container is adopted with its mounts");
+	container_unref(c);
+	adopt_as = 2;
+	reopen();
+	c = container_find(store, "keep", &err);
+	ok(c && streq(state_word(&c->rec.state), "exited") && c->rec.state.exit_code == 9, "one that ended meanwhile has its exit code");
+	is_int(mounts_held, 0, "and holds no mount");
+	file = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
+	container_unref(c);
+	mkdir(half, 0700);
+	ok(truncate(file, 100) == 0, "a damaged file");
+	reopen();
+	ok(container_find(store, "keep", NULL) == NULL && stat(file, &st) == 0, "sets its container aside, untouched, and stops nothing");
+	ok(stat(half, &st) < 0, "a folder without a record is swept");
+}
+
+int main(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FREE char *rootfs = NULL;
+
+	mkdtemp(dir);
+	rootfs = xasprintf("%s/rootfs", dir);
+	mkdir(rootfs, 0755);
+	defaults.default_runtime = "runc";
+	defaults.log_driver = "json-file";
+	defaults.ipc_mode = defaults.cgroupns_mode = "private";
+	defaults.seccomp_profile = "unconfined";
+	defaults.shm_size = 64 << 20;
+	strmap_set(&defaults.runtimes, "runc", "/usr/sbin/runc");
+	deps = (struct container_deps){ .data_root = dir, .exec_root = dir, .shim_path = "/nosuch", .defaults = &defaults };
+	OWN_FREE char *exec_root = xasprintf("%s/exec", dir);
+	deps.exec_root = exec_root;
+	log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
+	reopen();
+	test_create();
+	test_run();
+	test_failed_start();
+	test_policies();
+	test_execs();
+	is_int(layers_made, 0, "no layer is left");
+	test_restore();
+	container_store_close(store);
+	strmap_done(&defaults.runtimes);
+	fs_remove_tree(AT_FDCWD, dir, &err);
+	return tap_done();
+}
