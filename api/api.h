@@ -11,10 +11,11 @@
 
 struct config;
 struct container_store;
-struct driver_store;
+struct daemon_defaults;
 struct events;
 struct image_store;
 struct net_controller;
+struct spawner;
 struct volume_store;
 
 /* What handlers work with; filled by the daemon, outlives the engine. Pointers may be NULL while the daemon starts. */
@@ -26,6 +27,8 @@ struct api {
 	struct volume_store *volumes;
 	struct net_controller *nets;
 	struct events *events;
+	struct spawner *spawner;                /* asks runtimes for their version */
+	const struct daemon_defaults *defaults;
 	const char *engine_id, *data_root, *runtime_default;
 	bool experimental;
 };
@@ -42,6 +45,9 @@ int api_register(struct api *api, struct err *err);            /* all of them */
 
 extern const struct route api_routes[];
 extern const size_t api_routes_len;
+
+/* What info reports beyond the stores: a sentence each (listeners without TLS, ...). Set before requests come. */
+void api_add_warning(const char *text);
 
 static inline struct request *job_request(struct job *job) { return job->face; }
 static inline struct api *job_api(struct job *job) { return job->ctx; }
