@@ -72,6 +72,8 @@ static int32_t host_fail(const struct dkd_host *h, const struct dkd_call *call, 
 	struct driver_call *c = call->opaque;
 	enum err_class class = cls >= DKD_ERR_INTERNAL && cls < ARRAY_LEN(classes) ? classes[cls] : ERR_INTERNAL;
 
+	if (!text)
+		text = "no reason given";
 	if (sys == 0) {
 		err_set(&c->failed, class, "%s", text);
 	} else {

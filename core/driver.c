@@ -285,6 +285,8 @@ static int check_descriptor(struct module *m, const struct dkd_driver *d, struct
 		return refuse(m, err, "it is a provider of drivers, which this daemon does not take yet");
 	if (!d->ops)
 		return refuse(m, err, "it has no table of operations");
+	if (d->ops_size % sizeof(void (*)(void)))
+		return refuse(m, err, "its table of operations is %u bytes long, which ends inside one", d->ops_size);
 	m->kind = k;
 	return 0;
 }

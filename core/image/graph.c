@@ -371,7 +371,8 @@ void graph_status(struct graph *g, struct jw *w)
 
 static int32_t keep_pair(void *to, const char *key, const char *value)
 {
-	strmap_set(to, key, value);
+	if (key && value)
+		strmap_set(to, key, value);
 	return 0;
 }
 
@@ -532,7 +533,7 @@ int graph_sync(struct graph *g, struct err *err)
 
 static int32_t add_id(void *to, const char *id)
 {
-	if (id_is_name(id, 1))
+	if (id && id_is_name(id, 1))
 		strv_add(to, id);
 	return 0;
 }

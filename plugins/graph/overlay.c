@@ -534,8 +534,9 @@ static int32_t overlay_put(const struct dkd_call *call, struct dkd_graph *g, con
 	snprintf(path, sizeof(path), "%s/%s/merged", g->root, id);
 	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
 		return fail(g, call, "unmount %s", path);
+	/* It goes with the layer at the latest. */
 	if (rmdir(path) < 0 && errno != ENOENT)
-		return fail(g, call, "remove %s", path);
+		dkd_logf(g->host, DKD_LOG_DEBUG, "remove %s: %s", path, strerror(errno));
 	return 0;
 }
 

@@ -113,6 +113,37 @@ const struct dkd_net_ops dkd_net_fixture_ops = { .open = net_open, .capabilities
 
 static const struct dkd_provider provider = { .size = sizeof(provider) };
 
+#ifdef FIXTURE_MUTANT
+/* Right, but for what the environment says: "member value", numbers in C's notation. */
+static struct dkd_driver mutant;
+static struct dkd_graph_ops mutant_ops;
+
+static const struct dkd_driver *mutate(const struct dkd_driver *right)
+{
+	const char *member = getenv("FIXTURE_MEMBER"), *value = getenv("FIXTURE_VALUE"), *name = getenv("FIXTURE_NAME");
+	uint64_t n = value ? strtoull(value, NULL, 0) : 0;
+
+	mutant = *right;
+	mutant_ops = *(const struct dkd_graph_ops *)right->ops;
+	mutant.ops = &mutant_ops;
+	mutant.name = name;
+	if (!member)
+		return &mutant;
+	if (strcmp(member, "magic") == 0) mutant.magic = (uint32_t)n;
+	if (strcmp(member, "kind") == 0) mutant.kind = (uint32_t)n;
+	if (strcmp(member, "abi_major") == 0) mutant.abi_major = (uint32_t)n;
+	if (strcmp(member, "abi_minor") == 0) mutant.abi_minor = (uint32_t)n;
+	if (strcmp(member, "ops_size") == 0) mutant.ops_size = (uint32_t)n;
+	if (strcmp(member, "thread_model") == 0) mutant.thread_model = (uint32_t)n;
+	if (strcmp(member, "features") == 0) mutant.features = n;
+	if (strcmp(member, "name") == 0) mutant.name = value;
+	if (strcmp(member, "aliases") == 0) mutant.aliases = value;
+	if (strcmp(member, "version") == 0) mutant.version = value;
+	if (strcmp(member, "op") == 0) memset((char *)&mutant_ops + n * sizeof(void (*)(void)), 0, sizeof(void (*)(void)));
+	return &mutant;
+}
+#endif
+
 const struct dkd_driver dkd_fixture = {
 	.magic = DKD_MAGIC,
 	.kind = DKD_KIND_GRAPH,
@@ -174,6 +205,9 @@ const struct dkd_driver *dkd_driver_entry(void)
 #endif
 #ifdef FIXTURE_NULL
 	return NULL;
+#endif
+#ifdef FIXTURE_MUTANT
+	return mutate(&dkd_fixture);
 #endif
 	return &dkd_fixture;
 }

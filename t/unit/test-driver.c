@@ -142,6 +142,45 @@ static void test_descriptor(void)
 	unlink(wrong);
 }
 
+/* Every member of the descriptor, changed: a driver, or one sentence; never a crash. */
+static void test_mutants(void)
+{
+	static const char *const numbers[] = { "0", "1", "2", "3", "4", "5", "7", "8", "12", "16", "0x7fffffff", "0x80000000", "0xffffffff", "0x31444b44" };
+	static const char *const texts[] = { NULL, "", " ", "a/b", "..", "UPPER", "  x  y ", "a-name-that-is-far-too-long-for-a-driver-and-goes-on-and-on-and-on-for-ever" };
+	static const struct { const char *member; bool text; int right; } rows[] = {
+		{ "magic", false, 1 }, { "kind", false, 1 }, { "abi_major", false, 1 }, { "abi_minor", false, 1 }, { "ops_size", false, 1 },
+		{ "thread_model", false, 3 }, { "features", false, 14 }, { "name", true, 0 }, { "aliases", true, 8 }, { "version", true, 8 },
+		{ "op", false, 4 },
+	};
+	int n = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		int right = 0, silent = 0;
+
+		for (size_t j = 0; j < (rows[i].text ? ARRAY_LEN(texts) : ARRAY_LEN(numbers)); j++) {
+			const char *value = rows[i].text ? texts[j] : numbers[j];
+			OWN_FREE char *name = xasprintf("mutant%d", n++), *file = NULL;
+			OWN_ERR struct err err = ERR_INIT;
+
+			if (streq(rows[i].member, "op") && strtoul(value, NULL, 0) >= sizeof(struct dkd_graph_ops) / sizeof(void (*)(void)))
+				continue;
+			file = place("mutant", "b/graph", name);
+			setenv("FIXTURE_MEMBER", rows[i].member, 1);
+			setenv("FIXTURE_NAME", name, 1);
+			unsetenv("FIXTURE_VALUE");
+			if (value)
+				setenv("FIXTURE_VALUE", value, 1);
+			if (driver_load(DKD_KIND_GRAPH, name, &err))
+				right++;
+			else if (str_empty(err_text(&err)) || !strstr(err_text(&err), file))
+				silent++;
+			unlink(file);
+		}
+		is_int(silent, 0, "a descriptor with another %s: each refusal names the file", rows[i].member);
+		is_int(right, rows[i].right, "... and as many as are right load");
+	}
+}
+
 static void test_trust(void)
 {
 	OWN_FREE char *file = place("good", "b/graph", "trust"), *dir = xasprintf("%s/b/graph", base), *up = xasprintf("%s/b", base);
@@ -381,6 +420,7 @@ int main(void)
 	test_find();
 	test_order();
 	test_descriptor();
+	test_mutants();
 	test_trust();
 	test_cut();
 	test_list();

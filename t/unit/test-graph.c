@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
@@ -15,6 +16,7 @@
 #include "driver.h"
 #include "image/graph.h"
 
+#include "../../plugins/graph/overlay.h"
 #include "tap.h"
 
 static char base[] = "/tmp/test-graph-XXXXXX";
@@ -498,6 +500,38 @@ static void test_overlay_long_root(void)
 	g = saved;
 }
 
+static void test_overlay_ways(void)
+{
+	static const struct { unsigned way; const char *name; } ways[] = {
+		{ OVERLAY_BY_OPTIONS, "options" }, { OVERLAY_BY_FSCONFIG, "the new mount API" }, { OVERLAY_BY_CHDIR, "options, from the root" },
+	};
+	static const char *const dirs[] = { "one", "two", "up", "wk", "all" };
+	OWN_FREE char *root = xasprintf("%s/ways", base), *all = xasprintf("%s/all", root);
+	const char *lower[] = { "one", "two" };
+	struct overlay_mount m = { .root = root, .lower = lower, .lower_len = 2, .upper = "up", .work = "wk", .target = "all", .index_off = true };
+
+	mkdir(root, 0711);
+	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+		mkdir(at(root, dirs[i]), 0755);
+	put_file(root, "one/same", "nearest");
+	put_file(root, "two/same", "below");
+	put_file(root, "two/only", "below");
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		int rc = overlay_mount_by(&m, ways[i].way);
+
+		if (rc < 0 && errno == EINVAL && ways[i].way == OVERLAY_BY_FSCONFIG) {
+			skip("mounts by the new mount API", "this kernel does not take layers one by one");
+			continue;
+		}
+		is_int(rc, 0, "mounts by %s", ways[i].name);
+		is_str(file_text(all, "same"), "nearest", "... the nearest layer first");
+		is_str(file_text(all, "only"), "below", "... the other below");
+		put_file(all, "new", ways[i].name);
+		is_str(file_text(root, "up/new"), ways[i].name, "... and the upper one on top");
+		umount2(all, MNT_DETACH);
+	}
+}
+
 static void test_overlay_remap(void)
 {
 	OWN_FREE char *root = xasprintf("%s/remap", base), *home = xasprintf("%s/overlay2", root), *a = id_of(1), *b = id_of(2), *dir = NULL;
@@ -557,6 +591,7 @@ static void overlay_only(void)
 	test_overlay_foreign(root);
 	test_overlay_crash(root);
 	test_overlay_long_root();
+	test_overlay_ways();
 	test_overlay_remap();
 	test_overlay_options();
 	graph_close(g);
