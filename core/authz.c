@@ -231,12 +231,17 @@ static char *plain_path(const char *path)
 	return buf_steal(&b);
 }
 
-/* Streams are not shown (what an attached terminal types among them), nor is the password of a login. */
+/*
+ * Streams are not shown, nor is the password of a login. What comes on a connection that will be hijacked is a stream
+ * too (what a terminal types) unless it is JSON, which is all that a handler would parse.
+ */
 static bool hides_body(const struct request *rq)
 {
 	unsigned flags = rq->route ? rq->route->flags : 0;
+	const char *type = request_header(rq, "Content-Type");
 
-	return (flags & ROUTE_STREAM_BODY) || ((flags & ROUTE_HIJACK) && !rq->body_known) || streq(rq->path, "/auth");
+	return (flags & ROUTE_STREAM_BODY) || ((flags & ROUTE_HIJACK) && (!type || strncasecmp(type, "application/json", 16) != 0)) ||
+		streq(rq->path, "/auth");
 }
 
 /* The body as the handler will read it. One that is too large ends the request here. */

@@ -355,6 +355,14 @@ static const char *header(struct request *rq, const char *name)
 	return NULL;
 }
 
+static void emit_headers(struct request *rq, void (*emit)(void *to, const char *name, const char *value), void *to)
+{
+	struct http_request *h = (struct http_request *)rq;
+
+	for (size_t i = 0; i < h->names.len; i++)
+		emit(to, h->names.v[i], h->values.v[i]);
+}
+
 static const char *check_framing(const struct http_request *h, struct http_framing *f)
 {
 	for (size_t i = 0; i < h->names.len; i++)
@@ -525,5 +533,5 @@ static struct http_stream *hijack(struct request *rq, const char *content_type, 
 }
 
 static const struct request_ops ops = {
-	.header = header, .read_body = read_body, .reply = reply, .begin = begin, .write = write_chunk, .hijack = hijack,
+	.header = header, .each_header = emit_headers, .read_body = read_body, .reply = reply, .begin = begin, .write = write_chunk, .hijack = hijack,
 };
