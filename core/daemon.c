@@ -6,6 +6,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -52,6 +53,10 @@ static int do_drivers(struct daemon *d, struct err *err);
 static int do_stores(struct daemon *d, struct err *err) { return root_check_stores(d->data_root, err); }
 static int do_graph(struct daemon *d, struct err *err);
 static void undo_graph(struct daemon *d) { graph_close(d->graph); }
+static int do_layers(struct daemon *d, struct err *err);
+static void undo_layers(struct daemon *d) { layer_store_close(d->layers); }
+static int do_images(struct daemon *d, struct err *err);
+static void undo_images(struct daemon *d) { image_store_close(d->images); }
 static int do_selinux(struct daemon *d, struct err *err);
 static int do_volumes(struct daemon *d, struct err *err);
 static void undo_volumes(struct daemon *d) { volume_store_close(d->volumes); }
@@ -63,6 +68,9 @@ static int do_networks(struct daemon *d, struct err *err);
 static void undo_networks(struct daemon *d) { net_close(d->nets); }
 static int do_defaults(struct daemon *d, struct err *err);
 static void undo_defaults(struct daemon *d) { daemon_defaults_free(d->defaults); }
+static int do_containers(struct daemon *d, struct err *err);
+static void undo_containers(struct daemon *d) { container_store_close(d->containers); }
+static int do_restore(struct daemon *d, struct err *err);
 static int do_authz(struct daemon *d, struct err *err);
 static void undo_authz(struct daemon *d) { authz_close(d->authz); }
 static int do_api(struct daemon *d, struct err *err);
@@ -90,6 +98,8 @@ static const struct step steps[] = {
 	{ "drivers", do_drivers, NULL, false },
 	{ "older layouts", do_stores, NULL, false },
 	{ "graph driver", do_graph, undo_graph, false },
+	{ "layer store", do_layers, undo_layers, false },
+	{ "image store", do_images, undo_images, false },
 	{ "SELinux", do_selinux, NULL, false },
 	{ "volumes", do_volumes, undo_volumes, false },
 	{ "engine id", do_engine_id, NULL, false },
@@ -97,6 +107,8 @@ static const struct step steps[] = {
 	{ "events", do_events, undo_events, false },
 	{ "network controller", do_networks, undo_networks, false },
 	{ "container defaults", do_defaults, undo_defaults, false },
+	{ "container store", do_containers, undo_containers, false },
+	{ "containers restored", do_restore, NULL, false },
 	{ "authorization", do_authz, undo_authz, false },
 	{ "API jobs", do_api, NULL, false },
 	{ "router", do_router, undo_router, false },
@@ -172,6 +184,7 @@ static void stop(struct daemon *d)
 	free(d->data_root);
 	free(d->exec_root);
 	free(d->engine_id);
+	free(d->shim_path);
 }
 
 static void say_started(struct daemon *d)
@@ -314,6 +327,18 @@ static int do_graph(struct daemon *d, struct err *err)
 	return 0;
 }
 
+static int do_layers(struct daemon *d, struct err *err)
+{
+	d->layers = layer_store_open(d->graph, d->data_root, err);
+	return d->layers ? 0 : err_wrap(err, "cannot open the layer store");
+}
+
+static int do_images(struct daemon *d, struct err *err)
+{
+	d->images = image_store_open(d->layers, d->data_root, err);
+	return d->images ? 0 : err_wrap(err, "cannot open the image store");
+}
+
 static int do_selinux(struct daemon *d, struct err *err)
 {
 	if (!d->config->selinux_enabled)
@@ -363,6 +388,63 @@ static int do_defaults(struct daemon *d, struct err *err)
 	return 0;
 }
 
+/* The shim stands beside the build's dockerd, or where it was installed. */
+static char *find_shim(void)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n > 0) {
+		OWN_FREE char *status = NULL;
+
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		*slash = '\0';
+		status = xasprintf("%s/config.status", self);
+		if (fs_exists(status))
+			return xasprintf("%s/dockerd-shim", self);
+	}
+	return xstrdup(DKD_LIBEXECDIR "/dockerd-shim");
+}
+
+static int do_containers(struct daemon *d, struct err *err)
+{
+	struct container_deps deps;
+
+	d->shim_path = find_shim();
+	if (access(d->shim_path, X_OK) < 0)
+		return err_errno(err, errno, "the program %s is needed", d->shim_path);
+	deps = (struct container_deps){
+		.data_root = d->data_root, .exec_root = d->exec_root, .shim_path = d->shim_path, .defaults = d->defaults,
+		.images = d->images, .volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner,
+	};
+	d->containers = container_store_open(&deps, err);
+	return d->containers ? 0 : err_wrap(err, "cannot open the container store");
+}
+
+/* The engine's shutdown handler: what is left of --shutdown-timeout is theirs. */
+static void stop_containers(void *arg)
+{
+	struct daemon *d = arg;
+	int ms = timeout_ms(d);
+
+	if (d->config->live_restore)
+		log_info("live-restore: containers are left running");
+	else
+		container_store_shutdown(d->containers, ms < 0 ? -1 : ms - ms / 3);
+}
+
+static int do_restore(struct daemon *d, struct err *err)
+{
+	log_info("Loading containers: start.");
+	if (container_store_restore(d->containers, err) < 0)
+		return err_wrap(err, "cannot restore the containers");
+	engine_on_shutdown(d->engine, stop_containers, d);
+	log_info("Loading containers: done.");
+	return 0;
+}
+
 static int do_authz(struct daemon *d, struct err *err)
 {
 	d->authz = authz_open(&d->config->authorization_plugins, err);
@@ -372,7 +454,7 @@ static int do_authz(struct daemon *d, struct err *err)
 static int do_api(struct daemon *d, struct err *err)
 {
 	d->api = (struct api){
-		.engine = d->engine, .config = d->config, .volumes = d->volumes, .nets = d->nets, .events = d->events,
+		.engine = d->engine, .config = d->config, .images = d->images, .containers = d->containers, .volumes = d->volumes, .nets = d->nets, .events = d->events,
 		.engine_id = d->engine_id, .data_root = d->data_root, .runtime_default = d->config->default_runtime,
 		.experimental = d->config->experimental,
 	};

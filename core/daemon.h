@@ -12,10 +12,13 @@
 #include "base/spawner.h"
 #include "config.h"
 #include "container/bundle.h"
+#include "container/container.h"
 #include "engine.h"
 #include "events.h"
 #include "http.h"
 #include "image/graph.h"
+#include "image/image.h"
+#include "image/layer.h"
 #include "listen.h"
 #include "network/net.h"
 #include "root.h"
@@ -26,16 +29,19 @@ struct daemon {
 	struct config *config;        /* the one in force */
 	struct daemon_defaults *defaults; /* made from it */
 	struct retired *retired;      /* those before, as long as somebody may read them */
-	char *data_root, *exec_root, *engine_id;
+	char *data_root, *exec_root, *engine_id, *shim_path;
 	int lock_fd, signal_fd;
 	struct pidfile pidfile;
 	struct listeners listeners;
 	struct spawner *spawner;
 	struct engine *engine;
 	struct graph *graph;
+	struct layer_store *layers;
+	struct image_store *images;
 	struct volume_store *volumes;
 	struct net_controller *nets;
 	struct events *events;
+	struct container_store *containers;
 	struct authz *authz;
 	struct router *router;
 	struct http_server *http;
