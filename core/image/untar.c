@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -30,8 +31,10 @@ int untar_fail(struct untar *u, int sys, const char *what, struct err *err)
 
 int untar_count(struct untar *u, struct err *err)
 {
-	if (++u->entries > UNTAR_ENTRIES_MAX)
-		return err_set(err, ERR_INVALID, "the archive has more than %d entries", UNTAR_ENTRIES_MAX);
+	uint64_t max = u->opts->entries_max ? u->opts->entries_max : UNTAR_ENTRIES_MAX;
+
+	if (++u->entries > max)
+		return err_set(err, ERR_INVALID, "the archive has more than %" PRIu64 " entries", max);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 struct untar_opts {
 	unsigned flags;
 	enum graph_whiteout whiteout; /* of the tree, with UNTAR_LAYER */
+	uint64_t entries_max;         /* 0: UNTAR_ENTRIES_MAX */
 };
 
 /* Reads to the end mark. ret_size (may be NULL) gets the bytes of the files and links written. */

@@ -346,7 +346,9 @@ static void test_rwlayer(void)
 	ok(readlink(path, link, sizeof(link) - 1) > 0 && streq(link, "/proc/mounts"), "link etc/mtab");
 
 	shell("cd %s && echo hello > etc/new && rm etc/empty && mkdir -p a/b && chmod 600 etc/variant && ln etc/new a/b/hard && rm lib", root);
-	shell("cd %s && python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"sock\")'", root);
+	free(path);
+	path = xasprintf("%s/sock", root);
+	mknod(path, S_IFSOCK | 0600, 0);
 	is_changes(s, "A /a;A /a/b;A /a/b/hard;C /etc;D /etc/empty;A /etc/new;C /etc/same;C /etc/variant;D /lib;A /sock", "after work");
 	is_int(rwlayer_size(s, "c1", &err), 6 + 4, "size: hard links once");
 	buf_writer_init(&out, &diff);
