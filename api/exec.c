@@ -4,6 +4,8 @@
 #include "container-streams.h"
 #include "container/container.h"
 
+#define EXIT_WAIT_MS 2000
+
 static void config_done(struct exec_config *cfg)
 {
 	jdesc_clear(&exec_config_desc, cfg);
@@ -80,6 +82,7 @@ static int start_attached(struct job *job, const char *id, const int64_t size[2]
 	OWN_FREE char *keys_text = NULL;
 	struct detach_keys keys;
 	struct http_stream *hs;
+	enum pump_end end;
 	OWN_FD int fd = -1;
 	bool tty = false;
 
@@ -88,10 +91,15 @@ static int start_attached(struct job *job, const char *id, const int64_t size[2]
 	hs = rq->ops->hijack(rq, stream_type(rq, tty), err);
 	if (!hs)
 		return -1;
-	if (exec_start(s, id, tty, size, &fd, &local) < 0)
+	if (exec_start(s, id, tty, size, &fd, &local) < 0) {
 		tell(hs, tty, &local);
-	else if (stream_pump(hs, fd, true, tty ? &keys : NULL, &job->cancel) == PUMP_DETACHED)
-		exec_detached(s, id);
+	} else {
+		end = stream_pump(hs, fd, true, tty ? &keys : NULL, &job->cancel);
+		if (end == PUMP_DETACHED)
+			exec_detached(s, id);
+		else if (end == PUMP_DONE)
+			exec_await_end(s, id, EXIT_WAIT_MS);
+	}
 	hs->shutdown_write(hs);
 	hs->close(hs);
 	return 0;

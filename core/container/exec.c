@@ -328,6 +328,7 @@ void exec_on_exit(struct container *c, const char *exec_id, const struct shim_ex
 		x->finished = clock_mono();
 		found = true;
 	}
+	pthread_cond_broadcast(&c->changed);
 	lock_drop(&c->lock);
 	if (!found)
 		return;
@@ -349,6 +350,18 @@ void execs_end(struct container *c)
 			x->finished = clock_mono();
 		}
 	}
+}
+
+void exec_await_end(struct container_store *s, const char *id, int timeout_ms)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, NULL);
+	int64_t end = clock_mono() + timeout_ms * INT64_C(1000000), left;
+
+	if (!x)
+		return;
+	WITH_LOCK(&x->container->lock);
+	while (!x->ended && (left = end - clock_mono()) > 0)
+		lock_wait(&x->container->lock, &x->container->changed, left);
 }
 
 void exec_detached(struct container_store *s, const char *id)

@@ -23,7 +23,8 @@ static void waiter_finish(struct waiter *w)
 
 	w->done = true;
 	w->code = (int)st->exit_code;
-	w->error = str_empty(st->error) ? NULL : xstrdup(st->error);
+	/* Of a removed container only the code is told, as Docker does. */
+	w->error = str_empty(st->error) || w->cond == WAIT_REMOVED ? NULL : xstrdup(st->error);
 	if (w->fd >= 0 && write(w->fd, &one, sizeof(one)) < 0)
 		log_error("cannot wake a waiter");
 }
