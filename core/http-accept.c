@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The acceptor: one thread for all listeners. It keeps a new connection until its header block is whole and well-formed
- * (peeked, not taken), so that a client that dribbles costs a descriptor and no thread, and watches the deadlines of
+ * (peeked, not taken), so that a client that dribbles costs a descriptor and no thread, and enforces the deadlines of
  * kept-alive connections.
  */
 #include <errno.h>
@@ -81,20 +81,25 @@ out:
 	return NULL;
 }
 
-void http_arm_keepalive(struct conn *c)
+void http_await_next(struct conn *c)
 {
-	lock_take(&c->srv->lock);
-	c->awaiting = true;
-	c->deadline = 0;
-	lock_drop(&c->srv->lock);
-	watch(c, EPOLL_CTL_MOD, EPOLLIN | EPOLLONESHOT);
+	WITH_LOCK(&c->srv->lock);
+
+	c->deadline = clock_mono() + c->srv->limits.idle_timeout_s * NSEC_PER_SEC + c->srv->limits.header_timeout_ms * NSEC_PER_MSEC;
+}
+
+void http_line_arrived(struct conn *c)
+{
+	WITH_LOCK(&c->srv->lock);
+
+	if (c->deadline)
+		c->deadline = clock_mono() + c->srv->limits.header_timeout_ms * NSEC_PER_MSEC;
 }
 
 void http_head_arrived(struct conn *c)
 {
 	WITH_LOCK(&c->srv->lock);
 
-	c->awaiting = false;
 	c->deadline = 0;
 }
 
@@ -210,9 +215,6 @@ static void on_conn(struct http_server *s, uint64_t tag, uint32_t events)
 
 	lock_take(&s->lock);
 	state = tag_of(c) == tag ? c->state : CONN_FREE;
-	/* The first bytes of the next request on a kept-alive connection. */
-	if (state == CONN_ACTIVE && c->awaiting && !c->deadline)
-		c->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
 	lock_drop(&s->lock);
 	if (state == CONN_PENDING)
 		on_pending(c, events);
@@ -277,7 +279,7 @@ static void hand_over(struct conn *c, const struct http_head *head, const char *
 			return;
 		}
 	}
-	watch(c, EPOLL_CTL_MOD, EPOLLONESHOT);
+	watch(c, EPOLL_CTL_DEL, 0);
 	if (http_add_connection(c, copy, feed) < 0)
 		log_warn("a connection could not be given a thread");
 }
@@ -319,15 +321,22 @@ static void drop(struct conn *c)
 	lock_drop(&c->srv->lock);
 }
 
-/* While any deadline runs, else for ever: an idle daemon does not wake up. */
+/*
+ * Until the next deadline. Others set deadlines, too, without waking us: while there are connections we look every so often.
+ * An idle daemon does not wake up.
+ */
 static int next_tick(struct http_server *s)
 {
+	int64_t next = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC / 2;
 	WITH_LOCK(&s->lock);
 
-	for (uint32_t i = 0; s->n_conns && i < s->n_slots; i++)
-		if (s->conns[i].state != CONN_FREE && s->conns[i].deadline)
-			return TICK_MS;
-	return -1;
+	if (!s->n_conns)
+		return -1;
+	for (uint32_t i = 0; i < s->n_slots; i++)
+		if (s->conns[i].state != CONN_FREE && s->conns[i].deadline && s->conns[i].deadline < next)
+			next = s->conns[i].deadline;
+	next = (next - clock_mono()) / NSEC_PER_MSEC;
+	return next < TICK_MS ? TICK_MS : (int)next;
 }
 
 static void expire(struct http_server *s)

@@ -32,7 +32,6 @@ struct conn {
 	 * it, so that not a byte behind the request can get lost in its buffers; answers are written to fd by ourselves.
 	 */
 	int feed_fd, lib_fd;    /* our end; the library's descriptor (== fd unless direct) */
-	bool awaiting;          /* kept alive: the next request has not come yet (server's lock) */
 	int64_t deadline;       /* clock_mono(), 0: none (server's lock once active) */
 	size_t discarded;       /* lingering */
 	struct sockaddr_storage addr;
@@ -50,7 +49,7 @@ struct http_server {
 	bool started;
 	char *peek;             /* the acceptor's buffer */
 
-	struct lock lock;       /* leaf: the table, by_fd, counters; active connections' awaiting and deadline */
+	struct lock lock;       /* leaf: the table, by_fd, counters; active connections' deadlines */
 	pthread_cond_t changed;
 	struct conn *conns;
 	size_t n_conns, n_requests;
@@ -85,7 +84,9 @@ struct http_request {
 /* http-accept.c */
 #define PEEK_EXTRA 65536 /* behind the header block: small bodies of hijacking requests */
 void *http_accept_main(void *server);
-void http_arm_keepalive(struct conn *c);
+/* The next request of a kept-alive connection: its header block must be whole within the idle time and the header time. */
+void http_await_next(struct conn *c);
+void http_line_arrived(struct conn *c); /* its first line is here: the header time counts from now */
 void http_head_arrived(struct conn *c);
 /* Lock held. */
 struct conn *http_conn_take(struct http_server *s);

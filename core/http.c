@@ -282,6 +282,7 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 	h->mc = mc;
 	h->uri = xstrdup(uri);
 	h->raw = h->conn->feed_fd >= 0;
+	http_line_arrived(h->conn);
 	lock_take(&s->lock);
 	s->n_requests++;
 	lock_drop(&s->lock);
@@ -308,7 +309,7 @@ static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum 
 	free(h->uri);
 	free(h->method);
 	if (more && h->conn->feed_fd < 0)
-		http_arm_keepalive(h->conn);
+		http_await_next(h->conn);
 	free(h);
 	lock_take(&s->lock);
 	s->n_requests--;

@@ -587,7 +587,7 @@ static void test_slowloris(struct http_server *s)
 	fd = dial();
 	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
 	ok(ends(hear(fd, "\r\n\r\nOK"), "OK"), "a request beside 100 half ones");
-	say(fd, "GET /_ping HT");
+	say(fd, "GET /_ping HTTP/1.1\r\nHo");
 	for (int i = 0; i < 100; i++)
 		closed += starts(hear(fds[i], NULL), "HTTP/1.1 408 ");
 	is_int(closed, 100, "half requests are closed");
