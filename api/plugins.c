@@ -32,7 +32,8 @@ static void encode_interface(const struct plugin *p, struct jw *w)
 
 	jw_kobj(w, "Interface");
 	jw_karr(w, "Types");
-	jw_str(w, type);
+	if (*p->capability)
+		jw_str(w, type);
 	jw_arr_end(w);
 	jw_kstr(w, "Socket", "");
 	jw_obj_end(w);
@@ -40,7 +41,7 @@ static void encode_interface(const struct plugin *p, struct jw *w)
 
 static void encode_config(const struct plugin *p, struct jw *w)
 {
-	OWN_FREE char *text = xasprintf("%s driver %s%s%s%s%s: %s", p->kind, p->name, *p->version ? " " : "", p->version,
+	OWN_FREE char *text = xasprintf("%s%sdriver %s%s%s%s%s: %s", p->kind, *p->kind ? " " : "", p->name, *p->version ? " " : "", p->version,
 		*p->abi ? ", ABI " : "", p->abi, p->state);
 
 	jw_kobj(w, "Config");

@@ -25,13 +25,14 @@ static void fill(struct plugin *p, const struct driver_info *d)
 
 	p->kind = xstrdup(d->kind ? d->kind : "");
 	p->name = xstrdup(d->name);
-	p->reference = xasprintf("%s/%s", p->kind, p->name);
-	digest_of(p->reference, strlen(p->reference), digest);
+	/* One that lies in no kind's folder tells its kind only when it is loaded. */
+	p->reference = xasprintf("%s/%s", *p->kind ? p->kind : "driver", p->name);
+	digest_of(d->path, strlen(d->path), digest);
 	memcpy(p->id, id_digest_hex(digest), sizeof(p->id));
 	p->capability = capability_of(p->kind);
 	p->version = xstrdup(d->version ? d->version : "");
 	p->abi = xstrdup(d->abi ? d->abi : "");
-	p->path = xstrdup(d->path ? d->path : "");
+	p->path = xstrdup(d->path);
 	p->state = xstrdup(d->state ? d->state : "");
 	p->loaded = d->loaded;
 }

@@ -9,11 +9,11 @@
 #include "base/str.h"
 
 struct plugin {
-	char id[65];             /* of kind and name: the same for ever */
-	char *kind;              /* graph net volume authz log */
+	char id[65];             /* of its path: the same for ever */
+	char *kind;              /* graph net volume authz log, or "" while it is not known */
 	char *name;
 	char *reference;         /* "volume/local": no two have the same */
-	const char *capability;  /* Docker's word: "volumedriver" */
+	const char *capability;  /* Docker's word: "volumedriver"; "" with the kind */
 	char *version, *abi;     /* "" while it is not loaded */
 	char *path, *state;
 	bool loaded;

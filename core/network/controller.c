@@ -322,8 +322,8 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 			"to connect this node to swarm and try again.");
 	d = net_driver_get(nc->drivers, driver, err);
 	if (!d) {
-		if (err && err->class == ERR_NOT_FOUND)
-			err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found: there is no network driver of that name; the networks are none and host", driver);
+		if (err && err->class == ERR_NOT_FOUND && (streq(driver, "bridge") || streq(driver, "macvlan") || streq(driver, "ipvlan")))
+			err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found: there is no such network driver yet, the networks are none and host", driver);
 		return -1;
 	}
 	if (net_driver_predefined(d))
