@@ -21,7 +21,7 @@ struct volume_store;
 /* What handlers work with; filled by the daemon, outlives the engine. Pointers may be NULL while the daemon starts. */
 struct api {
 	struct engine *engine;
-	struct config *config;
+	const struct config *_Atomic config; /* a reload puts another there: take it once, read on without a lock */
 	struct image_store *images;
 	struct container_store *containers;
 	struct volume_store *volumes;

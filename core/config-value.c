@@ -751,6 +751,7 @@ static int json_NRI(struct config *cfg, enum opt_id id, json_t *js, struct err *
 static int json_runtime(struct config *cfg, enum opt_id id, const char *name, json_t *rt, struct err *err)
 {
 	json_t *path = json_object_get(rt, "path"), *args = json_object_get(rt, "runtimeArgs"), *item;
+	OWN_STRV struct strv words = { 0 };
 	OWN_FREE char *text = NULL;
 	size_t i;
 
@@ -766,11 +767,13 @@ static int json_runtime(struct config *cfg, enum opt_id id, const char *name, js
 		return 0;
 	if (!json_is_array(args))
 		return err_set(err, ERR_INVALID, "runtime %s: runtimeArgs must be an array of strings", name);
-	json_array_foreach(args, i, item)
-		if (!json_is_string(item))
-			return err_set(err, ERR_INVALID, "runtime %s: runtimeArgs must be an array of strings", name);
-	text = json_dumps(args, JSON_COMPACT);
-	if (json_array_size(args))
+	json_array_foreach(args, i, item) {
+		if (!json_is_string(item) || strchr(json_string_value(item), '\n'))
+			return err_set(err, ERR_INVALID, "runtime %s: runtimeArgs must be an array of strings of one line", name);
+		strv_add(&words, json_string_value(item));
+	}
+	text = strv_join(&words, "\n");
+	if (words.len)
 		strmap_set(&cfg->runtime_args, name, text);
 	return 0;
 }

@@ -74,7 +74,7 @@ struct config {
 #include "options.tbl"
 #undef OPT
 	unsigned char from[OPT_COUNT];  /* enum opt_from: who set it */
-	struct strmap runtime_args;     /* runtime's name -> JSON array text of its extra arguments */
+	struct strmap runtime_args;     /* runtime's name -> its extra arguments, one a line */
 	struct strmap flag_runtimes;    /* those of the command line: a reload keeps them */
 	struct strmap driver_options;   /* INI sections: "kind.name.key" -> value; repeated keys are joined by newlines */
 	struct strv warnings;           /* sentences to log at start */

@@ -81,6 +81,7 @@ struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char
 		.init_path = find_init(cfg->init_path),
 	};
 	strmap_copy(&def->log_opts, &cfg->log_opts);
+	strmap_copy(&def->runtime_args, &cfg->runtime_args);
 	add_ulimits(def, cfg);
 	add_runtime(def, "runc", "runc");
 	for (size_t i = 0; i < cfg->runtimes.len; i++)
@@ -99,6 +100,7 @@ void daemon_defaults_free(struct daemon_defaults *def)
 	free(def->ulimits.v);
 	strmap_done(&def->log_opts);
 	strmap_done(&def->runtimes);
+	strmap_done(&def->runtime_args);
 	free((char *)def->init_path);
 	free(def);
 }

@@ -92,6 +92,7 @@ static int apply(struct daemon *d, struct config *next, struct err *err)
 	retire(d, d->config, d->defaults);
 	d->config = next;
 	d->defaults = def;
+	container_store_set_defaults(d->containers, def);
 	d->api.config = next;
 	attributes(next, &attrs);
 	events_publish(d->events, "daemon", "reload", d->engine_id, &attrs);

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "driver.h"
@@ -171,6 +172,7 @@ static int timeout_ms(const struct daemon *d)
 
 static void stop(struct daemon *d)
 {
+	d->stop_began = clock_mono();
 	if (d->engine)
 		engine_shutdown(d->engine, timeout_ms(d));
 	while (d->steps_done > 0) {
@@ -427,12 +429,12 @@ static int do_containers(struct daemon *d, struct err *err)
 static void stop_containers(void *arg)
 {
 	struct daemon *d = arg;
-	int ms = timeout_ms(d);
+	int ms = timeout_ms(d), spent = (int)((clock_mono() - d->stop_began) / 1000000);
 
 	if (d->config->live_restore)
 		log_info("live-restore: containers are left running");
 	else
-		container_store_shutdown(d->containers, ms < 0 ? -1 : ms - ms / 3);
+		container_store_shutdown(d->containers, ms < 0 ? -1 : ms > spent ? ms - spent : 0);
 }
 
 static int do_restore(struct daemon *d, struct err *err)

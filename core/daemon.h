@@ -47,6 +47,7 @@ struct daemon {
 	struct http_server *http;
 	struct api api;
 	size_t steps_done;            /* of daemon.c: what is to be undone */
+	int64_t stop_began;           /* clock_mono() */
 	bool stuck;                   /* a handler would not end: what it may use is left alone */
 	int ends;                     /* signals so far that asked for the end */
 };

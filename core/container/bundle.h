@@ -24,6 +24,7 @@ struct daemon_defaults {
 	const char *init_path;                 /* docker-init found, or NULL */
 	const char *seccomp_profile;           /* "builtin", "unconfined" or a file */
 	struct strmap runtimes;                /* name -> absolute path */
+	struct strmap runtime_args;            /* name -> extra arguments, one a line */
 	int stop_timeout;                      /* seconds */
 	const char *default_network;           /* what NetworkMode "default" means */
 };

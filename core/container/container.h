@@ -28,7 +28,7 @@ struct container_store;
 /* What the store works with; owned by the daemon, outlives it. */
 struct container_deps {
 	const char *data_root, *exec_root, *shim_path;
-	struct daemon_defaults *defaults;
+	const struct daemon_defaults *_Atomic defaults; /* see container_store_set_defaults() */
 	struct image_store *images;
 	struct volume_store *volumes;
 	struct net_controller *nets;
@@ -38,6 +38,8 @@ struct container_deps {
 
 struct container_store *container_store_open(const struct container_deps *deps, struct err *err);
 void container_store_close(struct container_store *s);
+/* Others, after a reload. A reader takes the pointer once for each thing it does; the old ones stay for minutes. */
+void container_store_set_defaults(struct container_store *s, const struct daemon_defaults *defaults);
 /* Reads every container of the data-root; adopts the running, marks the others exited, applies restart policies. */
 int container_store_restore(struct container_store *s, struct err *err);
 /* Stops all, in parallel, each within its own time-out and never longer than timeout_ms. */

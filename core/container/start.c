@@ -137,12 +137,15 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 	return bundle_write(&in, run_dir, err);
 }
 
-static const char *runtime_path(struct container *c, struct err *err)
+/* Adds the runtime's extra arguments to args. */
+static const char *runtime_path(struct container *c, struct strv *args, struct err *err)
 {
 	const struct daemon_defaults *d = c->store->deps.defaults;
 	const char *name = !str_empty(c->host.runtime) ? c->host.runtime : d->default_runtime;
-	const char *path = strmap_get(&d->runtimes, name);
+	const char *path = strmap_get(&d->runtimes, name), *extra = strmap_get(&d->runtime_args, name);
 
+	if (extra)
+		strv_split(args, extra, "\n");
 	if (!path && str_has_prefix(name, "io.containerd.run"))
 		path = strmap_get(&d->runtimes, "runc");
 	if (!path)
@@ -156,6 +159,7 @@ static struct run *start_shim(struct container *c, const char *run_dir, struct e
 	OWN_FREE char *log_path = xasprintf("%s/%s-json.log", dir, c->id);
 	OWN_FREE char *attrs = NULL;
 	OWN_FREE char *root = xasprintf("%s/runtime", c->store->deps.exec_root);
+	OWN_STRV struct strv args = { 0 };
 	struct shim_config cfg = { .id = c->id, .dir = run_dir, .bundle = run_dir, .runtime_root = root, .tty = c->rec.config.tty,
 		.open_stdin = c->rec.config.open_stdin, .stdin_once = c->rec.config.stdin_once,
 		.systemd_cgroup = c->store->deps.defaults->systemd_cgroup };
@@ -166,7 +170,8 @@ static struct run *start_shim(struct container *c, const char *run_dir, struct e
 		cfg.rows = (uint16_t)c->host.console_size[0];
 		cfg.cols = (uint16_t)c->host.console_size[1];
 	}
-	cfg.runtime = runtime_path(c, err);
+	cfg.runtime = runtime_path(c, &args, err);
+	cfg.runtime_args = &args;
 	if (!cfg.runtime || log_config_fill(c, log_path, &cfg.log, &attrs, err) < 0)
 		return NULL;
 	lock_none_held();

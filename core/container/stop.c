@@ -42,7 +42,7 @@ int container_stop_timeout(const struct container *c)
 {
 	if (c->rec.config.stop_timeout.set)
 		return (int)c->rec.config.stop_timeout.v;
-	if (c->store->deps.defaults && c->store->deps.defaults->stop_timeout > 0)
+	if (c->store->deps.defaults && c->store->deps.defaults->stop_timeout >= 0)
 		return c->store->deps.defaults->stop_timeout;
 	return STOP_TIMEOUT_DEFAULT;
 }

@@ -49,6 +49,11 @@ void container_store_close(struct container_store *s)
 	free(s);
 }
 
+void container_store_set_defaults(struct container_store *s, const struct daemon_defaults *defaults)
+{
+	atomic_store(&s->deps.defaults, defaults);
+}
+
 struct container *container_new(struct container_store *s, const char *id)
 {
 	struct container *c = xcalloc(1, sizeof(*c));

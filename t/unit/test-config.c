@@ -151,9 +151,9 @@ static void test_json(void)
 	has("the following directives are specified both as a flag and in the configuration file: "
 		"debug: (from flag: true, from file: true), labels: (from flag: [b=2], from file: [a=1]), "
 		"log-opts: (from flag: map[max-size:2m], from file: map[max-size:1m]), mtu: (from flag: 1200, from file: 1400)", "conflicts, as Docker prints them");
-	ok(LOAD("--add-runtime a=/a", "{\"runtimes\":{\"b\":{\"path\":\"/b\",\"runtimeArgs\":[\"-x\"]}}}") == 0, "runtimes may be in both");
+	ok(LOAD("--add-runtime a=/a", "{\"runtimes\":{\"b\":{\"path\":\"/b\",\"runtimeArgs\":[\"-x\",\"-y\"]}}}") == 0, "runtimes may be in both");
 	ok(strmap_get(&cfg.runtimes, "a") && strmap_get(&cfg.runtimes, "b"), "and add up");
-	is_str(strmap_get(&cfg.runtime_args, "b"), "[\"-x\"]", "with their arguments");
+	is_str(strmap_get(&cfg.runtime_args, "b"), "-x\n-y", "with their arguments");
 	ok(LOAD("", "{\"debug\":true,\"debug\":false}") < 0, "a key twice");
 	ok(LOAD("", "{\"debug\":\"x\"}") < 0, "a wrong type");
 	has("\"debug\" must be a boolean, not a string", "named");
