@@ -26,6 +26,14 @@ struct image_config {
 };
 extern const struct jdesc image_config_desc, image_health_desc;
 
+/* The same with what Docker's containers leave in it: the "config" and "container_config" members of configurations it writes. */
+struct image_config_full {
+	struct image_config c;
+	char *hostname, *domainname, *image, *mac_address;
+	bool attach_stdin, attach_stdout, attach_stderr, tty, open_stdin, stdin_once, network_disabled;
+};
+extern const struct jdesc image_config_full_desc;
+
 struct image_history { int64_t created; char *created_by, *author, *comment; bool empty_layer; };
 extern const struct jdesc image_history_desc;
 

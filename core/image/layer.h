@@ -41,6 +41,10 @@ int64_t layer_size(struct layer_store *s, const char *chain);                /* 
 char *layer_diffid(struct layer_store *s, const char *chain);                /* owned by caller; NULL unknown */
 /* The layer's tar, byte for byte as it was registered (tar-split). */
 int layer_tar(struct layer_store *s, const char *chain, struct writer *out, const struct cancel *c, struct err *err);
+/* How many bytes layer_tar() gives; cheap. -1 with err. */
+int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err);
+/* GraphDriver.Data of inspect for a layer, as a JSON object or null. */
+void layer_metadata(struct layer_store *s, const char *chain, struct jw *w);
 /* chain id of diffs[0..n): sha256 of "parent diff". */
 char *layer_chain_id(const char *parent, const char *diffid);
 

@@ -28,6 +28,8 @@ char *reference_name(const struct reference *r);
 char *reference_familiar_name(const struct reference *r);
 char *reference_familiar(const struct reference *r);  /* with tag or digest; tag "latest" added when neither */
 char *reference_text(const struct reference *r);      /* full, as repositories.json has it */
+/* Shell pattern (Go's path.Match) over the familiar form, with or without tag. ERR_INVALID "syntax error in pattern". */
+int reference_match(const char *pattern, const struct reference *r, bool *ret, struct err *err);
 void reference_add_latest(struct reference *r);       /* when it has neither tag nor digest */
 
 #endif

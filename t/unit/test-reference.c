@@ -90,8 +90,41 @@ static void test_tag_argument(void)
 	is_str(err_text(&err), BAD, "is a bad reference");
 }
 
+static void matches(const char *pattern, const char *name, int want)
+{
+	OWN_REFERENCE struct reference r = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	bool got = false;
+
+	reference_parse(name, &r, NULL);
+	is_int(reference_match(pattern, &r, &got, &err) < 0 ? -1 : got, want, "%s against %s", pattern, name);
+}
+
+static void test_match(void)
+{
+	matches("busybox", "busybox:1", 1);
+	matches("busybox:1", "busybox:1", 1);
+	matches("busybox:2", "busybox:1", 0);
+	matches("b*", "busybox", 1);
+	matches("*x", "busybox", 1);
+	matches("*:1.*", "busybox:1.2", 1);
+	matches("*", "a/b", 0);
+	matches("*/*", "a/b", 1);
+	matches("*", "localhost/a/b", 0);
+	matches("b?sybo[x-z]", "busybox", 1);
+	matches("b?sybo[^x]", "busybox", 0);
+	matches("a?b", "a/b", 0);
+	matches("busy\\box", "busybox", 1);
+	matches("*b*b*b*b*b*b*b*b*b*b*b*b*b*b*b*c", "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb", 0);
+	matches("busybo[", "busybox", -1);
+	matches("busybo[x-", "busybox", -1);
+	matches("busybox\\", "busybox", -1);
+	matches("", "busybox", 0);
+}
+
 int main(void)
 {
+	test_match();
 	good("busybox", "docker.io/library/busybox", "busybox:latest");
 	good("busybox:1.0", "docker.io/library/busybox:1.0", "busybox:1.0");
 	good("docker.io/busybox", "docker.io/library/busybox", "busybox:latest");

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* POST /images/load, GET /images/get and /images/{name}/get, POST /images/create. */
+#include "image/archive.h"
+#include "images.h"
+
+/* Lines of a load; the answer begins with the first one. */
+struct lines { struct request *rq; bool gone; };
+
+static void put_line(void *ctx, const char *json)
+{
+	struct lines *l = ctx;
+	OWN_FREE char *line = xasprintf("%s\r\n", json);
+
+	if (l->gone)
+		return;
+	if (l->rq->sent == SENT_NOTHING && l->rq->ops->begin(l->rq, 200, "application/json") < 0)
+		l->gone = true;
+	else if (l->rq->ops->write(l->rq, line, strlen(line)) < 0)
+		l->gone = true;
+}
+
+/* An error after the status line has left goes into the stream. */
+static int put_error(struct lines *l, struct err *err)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	if (l->rq->sent == SENT_NOTHING)
+		return -1;
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kobj(&w, "errorDetail");
+	jw_kstr(&w, "message", err_text(err));
+	jw_obj_end(&w);
+	jw_kstr(&w, "error", err_text(err));
+	jw_obj_end(&w);
+	put_line(l, b.data);
+	err_done(err);
+	return 0;
+}
+
+/* platform={"os":"linux","architecture":"arm64"}, or linux/arm64; owned by the caller, NULL when absent. */
+static int read_platform(struct request *rq, char **ret, struct err *err)
+{
+	const char *text = request_query(rq, "platform");
+	OWN_JSON json_t *js = NULL;
+	const char *os, *arch, *variant;
+
+	*ret = NULL;
+	if (str_empty(text))
+		return 0;
+	if (*text != '{') {
+		*ret = xstrdup(text);
+		return 0;
+	}
+	js = json_read(text, strlen(text), err);
+	if (!js)
+		return err_wrap(err, "platform");
+	os = json_string_value(json_object_get(js, "os"));
+	arch = json_string_value(json_object_get(js, "architecture"));
+	variant = json_string_value(json_object_get(js, "variant"));
+	if (!os || !arch)
+		return err_set(err, ERR_INVALID, "platform: os and architecture are needed");
+	*ret = xasprintf("%s/%s%s%s", os, arch, str_empty(variant) ? "" : "/", str_empty(variant) ? "" : variant);
+	return 0;
+}
+
+static char *tmp_dir(struct api *api)
+{
+	const char *env = getenv("DOCKER_TMPDIR");
+
+	return str_empty(env) ? xasprintf("%s/tmp", api->data_root) : xstrdup(env);
+}
+
+int image_load_job(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	OWN_FREE char *tmp = tmp_dir(api), *platform = NULL;
+	OWN_STRV struct strv ids = { 0 };
+	struct lines lines = { rq, false };
+	struct archive_load_opts opts = { .tmp_dir = tmp, .quiet = request_query_bool(rq, "quiet", false),
+		.emit = put_line, .ctx = &lines, .cancel = &job->cancel };
+	struct body_reader body;
+
+	if (read_platform(rq, &platform, err) < 0)
+		return -1;
+	opts.platform = platform;
+	body_reader_init(&body, rq);
+	if (archive_load(api->images, &body.reader, &opts, &ids, err) < 0)
+		return put_error(&lines, err);
+	for (size_t i = 0; i < ids.len; i++) {
+		CLEANUP(image_unrefp) struct image *img = image_by_id(api->images, ids.v[i]);
+
+		if (img)
+			image_event(api, img, "load", NULL, true);
+	}
+	if (rq->sent == SENT_NOTHING)
+		return rq->ops->begin(rq, 200, "application/json");
+	return 0;
+}
+
+/* The archive's bytes; the answer begins with the first one. */
+struct body_writer { struct writer writer; struct request *rq; };
+
+static int body_write(struct writer *w, const void *data, size_t size, struct err *err)
+{
+	struct request *rq = ((struct body_writer *)w)->rq;
+
+	if (rq->sent == SENT_NOTHING && rq->ops->begin(rq, 200, "application/x-tar") < 0)
+		return err_set(err, ERR_CANCELLED, "the client is gone");
+	if (rq->ops->write(rq, data, size) < 0)
+		return err_set(err, ERR_CANCELLED, "the client is gone");
+	return 0;
+}
+
+/* The names: {name} of the path, or names=a&names=b; old clients put commas in between. */
+static void save_names(struct request *rq, struct strv *ret)
+{
+	OWN_STRV struct strv given = { 0 };
+	const char *one = strmap_get(&rq->vars, "name");
+
+	if (one) {
+		strv_add(ret, one);
+		return;
+	}
+	request_query_list(rq, "names", &given);
+	for (size_t i = 0; i < given.len; i++)
+		strv_split(ret, given.v[i], ",");
+}
+
+/* Every image must be for the platform that was asked for: there is one in each. */
+static int check_save_platform(struct request *rq, struct api *api, const struct strv *names, struct err *err)
+{
+	OWN_FREE char *text = NULL;
+	OWN_PLATFORM struct platform want = { 0 };
+
+	if (read_platform(rq, &text, err) < 0 || (text && platform_parse(text, &want, err) < 0))
+		return -1;
+	for (size_t i = 0; text && i < names->len; i++) {
+		CLEANUP(image_unrefp) struct image *img = image_get(api->images, names->v[i], NULL);
+
+		if (img && !platform_fits(&want, str_empty(img->os) ? "linux" : img->os, img->architecture, img->variant))
+			return err_set(err, ERR_NOT_FOUND, "image with reference %s was found but does not provide the specified platform (%s)",
+				names->v[i], text);
+	}
+	return 0;
+}
+
+int image_save_job(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	OWN_STRV struct strv names = { 0 };
+	struct body_writer out = { { body_write }, rq };
+
+	save_names(rq, &names);
+	if (!names.len)
+		return err_set(err, ERR_INVALID, "no image names given");
+	if (check_save_platform(rq, api, &names, err) < 0 || archive_save(api->images, &names, &out.writer, &job->cancel, err) < 0)
+		return -1;
+	for (size_t i = 0; i < names.len; i++) {
+		CLEANUP(image_unrefp) struct image *img = image_get(api->images, names.v[i], NULL);
+
+		if (img)
+			image_event(api, img, "save", NULL, true);
+	}
+	return 0;
+}
+
+static int create_by_import(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	const char *repo = request_query(rq, "repo"), *from = request_query(rq, "fromSrc");
+	OWN_REFERENCE struct reference ref = { 0 };
+	OWN_STRV struct strv changes = { 0 };
+	OWN_FREE char *name = NULL, *line = NULL;
+	CLEANUP(image_unrefp) struct image *img = NULL;
+	struct lines lines = { rq, false };
+	struct body_reader body;
+	char id[72];
+
+	if (!str_empty(repo) && reference_parse_tag(repo, request_query(rq, "tag"), &ref, err) < 0)
+		return -1;
+	if (!streq(from, "-"))
+		return err_set(err, ERR_NOT_IMPLEMENTED, "import from a URL is not part of this build: send the archive as the request's body (fromSrc=-)");
+	request_query_list(rq, "changes", &changes);
+	body_reader_init(&body, rq);
+	if (archive_import(api->images, &body.reader, request_query(rq, "message"), &changes, request_query(rq, "platform"), &job->cancel, id, err) < 0)
+		return -1;
+	img = image_by_id(api->images, id);
+	if (!str_empty(repo)) {
+		if (image_tag(api->images, id, &ref, NULL, err) < 0)
+			return -1;
+		name = reference_familiar(&ref);
+		if (img)
+			image_event(api, img, "tag", name, true);
+	}
+	if (img)
+		image_event(api, img, "import", NULL, true);
+	line = xasprintf("{\"status\":\"%s\"}", id);
+	put_line(&lines, line);
+	return 0;
+}
+
+static int create_by_pull(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	const char *tag = request_query(rq, "tag");
+	OWN_REFERENCE struct reference ref = { 0 };
+	OWN_FREE char *name = NULL;
+
+	if (reference_parse(request_query(rq, "fromImage"), &ref, err) < 0)
+		return -1;
+	if (!str_empty(tag) && !str_has_prefix(tag, "sha256:") && !reference_is_tag(tag))
+		return err_set(err, ERR_INVALID, "invalid tag format");
+	if (!str_empty(tag) && !str_has_prefix(tag, "sha256:"))
+		str_set(&ref.tag, tag);
+	name = reference_familiar(&ref);
+	return err_set(err, ERR_NOT_FOUND,
+		"cannot pull %s: registries are not part of this build (use docker load or docker import)", name);
+}
+
+int image_create_job(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+
+	if (!str_empty(request_query(rq, "fromImage")))
+		return create_by_pull(job, err);
+	if (!str_empty(request_query(rq, "fromSrc")))
+		return create_by_import(job, err);
+	return err_set(err, ERR_INVALID, "either fromImage or fromSrc is needed");
+}

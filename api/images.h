@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Private to the image handlers: one file per group of requests, one job each. */
+#ifndef API_IMAGES_H
+#define API_IMAGES_H
+
+#include "api.h"
+#include "image/image.h"
+#include "image/remove.h"
+
+job_fn image_list_job, image_prune_job;                 /* image-list.c */
+job_fn image_inspect_job, image_history_job;            /* image-inspect.c */
+job_fn image_load_job, image_save_job, image_create_job; /* image-transfer.c */
+
+/* name NULL: the id. with_labels: the image's labels are attributes, too. */
+void image_event(struct api *api, const struct image *img, const char *action, const char *name, bool with_labels);
+/* Events of everything that went. */
+void image_removal_events(struct api *api, const struct removals *r);
+/* The containers of the daemon as users of images. */
+struct image_users image_users_of(struct api *api);
+void removals_encode(const struct removals *r, struct jw *w);
+
+/* A request's body as a source of bytes. */
+struct body_reader { struct reader reader; struct request *rq; };
+void body_reader_init(struct body_reader *b, struct request *rq);
+
+#endif
