@@ -46,6 +46,9 @@ struct image_store *image_store_open(struct layer_store *layers, const char *dat
 		image_store_close(s);
 		return NULL;
 	}
+	/* what a load that never ended left behind; an image left out may come back, with its layers */
+	if (!s->damaged.len)
+		layer_sweep(layers);
 	return s;
 }
 

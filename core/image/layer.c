@@ -536,3 +536,41 @@ int layer_tar(struct layer_store *s, const char *chain, struct writer *out, cons
 	unpin(s, l);
 	return rc < 0 ? err_wrap(err, "layer %s", chain) : 0;
 }
+
+int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err)
+{
+	struct layer *l = pin(s, chain, err);
+	OWN_READER struct reader *json = NULL;
+	OWN_FREE char *path = NULL;
+	OWN_FD int fd = -1;
+	struct fd_reader in;
+	int64_t size = -1;
+
+	if (!l)
+		return -1;
+	path = xasprintf("%s/tar-split.json.gz", id_digest_hex(chain));
+	fd = openat(s->sha256_fd, path, O_RDONLY | O_CLOEXEC);
+	fd_reader_init(&in, fd);
+	if (fd < 0)
+		err_errno(err, errno, "open tar-split.json.gz");
+	else if ((json = inflate_new(&in.reader, NULL, err)))
+		size = tarsplit_size(json, err);
+	unpin(s, l);
+	if (size < 0)
+		err_wrap(err, "layer %s", chain);
+	return size;
+}
+
+void layer_metadata(struct layer_store *s, const char *chain, struct jw *w)
+{
+	char id[ID_HEX + 1] = "";
+
+	lock_take(&s->lock);
+	if (layer_find(s, chain))
+		strcpy(id, layer_find(s, chain)->cache_id);
+	lock_drop(&s->lock);
+	if (*id)
+		graph_metadata(s->graph, id, w);
+	else
+		jw_null(w);
+}

@@ -80,6 +80,17 @@ void image_refs(struct image_store *s, const char *id, struct strv *tags, struct
 	}
 }
 
+void image_repo_tags(struct image_store *s, const struct reference *ref, struct strv *ret)
+{
+	OWN_FREE char *repo = reference_familiar_name(ref);
+	bool found;
+	WITH_LOCK(&s->lock);
+
+	for (size_t i = find(s, repo, "", &found); i < s->tags_len && streq(s->tags[i]->repo, repo); i++)
+		if (!s->tags[i]->digest)
+			strv_add(ret, s->tags[i]->text);
+}
+
 static int tag_one(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err)
 {
 	struct tag *t = tag_new(ref, id), *old, **v;

@@ -297,3 +297,36 @@ int tarsplit_assemble(struct reader *json, int rootfd, struct writer *out, const
 	buf_done(&a.text);
 	return n;
 }
+
+/* Bytes that a line stands for; -1 when it makes no sense. */
+static int64_t line_bytes(const struct line *l)
+{
+	size_t pad = 0;
+
+	if (l->type == 1)
+		return l->size;
+	if (l->type != 2)
+		return -1;
+	while (pad < 2 && pad < l->payload_size && l->payload[l->payload_size - 1 - pad] == '=')
+		pad++;
+	return l->payload ? (int64_t)(l->payload_size / 4 * 3 - pad) : 0;
+}
+
+int64_t tarsplit_size(struct reader *json, struct err *err)
+{
+	struct assembly a = { .json = json };
+	int64_t total = 0, bytes;
+	struct line l;
+	char *text = NULL;
+	int n;
+
+	while ((n = next_line(&a, &text, err)) > 0) {
+		bytes = parse(text, &l) ? line_bytes(&l) : -1;
+		if (bytes < 0 || __builtin_add_overflow(total, bytes, &total)) {
+			n = damaged(err);
+			break;
+		}
+	}
+	buf_done(&a.text);
+	return n < 0 ? -1 : total;
+}

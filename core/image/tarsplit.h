@@ -28,5 +28,7 @@ static inline void tarsplit_freep(struct tarsplit **t) { if (*t) tarsplit_free(*
 
 /* The archive again: lines from json (plain text), content from the tree at rootfd, whose checksums must hold. */
 int tarsplit_assemble(struct reader *json, int rootfd, struct writer *out, const struct cancel *c, struct err *err);
+/* How many bytes that gives, from the lines alone; -1. */
+int64_t tarsplit_size(struct reader *json, struct err *err);
 
 #endif

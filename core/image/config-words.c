@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "image/change.h"
+#include "image/config-change.h"
 
 #include <ctype.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Dockerfile instructions that change a configuration: --change of import and commit. */
-#include "image/change.h"
+#include "image/config-change.h"
 
 #include <ctype.h>
 #include <signal.h>
