@@ -101,6 +101,7 @@ static int open_log(const struct shim_msg *m, int64_t flags, struct err *err)
 }
 
 static void on_drained(struct streams *s);
+static void start_delete(struct timer *t);
 
 int task_config(const struct shim_msg *m, struct err *err)
 {
@@ -348,6 +349,8 @@ static void start_failed(struct task *t, int status)
 	control_error(conn, &err);
 	if (t->id)
 		exec_free(t);
+	else
+		task_check_end();
 }
 
 static void on_started(struct command *c, int status)
@@ -406,8 +409,6 @@ static bool known(size_t i, pid_t *ret)
 	*ret = t ? t->pid : 0;
 	return t;
 }
-
-static void start_delete(struct timer *t);
 
 static void on_deleted(struct command *c, int status)
 {
@@ -627,9 +628,14 @@ void task_check_end(void)
 	if (!released && control_has_daemon())
 		return;
 	control_stop();
-	control_ok(STEAL(releasing));
-	if (anybody_attached() || !container.streams.drained)
+	if (anybody_attached() || !container.streams.drained) {
 		loop_timer(&end_timer, RETRY_AFTER, end_timer_fired);
-	else
+	} else {
+		/* whoever asked may unmount what was open here */
+		logger_close(logger);
+		logger = container.streams.log = NULL;
+		fd_close(&dirfd_);
 		loop_end();
+	}
+	control_ok(STEAL(releasing));
 }

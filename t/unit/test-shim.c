@@ -288,6 +288,91 @@ static void test_stdin(void)
 	box_done(&b);
 }
 
+/* An attachment that vanishes without an end of stdin: the end of stdin only while there is a daemon. */
+static void test_vanish(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct shim_exit ex;
+	bool exited = false;
+	struct box b, kept;
+	int fd = -1;
+	pid_t pid;
+
+	for (int i = 0; i < 2; i++) {
+		struct box *x = i ? &kept : &b;
+
+		box_init(x, (const char *const[]){ "/bin/busybox", "sh", "-c", "cat >/dev/null; exit 4", NULL }, false, 0);
+		x->cfg.open_stdin = x->cfg.stdin_once = true;
+		x->s = shim_start(mon, &x->cfg, &err);
+		if (!x->s)
+			return;
+		shim_attach(x->s, NULL, SHIM_STDIN, &fd, NULL);
+		box_run(x);
+		if (i == 0) {
+			close(fd);
+			ok(wait_exit(b.id, NULL, 5000, &b.ex) && b.ex.code == 4, "a client that vanishes ends stdin");
+			box_done(&b);
+		}
+	}
+	shim_monitor_free(mon);
+	shim_unref(kept.s);
+	close(fd);
+	usleep(800000);
+	mon = shim_monitor_new(sp, shim_path, on_exit_cb, NULL, &err);
+	kept.s = shim_adopt(mon, kept.id, kept.dir, &pid, &exited, &ex, &err);
+	ok(kept.s && !exited, "a daemon that vanishes does not");
+	if (!kept.s)
+		return;
+	is_int(shim_kill(kept.s, NULL, SIGKILL, true, &err), 0, "kills all there is in it (%s)", err_text(&err));
+	ok(wait_exit(kept.id, NULL, 5000, &kept.ex) && kept.ex.code == 137, "by the runtime");
+	box_done(&kept);
+}
+
+/* The log's disk is full for a while. */
+static void test_full(void)
+{
+	OWN_FREE char *disk = xasprintf("%s/disk", top), *mnt = xasprintf("mkdir -p %s && mount -t tmpfs -o size=64k none %s", disk, disk);
+	OWN_FREE char *um = xasprintf("umount %s", disk), *path = xasprintf("%s/x.log", disk);
+	OWN_BUF struct buf log = { 0 }, out = { 0 }, errout = { 0 };
+	struct box b;
+	int fd = -1;
+
+	if (system(mnt) != 0) {
+		skip("a full disk", "cannot mount a tmpfs");
+		return;
+	}
+	box_init(&b, (const char *const[]){ "/bin/busybox", "sh", "-c", "i=0; while [ $i -lt 3000 ]; do echo line-$i-0123456789012345678901234567890123456789;"
+		" i=$((i+1)); done; read x; echo after", NULL }, false, 0);
+	b.cfg.log.path = path;
+	b.cfg.open_stdin = b.cfg.stdin_once = true;
+	b.s = shim_start(mon, &b.cfg, NULL);
+	ok(b.s != NULL, "a log on a small disk");
+	if (b.s) {
+		const char *last;
+		bool whole = true;
+
+		shim_attach(b.s, NULL, SHIM_STDIN | SHIM_STDOUT, &fd, NULL);
+		box_run(&b);
+		usleep(300000);
+		fs_read(AT_FDCWD, path, 1 << 20, &log, NULL);
+		ok(log.size > 30000 && log.data[log.size - 1] == '\n', "holds whole lines when it is full (%zu)", log.size);
+		for (const char *at = log.data; whole && (last = strchr(at, '\n')); at = last + 1)
+			whole = str_has_prefix(at, "{\"log\":\"line-") && str_has_suffix((char[]){ last[-2], last[-1], 0 }, "\"}");
+		ok(whole, "and nothing but whole lines");
+		ok(truncate(path, 0) == 0 && write(fd, "\n", 1) == 1, "room again");
+		shutdown(fd, SHUT_WR);
+		read_end(fd, false, &out, &errout);
+		ok(str_has_suffix(out.data, "-0123456789012345678901234567890123456789\nafter\n"), "the container went on");
+		buf_reset(&log);
+		fs_read(AT_FDCWD, path, 1 << 20, &log, NULL);
+		ok(strstr(log.data, "{\"log\":\"after\\n\""), "and its log too");
+		close(fd);
+		wait_exit(b.id, NULL, 5000, &b.ex);
+		box_done(&b);
+	}
+	is_int(system(um), 0, "unmounts");
+}
+
 static void test_tty(void)
 {
 	OWN_BUF struct buf out = { 0 }, errout = { 0 };
@@ -544,6 +629,8 @@ int main(void)
 		test_run();
 		test_error();
 		test_stdin();
+		test_vanish();
+		test_full();
 		test_tty();
 		test_exec();
 		test_oom();
