@@ -6,13 +6,11 @@
  * A volume appears and goes by one rename: it is made under ".new-..." and removed under ".old-...". What a crash leaves
  * of these is taken away at the next open().
  */
-#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
-#include <netdb.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -21,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <dockerd/volume.h>
+#include "local.h"
 
 #define OPTS_MAX 65536
 #define PATH_ROOM 4608
@@ -43,12 +41,7 @@ struct dkd_volume {
 	unsigned count;       /* for names of our own */
 };
 
-/* Owned strings; all NULL: a plain directory. */
-struct options {
-	char *type, *o, *device;
-};
-
-static void options_done(struct options *o)
+static void options_done(struct local_options *o)
 {
 	free(o->type);
 	free(o->o);
@@ -81,88 +74,6 @@ static void own_name(struct dkd_volume *v, const char *prefix, char ret[64])
 	pthread_mutex_unlock(&v->lock);
 }
 
-/*
- * Empties and removes the directory name in root, of any depth: each directory below is moved up first, so that there
- * are never more than two levels. Follows no link, crosses no mount.
- */
-static int empty_into(int top, int dir, unsigned *count)
-{
-	int copy = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = copy < 0 ? NULL : fdopendir(copy);
-	struct dirent *e;
-	char name[32];
-	int ret = 0;
-
-	if (!d) {
-		if (copy >= 0)
-			close(copy);
-		return -1;
-	}
-	while (ret == 0 && (e = readdir(d))) {
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || unlinkat(dir, e->d_name, 0) == 0)
-			continue;
-		if (errno != EISDIR && errno != EPERM) {
-			ret = -1;
-			break;
-		}
-		if (unlinkat(dir, e->d_name, AT_REMOVEDIR) == 0)
-			continue;
-		if (errno != ENOTEMPTY && errno != EEXIST) {
-			ret = -1;
-			break;
-		}
-		do {
-			snprintf(name, sizeof(name), ".%u", (*count)++);
-			ret = renameat(dir, e->d_name, top, name);
-		} while (ret < 0 && (errno == ENOTEMPTY || errno == EEXIST));
-	}
-	closedir(d);
-	return ret;
-}
-
-static int remove_tree(int root, const char *name)
-{
-	int top = openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), ret = -1, sub;
-	unsigned count = 0;
-	struct dirent *e;
-	DIR *d;
-
-	if (top < 0)
-		return errno == ENOENT ? 0 : -1;
-	d = fdopendir(top);
-	if (!d) {
-		close(top);
-		return -1;
-	}
-	for (;;) {
-		bool any = false;
-
-		rewinddir(d);
-		while ((e = readdir(d))) {
-			if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-				continue;
-			any = true;
-			if (unlinkat(top, e->d_name, 0) == 0)
-				continue;
-			sub = openat(top, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			if (sub < 0)
-				goto out;
-			ret = empty_into(top, sub, &count);
-			close(sub);
-			if (ret < 0 || (ret = unlinkat(top, e->d_name, AT_REMOVEDIR)) < 0)
-				goto out;
-		}
-		if (!any)
-			break;
-	}
-	ret = unlinkat(root, name, AT_REMOVEDIR);
-out:
-	sub = errno;
-	closedir(d);
-	errno = sub;
-	return ret;
-}
-
 static char *read_small(int dir, const char *path, size_t *ret_size)
 {
 	int fd = openat(dir, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -190,14 +101,14 @@ static char *json_text(json_t *js, const char *key)
 }
 
 /* The options of a volume: 0 also when it has none, -1 when the file is damaged. */
-static int options_read(struct dkd_volume *v, const char *name, struct options *ret)
+static int options_read(struct dkd_volume *v, const char *name, struct local_options *ret)
 {
 	char path[300];
 	size_t size = 0;
 	char *text;
 	json_t *js;
 
-	*ret = (struct options){0};
+	*ret = (struct local_options){0};
 	snprintf(path, sizeof(path), "%s/opts.json", name);
 	text = read_small(v->fd, path, &size);
 	if (!text)
@@ -216,7 +127,7 @@ static int options_read(struct dkd_volume *v, const char *name, struct options *
 }
 
 /* Writes dir/opts.json, synced. */
-static int options_write(int dir, const struct options *o)
+static int options_write(int dir, const struct local_options *o)
 {
 	json_t *js = json_pack("{s:s, s:s, s:s, s:{s:i}}", "MountType", o->type ? o->type : "", "MountOpts", o->o ? o->o : "",
 		"MountDevice", o->device ? o->device : "", "Quota", "Size", 0);
@@ -234,7 +145,7 @@ static int options_write(int dir, const struct options *o)
 }
 
 /* Docker's rules for options. Sets only pointers into the caller's pairs. */
-static int32_t options_check(const struct dkd_call *call, struct dkd_volume *v, const struct dkd_volume_create *create, struct options *ret)
+static int32_t options_check(const struct dkd_call *call, struct dkd_volume *v, const struct dkd_volume_create *create, struct local_options *ret)
 {
 	const char *size = NULL;
 	char *end;
@@ -274,7 +185,7 @@ static int make_data(struct dkd_volume *v, int dir)
 }
 
 /* Everything below the temporary name. */
-static int fill_new(struct dkd_volume *v, const char *tmp, const struct options *o)
+static int fill_new(struct dkd_volume *v, const char *tmp, const struct local_options *o)
 {
 	int dir, ret = -1;
 
@@ -304,7 +215,7 @@ static int32_t create_existing(const struct dkd_call *call, struct dkd_volume *v
 
 static int32_t local_create(const struct dkd_call *call, struct dkd_volume *v, const struct dkd_volume_create *create)
 {
-	struct options o = {0};
+	struct local_options o = {0};
 	char tmp[64];
 
 	if (!name_ok(create->name))
@@ -315,14 +226,14 @@ static int32_t local_create(const struct dkd_call *call, struct dkd_volume *v, c
 	if (fill_new(v, tmp, &o) < 0) {
 		int sys = errno;
 
-		remove_tree(v->fd, tmp);
+		local_remove_tree(v->fd, tmp);
 		return dkd_failf(v->host, call, sys == ENOSPC || sys == EDQUOT ? DKD_ERR_NO_SPACE : DKD_ERR_INTERNAL, sys,
 			"error while creating volume root path '%s/%s'", v->root, create->name);
 	}
 	if (renameat2(v->fd, tmp, v->fd, create->name, RENAME_NOREPLACE) < 0) {
 		int sys = errno;
 
-		remove_tree(v->fd, tmp);
+		local_remove_tree(v->fd, tmp);
 		if (sys == EEXIST)
 			return create_existing(call, v, create->name);
 		return FAIL(v, call, INTERNAL, sys, "error while creating volume root path '%s/%s'", v->root, create->name);
@@ -414,7 +325,7 @@ static int32_t local_remove(const struct dkd_call *call, struct dkd_volume *v, c
 			return 0;
 		return FAIL(v, call, INTERNAL, errno, "remove %s/%s", v->root, name);
 	}
-	if (remove_tree(v->fd, old) < 0) {
+	if (local_remove_tree(v->fd, old) < 0) {
 		sys = errno;
 		if (renameat2(v->fd, old, v->fd, name, RENAME_NOREPLACE) < 0)
 			dkd_logf(v->host, DKD_LOG_ERROR, "what is left of volume %s stays in %s/%s: %s", name, v->root, old, strerror(errno));
@@ -431,7 +342,7 @@ static int emit_one(struct dkd_volume *v, const char *name, dkd_emit_volume *emi
 	struct dkd_volume_info info = { .size = sizeof(info), .name = name };
 	struct dkd_pair pairs[3];
 	char path[PATH_ROOM];
-	struct options o;
+	struct local_options o;
 	struct statx sx;
 	struct stat st;
 
@@ -487,138 +398,20 @@ static int32_t local_list(const struct dkd_call *call, struct dkd_volume *v, dkd
 	return 0;
 }
 
-/* Words of "o" that are mount flags; all others are data for the file system. */
-static const struct flag {
-	const char *word;
-	unsigned long set, clear;
-} flags[] = {
-	{ "defaults", 0, 0 },
-	{ "ro", MS_RDONLY, 0 }, { "rw", 0, MS_RDONLY },
-	{ "nosuid", MS_NOSUID, 0 }, { "suid", 0, MS_NOSUID },
-	{ "nodev", MS_NODEV, 0 }, { "dev", 0, MS_NODEV },
-	{ "noexec", MS_NOEXEC, 0 }, { "exec", 0, MS_NOEXEC },
-	{ "sync", MS_SYNCHRONOUS, 0 }, { "async", 0, MS_SYNCHRONOUS },
-	{ "dirsync", MS_DIRSYNC, 0 }, { "mand", MS_MANDLOCK, 0 }, { "nomand", 0, MS_MANDLOCK },
-	{ "noatime", MS_NOATIME, 0 }, { "atime", 0, MS_NOATIME },
-	{ "nodiratime", MS_NODIRATIME, 0 }, { "diratime", 0, MS_NODIRATIME },
-	{ "relatime", MS_RELATIME, 0 }, { "norelatime", 0, MS_RELATIME },
-	{ "strictatime", MS_STRICTATIME, 0 }, { "nostrictatime", 0, MS_STRICTATIME },
-	{ "remount", MS_REMOUNT, 0 },
-	{ "bind", MS_BIND, 0 }, { "rbind", MS_BIND | MS_REC, 0 },
-	{ "private", MS_PRIVATE, 0 }, { "rprivate", MS_PRIVATE | MS_REC, 0 },
-	{ "shared", MS_SHARED, 0 }, { "rshared", MS_SHARED | MS_REC, 0 },
-	{ "slave", MS_SLAVE, 0 }, { "rslave", MS_SLAVE | MS_REC, 0 },
-	{ "unbindable", MS_UNBINDABLE, 0 }, { "runbindable", MS_UNBINDABLE | MS_REC, 0 },
-};
-#define PROPAGATION (MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)
-
-struct plan {
-	unsigned long flags, propagation;
-	char data[4096], shown[4096]; /* for the file system, and without secrets */
-};
-
-/* The address of a host as text; false when it has none. */
-static bool resolve(const char *host, char *ret, size_t size)
-{
-	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
-	bool found;
-
-	if (getaddrinfo(host, NULL, &hints, &list) != 0)
-		return false;
-	found = getnameinfo(list->ai_addr, list->ai_addrlen, ret, (socklen_t)size, NULL, 0, NI_NUMERICHOST) == 0;
-	freeaddrinfo(list);
-	return found;
-}
-
-static bool append(char *data, size_t size, const char *word)
-{
-	size_t used = strlen(data);
-
-	return (size_t)snprintf(data + used, size - used, "%s%s", used ? "," : "", word) < size - used;
-}
-
-/* One word of "o". */
-static int32_t plan_word(const struct dkd_call *call, struct dkd_volume *v, const char *type, const char *word, struct plan *p)
-{
-	char host[NI_MAXHOST], addr[NI_MAXHOST + 8] = "addr=";
-
-	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
-		if (strcmp(flags[i].word, word) != 0)
-			continue;
-		if (flags[i].set & PROPAGATION)
-			p->propagation = flags[i].set;
-		else
-			p->flags = (p->flags & ~flags[i].clear) | flags[i].set;
-		return 0;
-	}
-	if (strncmp(word, "addr=", 5) == 0 && (strncmp(type, "nfs", 3) == 0 || strcmp(type, "cifs") == 0)) {
-		if (!resolve(word + 5, host, sizeof(host)))
-			return FAIL(v, call, INTERNAL, 0, "failed to mount local volume: error resolving passed in network volume address: %s", word + 5);
-		strncat(addr, host, NI_MAXHOST);
-		word = addr;
-	}
-	if (!append(p->data, sizeof(p->data), word) ||
-	    !append(p->shown, sizeof(p->shown), strncmp(word, "password=", 9) == 0 ? "password=****" : word))
-		return FAIL(v, call, INVALID, 0, "failed to mount local volume: its options are too long");
-	return 0;
-}
-
-static int32_t plan_make(const struct dkd_call *call, struct dkd_volume *v, const struct options *o, struct plan *p)
-{
-	char *copy = strdup(o->o ? o->o : ""), *rest = copy, *word;
-	int32_t ret = 0;
-
-	*p = (struct plan){0};
-	while (ret == 0 && (word = strsep(&rest, ",")))
-		if (*word)
-			ret = plan_word(call, v, o->type, word, p);
-	free(copy);
-	return ret;
-}
-
-static int32_t mount_failed(const struct dkd_call *call, struct dkd_volume *v, const struct options *o, const char *path, const struct plan *p)
-{
-	int sys = errno;
-
-	return FAIL(v, call, INTERNAL, sys, "failed to mount local volume: mount %s:%s, flags: 0x%lx%s%s", o->device, path,
-		p->flags, p->shown[0] ? ", data: " : "", p->shown);
-}
-
-static int32_t mount_options(const struct dkd_call *call, struct dkd_volume *v, const struct options *o, const char *path)
-{
-	struct plan p;
-
-	if (plan_make(call, v, o, &p) < 0)
-		return -1;
-	if (mount(o->device, path, o->type, p.flags, p.data[0] ? p.data : NULL) < 0)
-		return mount_failed(call, v, o, path, &p);
-	/* The kernel takes the flags of a bind mount in a second step only. */
-	if ((p.flags & MS_BIND) && (p.flags & ~(unsigned long)(MS_BIND | MS_REC)) &&
-	    mount("", path, "", p.flags | MS_REMOUNT, NULL) < 0)
-		goto undo;
-	if (p.propagation && mount("", path, "", p.propagation, NULL) < 0)
-		goto undo;
-	return 0;
-undo:
-	mount_failed(call, v, o, path, &p);
-	umount2(path, MNT_DETACH);
-	return -1;
-}
-
-static int32_t mount_first(const struct dkd_call *call, struct dkd_volume *v, const char *name, const struct options *o, const char *path)
+static int32_t mount_first(const struct dkd_call *call, struct dkd_volume *v, const char *name, const struct local_options *o, const char *path)
 {
 	/* It stands from before a restart of the daemon: containers may live on it. */
 	if (!o->device || is_mounted(path))
 		return 0;
 	dkd_logf(v->host, DKD_LOG_DEBUG, "mounts volume %s", name);
-	return mount_options(call, v, o, path);
+	return local_mount_options(v->host, call, o, path);
 }
 
 static int32_t local_mount(const struct dkd_call *call, struct dkd_volume *v, const struct dkd_volume_mount *m, dkd_emit *emit, void *to)
 {
 	char path[PATH_ROOM];
 	bool has = false;
-	struct options o;
+	struct local_options o;
 	struct stat st;
 	int32_t ret;
 
@@ -645,7 +438,7 @@ static int32_t local_mount(const struct dkd_call *call, struct dkd_volume *v, co
 static int32_t local_unmount(const struct dkd_call *call, struct dkd_volume *v, const char *name, const char *id)
 {
 	char path[PATH_ROOM];
-	struct options o;
+	struct local_options o;
 	bool has = false;
 
 	if (!name_ok(name))
@@ -711,7 +504,7 @@ static void sweep(struct dkd_volume *v)
 		return;
 	}
 	while ((e = readdir(d)))
-		if ((strncmp(e->d_name, ".new-", 5) == 0 || strncmp(e->d_name, ".old-", 5) == 0) && remove_tree(v->fd, e->d_name) < 0)
+		if ((strncmp(e->d_name, ".new-", 5) == 0 || strncmp(e->d_name, ".old-", 5) == 0) && local_remove_tree(v->fd, e->d_name) < 0)
 			dkd_logf(v->host, DKD_LOG_WARN, "cannot remove %s/%s: %s", v->root, e->d_name, strerror(errno));
 	closedir(d);
 }

@@ -293,6 +293,7 @@ static void test_foreign(struct volume_store **s)
 	mkfifo(fifo, 0600);
 	put("damaged/opts.json", "{\"MountType\":");
 	put("blank/opts.json", "");
+	put("foreign/opts.json", "{\"MountDevice\":\"/no-such-device\",\"MountOpts\":\"addr=x\"}");
 	put("metadata.db", "bolt");
 	*s = reopen(*s);
 	ok(*s, "opens");
@@ -307,6 +308,7 @@ static void test_foreign(struct volume_store **s)
 	ok(!there(".new-1-1") && !there(".old-9-9"), "left-overs are gone");
 	ok(!volume_mount(*s, "damaged", "c1", &err) && strstr(err.msg, "damaged"), "damaged options: listed, not mounted");
 	ok(!volume_mount(*s, "blank", "c1", &err) && strstr(err.msg, "damaged"), "an empty file of options as well");
+	ok(!volume_mount(*s, "foreign", "c1", &err) && strstr(err.msg, "failed to mount"), "options without a type fail at the mount");
 	is_int(volume_remove(*s, "damaged", false, &err), 0, "but removed");
 	is_int(volume_remove(*s, "blank", false, &err), 0, "but removed");
 

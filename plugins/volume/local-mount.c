@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Driver "local": volumes with options are mounted as mount(8) would, by Docker's reading of "o". */
+#include <errno.h>
+#include <netdb.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+
+#include "local.h"
+
+#define FAIL(host, call, class, sys, ...) dkd_failf((host), (call), DKD_ERR_##class, (sys), __VA_ARGS__)
+
+/* Words of "o" that are mount flags; all others are data for the file system. */
+static const struct flag {
+	const char *word;
+	unsigned long set, clear;
+} flags[] = {
+	{ "defaults", 0, 0 },
+	{ "ro", MS_RDONLY, 0 }, { "rw", 0, MS_RDONLY },
+	{ "nosuid", MS_NOSUID, 0 }, { "suid", 0, MS_NOSUID },
+	{ "nodev", MS_NODEV, 0 }, { "dev", 0, MS_NODEV },
+	{ "noexec", MS_NOEXEC, 0 }, { "exec", 0, MS_NOEXEC },
+	{ "sync", MS_SYNCHRONOUS, 0 }, { "async", 0, MS_SYNCHRONOUS },
+	{ "dirsync", MS_DIRSYNC, 0 }, { "mand", MS_MANDLOCK, 0 }, { "nomand", 0, MS_MANDLOCK },
+	{ "noatime", MS_NOATIME, 0 }, { "atime", 0, MS_NOATIME },
+	{ "nodiratime", MS_NODIRATIME, 0 }, { "diratime", 0, MS_NODIRATIME },
+	{ "relatime", MS_RELATIME, 0 }, { "norelatime", 0, MS_RELATIME },
+	{ "strictatime", MS_STRICTATIME, 0 }, { "nostrictatime", 0, MS_STRICTATIME },
+	{ "remount", MS_REMOUNT, 0 },
+	{ "bind", MS_BIND, 0 }, { "rbind", MS_BIND | MS_REC, 0 },
+	{ "private", MS_PRIVATE, 0 }, { "rprivate", MS_PRIVATE | MS_REC, 0 },
+	{ "shared", MS_SHARED, 0 }, { "rshared", MS_SHARED | MS_REC, 0 },
+	{ "slave", MS_SLAVE, 0 }, { "rslave", MS_SLAVE | MS_REC, 0 },
+	{ "unbindable", MS_UNBINDABLE, 0 }, { "runbindable", MS_UNBINDABLE | MS_REC, 0 },
+};
+#define PROPAGATION (MS_PRIVATE | MS_SHARED | MS_SLAVE | MS_UNBINDABLE)
+
+struct plan {
+	unsigned long flags, propagation;
+	char data[4096], shown[4096]; /* for the file system, and without secrets */
+};
+
+/* The address of a host as text; false when it has none. */
+static bool resolve(const char *host, char *ret, size_t size)
+{
+	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
+	bool found;
+
+	if (getaddrinfo(host, NULL, &hints, &list) != 0)
+		return false;
+	found = getnameinfo(list->ai_addr, list->ai_addrlen, ret, (socklen_t)size, NULL, 0, NI_NUMERICHOST) == 0;
+	freeaddrinfo(list);
+	return found;
+}
+
+static bool append(char *data, size_t size, const char *word)
+{
+	size_t used = strlen(data);
+
+	return (size_t)snprintf(data + used, size - used, "%s%s", used ? "," : "", word) < size - used;
+}
+
+/* One word of "o". */
+static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *call, const char *type, const char *word, struct plan *p)
+{
+	char found[NI_MAXHOST], addr[NI_MAXHOST + 8] = "addr=";
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		if (strcmp(flags[i].word, word) != 0)
+			continue;
+		if (flags[i].set & PROPAGATION)
+			p->propagation = flags[i].set;
+		else
+			p->flags = (p->flags & ~flags[i].clear) | flags[i].set;
+		return 0;
+	}
+	if (strncmp(word, "addr=", 5) == 0 && (strncmp(type, "nfs", 3) == 0 || strcmp(type, "cifs") == 0)) {
+		if (!resolve(word + 5, found, sizeof(found)))
+			return FAIL(host, call, INTERNAL, 0, "failed to mount local volume: error resolving passed in network volume address: %s", word + 5);
+		strncat(addr, found, NI_MAXHOST);
+		word = addr;
+	}
+	if (!append(p->data, sizeof(p->data), word) ||
+	    !append(p->shown, sizeof(p->shown), strncmp(word, "password=", 9) == 0 ? "password=****" : word))
+		return FAIL(host, call, INVALID, 0, "failed to mount local volume: its options are too long");
+	return 0;
+}
+
+static int32_t plan_make(const struct dkd_host *host, const struct dkd_call *call, const struct local_options *o, struct plan *p)
+{
+	char *copy = strdup(o->o ? o->o : ""), *rest = copy, *word;
+	int32_t ret = 0;
+
+	*p = (struct plan){0};
+	while (ret == 0 && (word = strsep(&rest, ",")))
+		if (*word)
+			ret = plan_word(host, call, o->type ? o->type : "", word, p);
+	free(copy);
+	return ret;
+}
+
+static int32_t mount_failed(const struct dkd_host *host, const struct dkd_call *call, const struct local_options *o, const char *path,
+	const struct plan *p)
+{
+	int sys = errno;
+
+	return FAIL(host, call, INTERNAL, sys, "failed to mount local volume: mount %s:%s, flags: 0x%lx%s%s", o->device, path,
+		p->flags, p->shown[0] ? ", data: " : "", p->shown);
+}
+
+int32_t local_mount_options(const struct dkd_host *host, const struct dkd_call *call, const struct local_options *o, const char *path)
+{
+	struct plan p;
+
+	if (plan_make(host, call, o, &p) < 0)
+		return -1;
+	if (mount(o->device, path, o->type, p.flags, p.data[0] ? p.data : NULL) < 0)
+		return mount_failed(host, call, o, path, &p);
+	/* The kernel takes the flags of a bind mount in a second step only. */
+	if ((p.flags & MS_BIND) && (p.flags & ~(unsigned long)(MS_BIND | MS_REC)) &&
+	    mount("", path, "", p.flags | MS_REMOUNT, NULL) < 0)
+		goto undo;
+	if (p.propagation && mount("", path, "", p.propagation, NULL) < 0)
+		goto undo;
+	return 0;
+undo:
+	mount_failed(host, call, o, path, &p);
+	umount2(path, MNT_DETACH);
+	return -1;
+}
