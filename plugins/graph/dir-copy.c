@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAX_DEPTH 4096
-
 /* Files with more than one name, as they were copied first: a path below the root of the copy. */
 struct linked {
 	struct linked *next;
@@ -34,22 +32,38 @@ struct copy {
 	struct linked *links[1024];
 	char *xattr;     /* scratch for values */
 	size_t xattr_room;
+	char buf[65536]; /* scratch for names of attributes, and for content */
 };
 
-static int copy_dir(struct copy *c, int src, int dst, const char *path, int depth);
+/* A directory that is being copied, the deepest first. */
+struct level {
+	struct level *up;
+	DIR *in;
+	int out;
+	char *path; /* of out below the root of the copy */
+};
+
+static int copy_tree(struct copy *c, int src, int dst);
 
 int dir_copy(const struct dkd_call *call, int src, int dst)
 {
-	struct copy c = { .call = call, .root = dst };
-	int rc = copy_dir(&c, src, dst, "", 0), sys = errno;
+	struct copy *c = calloc(1, sizeof(*c));
+	int rc, sys;
 
-	for (size_t i = 0; i < sizeof(c.links) / sizeof(c.links[0]); i++) {
-		for (struct linked *l = c.links[i], *next; l; l = next) {
+	if (!c)
+		return -1;
+	c->call = call;
+	c->root = dst;
+	rc = copy_tree(c, src, dst);
+	sys = errno;
+	for (size_t i = 0; i < sizeof(c->links) / sizeof(c->links[0]); i++) {
+		for (struct linked *l = c->links[i], *next; l; l = next) {
 			next = l->next;
 			free(l);
 		}
 	}
-	free(c.xattr);
+	free(c->xattr);
+	free(c);
 	errno = sys;
 	return rc;
 }
@@ -70,8 +84,8 @@ static bool given_up(const struct dkd_call *call)
 /* Attributes of an open file, or of a link through /proc (which has no descriptor to ask). */
 static int copy_xattrs(struct copy *c, const char *from, const char *to)
 {
-	char names[65536];
-	ssize_t n = llistxattr(from, names, sizeof(names));
+	char *names = c->buf;
+	ssize_t n = llistxattr(from, names, sizeof(c->buf));
 
 	if (n < 0)
 		return errno == ENOTSUP ? 0 : -1;
@@ -114,8 +128,6 @@ static int copy_meta(struct copy *c, int src_dir, int dst_dir, const char *name,
 
 static int copy_range(struct copy *c, int in, int out, off_t at, off_t end)
 {
-	char buf[65536];
-
 	while (at < end) {
 		size_t want = end - at > 0x40000000 ? 0x40000000 : (size_t)(end - at);
 		loff_t from = at, to = at;
@@ -130,8 +142,8 @@ static int copy_range(struct copy *c, int in, int out, off_t at, off_t end)
 			c->no_range = n < 0;
 		}
 		if (n < 0) {
-			n = pread(in, buf, want < sizeof(buf) ? want : sizeof(buf), at);
-			if (n > 0 && pwrite(out, buf, (size_t)n, at) != n)
+			n = pread(in, c->buf, want < sizeof(c->buf) ? want : sizeof(c->buf), at);
+			if (n > 0 && pwrite(out, c->buf, (size_t)n, at) != n)
 				return errno = errno ? errno : ENOSPC, -1;
 		}
 		if (n < 0)
@@ -215,77 +227,115 @@ static int copy_hard_link(struct copy *c, int dst, const char *name, const char 
 	return 0;
 }
 
-static int copy_subdir(struct copy *c, int src, int dst, const char *name, const char *path, int depth)
+static int copy_file_of_any_kind(struct copy *c, int src, int dst, const char *name, const char *path, const struct stat *st)
 {
-	int in, out, rc;
-
-	if (mkdirat(dst, name, 0700) < 0)
-		return -1;
-	in = openat(src, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (in < 0)
-		return -1;
-	out = openat(dst, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	rc = out < 0 ? -1 : copy_dir(c, in, out, path, depth + 1);
-	close(in);
-	if (out >= 0)
-		close(out);
-	return rc;
-}
-
-static int copy_entry(struct copy *c, int src, int dst, const char *name, const char *path, int depth)
-{
-	struct stat st;
 	int rc;
 
-	if (given_up(c->call))
-		return errno = ECANCELED, -1;
-	if (fstatat(src, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return -1;
-	if (S_ISDIR(st.st_mode)) /* sets its own attributes, last */
-		return copy_subdir(c, src, dst, name, path, depth);
-	if (st.st_nlink > 1) {
-		rc = copy_hard_link(c, dst, name, path, &st);
+	if (st->st_nlink > 1) {
+		rc = copy_hard_link(c, dst, name, path, st);
 		if (rc)
 			return rc < 0 ? -1 : 0;
 	}
-	if (S_ISREG(st.st_mode))
-		rc = copy_file(c, src, dst, name, &st);
-	else if (S_ISLNK(st.st_mode))
+	if (S_ISREG(st->st_mode))
+		rc = copy_file(c, src, dst, name, st);
+	else if (S_ISLNK(st->st_mode))
 		rc = copy_link(src, dst, name);
 	else
-		rc = mknodat(dst, name, st.st_mode & (S_IFMT | 07777), st.st_rdev);
-	return rc < 0 ? -1 : copy_meta(c, src, dst, name, &st);
+		rc = mknodat(dst, name, st->st_mode & (S_IFMT | 07777), st->st_rdev);
+	return rc < 0 ? -1 : copy_meta(c, src, dst, name, st);
 }
 
-/* path: of dst below the root of the copy, "" for the root itself. */
-static int copy_dir(struct copy *c, int src, int dst, const char *path, int depth)
+static int copy_dir_meta(struct copy *c, int src, int dst)
 {
-	int fd = depth < MAX_DEPTH ? openat(src, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1, rc = 0;
-	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
-	struct dirent *e;
 	struct stat st;
 
-	if (!dir)
-		return -1;
-	while (rc == 0 && (errno = 0, e = readdir(dir))) {
-		char *below;
+	return fstat(src, &st) < 0 ? -1 : copy_meta(c, src, dst, ".", &st);
+}
 
-		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-			continue;
-		if (asprintf(&below, "%s%s%s", path, *path ? "/" : "", e->d_name) < 0) {
-			rc = -1;
-			break;
-		}
-		rc = copy_entry(c, src, dst, e->d_name, below, depth);
-		free(below);
+/* Goes down into a directory. path is taken over, also on failure. */
+static int enter(struct level **top, int src, int dst, const char *name, char *path)
+{
+	struct level *l = calloc(1, sizeof(*l));
+	int fd = openat(src, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (!l || fd < 0 || !(l->in = fdopendir(fd))) {
+		int sys = errno;
+
+		if (fd >= 0)
+			close(fd);
+		free(l);
+		free(path);
+		errno = sys;
+		return -1;
 	}
-	if (rc == 0 && errno)
+	l->path = path;
+	l->up = *top;
+	*top = l;
+	l->out = openat(dst, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return l->out < 0 ? -1 : 0;
+}
+
+static void leave(struct level **top)
+{
+	struct level *l = *top;
+
+	*top = l->up;
+	closedir(l->in);
+	if (l->out >= 0)
+		close(l->out);
+	free(l->path);
+	free(l);
+}
+
+/* One entry of the directory on top; a directory becomes the new top. path is taken over. */
+static int copy_entry(struct copy *c, struct level **top, const char *name, char *path)
+{
+	int src = dirfd((*top)->in), dst = (*top)->out, rc;
+	struct stat st;
+
+	if (given_up(c->call)) {
+		free(path);
+		return errno = ECANCELED, -1;
+	}
+	rc = fstatat(src, name, &st, AT_SYMLINK_NOFOLLOW);
+	if (rc == 0 && S_ISDIR(st.st_mode) && mkdirat(dst, name, 0700) == 0)
+		return enter(top, src, dst, name, path); /* its attributes come last */
+	if (rc == 0 && !S_ISDIR(st.st_mode))
+		rc = copy_file_of_any_kind(c, src, dst, name, path, &st);
+	else
 		rc = -1;
 	int sys = errno;
 
-	closedir(dir);
+	free(path);
 	errno = sys;
-	if (rc == 0 && (fstat(src, &st) < 0 || copy_meta(c, src, dst, ".", &st) < 0))
-		rc = -1;
+	return rc;
+}
+
+/* Without recursion: the depth of an image's directories is not ours to choose. */
+static int copy_tree(struct copy *c, int src, int dst)
+{
+	struct level *top = NULL;
+	int rc = enter(&top, src, dst, ".", strdup("")), sys;
+
+	while (rc == 0 && top) {
+		struct dirent *e = (errno = 0, readdir(top->in));
+		char *path;
+
+		if (e && (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0))
+			continue;
+		if (e) {
+			rc = asprintf(&path, "%s%s%s", top->path, *top->path ? "/" : "", e->d_name) < 0 ? -1 :
+				copy_entry(c, &top, e->d_name, path);
+			continue;
+		}
+		rc = errno ? -1 : copy_dir_meta(c, dirfd(top->in), top->out);
+		sys = errno;
+		leave(&top);
+		errno = sys;
+	}
+	sys = errno;
+	while (top)
+		leave(&top);
+	errno = sys;
 	return rc;
 }

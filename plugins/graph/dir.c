@@ -4,18 +4,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/magic.h>
-#include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
-#include <time.h>
 #include <unistd.h>
 
-#define MAX_DEPTH 4096
+#define MAX_DEPTH 64
 
 int dir_make_all(const char *path, mode_t mode)
 {
@@ -54,39 +52,91 @@ static bool is_dot(const char *s)
 	return s[0] == '.' && (s[1] == '\0' || (s[1] == '.' && s[2] == '\0'));
 }
 
-static int remove_below(int at, const char *name, int depth)
+/*
+ * A tree that is removed. Directories far down are moved up to its root and removed from there, so that neither
+ * descriptors nor stack grow with its depth.
+ */
+struct removal {
+	int root;
+	unsigned moved; /* directories, since the root was last read */
+	unsigned names;
+};
+
+static int remove_entry(struct removal *r, int at, const char *name, int depth);
+
+/* Everything in the directory fd, which is closed. */
+static int remove_content(struct removal *r, int fd, int depth)
 {
+	DIR *dir = fdopendir(fd);
 	struct dirent *e;
-	DIR *dir;
-	int fd, rc = 0;
+	int rc = 0, sys;
+
+	if (!dir)
+		return close(fd), errno = ENOMEM, -1;
+	while (rc == 0 && (e = readdir(dir)))
+		if (!is_dot(e->d_name))
+			rc = remove_entry(r, fd, e->d_name, depth);
+	sys = errno;
+	closedir(dir);
+	errno = sys;
+	return rc;
+}
+
+static int move_up(struct removal *r, int at, const char *name)
+{
+	char up[32];
+
+	do
+		snprintf(up, sizeof(up), ".removed-%u", r->names++);
+	while (renameat2(at, name, r->root, up, RENAME_NOREPLACE) < 0 && errno == EEXIST);
+	r->moved++;
+	return faccessat(at, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -1 : 0;
+}
+
+static int remove_entry(struct removal *r, int at, const char *name, int depth)
+{
+	int fd;
 
 	if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -1;
-	if (depth > MAX_DEPTH)
-		return errno = ELOOP, -1;
+	if (unlinkat(at, name, AT_REMOVEDIR) == 0)
+		return 0;
+	if (errno != ENOTEMPTY && errno != EEXIST)
+		return -1;
+	if (depth >= MAX_DEPTH)
+		return move_up(r, at, name);
 	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return errno == ENOENT ? 0 : -1;
-	dir = fdopendir(fd);
-	if (!dir)
-		return close(fd), errno = ENOMEM, -1;
-	while (rc == 0 && (e = readdir(dir)))
-		if (!is_dot(e->d_name))
-			rc = remove_below(fd, e->d_name, depth + 1);
-	int sys = errno;
-
-	closedir(dir);
-	errno = sys;
-	if (rc == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		rc = -1;
-	return rc;
+	if (remove_content(r, fd, depth + 1) < 0)
+		return -1;
+	return unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -1 : 0;
 }
 
 int dir_remove(int at, const char *name)
 {
-	return remove_below(at, name, 0);
+	struct removal r = { .root = -1 };
+	int rc = 0, sys;
+
+	if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -1;
+	r.root = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (r.root < 0)
+		return errno == ENOENT ? 0 : -1;
+	do {
+		int fd = openat(r.root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		r.moved = 0;
+		rc = fd < 0 ? -1 : remove_content(&r, fd, 0);
+	} while (rc == 0 && r.moved);
+	sys = errno;
+	close(r.root);
+	errno = sys;
+	return rc == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -1 : rc;
 }
 
 ssize_t dir_read_file(int at, const char *name, char *ret, size_t size)

@@ -15,6 +15,8 @@
 
 #include "dir.h"
 
+#define CHECK_DIR ".overlay-check-"
+
 /* The map of a process outside every user namespace is "0 0 4294967295". */
 static bool in_user_namespace(void)
 {
@@ -86,6 +88,23 @@ static void ask(int dir, struct overlay_facts *f)
 	f->native_diff = !f->metacopy && !opaque_copied && !moved;
 }
 
+void overlay_check_sweep(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+	char merged[PATH_MAX];
+
+	while (dir && (e = readdir(dir))) {
+		if (strncmp(e->d_name, CHECK_DIR, strlen(CHECK_DIR)) != 0)
+			continue;
+		if (snprintf(merged, sizeof(merged), "%s/%s/merged", path, e->d_name) < (int)sizeof(merged))
+			umount2(merged, MNT_DETACH | UMOUNT_NOFOLLOW);
+		dir_remove(dirfd(dir), e->d_name);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 int overlay_check(const char *path, struct overlay_facts *ret, const char **ret_what)
 {
 	char root[PATH_MAX];
@@ -101,7 +120,7 @@ int overlay_check(const char *path, struct overlay_facts *ret, const char **ret_
 	m.index_off = ret->index_off;
 	m.userxattr = ret->userxattr;
 	*ret_what = "make a folder to try it in";
-	if (snprintf(root, sizeof(root), "%s/.overlay-check-XXXXXX", path) >= (int)sizeof(root))
+	if (snprintf(root, sizeof(root), "%s/" CHECK_DIR "XXXXXX", path) >= (int)sizeof(root))
 		return errno = ENAMETOOLONG, -1;
 	if (!mkdtemp(root))
 		return -1;

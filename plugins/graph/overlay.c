@@ -108,6 +108,7 @@ static int32_t probe(const struct dkd_call *call, const struct dkd_host *host, c
 		return DKD_PROBE_NOT_HERE;
 	}
 	snprintf(parent, sizeof(parent), "%.*s", slash && slash > root ? (int)(slash - root) : 1, root);
+	overlay_check_sweep(parent);
 	no = has_layers(root) ? DKD_PROBE_BROKEN : DKD_PROBE_NOT_HERE;
 	if (overlay_check(parent, &facts, &what) < 0) {
 		dkd_failf(host, call, DKD_ERR_INTERNAL, errno, "driver not supported: overlay2: cannot %s in %s", what, parent);
@@ -152,6 +153,7 @@ static int32_t prepare(const struct dkd_call *call, struct dkd_graph *g)
 	g->fd = open(g->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (g->fd < 0 || dir_make(g->fd, "l", 0700, g->uid, g->gid) < 0)
 		return fail(g, call, "make %s/l", g->root);
+	overlay_check_sweep(g->root);
 	if (overlay_check(g->root, &g->facts, &what) < 0)
 		return fail(g, call, "driver not supported: overlay2: cannot %s in %s", what, g->root);
 	if (!g->facts.d_type)

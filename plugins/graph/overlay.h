@@ -34,5 +34,7 @@ struct overlay_facts {
 };
 /* Tries it all out in a temporary folder below dir. -1 with errno and what failed when nothing can be mounted here. */
 int overlay_check(const char *dir, struct overlay_facts *ret, const char **ret_what);
+/* Removes such folders that a crash left. */
+void overlay_check_sweep(const char *dir);
 
 #endif

@@ -323,6 +323,28 @@ static void test_depth(void)
 	graph_put(g, last, NULL);
 }
 
+/* An image may nest directories as deep as it likes: they must be copied within reason, and removed in any case. */
+static void test_nesting(void)
+{
+	OWN_FREE char *low = id_of(40), *high = id_of(41), *dir = NULL;
+	int fd, made = 0;
+
+	graph_create(g, low, NULL, false, NULL, NULL, NULL);
+	dir = get(low);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int next; made < 3000 && mkdirat(fd, "d", 0755) == 0; made++) {
+		next = openat(fd, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	is_int(made, 3000, "%s: directories 3000 deep", driver);
+	graph_put(g, low, NULL);
+	graph_create(g, high, low, true, NULL, NULL, NULL); /* may fail for vfs, for want of descriptors */
+	works(graph_remove(g, high, err) == 0 && !is_listed(high), "%s: a child of that is removed", driver);
+	works(graph_remove(g, low, err) == 0 && !is_listed(low), "%s: and the layer", driver);
+}
+
 static void test_again(const char *root)
 {
 	OWN_FREE char *child = id_of(2), *dir = NULL;
@@ -354,6 +376,7 @@ static void suite(const char *name)
 	test_threads();
 	test_trees();
 	test_depth();
+	test_nesting();
 	test_again(root);
 	graph_close(g);
 }
@@ -454,17 +477,20 @@ static void test_overlay_crash(const char *root)
 {
 	OWN_FREE char *home = xasprintf("%s/overlay2", root), *child = id_of(2), *other = id_of(30), *parent = id_of(1), *dir = get(child), *again = NULL;
 	OWN_FREE char *dangling = xasprintf("%s/l/AAAAAAAAAAAAAAAAAAAAAAAAAA", home), *base_dir = xasprintf("%s/%064x", home, 1);
-	OWN_FREE char *link = xstrdup(file_text(base_dir, "link"));
+	OWN_FREE char *link = xstrdup(file_text(base_dir, "link")), *check_dir = xasprintf("%s/.overlay-check-abcdef", home);
 	OWN_ERR struct err why = ERR_INIT;
 	struct stat st;
 
 	works(graph_create(g, other, parent, true, NULL, NULL, err) == 0, "a second container");
 	free(get(other));
 	ok(symlink("../gone/diff", dangling) == 0, "a link to a layer that is gone");
+	ok(mkdir(check_dir, 0700) == 0 && mkdir(at(check_dir, "merged"), 0700) == 0 && mount("none", at(check_dir, "merged"), "tmpfs", 0, NULL) == 0,
+		"a folder of a trial mount");
 	put_file(base_dir, "link", "");
 	graph_close(g); /* unmounts nothing */
 	is_str(file_text(dir, "a"), "changed", "containers keep their mounts while there is no daemon");
 	g = graph_open("overlay2", root, NULL, 0, 0, &why);
+	ok(lstat(check_dir, &st) < 0, "the trial's folder is swept");
 	ok(lstat(dangling, &st) < 0, "the dangling link is swept: %s", err_text(&why));
 	again = get(child);
 	is_str(again, dir, "a mount that still stands is taken over");
