@@ -115,8 +115,11 @@ int http_server_start(struct http_server *s, struct err *err)
 		return err_errno(err, errno, "cannot start the HTTP server");
 	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->wake_fd, &wake);
 	r = pthread_create(&s->acceptor, NULL, http_accept_main, s);
-	if (r)
+	if (r) {
+		MHD_stop_daemon(s->mhd);
+		s->mhd = NULL;
 		return err_errno(err, r, "cannot start the HTTP server's thread");
+	}
 	s->started = true;
 	return 0;
 }

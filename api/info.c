@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* GET /info: every field says what is so, or is Docker's "not here". */
+#include <sys/prctl.h>
+
+#include "../core/config.h" /* not the build's own */
+#include "base/clock.h"
+#include "base/lock.h"
+#include "container/cgroup.h"
+#include "container/container.h"
+#include "events.h"
+#include "host.h"
+#include "image/image.h"
+#include "network/net.h"
+#include "plugins.h"
+#include "system.h"
+
+static struct lock lock = LOCK_INIT(LOCK_LEAF); /* guards extra_warnings */
+static struct strv extra_warnings;
+
+static void put_counts(const struct api *api, struct jw *w);
+static void put_plugins(const struct api *api, struct jw *w);
+static void put_cgroups(const struct api *api, int api_minor, struct jw *w);
+static void put_host(const struct api *api, struct jw *w);
+static void put_registry(const struct api *api, struct jw *w);
+static void put_runtimes(const struct api *api, struct jw *w);
+static void put_swarm(struct jw *w);
+static void put_security(const struct api *api, int api_minor, struct jw *w);
+static void put_warnings(const struct api *api, struct jw *w);
+
+void api_add_warning(const char *text)
+{
+	WITH_LOCK(&lock);
+
+	if (!strv_contains(&extra_warnings, text))
+		strv_add(&extra_warnings, text);
+}
+
+int system_info(struct job *job, struct err *err)
+{
+	struct api *api = job_api(job);
+	int minor = job_request(job)->api_minor;
+	OWN_BUF struct buf b = { 0 };
+	char now[CLOCK_TEXT];
+	struct jw w;
+
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kstr(&w, "ID", api->engine_id);
+	put_counts(api, &w);
+	put_plugins(api, &w);
+	put_cgroups(api, minor, &w);
+	jw_kbool(&w, "Debug", api->config && api->config->debug);
+	jw_kint(&w, "NFd", host_count("/proc/self/fd"));
+	jw_kint(&w, "NGoroutines", host_count("/proc/self/task"));
+	jw_kstr(&w, "SystemTime", clock_rfc3339nano(clock_now(), now));
+	jw_kstr(&w, "LoggingDriver", api->defaults && api->defaults->log_driver ? api->defaults->log_driver : "json-file");
+	jw_kstr(&w, "CgroupDriver", api->defaults && api->defaults->systemd_cgroup ? "systemd" : "cgroupfs");
+	jw_kstr(&w, "CgroupVersion", cgroup_is_v2() ? "2" : "1");
+	jw_kint(&w, "NEventsListener", api->events ? events_subscribers(api->events) : 0);
+	put_host(api, &w);
+	put_registry(api, &w);
+	jw_knull(&w, "GenericResources");
+	jw_kstr(&w, "DockerRootDir", api->data_root);
+	/* Proxies have no effect while there is no registry client, and may hold a password. */
+	jw_kstr(&w, "HttpProxy", "");
+	jw_kstr(&w, "HttpsProxy", "");
+	jw_kstr(&w, "NoProxy", api->config ? api->config->no_proxy : "");
+	put_runtimes(api, &w);
+	put_swarm(&w);
+	jw_kbool(&w, "LiveRestoreEnabled", api->config && api->config->live_restore);
+	jw_kstr(&w, "Isolation", "");
+	jw_kstr(&w, "InitBinary", api->defaults && api->defaults->init_path ? api->defaults->init_path : "docker-init");
+	put_security(api, minor, &w);
+	put_warnings(api, &w);
+	jw_obj_end(&w);
+	return reply_json(job_request(job), 200, &b);
+}
+
+static void put_counts(const struct api *api, struct jw *w)
+{
+	size_t running = 0, paused = 0, stopped = 0, all = 0, n = 0;
+	struct image **images = NULL;
+	struct graph *graph = NULL;
+
+	if (api->containers)
+		all = container_count(api->containers, &running, &paused, &stopped);
+	if (api->images) {
+		n = image_list(api->images, &images);
+		image_list_free(images, n);
+		graph = layer_store_graph(image_store_layers(api->images));
+	}
+	jw_kint(w, "Containers", (int64_t)all);
+	jw_kint(w, "ContainersRunning", (int64_t)running);
+	jw_kint(w, "ContainersPaused", (int64_t)paused);
+	jw_kint(w, "ContainersStopped", (int64_t)stopped);
+	jw_kint(w, "Images", (int64_t)n);
+	jw_kstr(w, "Driver", graph ? graph_name(graph) : "");
+	jw_key(w, "DriverStatus");
+	if (graph)
+		graph_status(graph, w);
+	else
+		jw_null(w);
+}
+
+static void put_plugins(const struct api *api, struct jw *w)
+{
+	OWN_STRV struct strv volume = { .set = true }, net = { .set = true };
+	const struct strv *authz = api->config && api->config->authorization_plugins.len ? &api->config->authorization_plugins : NULL;
+
+	plugins_names("volume", &volume);
+	plugins_names("net", &net);
+	jw_kobj(w, "Plugins");
+	jw_kstrv(w, "Volume", &volume);
+	jw_kstrv(w, "Network", &net);
+	if (authz)
+		jw_kstrv(w, "Authorization", authz);
+	else
+		jw_knull(w, "Authorization");
+	jw_karr(w, "Log");
+	jw_str(w, "json-file");
+	jw_str(w, "none");
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
+static void put_cgroups(const struct api *api, int api_minor, struct jw *w)
+{
+	bool v2 = cgroup_is_v2();
+
+	jw_kbool(w, "MemoryLimit", cgroup_controller("memory") != NULL);
+	jw_kbool(w, "SwapLimit", cgroup_has("memory", v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes"));
+	if (api_minor < 42)
+		jw_kbool(w, "KernelMemory", false);
+	jw_kbool(w, "KernelMemoryTCP", false);
+	jw_kbool(w, "CpuCfsPeriod", cgroup_has("cpu", v2 ? "cpu.max" : "cpu.cfs_period_us"));
+	jw_kbool(w, "CpuCfsQuota", cgroup_has("cpu", v2 ? "cpu.max" : "cpu.cfs_quota_us"));
+	jw_kbool(w, "CPUShares", cgroup_has("cpu", v2 ? "cpu.weight" : "cpu.shares"));
+	jw_kbool(w, "CPUSet", cgroup_controller("cpuset") != NULL);
+	jw_kbool(w, "PidsLimit", cgroup_controller("pids") != NULL);
+	jw_kbool(w, "IPv4Forwarding", host_sysctl_on("/proc/sys/net/ipv4/ip_forward"));
+	if (api_minor < 50) {
+		jw_kbool(w, "BridgeNfIptables", host_sysctl_on("/proc/sys/net/bridge/bridge-nf-call-iptables"));
+		jw_kbool(w, "BridgeNfIp6tables", host_sysctl_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
+	}
+	jw_kbool(w, "OomKillDisable", !v2 && cgroup_has("memory", "memory.oom_control"));
+}
+
+static void put_host(const struct api *api, struct jw *w)
+{
+	OWN_FREE char *pretty = host_os_release("PRETTY_NAME"), *version = host_os_release("VERSION_ID"), *name = host_name();
+	const struct strv *labels = api->config ? &api->config->labels : NULL;
+
+	jw_kstr(w, "KernelVersion", host_kernel());
+	jw_kstr(w, "OperatingSystem", pretty ? pretty : "Linux");
+	jw_kstr(w, "OSVersion", version ? version : "");
+	jw_kstr(w, "OSType", "linux");
+	jw_kstr(w, "Architecture", host_machine());
+	jw_kint(w, "NCPU", host_cpus());
+	jw_kint(w, "MemTotal", host_memory());
+	jw_kstr(w, "Name", name);
+	jw_karr(w, "Labels");
+	for (size_t i = 0; labels && i < labels->len; i++)
+		jw_str(w, labels->v[i]);
+	jw_arr_end(w);
+	jw_kbool(w, "ExperimentalBuild", api->experimental);
+	jw_kstr(w, "ServerVersion", PACKAGE_VERSION);
+}
+
+/* What Docker reports with no registry configured. */
+static void put_registry(const struct api *api, struct jw *w)
+{
+	jw_kstr(w, "IndexServerAddress", "https://index.docker.io/v1/");
+	jw_kraw(w, "RegistryConfig", "{\"AllowNondistributableArtifactsCIDRs\":null,\"AllowNondistributableArtifactsHostnames\":null,"
+		"\"InsecureRegistryCIDRs\":[\"::1/128\",\"127.0.0.0/8\"],\"IndexConfigs\":{\"docker.io\":{\"Name\":\"docker.io\",\"Mirrors\":[],"
+		"\"Secure\":true,\"Official\":true}},\"Mirrors\":[]}");
+}
+
+static void put_commit(struct jw *w, const char *key, const char *id)
+{
+	jw_kobj(w, key);
+	jw_kstr(w, "ID", id ? id : "");
+	jw_obj_end(w);
+}
+
+static void put_runtimes(const struct api *api, struct jw *w)
+{
+	const struct strmap *runtimes = api->defaults ? &api->defaults->runtimes : NULL;
+	const char *runc = runtimes ? strmap_get(runtimes, "runc") : NULL;
+	OWN_FREE char *name = NULL, *version = NULL, *commit = NULL;
+
+	jw_kobj(w, "Runtimes");
+	for (size_t i = 0; runtimes && i < runtimes->len; i++) {
+		jw_kobj(w, runtimes->v[i].key);
+		jw_kstr(w, "path", runtimes->v[i].value);
+		jw_obj_end(w);
+	}
+	jw_obj_end(w);
+	jw_kstr(w, "DefaultRuntime", api->runtime_default ? api->runtime_default : "runc");
+	host_runtime_version(api->spawner, runc, &name, &version, &commit);
+	put_commit(w, "ContainerdCommit", "");
+	put_commit(w, "RuncCommit", commit);
+	put_commit(w, "InitCommit", "");
+}
+
+static void put_swarm(struct jw *w)
+{
+	jw_kraw(w, "Swarm", "{\"NodeID\":\"\",\"NodeAddr\":\"\",\"LocalNodeState\":\"inactive\",\"ControlAvailable\":false,\"Error\":\"\","
+		"\"RemoteManagers\":null}");
+}
+
+static void put_security(const struct api *api, int api_minor, struct jw *w)
+{
+	const char *profile = api->defaults && api->defaults->seccomp_profile ? api->defaults->seccomp_profile : "builtin";
+	bool named = api_minor > 24;
+
+	jw_karr(w, "SecurityOptions");
+	if (prctl(PR_GET_SECCOMP) >= 0) {
+		OWN_FREE char *text = xasprintf("name=seccomp,profile=%s", profile);
+
+		jw_str(w, named ? text : "seccomp");
+	}
+	if (api->defaults && api->defaults->selinux)
+		jw_str(w, named ? "name=selinux" : "selinux");
+	if (api->defaults && api->defaults->userns_remap && named)
+		jw_str(w, "name=userns");
+	if (named && cgroup_is_v2())
+		jw_str(w, "name=cgroupns");
+	if (api->defaults && api->defaults->no_new_privileges && named)
+		jw_str(w, "name=no-new-privileges");
+	jw_arr_end(w);
+}
+
+static void runtime_warnings(const struct api *api, struct strv *ret)
+{
+	const struct strmap *runtimes = api->defaults ? &api->defaults->runtimes : NULL;
+
+	for (size_t i = 0; runtimes && i < runtimes->len; i++) {
+		OWN_FREE char *name = NULL, *version = NULL, *commit = NULL, *text = NULL;
+
+		if (!host_runtime_version(api->spawner, runtimes->v[i].value, &name, &version, &commit))
+			strv_addf(ret, "WARNING: runtime %s (%s) does not tell its version", runtimes->v[i].key, runtimes->v[i].value);
+		else if ((text = host_runtime_warning(name, version)))
+			strv_add(ret, text);
+	}
+}
+
+static void put_warnings(const struct api *api, struct jw *w)
+{
+	OWN_STRV struct strv all = { .set = true };
+
+	if (!cgroup_controller("memory"))
+		strv_add(&all, "WARNING: No memory limit support");
+	else if (!cgroup_has("memory", cgroup_is_v2() ? "memory.swap.max" : "memory.memsw.limit_in_bytes"))
+		strv_add(&all, "WARNING: No swap limit support");
+	if (!cgroup_controller("pids"))
+		strv_add(&all, "WARNING: No pids limit support");
+	if (!cgroup_controller("cpuset"))
+		strv_add(&all, "WARNING: No cpuset support");
+	if (api->nets && streq(net_default(api->nets), "none"))
+		strv_add(&all, "WARNING: there is no bridge network yet: containers without --network have none");
+	runtime_warnings(api, &all);
+	if (api->images)
+		image_store_damaged(api->images, &all);
+	lock_take(&lock);
+	for (size_t i = 0; i < extra_warnings.len; i++)
+		strv_add(&all, extra_warnings.v[i]);
+	lock_drop(&lock);
+	jw_kstrv(w, "Warnings", &all);
+}
