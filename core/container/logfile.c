@@ -10,9 +10,12 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/stream.h"
+#include "image/inflate.h"
 
 #define FILES_MAX 1001
 #define CHUNK 65536
+#define UNPACK_MAX (INT64_C(256) << 20)
 
 struct logfile {
 	char *path;
@@ -50,12 +53,31 @@ bool log_line_parse(const char *s, size_t size, struct log_line *ret)
 	return true;
 }
 
-/* Compressed rotated files are not read back. */
+/* The plain text of a compressed rotated file, in memory: at most UNPACK_MAX of it, as no file this daemon bounds is larger. */
 static int logfile_unpack(const char *path)
 {
-	if (fs_exists(path))
-		log_warn("%s: compressed log files are not read", path);
-	return -1;
+	OWN_FD int in = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	OWN_FD int out = in < 0 ? -1 : memfd_create("log", MFD_CLOEXEC);
+	OWN_READER struct reader *plain = NULL;
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FREE char *chunk = xmalloc(CHUNK);
+	struct fd_reader file;
+	int64_t total = 0;
+	ssize_t n = 0;
+
+	if (out < 0)
+		return -1;
+	fd_reader_init(&file, in);
+	plain = inflate_new(&file.reader, NULL, &err);
+	while (plain && total < UNPACK_MAX && (n = plain->read(plain, chunk, CHUNK, &err)) > 0) {
+		if (fs_write_all(out, chunk, (size_t)n) < 0)
+			return -1;
+		total += n;
+	}
+	if (!plain || n < 0)
+		log_warn("%s: %s", path, err_text(&err));
+	lseek(out, 0, SEEK_SET);
+	return STEAL_FD(out);
 }
 
 static void add_fd(struct logfile *f, int fd)

@@ -59,6 +59,8 @@ static int parse_rotation(const struct log_config *lc, struct shim_log *ret, str
 	ret->compress = compress && (strcasecmp(compress, "true") == 0 || streq(compress, "1"));
 	if (ret->compress && n < 2)
 		return err_set(err, ERR_INVALID, "failed to initialize logging driver: compress cannot be true when max-file is less than 2 or unset");
+	if (ret->compress)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "the log option compress=true is not supported yet");
 	return 0;
 }
 

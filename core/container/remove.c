@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <signal.h>
 
 #include "base/log.h"
@@ -45,6 +46,7 @@ int container_remove_op(struct container *c, bool volumes, struct err *err)
 {
 	struct container_store *s = c->store;
 	OWN_FREE char *dir = container_dir(c);
+	OWN_FREE char *record = xasprintf("%s/config.v2.json", dir);
 	OWN_FREE char *name = NULL;
 
 	lock_take(&c->lock);
@@ -62,6 +64,9 @@ int container_remove_op(struct container *c, bool volumes, struct err *err)
 		return err_wrap(err, "container %s: driver \"%s\" failed to remove root filesystem", c->id, c->rec.driver);
 	}
 	mounts_forget(c, volumes);
+	/* The record first: a folder without one is a leftover, whatever else is still in it. */
+	if (unlink(record) < 0 && errno != ENOENT)
+		log_warn("container %s: cannot remove %s: %s", c->id, record, strerror(errno));
 	if (fs_remove_tree(AT_FDCWD, dir, err) < 0)
 		return err_wrap(err, "unable to remove filesystem for %s", c->id);
 	if (!c->host.auto_remove && fs_sync_dir(s->dir, err) < 0)

@@ -202,6 +202,11 @@ static void test_logfile(void)
 	f = logfile_open(path, 0, &err);
 	is_int(read_lines(f, first, last), 0, "tail 0");
 	logfile_free(f);
+	OWN_FREE char *pack = xasprintf("gzip %s/c.log.2", dir);
+	ok(system(pack) == 0, "a compressed file");
+	f = logfile_open(path, -1, &err);
+	ok(read_lines(f, first, last) > 10 && streq(first, "line 0\n"), "is read, too");
+	logfile_free(f);
 	f = logfile_open(path, 100000, &err);
 	ok(read_lines(f, first, last) > 4, "tail beyond the beginning");
 	logfile_free(f);
