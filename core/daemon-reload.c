@@ -94,6 +94,7 @@ static int apply(struct daemon *d, struct config *next, struct err *err)
 	d->defaults = def;
 	container_store_set_defaults(d->containers, def);
 	d->api.config = next;
+	d->api.defaults = def;
 	attributes(next, &attrs);
 	events_publish(d->events, "daemon", "reload", d->engine_id, &attrs);
 	return 0;

@@ -457,7 +457,7 @@ static int do_api(struct daemon *d, struct err *err)
 {
 	d->api = (struct api){
 		.engine = d->engine, .config = d->config, .images = d->images, .containers = d->containers, .volumes = d->volumes, .nets = d->nets, .events = d->events,
-		.spawner = d->spawner, .defaults = &d->defaults,
+		.spawner = d->spawner, .defaults = d->defaults,
 		.engine_id = d->engine_id, .data_root = d->data_root, .runtime_default = d->config->default_runtime,
 		.experimental = d->config->experimental,
 	};
