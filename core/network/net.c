@@ -189,6 +189,16 @@ static int delete_endpoint(struct net_driver *d, const struct net_endpoint *ep, 
 	return driver_call_end(&c, d->ops->delete_endpoint(&c.abi, d->handle, ep->network_id, ep->id), err);
 }
 
+static int leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err)
+{
+	struct driver_call c;
+
+	if (!d->ops->leave)
+		return 0;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->leave(&c.abi, d->handle, ep->network_id, ep->id), err);
+}
+
 /* Nothing is moved into sandboxes by the daemon yet: a driver that asks for it is refused. */
 static int emit_joined(void *to, const struct dkd_net_joined *j)
 {
@@ -216,7 +226,7 @@ static int join(struct net_driver *d, const struct net_endpoint *ep, const char 
 	if (driver_call_end(&c, d->ops->join(&c.abi, d->handle, &j, emit_joined, &wants_move), err) < 0)
 		return -1;
 	if (wants_move) {
-		net_driver_leave(d, ep, NULL);
+		leave(d, ep, NULL);
 		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s leaves its interface to the daemon, which cannot move interfaces yet", d->asked);
 	}
 	return 0;
@@ -237,14 +247,7 @@ int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *c
 
 int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err)
 {
-	struct driver_call c;
-	int ret = 0;
+	int ret = leave(d, ep, err);
 
-	if (d->ops->leave) {
-		call_begin(&c, d);
-		ret = driver_call_end(&c, d->ops->leave(&c.abi, d->handle, ep->network_id, ep->id), err);
-	}
-	if (delete_endpoint(d, ep, ret < 0 ? NULL : err) < 0)
-		ret = -1;
-	return ret;
+	return delete_endpoint(d, ep, ret < 0 ? NULL : err) < 0 ? -1 : ret;
 }

@@ -120,7 +120,6 @@ static void test_rules(struct router *r)
 
 static void test_bodies(struct router *r)
 {
-	options("allow * *", NULL);
 	buf_reset(&body);
 	buf_adds(&body, "{\"a\":1}");
 	ask(r, "POST", "/containers/create");
@@ -164,6 +163,45 @@ static void test_reload(struct authz *a, struct router *r)
 	ok(names.len == 1 && streq(names.v[0], "policy"), "and is named");
 }
 
+static const char *ask_body(struct router *r, const char *uri, const char *text)
+{
+	buf_reset(&body);
+	buf_adds(&body, text);
+	ask(r, "POST", uri);
+	return got.body;
+}
+
+/* A driver that looks into bodies (t/abi/judge.c), before and behind another. */
+static void test_judge(struct authz *a, struct router *r)
+{
+	OWN_STRV struct strv names = {0};
+	OWN_ERR struct err err = ERR_INIT;
+
+	strv_add(&names, "policy");
+	strv_add(&names, "judge");
+	options("deny POST /containers/create no", "allow");
+	is_int(authz_reload(a, &names, &err), 0, "a chain of two: %s", err_text(&err));
+	is_str(ask_body(r, "/containers/create", "fail"), "{\"message\":\"authorization denied by plugin policy: no\"}\n", "the first no ends it");
+	options("deny POST /nothing", "allow");
+	authz_reload(a, &names, NULL);
+	is_str(ask_body(r, "/v1.41/containers/create?x=1", "facts"), "{\"message\":\"authorization denied by plugin judge: "
+		"POST /v1.41/containers/create?x=1 /containers/create 2 headers, secrets 0, 1.41, deadline 1\"}\n",
+		"what the second sees: no credentials");
+	is_int(got.status, 403, "403");
+	is_str(ask_body(r, "/containers/create", "fail"), "{\"message\":\"plugin judge failed with error: out of order\"}\n", "a failure refuses");
+	is_int(got.status, 503, "503");
+	is_str(ask_body(r, "/containers/create", "nonsense"), "{\"message\":\"plugin judge failed with error: it answers neither yes nor no\"}\n",
+		"so does nonsense");
+	ok(!ran, "and nothing ran");
+	is_str(ask_body(r, "/build", "x"), "{\"message\":\"authorization denied by plugin judge: a stream\"}\n", "a stream is called one");
+	is_str(ask_body(r, "/auth", "password"), "{\"message\":\"authorization denied by plugin judge: a stream\"}\n", "a login is not shown");
+	is_str(ask_body(r, "/containers/create", "hold back"), "{\"message\":\"authorization denied by plugin judge: "
+		"an answer of 9 bytes with status 200\"}\n", "an answer is held back");
+	is_int(got.status, 403, "403");
+	ok(ran, "though it ran");
+	is_str(ask_body(r, "/containers/create", "fine"), "fine", "another is not");
+}
+
 static void test_broken(void)
 {
 	static const struct { const char *rules, *def, *want; } bad[] = {
@@ -199,6 +237,7 @@ static void test_broken(void)
 int main(void)
 {
 	OWN_FREE char *dir = xasprintf("%s/plugins/authz/.libs", getenv("top_builddir") ? getenv("top_builddir") : ".");
+	OWN_FREE char *fixtures = xasprintf("%s/t/abi/.libs", getenv("top_builddir") ? getenv("top_builddir") : ".");
 	OWN_STRV struct strv dirs = {0}, names = {0};
 	OWN_ERR struct err err = ERR_INIT;
 	struct engine *e = engine_new();
@@ -207,6 +246,7 @@ int main(void)
 
 	log_set_level(LOG_FATAL);
 	strv_take(&dirs, realpath(dir, NULL));
+	strv_take(&dirs, realpath(fixtures, NULL));
 	is_int(driver_init_only(&dirs, NULL, &err), 0, "drivers of the build tree: %s", err_text(&err));
 	engine_register(e, "it", job_run_it, NULL, NULL);
 	r = router_new(e, routes, ARRAY_LEN(routes), 24, &err);
@@ -221,6 +261,8 @@ int main(void)
 	test_rules(r);
 	test_reload(a, r);
 	options("allow * *", NULL);
+	authz_reload(a, &names, NULL);
+	test_judge(a, r);
 	authz_reload(a, &names, NULL);
 	test_bodies(r);
 	router_free(r);

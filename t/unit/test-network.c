@@ -222,8 +222,59 @@ static void test_none(struct net_controller **nc)
 	sandbox_done(&other);
 }
 
+static void fail_at(const char *where)
+{
+	OWN_STRMAP struct strmap o = {0};
+
+	strmap_set(&o, "net.wires.fail", where);
+	driver_set_options(&o);
+}
+
+/* A network whose driver has endpoints (t/abi/wires.c): every step is undone when a later one fails. */
+static void test_endpoints(struct net_controller **nc)
+{
+	static const char list[] = "{\"Version\":1,\"Networks\":[{\"Name\":\"wired\",\"Id\":\"" C3 "\",\"Driver\":\"wires\"},"
+		"{\"Name\":\"bad\",\"Id\":\"../x\",\"Driver\":\"wires\"}]}";
+	OWN_FREE char *path = xasprintf("%s/network/dockerd.json", root), *state = xasprintf("%s/sandboxes/" C1 ".json", exec_root);
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_NETWORK struct network *n = NULL;
+	struct sandbox sb;
+
+	fs_write_atomic(AT_FDCWD, path, list, strlen(list), 0600, FS_RENAME_ONLY, NULL);
+	*nc = reopen(*nc);
+	n = net_find(*nc, "333333", NULL);
+	ok(n && streq(n->name, "wired") && !net_find(*nc, "bad", NULL), "a network of the list, but none with a bad id");
+	fail_at("create");
+	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "no endpoint");
+	ok(err.class == ERR_NO_SPACE && streq(err.msg, "network wired: no wires left"), "the driver's reason: %s", err_text(&err));
+	fail_at("join");
+	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "no join");
+	is_str(err.msg, "network wired: a wire broke", "the driver's reason");
+	fail_at("move");
+	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "an interface that nobody moves");
+	is_int(err.class, ERR_NOT_IMPLEMENTED, "is refused");
+	ok(!fs_exists(state) && net_users(*nc, n, NULL) == 0, "nothing is left");
+	fail_at("nothing");
+	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), 0, "made: %s", err_text(&err));
+	is_str(sb.ep.mac, "02:42:00:00:00:01", "with the driver's MAC");
+	is_str(sb.ep.ipv4, "10.0.0.1/24", "and address");
+	sandbox_done(&sb);
+	*nc = reopen(*nc);
+	is_int(sandbox_adopt(*nc, C1, "wired", &sb, &err), 0, "adopted");
+	is_str(sb.ep.ipv4, "10.0.0.9/24", "told to the driver as restored");
+	fail_at("leave");
+	is_int(sandbox_remove(*nc, C1, NULL, &err), -1, "a leave that fails");
+	is_str(err.msg, "1 joined, 1 endpoints", "every failed step before was undone");
+	ok(fs_exists(state), "is remembered");
+	fail_at("nothing");
+	is_int(sandbox_remove(*nc, C1, NULL, &err), 0, "and done again");
+	ok(!fs_exists(state), "then it is gone");
+	sandbox_done(&sb);
+}
+
 int main(void)
 {
+	OWN_FREE char *fixtures = xasprintf("%s/t/abi/.libs", getenv("top_builddir") ? getenv("top_builddir") : ".");
 	OWN_FREE char *dir = xasprintf("%s/plugins/net/.libs", getenv("top_builddir") ? getenv("top_builddir") : ".");
 	OWN_STRV struct strv dirs = {0};
 	OWN_ERR struct err err = ERR_INIT;
@@ -235,6 +286,7 @@ int main(void)
 	exec_root = xasprintf("%s/exec", root);
 	mkdir(exec_root, 0700);
 	strv_take(&dirs, realpath(dir, NULL));
+	strv_take(&dirs, realpath(fixtures, NULL));
 	is_int(driver_init_only(&dirs, NULL, &err), 0, "drivers of the build tree: %s", err_text(&err));
 	nc = net_open(root, exec_root, spawner, &err);
 	if (!ok(nc, "opens: %s", err_text(&err)))
@@ -243,6 +295,7 @@ int main(void)
 	test_refusals(nc);
 	test_host(nc);
 	test_none(&nc);
+	test_endpoints(&nc);
 	net_close(nc);
 	spawner_stop(spawner);
 	fs_remove_tree(AT_FDCWD, root, NULL);
