@@ -28,8 +28,9 @@ struct api {
 	struct net_controller *nets;
 	struct events *events;
 	struct spawner *spawner;                /* asks runtimes for their version */
-	const struct daemon_defaults *defaults;
-	const char *engine_id, *data_root, *runtime_default;
+	const struct daemon_defaults *_Atomic defaults; /* as config */
+	const char *_Atomic runtime_default;            /* as config */
+	const char *engine_id, *data_root;
 	bool experimental;
 };
 

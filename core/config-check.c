@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is wrong with a configuration as a whole, in Docker's words where Docker has them; what follows from it; what has no effect yet. */
+/*
+ * What is wrong with a configuration as a whole, in Docker's words where Docker has them; what follows from it; what has
+ * no effect yet.
+ */
 #include <ctype.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -42,7 +45,8 @@ void config_inert(const struct config *cfg, struct strv *ret)
 static int check_log(struct config *cfg, struct err *err)
 {
 	static const char *const drivers[] = { "json-file", "none" };
-	static const char *const keys[] = { "max-file", "max-size", "compress", "labels", "labels-regex", "env", "env-regex", "tag", "mode", "max-buffer-size" };
+	static const char *const keys[] = { "max-file", "max-size", "compress", "labels", "labels-regex", "env",
+		"env-regex", "tag", "mode", "max-buffer-size" };
 	bool known = false;
 
 	if (log_level_parse(cfg->log_level) < 0)
@@ -52,7 +56,8 @@ static int check_log(struct config *cfg, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
 		known |= streq(cfg->log_driver, drivers[i]);
 	if (!known)
-		return err_set(err, ERR_INVALID, "failed to set log opts: logger: no log driver named '%s' is registered", cfg->log_driver);
+		return err_set(err, ERR_INVALID, "failed to set log opts: logger: no log driver named '%s' is "
+			"registered", cfg->log_driver);
 	if (streq(cfg->log_driver, "none"))
 		return 0;
 	for (size_t i = 0; i < cfg->log_opts.len; i++) {
@@ -60,7 +65,8 @@ static int check_log(struct config *cfg, struct err *err)
 		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
 			known |= streq(cfg->log_opts.v[i].key, keys[k]);
 		if (!known)
-			return err_set(err, ERR_INVALID, "failed to set log opts: unknown log opt '%s' for json-file log driver", cfg->log_opts.v[i].key);
+			return err_set(err, ERR_INVALID, "failed to set log opts: unknown log opt '%s' for json-file "
+				"log driver", cfg->log_opts.v[i].key);
 	}
 	return 0;
 }
@@ -70,9 +76,11 @@ static int check_numbers(struct config *cfg, struct err *err)
 	if (cfg->mtu < 0)
 		return err_set(err, ERR_INVALID, "invalid default MTU: %lld", (long long)cfg->mtu);
 	if (cfg->max_concurrent_downloads < 0)
-		return err_set(err, ERR_INVALID, "invalid max concurrent downloads: %lld", (long long)cfg->max_concurrent_downloads);
+		return err_set(err, ERR_INVALID, "invalid max concurrent downloads: %lld",
+			(long long)cfg->max_concurrent_downloads);
 	if (cfg->max_concurrent_uploads < 0)
-		return err_set(err, ERR_INVALID, "invalid max concurrent uploads: %lld", (long long)cfg->max_concurrent_uploads);
+		return err_set(err, ERR_INVALID, "invalid max concurrent uploads: %lld",
+			(long long)cfg->max_concurrent_uploads);
 	if (cfg->max_download_attempts < 1 && cfg->from[OPT_ID_max_download_attempts])
 		return err_set(err, ERR_INVALID, "invalid max download attempts: %lld", (long long)cfg->max_download_attempts);
 	if (cfg->default_stop_timeout < 0)
@@ -85,11 +93,14 @@ static int check_numbers(struct config *cfg, struct err *err)
 static int check_modes(struct config *cfg, struct err *err)
 {
 	if (!streq(cfg->default_ipc_mode, "private") && !streq(cfg->default_ipc_mode, "shareable"))
-		return err_set(err, ERR_INVALID, "IPC mode \"%s\" is not supported as default value; use \"shareable\" or \"private\"", cfg->default_ipc_mode);
+		return err_set(err, ERR_INVALID, "IPC mode \"%s\" is not supported as default value; use "
+			"\"shareable\" or \"private\"", cfg->default_ipc_mode);
 	if (!streq(cfg->default_cgroupns_mode, "private") && !streq(cfg->default_cgroupns_mode, "host"))
-		return err_set(err, ERR_INVALID, "default cgroup namespace mode (%s) is invalid; use \"host\" or \"private\"", cfg->default_cgroupns_mode);
+		return err_set(err, ERR_INVALID, "default cgroup namespace mode (%s) is invalid; use \"host\" or "
+			"\"private\"", cfg->default_cgroupns_mode);
 	if (*cfg->firewall_backend && !streq(cfg->firewall_backend, "iptables") && !streq(cfg->firewall_backend, "nftables"))
-		return err_set(err, ERR_INVALID, "invalid firewall-backend \"%s\"; use \"iptables\" or \"nftables\"", cfg->firewall_backend);
+		return err_set(err, ERR_INVALID, "invalid firewall-backend \"%s\"; use \"iptables\" or \"nftables\"",
+			cfg->firewall_backend);
 	return 0;
 }
 
@@ -120,10 +131,12 @@ static int check_lists(struct config *cfg, struct err *err)
 {
 	for (size_t i = 0; i < cfg->insecure_registries.len; i++)
 		if (strstr(cfg->insecure_registries.v[i], "://"))
-			return err_set(err, ERR_INVALID, "insecure registry %s should not contain '://'", cfg->insecure_registries.v[i]);
+			return err_set(err, ERR_INVALID, "insecure registry %s should not contain '://'",
+				cfg->insecure_registries.v[i]);
 	for (size_t i = 0; i < cfg->storage_opts.len; i++)
 		if (!strchr(cfg->storage_opts.v[i], '='))
-			return err_set(err, ERR_INVALID, "unable to parse storage-opt %s: expected key=value", cfg->storage_opts.v[i]);
+			return err_set(err, ERR_INVALID, "unable to parse storage-opt %s: expected key=value",
+				cfg->storage_opts.v[i]);
 	return 0;
 }
 
@@ -137,23 +150,28 @@ static int check_cgroup(struct config *cfg, struct err *err)
 		if (!strchr(opt, '='))
 			return err_set(err, ERR_INVALID, "unable to parse key/value option: %s", opt);
 		if (!str_has_prefix(opt, "native.cgroupdriver="))
-			return err_set(err, ERR_INVALID, "exec-opt %s is not known: native.cgroupdriver=cgroupfs or systemd", opt);
+			return err_set(err, ERR_INVALID, "exec-opt %s is not known: native.cgroupdriver=cgroupfs or "
+				"systemd", opt);
 		driver = strchr(opt, '=') + 1;
 	}
 	if (*driver && !streq(driver, "cgroupfs") && !streq(driver, "systemd"))
 		return err_set(err, ERR_INVALID, "native.cgroupdriver option %s not supported", driver);
 	cfg->systemd_cgroup = streq(driver, "systemd");
-	if (cfg->systemd_cgroup && *cfg->cgroup_parent && (strlen(cfg->cgroup_parent) <= 6 || !str_has_suffix(cfg->cgroup_parent, ".slice")))
-		return err_set(err, ERR_INVALID, "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
+	if (cfg->systemd_cgroup && *cfg->cgroup_parent && (strlen(cfg->cgroup_parent) <= 6 ||
+		!str_has_suffix(cfg->cgroup_parent, ".slice")))
+		return err_set(err, ERR_INVALID, "cgroup-parent for systemd cgroup should be a valid slice named as "
+			"\"xxx.slice\"");
 	return 0;
 }
 
 static int check_network(struct config *cfg, struct err *err)
 {
 	if (*cfg->bridge && *cfg->bip)
-		return err_set(err, ERR_INVALID, "you specified -b & --bip, mutually exclusive options. Please specify only one");
+		return err_set(err, ERR_INVALID, "you specified -b & --bip, mutually exclusive options. Please "
+			"specify only one");
 	if (!cfg->iptables && !cfg->icc)
-		return err_set(err, ERR_INVALID, "you specified --iptables=false with --icc=false. ICC=false uses iptables to function. Please set --icc or --iptables to true");
+		return err_set(err, ERR_INVALID, "you specified --iptables=false with --icc=false. ICC=false uses "
+			"iptables to function. Please set --icc or --iptables to true");
 	if (*cfg->bip && !config_is_cidr(cfg->bip))
 		return err_set(err, ERR_INVALID, "invalid CIDR address: %s", cfg->bip);
 	if (*cfg->bip6 && !config_is_cidr(cfg->bip6))
@@ -174,9 +192,11 @@ static int check_api_version(struct config *cfg, struct err *err)
 	if (!str_has_prefix(cfg->min_api_version, "1.") || !str_to_i64(cfg->min_api_version + 2, &minor))
 		return err_set(err, ERR_INVALID, "invalid minimum API version: %s", cfg->min_api_version);
 	if (minor < CONFIG_MIN_MINOR)
-		return err_set(err, ERR_INVALID, "minimum supported API version is 1.%d: %s", CONFIG_MIN_MINOR, cfg->min_api_version);
+		return err_set(err, ERR_INVALID, "minimum supported API version is 1.%d: %s", CONFIG_MIN_MINOR,
+			cfg->min_api_version);
 	if (minor > CONFIG_MAX_MINOR)
-		return err_set(err, ERR_INVALID, "maximum supported API version is 1.%d: %s", CONFIG_MAX_MINOR, cfg->min_api_version);
+		return err_set(err, ERR_INVALID, "maximum supported API version is 1.%d: %s", CONFIG_MAX_MINOR,
+			cfg->min_api_version);
 	cfg->min_minor = (int)minor;
 	return 0;
 }
@@ -186,14 +206,18 @@ static int check_not_here(struct config *cfg, struct err *err)
 {
 	const char *snapshotter = strmap_get(&cfg->features, "containerd-snapshotter");
 
-	if (cfg->tls || cfg->tlsverify || (cfg->tls_given && cfg->from[OPT_ID_tlsverify]) || cfg->from[OPT_ID_tlsverify] == FROM_FILE)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "TLS is not in this version: serve a unix:// socket, or reach it through ssh:// (docker -H ssh://user@host)");
+	if (cfg->tls || cfg->tlsverify || (cfg->tls_given && cfg->from[OPT_ID_tlsverify]) ||
+		cfg->from[OPT_ID_tlsverify] == FROM_FILE)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "TLS is not in this version: serve a unix:// socket, or "
+			"reach it through ssh:// (docker -H ssh://user@host)");
 	if (*cfg->userns_remap)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "--userns-remap is not in this version: containers run with the host's ids");
+		return err_set(err, ERR_NOT_IMPLEMENTED, "--userns-remap is not in this version: containers run with "
+			"the host's ids");
 	if (cfg->rootless)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "--rootless is not in this version: dockerd runs as root");
 	if (snapshotter && streq(snapshotter, "true"))
-		return err_set(err, ERR_NOT_IMPLEMENTED, "the feature containerd-snapshotter is not in this version: images are kept by graph drivers");
+		return err_set(err, ERR_NOT_IMPLEMENTED, "the feature containerd-snapshotter is not in this version: "
+			"images are kept by graph drivers");
 	return 0;
 }
 
@@ -225,7 +249,8 @@ static int split_tcp(const char *addr, char **ret_host, char **ret_port, struct 
 	} else {
 		colon = strchr(addr, ':');
 		if (colon && strchr(colon + 1, ':'))
-			return err_set(err, ERR_INVALID, "invalid bind address (tcp://%s): IPv6 addresses stand in brackets", addr);
+			return err_set(err, ERR_INVALID, "invalid bind address (tcp://%s): IPv6 addresses stand in "
+				"brackets", addr);
 		*ret_host = colon ? xstrndup(addr, (size_t)(colon - addr)) : xstrdup(addr);
 	}
 	*ret_port = xstrdup(colon && colon[1] ? colon + 1 : "");
@@ -246,7 +271,8 @@ int config_check_host(const char *host, struct err *err)
 	if (str_has_prefix(host, "unix://")) {
 		if (host[7] && host[7] != '/')
 			return err_set(err, ERR_INVALID, "invalid bind address (%s): a unix socket has an absolute path", host);
-		return strlen(host + 7) < 108 ? 0 : err_set(err, ERR_INVALID, "invalid bind address (%s): the path is too long for a socket", host);
+		return strlen(host + 7) < 108 ? 0 : err_set(err, ERR_INVALID,
+			"invalid bind address (%s): the path is too long for a socket", host);
 	}
 	if (strstr(host, "://") && !str_has_prefix(host, "tcp://"))
 		return err_set(err, ERR_INVALID, "invalid bind address format: %s", host);
@@ -266,7 +292,8 @@ char *config_full_host(const char *host, bool tls)
 		return xstrdup(host);
 	if (split_tcp(str_has_prefix(host, "tcp://") ? host + 6 : host, &name, &port, NULL) < 0)
 		return xstrdup(host);
-	return xasprintf(strchr(name, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s", *name ? name : "localhost", *port ? port : tls ? "2376" : "2375");
+	return xasprintf(strchr(name, ':') ? "tcp://[%s]:%s" : "tcp://%s:%s", *name ? name : "localhost", *port ?
+		port : tls ? "2376" : "2375");
 }
 
 static int fill_hosts(struct config *cfg, struct err *err)

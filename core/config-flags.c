@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The command line, in pflag's grammar: --flag=value, --flag value, -f value, -fvalue, -abc; flags and their removed forebears. */
+/* The command line: --flag=value, --flag value, -f value, -fvalue, -abc; and the flags of older engines. */
 #include "base/cleanup.h"
 #include "config-value.h"
 
@@ -47,7 +47,8 @@ static const struct legacy legacies[] = {
 const struct legacy *legacy_by_flag(const char *flag, char letter)
 {
 	for (size_t i = 0; i < ARRAY_LEN(legacies); i++)
-		if (flag ? legacies[i].flag && streq(legacies[i].flag, flag) : legacies[i].letter && legacies[i].letter == letter)
+		if (flag ? legacies[i].flag && streq(legacies[i].flag, flag) : legacies[i].letter &&
+			legacies[i].letter == letter)
 			return &legacies[i];
 	return NULL;
 }
@@ -79,7 +80,8 @@ static int set_legacy(struct args *a, const struct legacy *old, const char *valu
 		return 0;
 	id = opt_by_flag(old->to, 0);
 	if (opt_set_text(a->cfg, (enum opt_id)id, value, &e) < 0)
-		return err_set(a->err, ERR_INVALID, "invalid argument \"%s\" for \"--%s\" flag: %s", value, old->flag, err_text(&e));
+		return err_set(a->err, ERR_INVALID, "invalid argument \"%s\" for \"--%s\" flag: %s", value, old->flag,
+			err_text(&e));
 	a->cfg->from[id] = FROM_FLAG;
 	return 0;
 }

@@ -57,12 +57,15 @@ static int check_lines(const char *text, size_t size, struct err *err)
 		size_t len = (size_t)((eol ? eol : end) - text), lead = strspn(text, " \t");
 
 		if (len > LINE_MAX_BYTES)
-			return err_set(err, ERR_INVALID, "line %d is longer than %d bytes; write it in daemon.json instead", number, LINE_MAX_BYTES);
+			return err_set(err, ERR_INVALID, "line %d is longer than %d bytes; write it in daemon.json "
+				"instead", number, LINE_MAX_BYTES);
 		if (text[lead] == '[' && !lead) {
 			const char *close = memchr(text, ']', len);
 
 			if (close && (size_t)(close - text) - lead - 1 > SECTION_MAX_BYTES)
-				return err_set(err, ERR_INVALID, "line %d: the section's name is longer than %d bytes", number, SECTION_MAX_BYTES);
+				return err_set(err, ERR_INVALID,
+					"line %d: the section's name is longer than %d bytes", number,
+					SECTION_MAX_BYTES);
 		} else if (lead && lead < len && !strchr(";#\r\n", text[lead])) {
 			/* The library would take it as one more value of the key above. */
 			return err_set(err, ERR_INVALID, "line %d begins with a blank; repeat the key to add a value", number);
@@ -90,7 +93,8 @@ static bool is_driver_section(const char *section)
 		if (!*section)
 			return false;
 		for (; *section; section++)
-			if (!islower((unsigned char)*section) && !isdigit((unsigned char)*section) && *section != '_' && *section != '-')
+			if (!islower((unsigned char)*section) && !isdigit((unsigned char)*section) && *section != '_' &&
+				*section != '-')
 				return false;
 		return true;
 	}
@@ -115,7 +119,8 @@ static int on_value(void *ctx, const char *section, const char *name, const char
 		return 1;
 	}
 	if (!streq(section, "daemon")) {
-		err_set(ini->err, ERR_INVALID, *section ? "unknown section [%s]: there are [daemon] and [KIND.DRIVER], KIND being graph, net, volume, authz or log" :
+		err_set(ini->err, ERR_INVALID, *section ? "unknown section [%s]: there are [daemon] and "
+			"[KIND.DRIVER], KIND being graph, net, volume, authz or log" :
 			"a key stands before the first section%s", section);
 		return fail(ini);
 	}

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* daemon.json: one object of options by key. An object under a key that is no flat option is a group: its members count as options. */
+/*
+ * daemon.json: one object of options by key. An object under a key that is no flat option is a group: its members count as
+ * options.
+ */
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "config-value.h"

@@ -16,6 +16,16 @@ bool config_bool(const char *s, bool *ret);     /* Go's spellings of true and fa
 bool config_size(const char *s, int64_t *ret);  /* "64m", "1.5GiB" */
 bool config_is_ip(const char *s);
 bool config_is_cidr(const char *s);
+
+/* What flags and files check alike (config-text.c). */
+struct config_pool { char base[64]; int64_t size; };
+int config_pool_pair(void *pool, const char *key, const char *value, struct err *err);
+int config_pool_add(struct config *cfg, enum opt_id id, const struct config_pool *pool, struct err *err);
+int config_map_set(struct config *cfg, enum opt_id id, const char *key, const char *value, struct err *err);
+int config_nri_pair(void *map, const char *key, const char *value, struct err *err);
+int config_runtime_set(struct config *cfg, enum opt_id id, const char *name, const char *path, struct err *err);
+int config_ulimit_set(struct config *cfg, enum opt_id id, const char *name, int64_t soft, int64_t hard, struct err *err);
+
 /* -H: Docker's forms and texts. */
 int config_check_host(const char *host, struct err *err);
 /* The full form: "" is the default, unix:// and tcp:// get path, host and port. Owned by the caller. */
@@ -38,8 +48,6 @@ const struct legacy *legacy_by_key(const char *key);
 int opt_by_key(const char *key);                /* enum opt_id or -1 */
 int opt_by_flag(const char *flag, char letter); /* flag NULL: by letter */
 
-/* daemon.json and INI: notes that the file sets id, checks it against the flags. */
-struct file_value { enum opt_id id; char *text; };
 /* Adds "name: (from flag: a, from file: b)" to conflicts when the command line set id too. */
 void config_note_conflict(const struct config *flags, enum opt_id id, const char *file_text, struct strv *conflicts);
 int config_conflict_error(const struct strv *unknown, struct strv *conflicts, struct err *err);

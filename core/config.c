@@ -110,7 +110,8 @@ struct config *config_reload(const struct config *now, struct err *err)
 		opt_copy(next, take ? &file : now, (enum opt_id)id);
 	}
 	if (!failed) {
-		strmap_copy(&next->runtime_args, file.from[OPT_ID_runtimes] == FROM_FILE ? &file.runtime_args : &now->runtime_args);
+		strmap_copy(&next->runtime_args, file.from[OPT_ID_runtimes] == FROM_FILE ? &file.runtime_args :
+			&now->runtime_args);
 		strmap_copy(&next->flag_runtimes, &now->flag_runtimes);
 		strmap_copy(&next->driver_options, &file.driver_options);
 		str_set(&next->file, now->file);
@@ -134,7 +135,8 @@ static int read_config(const char *path, struct buf *ret, struct err *err)
 	ssize_t n;
 
 	if (fd < 0)
-		return err_set(err, ERR_INVALID, "open %s: %s", path, errno == ENOENT ? "no such file or directory" : strerror(errno));
+		return err_set(err, ERR_INVALID, "open %s: %s", path, errno == ENOENT ? "no such file or directory" :
+			strerror(errno));
 	buf_reserve(ret, CONFIG_MAX + 1);
 	n = fs_read_all(fd, ret->data, CONFIG_MAX + 1);
 	if (n < 0)
@@ -245,7 +247,8 @@ int config_conflict_error(const struct strv *unknown, struct strv *conflicts, st
 		return 0;
 	strv_sort(conflicts);
 	list = strv_join(conflicts, ", ");
-	return err_set(err, ERR_INVALID, "the following directives are specified both as a flag and in the configuration file: %s", list);
+	return err_set(err, ERR_INVALID, "the following directives are specified both as a flag and in the "
+		"configuration file: %s", list);
 }
 
 /* ---- machine and environment ---- */
@@ -257,7 +260,8 @@ static void tls_default(char **field, const char *name)
 
 	if (str_empty(dir))
 		dir = getenv("DOCKER_CONFIG");
-	made = !str_empty(dir) ? xasprintf("%s/%s", dir, name) : xasprintf("%s/.docker/%s", str_empty(home) ? "/root" : home, name);
+	made = !str_empty(dir) ? xasprintf("%s/%s", dir, name) : xasprintf("%s/.docker/%s", str_empty(home) ? "/root" :
+		home, name);
 	str_set(field, made);
 }
 

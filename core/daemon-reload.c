@@ -95,6 +95,7 @@ static int apply(struct daemon *d, struct config *next, struct err *err)
 	container_store_set_defaults(d->containers, def);
 	d->api.config = next;
 	d->api.defaults = def;
+	d->api.runtime_default = next->default_runtime;
 	attributes(next, &attrs);
 	events_publish(d->events, "daemon", "reload", d->engine_id, &attrs);
 	return 0;
@@ -128,13 +129,16 @@ void daemon_dump(struct daemon *d)
 {
 	OWN_ERR struct err err = ERR_INIT;
 	OWN_BUF struct buf b = { 0 };
+	size_t running, paused, stopped;
 	char when[CLOCK_TEXT];
 	OWN_FREE char *path = xasprintf("%s/state-%s.log", d->exec_root, clock_rfc3339nano(clock_now(), when));
 
 	buf_addf(&b, "dockerd %s %s, pid %d\ndata-root %s\ngraph driver %s\njobs running %zu\n", PACKAGE_VERSION, DKD_GITCOMMIT,
 		(int)getpid(), d->data_root, graph_name(d->graph), engine_running(d->engine));
 	engine_each_job(d->engine, dump_job, &b);
-	buf_addf(&b, "listeners %zu\nevent readers %d\n", d->listeners.len, events_subscribers(d->events));
+	container_count(d->containers, &running, &paused, &stopped);
+	buf_addf(&b, "listeners %zu\nconnections %zu\nevent readers %d\ncontainers %zu running, %zu paused, %zu stopped\n",
+		d->listeners.len, http_server_connections(d->http), events_subscribers(d->events), running, paused, stopped);
 	if (fs_write_atomic(AT_FDCWD, path, b.data, b.size, 0600, FS_RENAME_ONLY, &err) < 0)
 		log_error("cannot write %s: %s", path, err_text(&err));
 	else

@@ -191,13 +191,16 @@ static void stop(struct daemon *d)
 
 static void say_started(struct daemon *d)
 {
-	const char *const fields[] = { "commit", DKD_GITCOMMIT, "storage-driver", graph_name(d->graph), "version", PACKAGE_VERSION, NULL };
+	const char *const fields[] = { "commit", DKD_GITCOMMIT, "storage-driver", graph_name(d->graph), "version",
+		PACKAGE_VERSION, NULL };
 
 	log_fields(LOG_INFO, fields, "Docker daemon");
-	log_info("docker daemon: %s %s; execdriver: native; graphdriver: %s", PACKAGE_VERSION, DKD_GITCOMMIT, graph_name(d->graph));
+	log_info("docker daemon: %s %s; execdriver: native; graphdriver: %s", PACKAGE_VERSION, DKD_GITCOMMIT,
+		graph_name(d->graph));
 	log_info("Daemon has completed initialization");
 	for (size_t i = 0; i < d->listeners.len; i++)
-		log_info("API listen on %s", str_has_prefix(d->listeners.v[i].host, "unix://") ? d->listeners.v[i].host + 7 : d->listeners.v[i].host);
+		log_info("API listen on %s", str_has_prefix(d->listeners.v[i].host, "unix://") ?
+			d->listeners.v[i].host + 7 : d->listeners.v[i].host);
 }
 
 /* ---- steps ---- */
@@ -281,15 +284,21 @@ static int warn_insecure(struct daemon *d, struct err *err)
 	for (size_t i = 0; i < d->config->hosts.len; i++) {
 		const char *host = d->config->hosts.v[i];
 		const char *const fields[] = { "host", host, NULL };
+		OWN_FREE char *text = NULL;
 
 		if (!str_has_prefix(host, "tcp://"))
 			continue;
-		log_fields(LOG_WARN, fields, "Binding to IP address without --tlsverify is insecure: whoever reaches this port is root on this machine");
+		log_fields(LOG_WARN, fields, "Binding to IP address without --tlsverify is insecure: whoever reaches "
+			"this port is root on this machine");
+		text = xasprintf("WARNING: the API is served on %s without encryption: whoever reaches it is root on this machine", host);
+		api_add_warning(text);
 		if (!listen_is_public(host)) {
-			log_fields(LOG_WARN, fields, "On the loopback, too, every local user and every page in a browser may reach this port");
+			log_fields(LOG_WARN, fields, "On the loopback, too, every local user and every page in a "
+				"browser may reach this port");
 			continue;
 		}
-		log_fields(LOG_WARN, fields, "The API is open to the network without encryption or authentication; starting in %d seconds", INSECURE_DELAY_MS / 1000);
+		log_fields(LOG_WARN, fields, "The API is open to the network without encryption or authentication; "
+			"starting in %d seconds", INSECURE_DELAY_MS / 1000);
 		wait = true;
 	}
 	if (wait && daemon_signals_wait(d, INSECURE_DELAY_MS))
@@ -348,7 +357,8 @@ static int do_selinux(struct daemon *d, struct err *err)
 	if (!fs_exists("/sys/fs/selinux/enforce"))
 		log_warn("Docker could not enable SELinux on the host system");
 	else
-		return err_set(err, ERR_NOT_IMPLEMENTED, "--selinux-enabled is not in this version: containers are not labelled");
+		return err_set(err, ERR_NOT_IMPLEMENTED, "--selinux-enabled is not in this version: containers are "
+			"not labelled");
 	return 0;
 }
 
@@ -456,8 +466,8 @@ static int do_authz(struct daemon *d, struct err *err)
 static int do_api(struct daemon *d, struct err *err)
 {
 	d->api = (struct api){
-		.engine = d->engine, .config = d->config, .images = d->images, .containers = d->containers, .volumes = d->volumes, .nets = d->nets, .events = d->events,
-		.spawner = d->spawner, .defaults = d->defaults,
+		.engine = d->engine, .config = d->config, .images = d->images, .containers = d->containers,
+		.volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner, .defaults = d->defaults,
 		.engine_id = d->engine_id, .data_root = d->data_root, .runtime_default = d->config->default_runtime,
 		.experimental = d->config->experimental,
 	};

@@ -30,7 +30,8 @@ static int open_tcp(struct opening *o, const char *host);
 static int open_fds(struct opening *o, const char *which);
 static bool have_fd(const struct opening *o, int fd);
 
-int listeners_open(struct listeners *ls, const struct strv *hosts, const char *group, const char *default_group, struct err *err)
+int listeners_open(struct listeners *ls, const struct strv *hosts, const char *group, const char *default_group,
+	struct err *err)
 {
 	struct opening o = { ls, group, default_group, err, -1 };
 
@@ -131,7 +132,8 @@ static int clear_path(struct opening *o, const char *path, const struct sockaddr
 	if (lstat(path, &st) < 0)
 		return 0;
 	if (!S_ISSOCK(st.st_mode))
-		return err_set(o->err, ERR_CONFLICT, "can't create unix socket %s: a file that is no socket has this name", path);
+		return err_set(o->err, ERR_CONFLICT, "can't create unix socket %s: a file that is no socket has this "
+			"name", path);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd >= 0 && (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0 || errno == EAGAIN))
 		return err_set(o->err, ERR_CONFLICT, "can't create unix socket %s: another process serves it", path);
@@ -237,7 +239,8 @@ static int open_fds(struct opening *o, const char *which)
 	if (o->activated < 0)
 		o->activated = sdnotify_sockets();
 	if (!o->activated)
-		return err_set(o->err, ERR_INVALID, "no sockets found via socket activation: make sure the service was started by systemd");
+		return err_set(o->err, ERR_INVALID, "no sockets found via socket activation: make sure the service "
+			"was started by systemd");
 	if (!all && !str_to_i64(which, &only))
 		return err_set(o->err, ERR_INVALID, "failed to parse systemd fd address: should be a number: %s", which);
 	if (!all && (only < SDNOTIFY_FIRST_FD || only >= SDNOTIFY_FIRST_FD + o->activated))

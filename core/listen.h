@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sockets of the API: made, bound and listening early, accepted from late, so that an early client waits instead of being refused. */
+/* Sockets of the API: they listen early and are accepted from late, so that an early client waits instead of being refused. */
 #ifndef CORE_LISTEN_H
 #define CORE_LISTEN_H
 

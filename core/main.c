@@ -33,7 +33,8 @@ static int list_drivers(const struct config *cfg)
 	n = driver_list(true, &v);
 	printf("%-12s %-8s %-10s %-6s %-56s %s\n", "NAME", "KIND", "VERSION", "ABI", "PATH", "STATE");
 	for (size_t i = 0; i < n; i++)
-		printf("%-12s %-8s %-10s %-6s %-56s %s\n", v[i].name, v[i].kind, v[i].version ? v[i].version : "-", v[i].abi ? v[i].abi : "-",
+		printf("%-12s %-8s %-10s %-6s %-56s %s\n", v[i].name, v[i].kind, v[i].version ? v[i].version : "-",
+			v[i].abi ? v[i].abi : "-",
 			v[i].path, v[i].state);
 	driver_list_free(v, n);
 	return fflush(stdout) != 0;

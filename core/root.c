@@ -27,7 +27,8 @@ int root_check_user(struct err *err)
 {
 	if (geteuid() == 0)
 		return 0;
-	return err_set(err, ERR_FORBIDDEN, "dockerd needs to be started with root privileges. To run dockerd in rootless mode as an "
+	return err_set(err, ERR_FORBIDDEN, "dockerd needs to be started with root privileges. To run dockerd in "
+		"rootless mode as an "
 		"unprivileged user, see https://docs.docker.com/go/rootless/");
 }
 
@@ -102,7 +103,8 @@ int root_lock(const char *data_root, struct err *err)
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
 			return err_errno(err, errno, "cannot lock %s", path);
-		return err_set(err, ERR_CONFLICT, "the data-root %s is in use by another daemon (process %d)", data_root, (int)read_pid(fd));
+		return err_set(err, ERR_CONFLICT, "the data-root %s is in use by another daemon (process %d)",
+			data_root, (int)read_pid(fd));
 	}
 	/* For people, and for the text above: the lock alone decides. A full disk is no reason not to start. */
 	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
@@ -114,8 +116,10 @@ int root_lock(const char *data_root, struct err *err)
 int root_check_stores(const char *data_root, struct err *err)
 {
 	static const struct { const char *dir, *what; } others[] = {
-		{ "graph", "images of Docker before 1.10 (the folder graph); migrate them with an engine of 1.10 to 20.10 first" },
-		{ "containerd/daemon/io.containerd.metadata.v1.bolt", "an embedded containerd image store; only graph-driver roots can be opened" },
+		{ "graph", "images of Docker before 1.10 (the folder graph); migrate them with an engine of 1.10 to "
+			"20.10 first" },
+		{ "containerd/daemon/io.containerd.metadata.v1.bolt",
+			"an embedded containerd image store; only graph-driver roots can be opened" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -203,7 +207,8 @@ static int open_locked(const char *path, pid_t *ret_pid, struct err *err)
 		*ret_pid = read_pid(fd);
 		if (flock(fd, LOCK_EX | LOCK_NB) < 0 || pid_is_dockerd(*ret_pid, fd))
 			return err_set(err, ERR_CONFLICT, "process with PID %d is still running", (int)*ret_pid);
-		if (fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino && held.st_dev == there.st_dev)
+		if (fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino &&
+			held.st_dev == there.st_dev)
 			return STEAL_FD(fd);
 	}
 }

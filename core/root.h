@@ -10,7 +10,7 @@
 
 /* Docker's text unless the effective user is root. */
 int root_check_user(struct err *err);
-/* The devices controller (its own hierarchy, or BPF on the unified one) is there; cgroup_dir and proc_cgroups as in /sys and /proc. */
+/* The devices controller is there: in a hierarchy of mountinfo, or as BPF where unified_dir is the unified one. */
 int root_check_cgroups(const char *mountinfo, const char *unified_dir, struct err *err);
 
 /* Makes it (0710, owner uid:gid), resolves links; the path is owned by the caller. */
@@ -23,7 +23,7 @@ int root_lock(const char *data_root, struct err *err);
 int root_check_stores(const char *data_root, struct err *err);
 
 /*
- * Pid file: flock'ed as long as the daemon lives, and its first line is the pid alone. One that another living daemon holds is refused with
+ * Pid file: the pid alone, locked as long as the daemon lives. One that another living daemon holds is refused with
  * Docker's text; a stale one is taken over.
  */
 struct pidfile { int fd; char *path; };

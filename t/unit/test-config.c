@@ -137,7 +137,8 @@ static void test_legacy(void)
 static void test_json(void)
 {
 	ok(LOAD("", "") == 0 && LOAD("", " \n") == 0 && LOAD("", "{}") == 0, "nothing in the file");
-	ok(LOAD("", "{\"debug\":true,\"iptables\":false,\"labels\":[\"a=1\"],\"log-opts\":{\"max-size\":\"1m\"},\"mtu\":1400}") == 0, "a file");
+	ok(LOAD("",
+		"{\"debug\":true,\"iptables\":false,\"labels\":[\"a=1\"],\"log-opts\":{\"max-size\":\"1m\"},\"mtu\":1400}") == 0, "a file");
 	ok(cfg.debug && !cfg.iptables && cfg.mtu == 1400, "false beats a true default");
 	is_str(strmap_get(&cfg.log_opts, "max-size"), "1m", "a map");
 	is_str(cfg.labels.v[0], "a=1", "a list");
@@ -147,18 +148,24 @@ static void test_json(void)
 	LOAD("", "{\"foo\":1,\"bar\":2}");
 	has("the following directives don't match any configuration option: bar, foo", "unknown keys");
 	has("unable to configure the Docker daemon with file /tmp/", "names the file");
-	LOAD("-D --label b=2 --mtu 1200 --log-opt max-size=2m", "{\"labels\":[\"a=1\"],\"log-opts\":{\"max-size\":\"1m\"},\"mtu\":1400,\"debug\":true}");
+	LOAD("-D --label b=2 --mtu 1200 --log-opt max-size=2m",
+		"{\"labels\":[\"a=1\"],\"log-opts\":{\"max-size\":\"1m\"},\"mtu\":1400,\"debug\":true}");
 	has("the following directives are specified both as a flag and in the configuration file: "
 		"debug: (from flag: true, from file: true), labels: (from flag: [b=2], from file: [a=1]), "
-		"log-opts: (from flag: map[max-size:2m], from file: map[max-size:1m]), mtu: (from flag: 1200, from file: 1400)", "conflicts, as Docker prints them");
-	ok(LOAD("--add-runtime a=/a", "{\"runtimes\":{\"b\":{\"path\":\"/b\",\"runtimeArgs\":[\"-x\",\"-y\"]}}}") == 0, "runtimes may be in both");
+		"log-opts: (from flag: map[max-size:2m], from file: map[max-size:1m]), mtu: (from flag: 1200, from "
+			"file: 1400)", "conflicts, as Docker prints them");
+	ok(LOAD("--add-runtime "
+		"a=/a", "{\"runtimes\":{\"b\":{\"path\":\"/b\",\"runtimeArgs\":[\"-x\",\"-y\"]}}}") == 0,
+		"runtimes may be in both");
 	ok(strmap_get(&cfg.runtimes, "a") && strmap_get(&cfg.runtimes, "b"), "and add up");
 	is_str(strmap_get(&cfg.runtime_args, "b"), "-x\n-y", "with their arguments");
 	ok(LOAD("", "{\"debug\":true,\"debug\":false}") < 0, "a key twice");
 	ok(LOAD("", "{\"debug\":\"x\"}") < 0, "a wrong type");
 	has("\"debug\" must be a boolean, not a string", "named");
-	ok(LOAD("", "{\"proxies\":{\"http-proxy\":\"http://u:p@h\"}}") == 0 && streq(cfg.http_proxy, "http://u:p@h"), "proxies are a group");
-	ok(LOAD("--http-proxy http://a:secret@h", "{\"proxies\":{\"http-proxy\":\"http://u:other@h\"}}") < 0, "conflict in a group");
+	ok(LOAD("", "{\"proxies\":{\"http-proxy\":\"http://u:p@h\"}}") == 0 && streq(cfg.http_proxy, "http://u:p@h"),
+		"proxies are a group");
+	ok(LOAD("--http-proxy http://a:secret@h", "{\"proxies\":{\"http-proxy\":\"http://u:other@h\"}}") < 0,
+		"conflict in a group");
 	ok(!strstr(said, "secret") && !strstr(said, "other"), "without the passwords");
 	LOAD("", "{\"group1\":{\"foo\":1}}");
 	has("don't match any configuration option: foo", "unknown members of a group");
@@ -171,7 +178,8 @@ static void test_json(void)
 	is_str(strmap_get(&cfg.default_ulimits, "nofile"), "10:20", "soft and hard");
 	ok(LOAD("", "{\"default-address-pools\":[{\"base\":\"10.0.0.0/8\",\"size\":24}]}") == 0, "address pools");
 	is_str(cfg.default_address_pools.v[0], "base=10.0.0.0/8,size=24", "as the flag has them");
-	ok(LOAD("", "{\"default-network-opts\":{\"bridge\":{\"mtu\":\"1400\"}},\"nri-opts\":{\"enable\":true},\"builder\":{\"gc\":{\"enabled\":true}}}") == 0,
+	ok(LOAD("",
+		"{\"default-network-opts\":{\"bridge\":{\"mtu\":\"1400\"}},\"nri-opts\":{\"enable\":true},\"builder\":{\"gc\":{\"enabled\":true}}}") == 0,
 		"nested options");
 }
 
@@ -222,7 +230,8 @@ static void test_validate(void)
 {
 	refused("-b br0 --bip 10.0.0.1/24", "mutually exclusive");
 	refused("--icc=false --iptables=false", "ICC=false uses iptables");
-	refused("--cgroup-parent foo --exec-opt native.cgroupdriver=systemd", "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
+	refused("--cgroup-parent foo --exec-opt native.cgroupdriver=systemd",
+		"cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
 	refused("--exec-opt native.cgroupdriver=x", "native.cgroupdriver option x not supported");
 	refused("--exec-opt foo=x", "exec-opt foo=x is not known");
 	refused("--label a=1 --label a=2", "conflict labels for a=2 and a=1");
@@ -278,7 +287,9 @@ static void test_reload(void)
 	OWN_ERR struct err err = ERR_INIT;
 	struct config *next;
 
-	ok(LOAD("--label a=1 --add-runtime a=/a", "{\"debug\":false,\"max-concurrent-downloads\":9,\"runtimes\":{\"b\":{\"path\":\"/b\"}},\"data-root\":\"/x\"}") == 0, "before");
+	ok(LOAD("--label a=1 --add-runtime "
+		"a=/a",
+		"{\"debug\":false,\"max-concurrent-downloads\":9,\"runtimes\":{\"b\":{\"path\":\"/b\"}},\"data-root\":\"/x\"}") == 0, "before");
 	rewrite("{\"debug\":true,\"data-root\":\"/y\",\"shutdown-timeout\":3,\"runtimes\":{\"c\":{\"path\":\"/c\"}}}");
 	next = config_reload(&cfg, &err);
 	ok(next != NULL, "reloads %s", err_text(&err));
@@ -288,10 +299,12 @@ static void test_reload(void)
 	is_str(next->data_root, "/x", "others stay");
 	is_str(next->labels.v[0], "a=1", "flags stay");
 	is_int(next->max_concurrent_downloads, 3, "an absent one is the default again");
-	ok(strmap_get(&next->runtimes, "a") && strmap_get(&next->runtimes, "c") && !strmap_get(&next->runtimes, "b"), "runtimes: flags and the new file");
+	ok(strmap_get(&next->runtimes, "a") && strmap_get(&next->runtimes, "c") && !strmap_get(&next->runtimes, "b"),
+		"runtimes: flags and the new file");
 	config_free(next);
 	rewrite("{\"labels\":[\"x=1\"]}");
-	ok(config_reload(&cfg, &err) == NULL && strstr(err_text(&err), "specified both as a flag"), "conflicts as at the start");
+	ok(config_reload(&cfg, &err) == NULL && strstr(err_text(&err), "specified both as a flag"),
+		"conflicts as at the start");
 	rewrite("{\"default-runtime\":\"nope\"}");
 	ok(config_reload(&cfg, &err) == NULL, "nonsense is refused");
 	rewrite("{");
@@ -301,19 +314,28 @@ static void test_reload(void)
 /* Every flag there is in the current engine, by name. */
 static void test_table(void)
 {
-	static const char *const names[] = { "add-runtime", "allow-direct-routing", "authorization-plugin", "bip", "bip6", "bridge",
+	static const char *const names[] = { "add-runtime", "allow-direct-routing", "authorization-plugin", "bip",
+		"bip6", "bridge",
 		"bridge-accept-fwmark", "cdi-spec-dir", "cgroup-parent", "config-file", "containerd", "containerd-namespace",
 		"containerd-plugins-namespace", "cpu-rt-period", "cpu-rt-runtime", "cri-containerd", "data-root", "debug",
 		"default-address-pool", "default-cgroupns-mode", "default-gateway", "default-gateway-v6", "default-ipc-mode",
-		"default-network-opt", "default-runtime", "default-shm-size", "default-stop-timeout", "default-ulimit", "dns", "dns-opt",
-		"dns-search", "exec-opt", "exec-root", "experimental", "feature", "firewall-backend", "fixed-cidr", "fixed-cidr-v6",
-		"group", "help", "host", "host-gateway-ip", "http-proxy", "https-proxy", "icc", "init", "init-path", "insecure-registry",
-		"ip", "ip-forward", "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables", "ipv6", "label", "live-restore", "log-driver",
-		"log-format", "log-level", "log-opt", "max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts",
+		"default-network-opt", "default-runtime", "default-shm-size", "default-stop-timeout",
+			"default-ulimit", "dns", "dns-opt",
+		"dns-search", "exec-opt", "exec-root", "experimental", "feature", "firewall-backend", "fixed-cidr",
+			"fixed-cidr-v6",
+		"group", "help", "host", "host-gateway-ip", "http-proxy", "https-proxy", "icc", "init", "init-path",
+			"insecure-registry",
+		"ip", "ip-forward", "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables", "ipv6", "label",
+			"live-restore", "log-driver",
+		"log-format", "log-level", "log-opt", "max-concurrent-downloads", "max-concurrent-uploads",
+			"max-download-attempts",
 		"metrics-addr", "mtu", "network-control-plane-mtu", "network-diagnostic-port", "no-new-privileges", "no-proxy",
-		"node-generic-resource", "nri-opts", "pidfile", "raw-logs", "registry-mirror", "restart", "rootless", "seccomp-profile",
-		"selinux-enabled", "shutdown-timeout", "storage-driver", "storage-opt", "swarm-default-advertise-addr", "tls", "tlscacert",
-		"tlscert", "tlskey", "tlsverify", "userland-proxy", "userland-proxy-path", "userns-remap", "validate", "version" };
+		"node-generic-resource", "nri-opts", "pidfile", "raw-logs", "registry-mirror", "restart", "rootless",
+			"seccomp-profile",
+		"selinux-enabled", "shutdown-timeout", "storage-driver", "storage-opt",
+			"swarm-default-advertise-addr", "tls", "tlscacert",
+		"tlscert", "tlskey", "tlsverify", "userland-proxy", "userland-proxy-path", "userns-remap", "validate",
+			"version" };
 	static const char letters[] = "bDGHhlprsv";
 	OWN_BUF struct buf help = { 0 };
 	int missing = 0, unlisted = 0;

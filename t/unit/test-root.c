@@ -39,7 +39,8 @@ static int mode_of(const char *path)
 static void test_data_root(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *path = in("a/root"), *lock = in("a/root/.dockerd.lock"), *engine = in("a/root/engine-id"), *key = in("a/root/key.json");
+	OWN_FREE char *path = in("a/root"), *lock = in("a/root/.dockerd.lock"), *engine = in("a/root/engine-id"),
+		*key = in("a/root/key.json");
 	OWN_FREE char *id = NULL, *again = NULL, *kid = NULL;
 	char *real;
 	int fd, second;
@@ -51,7 +52,8 @@ static void test_data_root(void)
 	fd = root_lock(path, &err);
 	ok(fd >= 0, "locked");
 	second = root_lock(path, &err);
-	ok(second < 0 && strstr(err_text(&err), "is in use by another daemon (process "), "a second one is refused: %s", err_text(&err));
+	ok(second < 0 && strstr(err_text(&err), "is in use by another daemon (process "),
+		"a second one is refused: %s", err_text(&err));
 	close(fd);
 	err_done(&err);
 	fd = root_lock(path, &err);
@@ -76,12 +78,14 @@ static void test_data_root(void)
 static void test_stores(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *path = in("b"), *graph = in("b/graph"), *bolt = in("b/containerd/daemon/io.containerd.metadata.v1.bolt"), *image = in("b/image");
+	OWN_FREE char *path = in("b"), *graph = in("b/graph"),
+		*bolt = in("b/containerd/daemon/io.containerd.metadata.v1.bolt"), *image = in("b/image");
 
 	fs_mkdirs(path, 0700, &err);
 	ok(root_check_stores(path, &err) == 0, "an empty root");
 	fs_mkdirs(bolt, 0700, &err);
-	ok(root_check_stores(path, &err) < 0 && strstr(err_text(&err), "containerd"), "an image store of containerd is refused");
+	ok(root_check_stores(path, &err) < 0 && strstr(err_text(&err), "containerd"),
+		"an image store of containerd is refused");
 	fs_mkdirs(image, 0700, &err);
 	ok(root_check_stores(path, &err) == 0, "not where graph drivers keep the images");
 	fs_mkdirs(graph, 0700, &err);
@@ -100,7 +104,8 @@ static void test_pidfile(void)
 	fs_read(AT_FDCWD, path, 64, &b, NULL);
 	is_str(b.data, want, "the pid alone");
 	ok(pidfile_take(&q, path, &err) < 0, "held");
-	ok(strstr(err_text(&err), "process with PID ") && strstr(err_text(&err), want) && strstr(err_text(&err), " is still running"), "in Docker's words");
+	ok(strstr(err_text(&err), "process with PID ") && strstr(err_text(&err), want) && strstr(err_text(&err),
+		" is still running"), "in Docker's words");
 	pidfile_drop(&p);
 	ok(!fs_exists(path), "removed");
 	put(path, "1");
@@ -129,7 +134,8 @@ static void test_cgroups(void)
 	put(info, "30 23 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n");
 	ok(root_check_cgroups(info, unified, &err) < 0, "no devices controller");
 	is_str(err_text(&err), "Devices cgroup isn't mounted", "in Docker's words");
-	put(info, "30 23 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n31 23 0:27 / /d rw - cgroup cgroup rw,devices\n");
+	put(info, "30 23 0:26 / /sys/fs/cgroup/memory rw,relatime - cgroup cgroup rw,memory\n31 23 0:27 / /d rw - "
+		"cgroup cgroup rw,devices\n");
 	ok(root_check_cgroups(info, unified, &err) == 0, "its own hierarchy");
 	put(info, "");
 	mkdir(unified, 0700);
@@ -151,7 +157,8 @@ static void test_listen(void)
 	}
 	ok(listeners_open(&ls, &hosts, "", "docker", &err) == 0 && ls.len == 1, "a socket: %s", err_text(&err));
 	is_int(mode_of(path), 0660, "0660");
-	ok(listeners_open(&other, &hosts, "", "docker", &err) < 0 && strstr(err_text(&err), "another process serves it"), "not taken from who serves it");
+	ok(listeners_open(&other, &hosts, "", "docker", &err) < 0 && strstr(err_text(&err),
+		"another process serves it"), "not taken from who serves it");
 	ok(other.len == 0, "nothing is left open");
 	/* As after a crash: the descriptor is gone, the file stays. */
 	free(ls.v[0].unlink);
@@ -162,7 +169,8 @@ static void test_listen(void)
 	listeners_close(&other);
 	ok(!fs_exists(path), "removed at the end");
 	err_done(&err);
-	ok(listeners_open(&other, &hosts, "no-such-group", "docker", &err) < 0 && strstr(err_text(&err), "group no-such-group not found"), "a group that is not there");
+	ok(listeners_open(&other, &hosts, "no-such-group", "docker", &err) < 0 && strstr(err_text(&err),
+		"group no-such-group not found"), "a group that is not there");
 	log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
 	ok(listeners_open(&other, &hosts, "no-such-group", "no-such-group", &err) == 0, "the default group may be missing");
 	log_set_fd(-1);
@@ -176,16 +184,19 @@ static void test_listen(void)
 	hosts = (struct strv){ 0 };
 	strv_add(&hosts, "fd://");
 	ok(listeners_open(&other, &hosts, "", "docker", &err) < 0, "no activation");
-	ok(strstr(err_text(&err), "no sockets found via socket activation: make sure the service was started by systemd") != NULL, "in Docker's words");
+	ok(strstr(err_text(&err), "no sockets found via socket activation: make sure the service was started by "
+		"systemd") != NULL, "in Docker's words");
 	strv_done(&hosts);
 	hosts = (struct strv){ 0 };
 	strv_add(&hosts, "tcp://127.0.0.1:0");
 	err_done(&err);
 	ok(listeners_open(&other, &hosts, "", "docker", &err) == 0, "tcp");
 	listeners_close(&other);
-	ok(!listen_is_public("tcp://127.0.0.1:2375") && !listen_is_public("tcp://localhost:1") && !listen_is_public("unix:///x") && !listen_is_public("tcp://[::1]:1"),
+	ok(!listen_is_public("tcp://127.0.0.1:2375") && !listen_is_public("tcp://localhost:1") &&
+		!listen_is_public("unix:///x") && !listen_is_public("tcp://[::1]:1"),
 		"the loopback is not public");
-	ok(listen_is_public("tcp://0.0.0.0:2375") && listen_is_public("tcp://[::]:2375") && listen_is_public("tcp://10.0.0.1:1"), "others are");
+	ok(listen_is_public("tcp://0.0.0.0:2375") && listen_is_public("tcp://[::]:2375") &&
+		listen_is_public("tcp://10.0.0.1:1"), "others are");
 }
 
 static void test_notify(void)
