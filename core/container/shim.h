@@ -24,11 +24,14 @@ struct shim_exit {
 	int64_t time;      /* ns */
 	bool lost;         /* the shim died; code is what could be found out (137 otherwise) */
 };
-/* exec_id NULL: the container's own process. */
+/*
+ * exec_id NULL: the container's own process. It may come before shim_run(), shim_exec_run() or shim_adopt() has returned:
+ * a short life is over by then.
+ */
 typedef void shim_exit_fn(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
 
 struct shim_log {
-	const char *driver;      /* "json-file" or "none" */
+	const char *driver;      /* "json-file" or "none"; another is ERR_NOT_IMPLEMENTED at shim_start(), compress too */
 	const char *path;        /* <id>-json.log */
 	int64_t max_size;        /* bytes; -1 unlimited */
 	int max_file;
@@ -54,9 +57,15 @@ void shim_monitor_free(struct shim_monitor *m);
 
 /* Starts the shim process; streams exist, the container does not run yet, attachments are possible. */
 struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, struct err *err);
-/* Runs the container. *ret_pid is its init. The error is the runtime's own message, for Docker's 126/127 rules. */
+/*
+ * Runs the container, once. *ret_pid is its init. The error is the runtime's own message, for Docker's 126/127 rules;
+ * attachments are closed then, and shim_release() ends the shim.
+ */
 int shim_run(struct shim *s, pid_t *ret_pid, struct err *err);
-/* After a restart of the daemon: connects to a living shim, or tells how it ended (*ret_exit set, NULL returned without err). */
+/*
+ * After a restart of the daemon: connects to a living shim, or tells how it ended (*ret_exited, *ret_exit set, NULL returned
+ * without err; nothing is left with the runtime then). ERR_NOT_FOUND: dir knows of no shim.
+ */
 struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited, struct shim_exit *ret_exit, struct err *err);
 void shim_unref(struct shim *s);
 
@@ -65,7 +74,7 @@ void shim_unref(struct shim *s);
 #define SHIM_STDERR 4u
 /*
  * A stream socket of the container's (exec_id NULL) or an exec's streams. Written to it: raw stdin, if SHIM_STDIN; shutdown(SHUT_WR) is
- * the end of stdin. Read from it: with a tty raw output, else frames with Docker's 8-byte header. Closes after the last output.
+ * the end of stdin (with stdin_once the container's, too; closing the socket is the same). Read from it: with a tty raw output, else frames with Docker's 8-byte header. Closes after the last output.
  */
 int shim_attach(struct shim *s, const char *exec_id, unsigned streams, int *ret_fd, struct err *err);
 int shim_resize(struct shim *s, const char *exec_id, uint16_t rows, uint16_t cols, struct err *err);
@@ -79,10 +88,13 @@ struct shim_exec {
 	bool tty, open_stdin;
 	uint16_t rows, cols;
 };
-/* Prepares the streams (attach now), then runs it. */
+/* Prepares the streams (attach now), then runs it. An exec that could not be run is forgotten with its attachments. */
 int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err);
 int shim_exec_run(struct shim *s, const char *exec_id, pid_t *ret_pid, struct err *err);
-/* The daemon has taken note of the exit: the shim deletes the runtime's container and ends. */
+/*
+ * The daemon has taken note of the exit (or of a failed start): the shim ends. The runtime's container is deleted when this
+ * returns; the shim began with that at the exit, so that little is left to wait for. Needed before the last shim_unref().
+ */
 int shim_release(struct shim *s, struct err *err);
 
 #endif

@@ -11,6 +11,7 @@
 #include "base/str.h"
 
 #define CHUNK       (32 * 1024)            /* one read of output, and so the most an attacher is owed */
+#define ATTACH_ROOM (1024 * 1024)          /* the socket holds as much as Docker holds before output waits for a reader */
 #define STDIN_CHUNK (16 * 1024)
 #define EXIT_QUIET  (NSEC_PER_SEC / 4)     /* a pipe that others hold open is given up after this silence */
 #define EXIT_MOST   (2 * NSEC_PER_SEC)     /* ... and after this while without it, unless somebody is attached */
@@ -418,10 +419,12 @@ void streams_exited(struct streams *s)
 
 void streams_attach(struct streams *s, int fd, unsigned mask)
 {
+	int room = ATTACH_ROOM;
 	struct attacher *a = xcalloc(1, sizeof(*a));
 
 	*a = (struct attacher){ .src = { .fd = fd, .fn = attacher_ready }, .owner = s, .mask = mask, .next = s->attachers };
 	a->in_open = (mask & STREAM_STDIN) && s->open_stdin;
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	s->attachers = a;
 	update(s);
 }

@@ -205,6 +205,18 @@ static void check_execs(void)
 	}
 }
 
+/* Room for more: ends that no daemon came to hear of, and execs that were never run. */
+static void reclaim_execs(void)
+{
+	struct task *next;
+
+	for (struct task *t = execs; t; t = next) {
+		next = t->next;
+		if ((t->state == SHIM_ENDED || t->state == SHIM_CREATED) && !streams_attached(&t->streams))
+			exec_free(t);
+	}
+}
+
 /* Comes again while an end that was told waits for somebody to take the output. */
 static void sweep(struct timer *timer)
 {
@@ -227,7 +239,8 @@ int task_exec_create(const struct shim_msg *m, struct err *err)
 		return err_set(err, ERR_CONFLICT, "the container is not running");
 	if (task_find(id, NULL))
 		return err_set(err, ERR_CONFLICT, "exec %s exists already", id);
-	check_execs();
+	if (n_execs >= MAX_EXECS)
+		reclaim_execs();
 	if (n_execs >= MAX_EXECS)
 		return err_set(err, ERR_CONFLICT, "too many execs in this container: %d", MAX_EXECS);
 	name = xasprintf("exec-%s.json", id);

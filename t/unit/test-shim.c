@@ -9,12 +9,14 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/jw.h"
+#include "shim/proto.h"
 
 #include "tap.h"
 
@@ -574,6 +576,46 @@ static void test_flood(void)
 	box_done(&b);
 }
 
+/* Whoever may speak to a shim does not get it to fall over. */
+static void test_protocol(void)
+{
+	OWN_SHIM_MSG struct shim_msg m = { 0 }, answer = { 0 };
+	OWN_BUF struct buf in = { 0 };
+	struct sockaddr_un a;
+	struct shim_head bad[] = { { .size = 0xffffffff, .type = SHIM_RUN, .version = 1 }, { .size = 8, .type = SHIM_RUN, .version = 0 } };
+	struct box b;
+	int fd;
+
+	if (!box_start(&b, "exit 0", false, 0))
+		return;
+	shim_address(b.dir, -1, SHIM_SOCKET, &a);
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		char c;
+
+		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+		ok(connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && write(fd, &bad[i], sizeof(bad[i])) == sizeof(bad[i]), "sends a bad head");
+		is_int(read(fd, &c, 1), 0, "which ends the connection");
+		close(fd);
+	}
+	shim_msg_init(&m, (enum shim_type)77);
+	buf_adds(&m.body, "no fields at all");
+	m.head.size = (uint32_t)m.body.size;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ok(connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && shim_msg_send(fd, &m, -1, 0) == 0, "asks for what is not known");
+	while (shim_msg_parse(&in, &answer) == 0) {
+		ssize_t n = read(fd, buf_reserve(&in, 4096), 4096);
+
+		if (n <= 0)
+			break;
+		in.size += (size_t)n;
+	}
+	close(fd);
+	ok(answer.head.type == SHIM_ERROR && shim_msg_get_int(&answer, TAG_STATUS, 0) == 501, "and is told so: %s", shim_msg_get_str(&answer, TAG_TEXT));
+	box_run(&b);
+	ok(wait_exit(b.id, NULL, 5000, &b.ex) && b.ex.code == 0, "the shim does its work all the same");
+	box_done(&b);
+}
+
 static void test_refuse(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -635,6 +677,7 @@ int main(void)
 		test_exec();
 		test_oom();
 		test_flood();
+		test_protocol();
 		test_refuse();
 		test_lost();
 		test_adopt();
