@@ -118,7 +118,6 @@ static void put_plugins(const struct api *api, struct jw *w)
 		jw_knull(w, "Authorization");
 	jw_karr(w, "Log");
 	jw_str(w, "json-file");
-	jw_str(w, "none");
 	jw_arr_end(w);
 	jw_obj_end(w);
 }

@@ -21,6 +21,7 @@
 #define LINGER_MS 2000
 #define LINGER_MAX (1u << 20)
 #define EVICT_AFTER_MS 1000
+#define BUSY "too many open connections"
 #define TAG_LISTENER UINT64_C(0xffffffff00000000)
 #define TAG_WAKE UINT64_MAX
 
@@ -105,7 +106,7 @@ void http_head_arrived(struct conn *c)
 
 struct conn *http_conn_take(struct http_server *s)
 {
-	for (uint32_t i = s->free_hint; i < (uint32_t)s->limits.max_connections; i++) {
+	for (uint32_t i = s->free_hint; i < (uint32_t)s->limits.max_connections + SLOTS_APART; i++) {
 		struct conn *c = &s->conns[i];
 
 		if (c->state != CONN_FREE)
@@ -125,6 +126,8 @@ void http_conn_release(struct conn *c)
 {
 	struct http_server *s = c->srv;
 
+	if (c->state == CONN_ACTIVE)
+		s->n_active--;
 	c->state = CONN_FREE;
 	if (s->free_hint > c->slot)
 		s->free_hint = c->slot;
@@ -150,7 +153,7 @@ static struct conn *idlest(struct http_server *s)
 static void say_busy(int fd)
 {
 	static const char text[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\n"
-		"Content-Length: 39\r\n\r\n{\"message\":\"too many open connections\"}\n";
+		"Content-Length: 40\r\n\r\n{\"message\":\"" BUSY "\"}\n";
 
 	if (send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL | MSG_DONTWAIT) > 0)
 		raw_linger(fd, 0);
@@ -260,6 +263,23 @@ static int direct_size(const struct conn *c, const struct http_head *head, size_
 	return *ret_size <= size ? 1 : -1;
 }
 
+/* No thread for this one: the limit is reached. Pings are answered all the same. */
+static bool full(struct http_server *s, const struct http_head *head)
+{
+	const struct route *route;
+	bool ret;
+
+	lock_take(&s->lock);
+	ret = s->n_active >= (size_t)s->limits.max_connections;
+	if (s->n_active >= (size_t)s->limits.max_connections + SLOTS_APART)
+		head = NULL;
+	lock_drop(&s->lock);
+	if (!ret || !head)
+		return ret;
+	route = router_match(s->router, head->method, head->uri);
+	return !route || !(route->flags & ROUTE_UNVERSIONED);
+}
+
 static void hand_over(struct conn *c, const struct http_head *head, const char *data, size_t size)
 {
 	size_t feed = 0;
@@ -268,6 +288,10 @@ static void hand_over(struct conn *c, const struct http_head *head, const char *
 
 	if (!direct && head->chunked && !http_chunks_check(data + head->size, size - head->size)) {
 		refuse(c, 400, "malformed chunk");
+		return;
+	}
+	if (full(c->srv, head)) {
+		refuse(c, 503, BUSY);
 		return;
 	}
 	if (direct < 0)

@@ -14,6 +14,8 @@
 #include "http.h"
 #include "http-head.h"
 
+#define SLOTS_APART 16 /* beyond the limit: for those to be told so, and for pings */
+
 enum conn_state {
 	CONN_FREE,
 	CONN_PENDING,   /* the acceptor's: its first header block is not whole yet */
@@ -52,7 +54,7 @@ struct http_server {
 	struct lock lock;       /* leaf: the table, by_fd, counters; active connections' deadlines */
 	pthread_cond_t changed;
 	struct conn *conns;
-	size_t n_conns, n_requests;
+	size_t n_conns, n_active, n_requests;
 	uint32_t free_hint, n_slots; /* no free slot below; none used from here on */
 	struct conn **by_fd;    /* what was handed to the library, by its descriptor */
 	size_t n_by_fd;

@@ -70,7 +70,7 @@ struct http_server *http_server_new(struct router *r, const struct http_limits *
 	set_limits(&s->limits, limits);
 	lock_init(&s->lock, LOCK_LEAF);
 	lock_cond_init(&s->changed);
-	s->conns = xcalloc((size_t)s->limits.max_connections, sizeof(*s->conns));
+	s->conns = xcalloc((size_t)s->limits.max_connections + SLOTS_APART, sizeof(*s->conns));
 	s->peek = xmalloc(s->limits.header_size + PEEK_EXTRA);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -102,7 +102,7 @@ int http_server_start(struct http_server *s, struct err *err)
 
 	s->mhd = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_NO_LISTEN_SOCKET |
 		MHD_USE_ITC, 0, NULL, NULL, on_request, s,
-		MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->limits.max_connections + 64,
+		MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->limits.max_connections + 2 * SLOTS_APART + 64,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->limits.idle_timeout_s,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
 		MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK,
@@ -210,6 +210,7 @@ static void enter(struct conn *c)
 	}
 	s->by_fd[c->lib_fd] = c;
 	c->state = CONN_ACTIVE;
+	s->n_active++;
 	c->deadline = 0;
 }
 
