@@ -134,7 +134,10 @@ static int do_entrypoint(struct change *c)
 
 	if (*c->step->rest && command(c, &words) < 0)
 		return -1;
-	set_words(&c->cfg->entrypoint, &words);
+	if (words.len)
+		set_words(&c->cfg->entrypoint, &words);
+	else
+		strv_done(&c->cfg->entrypoint);
 	if (!*c->cmd_set)
 		strv_done(&c->cfg->cmd);
 	return 0;
@@ -364,6 +367,8 @@ static int health_flag(struct change *c, const char *flag, struct image_health *
 	size_t n = strcspn(flag, "=");
 	const char *value = flag[n] ? flag + n + 1 : "";
 
+	if (!flag[n])
+		return err_set(c->err, ERR_INVALID, "Missing a value on flag: %s", flag);
 	for (size_t i = 0; i < ARRAY_LEN(durations); i++) {
 		int64_t *at = (int64_t *)((char *)h + durations[i].offset);
 

@@ -122,6 +122,11 @@ static int expand_variable(struct expansion *x)
 	if (isalpha((unsigned char)*x->p) || *x->p == '_')
 		while (isalnum((unsigned char)x->p[n]) || x->p[n] == '_')
 			n++;
+	else if (isdigit((unsigned char)*x->p))
+		while (isdigit((unsigned char)x->p[n]))
+			n++;
+	else if (*x->p && strchr("@*#?-$!", *x->p))
+		n = 1; /* a shell's own, never set here */
 	if (!n && !braces)
 		return put(x, "$", 1);
 	if (!n)
@@ -208,5 +213,12 @@ char *change_expand(const char *word, const struct strv *env, struct err *err)
 	OWN_BUF struct buf out = { 0 };
 	struct expansion x = { word, env, &out, 0, err };
 
-	return expand_until(&x, '\0') < 0 ? NULL : buf_steal(&out);
+	if (expand_until(&x, '\0') < 0) {
+		OWN_BUF struct buf quoted = { 0 };
+
+		jw_quote(&quoted, word);
+		err_wrap(err, "failed to process %.*s", quoted.size < 1024 ? (int)quoted.size : 1024, quoted.data);
+		return NULL;
+	}
+	return buf_steal(&out);
 }
