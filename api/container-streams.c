@@ -301,6 +301,21 @@ int api_container_logs(struct job *job, struct err *err)
 	return container_logs(c, &q, &job->cancel, reply_emit, rq, err);
 }
 
+int api_container_stats(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
+	bool stream = request_query_bool(rq, "stream", true), one_shot = request_query_bool(rq, "one-shot", false);
+
+	if (!c)
+		return -1;
+	if (stream && one_shot)
+		return err_set(err, ERR_INVALID, "cannot have stream=true and one-shot=true");
+	if (rq->ops->begin(rq, 200, "application/json") < 0)
+		return 0;
+	return container_stats(c, stream, one_shot, &job->cancel, reply_emit, rq, err);
+}
+
 static int parse_condition(const char *s, enum wait_condition *ret, struct err *err)
 {
 	if (str_empty(s) || streq(s, "not-running"))

@@ -5,7 +5,7 @@
 
 #include "api.h"
 
-job_fn api_container_attach, api_container_logs, api_container_wait;
+job_fn api_container_attach, api_container_logs, api_container_stats, api_container_wait;
 
 /* h and w of the resize requests, both required. */
 int api_terminal_size(struct request *rq, int64_t *ret_rows, int64_t *ret_cols, struct err *err);

@@ -270,6 +270,7 @@ int api_containers_register(struct api *api, struct err *err)
 		{ "container_unpause", unpause }, { "container_rename", rename_ }, { "container_resize", resize },
 		{ "container_delete", delete_ }, { "container_prune", prune }, { "container_top", top }, { "container_changes", changes },
 		{ "container_attach", api_container_attach }, { "container_logs", api_container_logs }, { "container_wait", api_container_wait },
+		{ "container_stats", api_container_stats },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)

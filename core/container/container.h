@@ -64,6 +64,9 @@ int container_remove(struct container *c, bool force, bool volumes, bool link, s
 
 /* GET .../top: the host's ps, filtered; .../changes; POST /containers/prune. */
 int container_top(struct container *c, const char *ps_args, const struct cancel *cancel, struct jw *w, struct err *err);
+/* One JSON object a second (stream), or one: with two samples unless one_shot. */
+int container_stats(struct container *c, bool stream, bool one_shot, const struct cancel *cancel,
+	int (*emit)(void *ctx, const void *data, size_t size), void *ctx, struct err *err);
 int container_changes(struct container *c, struct jw *w, struct err *err);
 int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space, struct err *err);
 
