@@ -25,12 +25,18 @@ bool state_word_valid(const char *w)
 	return false;
 }
 
+/* Neither 0 nor CLOCK_ZERO is a time that something happened at. */
+static int64_t since(int64_t now, int64_t then)
+{
+	return then > 0 ? now - then : 0;
+}
+
 char *state_text(const struct container_state *st, int64_t now, char *ret, size_t size)
 {
 	char up[CLOCK_TEXT], ago[CLOCK_TEXT];
 
-	clock_human(now - st->started_at, up);
-	clock_human(now - st->finished_at, ago);
+	clock_human(since(now, st->started_at), up);
+	clock_human(since(now, st->finished_at), ago);
 	if (st->running && st->paused)
 		snprintf(ret, size, "Up %s (Paused)", up);
 	else if (st->running && st->restarting)

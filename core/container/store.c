@@ -6,6 +6,17 @@
 
 #define WORK_THREADS 32
 
+/* For the networks' lists of containers: without "/". */
+static char *name_of(void *ctx, const char *container_id)
+{
+	CLEANUP(container_unrefp) struct container *c = store_by_id(ctx, container_id);
+
+	if (!c)
+		return NULL;
+	WITH_LOCK(&c->lock);
+	return c->rec.name ? xstrdup(c->rec.name + (*c->rec.name == '/')) : NULL;
+}
+
 struct container_store *container_store_open(const struct container_deps *deps, struct err *err)
 {
 	struct container_store *s = xcalloc(1, sizeof(*s));
@@ -20,6 +31,8 @@ struct container_store *container_store_open(const struct container_deps *deps, 
 	s->monitor = shim_monitor_new(deps->spawner, deps->shim_path, container_on_exit, s, err);
 	if (!s->monitor)
 		goto fail;
+	if (deps->nets)
+		net_set_namer(deps->nets, name_of, s);
 	return s;
 fail:
 	container_store_close(s);
@@ -31,6 +44,8 @@ void container_store_close(struct container_store *s)
 	if (!s)
 		return;
 	atomic_store(&s->stopping, true);
+	if (s->deps.nets)
+		net_set_namer(s->deps.nets, NULL, NULL);
 	if (s->monitor)
 		shim_monitor_free(s->monitor);
 	work_free(s->work);
