@@ -44,7 +44,8 @@ static int refuse(struct job *job, struct err *err)
 
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
 		if (streq(refusals[i].job, job->name))
-			return err_set(err, refusals[i].class, "%s", refusals[i].text);
+			return err_set(err, refusals[i].class, "%s", job_api(job)->experimental && streq(refusals[i].text, EXPERIMENTAL) ?
+				"checkpoints are not part of this daemon yet" : refusals[i].text);
 	return err_set(err, ERR_NOT_IMPLEMENTED, "%s %s is not part of this daemon yet", rq->method, rq->path);
 }
 

@@ -135,7 +135,7 @@ void http_conn_release(struct conn *c)
 	pthread_cond_broadcast(&s->changed);
 }
 
-/* The pending connection that has waited longest, if that is long. */
+/* One that was refused already, else the pending connection that has waited longest, if that is long. */
 static struct conn *idlest(struct http_server *s)
 {
 	int64_t limit = clock_mono() + (s->limits.header_timeout_ms - EVICT_AFTER_MS) * NSEC_PER_MSEC;
@@ -144,6 +144,8 @@ static struct conn *idlest(struct http_server *s)
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct conn *c = &s->conns[i];
 
+		if (c->state == CONN_LINGER)
+			return c;
 		if (c->state == CONN_PENDING && c->deadline < limit && (!found || c->deadline < found->deadline))
 			found = c;
 	}
