@@ -108,21 +108,40 @@ static int add_image_volumes(struct container *c, struct err *err)
 	return 0;
 }
 
+/* Docker's attributes: the container stands in those of mounts only, where and how in that of mounting. */
+static void volume_event(struct container *c, const struct mount_point *m, const char *action, const char *name, const char *driver)
+{
+	struct events *ev = c->store->deps.events;
+
+	if (!ev)
+		return;
+	if (streq(action, "mount"))
+		events_log(ev, "volume", action, name, "driver", driver, "container", c->id, "destination", m->destination,
+			"read/write", m->rw ? "true" : "false", "propagation", m->propagation ? m->propagation : "", NULL);
+	else if (streq(action, "unmount"))
+		events_log(ev, "volume", action, name, "driver", driver, "container", c->id, NULL);
+	else
+		events_log(ev, "volume", action, name, "driver", driver, NULL);
+}
+
 static int make_volume(struct container *c, struct mount_point *m, struct err *err)
 {
 	const struct volume_options *vo = m->spec.volume;
 	const struct strmap *opts = vo && vo->driver_config ? &vo->driver_config->options : NULL;
 	struct volume *v;
+	bool created;
 
 	if (!c->store->deps.volumes)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "volumes are not available");
-	v = volume_create(c->store->deps.volumes, m->name, m->driver, opts, vo ? &vo->labels : NULL, err);
+	/* Used from its first moment on: no prune comes between. */
+	v = volume_create_for(c->store->deps.volumes, m->name, m->driver, opts, vo ? &vo->labels : NULL, c->id, &created, err);
 	if (!v)
 		return -1;
+	if (created)
+		volume_event(c, m, "create", v->name, v->driver);
 	str_set(&m->name, v->name);
 	str_set(&m->driver, v->driver);
 	str_set(&m->source, v->mountpoint ? v->mountpoint : "");
-	volume_use(c->store->deps.volumes, v->name, c->id);
 	volume_unref(v);
 	return 0;
 }
@@ -176,7 +195,9 @@ void mounts_forget(struct container *c, bool remove_anonymous)
 		volume_unuse(vs, m->name, c->id);
 		if (!remove_anonymous || !str_empty(m->spec.source))
 			continue;
-		if (volume_remove(vs, m->name, true, &err) < 0 && err.class != ERR_CONFLICT)
+		if (volume_remove(vs, m->name, true, &err) == 0)
+			volume_event(c, m, "destroy", m->name, m->driver);
+		else if (err.class != ERR_CONFLICT)
 			log_warn("container %s: volume %s stays: %s", c->id, m->name, err_text(&err));
 	}
 }
@@ -313,8 +334,9 @@ int mounts_setup(struct container *c, struct mount_list *ret, struct err *err)
 			OWN_FREE char *path = volume_mount(c->store->deps.volumes, m->name, c->id, err);
 
 			if (!path)
-				return err_wrap(err, "error while mounting volume '%s'", m->name);
+				return -1;
 			c->volumes_mounted = i + 1;
+			volume_event(c, m, "mount", m->name, m->driver);
 			if (setup_bind(c, m, path, ret, err) < 0)
 				return -1;
 			continue;
@@ -334,8 +356,12 @@ void mounts_teardown(struct container *c)
 		struct mount_point *m = mount_at(c, i);
 		OWN_ERR struct err err = ERR_INIT;
 
-		if (is_volume(m) && volume_unmount(c->store->deps.volumes, m->name, c->id, &err) < 0)
+		if (!is_volume(m))
+			continue;
+		if (volume_unmount(c->store->deps.volumes, m->name, c->id, &err) < 0)
 			log_warn("container %s: volume %s: %s", c->id, m->name, err_text(&err));
+		else
+			volume_event(c, m, "unmount", m->name, m->driver);
 	}
 	c->volumes_mounted = 0;
 }

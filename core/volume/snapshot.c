@@ -105,10 +105,11 @@ static bool measure(int fd, int depth, const struct cancel *cancel, int64_t *sum
 
 		if (streq(d->d_name, ".") || streq(d->d_name, "..") || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		/* Each of several names of one file counts its share. */
-		*sum += S_ISREG(st.st_mode) && st.st_nlink > 1 ? st.st_size / (int64_t)st.st_nlink : st.st_size;
-		if (!S_ISDIR(st.st_mode))
+		/* Directories count nothing, and each of several names of one file its share. */
+		if (!S_ISDIR(st.st_mode)) {
+			*sum += st.st_nlink > 1 ? st.st_size / (int64_t)st.st_nlink : st.st_size;
 			continue;
+		}
 		sub = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub >= 0 && !measure(sub, depth + 1, cancel, sum))
 			return false;
