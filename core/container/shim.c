@@ -170,7 +170,8 @@ static int take_answer(int fd, int timeout_ms, struct shim_msg *ret, int *ret_fd
 }
 
 /* One request and its answer. Keeps the connection in *ret_conn if asked to. */
-static int ask(struct shim *s, const struct shim_msg *m, int timeout_ms, struct shim_msg *ret, int *ret_fd, int *ret_conn, struct err *err)
+static int ask(struct shim *s, const struct shim_msg *m, int timeout_ms, struct shim_msg *ret, int *ret_fd, int *ret_conn,
+	struct err *err)
 {
 	OWN_FD int fd = -1;
 	int sys;
@@ -328,23 +329,20 @@ static int subscribe(struct shim *s, enum shim_run_state *ret_state, pid_t *ret_
 			return -1;
 		*ret_state = (enum shim_run_state)shim_msg_get_int(&answer, TAG_STATE, SHIM_ENDED);
 		*ret_pid = (pid_t)shim_msg_get_int(&answer, TAG_PID, 0);
-		*ret_exit = (struct shim_exit){ .code = (int)shim_msg_get_int(&answer, TAG_CODE, 0), .time = shim_msg_get_int(&answer, TAG_TIME, 0),
-			.oom = shim_msg_get_int(&answer, TAG_OOM, 0) };
+		*ret_exit = (struct shim_exit){ .code = (int)shim_msg_get_int(&answer, TAG_CODE, 0),
+			.time = shim_msg_get_int(&answer, TAG_TIME, 0), .oom = shim_msg_get_int(&answer, TAG_OOM, 0) };
 		if (*ret_state != SHIM_STARTING || i >= ADOPT_TRIES)
 			return 0;
 		usleep(20000);
 	}
 }
 
-struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited, struct shim_exit *ret_exit, struct err *err)
+/* What the files say about a container, so that it can be buried. */
+static struct shim *recorded(struct shim_monitor *m, const char *id, const char *dir, int *ret_pidfd, struct err *err)
 {
 	OWN_SHIM struct shim *s = shim_alloc(m, id, dir);
 	CLEANUP(state_file_done) struct state_file f = { 0 };
-	OWN_ERR struct err unreached = ERR_INIT;
-	enum shim_run_state state;
-	OWN_FD int pidfd = -1;
 
-	*ret_exited = false;
 	if (read_state(dir, &f, err) < 0)
 		return NULL;
 	if (!f.id || !streq(f.id, id)) {
@@ -355,22 +353,69 @@ struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir,
 	s->runtime_root = STEAL(f.runtime_root);
 	strv_copy(&s->runtime_args, &f.runtime_args);
 	s->systemd_cgroup = f.systemd_cgroup;
-	if (subscribe(s, &state, ret_pid, ret_exit, &unreached) == 0) {
-		if (state == SHIM_RUNNING) {
-			s->phase = PHASE_RUNNING;
-			shim_watch(s);
-			return STEAL(s);
-		}
-		shim_release(s, NULL);
+	*ret_pidfd = open_recorded(&f);
+	return STEAL(s);
+}
+
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited,
+	struct shim_exit *ret_exit, struct err *err)
+{
+	OWN_SHIM struct shim *s = NULL;
+	enum shim_run_state state;
+	OWN_FD int pidfd = -1;
+
+	*ret_exited = false;
+	s = recorded(m, id, dir, &pidfd, err);
+	if (!s)
+		return NULL;
+	if (subscribe(s, &state, ret_pid, ret_exit, NULL) < 0) {
 		*ret_exited = true;
-		if (state != SHIM_ENDED)
-			*ret_exit = (struct shim_exit){ .code = 137, .time = clock_now(), .lost = true };
+		shim_bury(s, pidfd, ret_exit);
 		return NULL;
 	}
+	if (state == SHIM_RUNNING) {
+		s->phase = PHASE_RUNNING;
+		shim_watch(s);
+		return STEAL(s);
+	}
+	shim_release(s, NULL);
 	*ret_exited = true;
-	pidfd = open_recorded(&f);
-	shim_bury(s, pidfd, ret_exit);
+	if (state != SHIM_ENDED)
+		*ret_exit = (struct shim_exit){ .code = 137, .time = clock_now(), .lost = true };
 	return NULL;
+}
+
+int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct err *err)
+{
+	OWN_FREE char *file = xasprintf("%s/%s", dir, SHIM_STATE);
+	OWN_SHIM struct shim *s = NULL;
+	OWN_FD int pidfd = -1, conn = -1;
+	struct shim_exit ignored;
+	struct ucred peer;
+	socklen_t size = sizeof(peer);
+	int sys;
+
+	if (!fs_exists(file))
+		return 0;
+	s = recorded(m, id, dir, &pidfd, err);
+	if (!s)
+		return -1;
+	conn = connect_shim(dir, &sys);
+	if (conn >= 0 && getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
+		OWN_FD int shim = (int)syscall(SYS_pidfd_open, peer.pid, 0);
+
+		/* the runtime that it may be starting the container with dies with it */
+		if (shim >= 0 && syscall(SYS_pidfd_send_signal, shim, SIGKILL, NULL, 0) == 0)
+			cancel_wait(NULL, shim, POLLIN, ANSWER_MS);
+	}
+	fd_close(&pidfd);
+	shim_unref(STEAL(s));
+	/* written anew if it had just started */
+	s = recorded(m, id, dir, &pidfd, err);
+	if (!s)
+		return -1;
+	shim_bury(s, pidfd, &ignored);
+	return 0;
 }
 
 int shim_attach(struct shim *s, const char *exec_id, unsigned streams, int *ret_fd, struct err *err)

@@ -66,15 +66,22 @@ int shim_run(struct shim *s, pid_t *ret_pid, struct err *err);
  * After a restart of the daemon: connects to a living shim, or tells how it ended (*ret_exited, *ret_exit set, NULL returned
  * without err; nothing is left with the runtime then). ERR_NOT_FOUND: dir knows of no shim.
  */
-struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited, struct shim_exit *ret_exit, struct err *err);
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited,
+	struct shim_exit *ret_exit, struct err *err);
+/*
+ * Ends whatever a shim of that dir still runs, the shim with it: a start that was never acknowledged because the daemon died
+ * in between. Nothing is reported. Fine when there is none.
+ */
+int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct err *err);
 void shim_unref(struct shim *s);
 
 #define SHIM_STDIN  1u
 #define SHIM_STDOUT 2u
 #define SHIM_STDERR 4u
 /*
- * A stream socket of the container's (exec_id NULL) or an exec's streams. Written to it: raw stdin, if SHIM_STDIN; shutdown(SHUT_WR) is
- * the end of stdin (with stdin_once the container's, too; closing the socket is the same). Read from it: with a tty raw output, else frames with Docker's 8-byte header. Closes after the last output.
+ * A stream socket of the container's (exec_id NULL) or an exec's streams. Written to it: raw stdin, if SHIM_STDIN;
+ * shutdown(SHUT_WR) is the end of stdin (with stdin_once the container's, too; closing the socket is the same). Read from it:
+ * with a tty raw output, else frames with Docker's 8-byte header. Closes after the last output.
  */
 int shim_attach(struct shim *s, const char *exec_id, unsigned streams, int *ret_fd, struct err *err);
 int shim_resize(struct shim *s, const char *exec_id, uint16_t rows, uint16_t cols, struct err *err);

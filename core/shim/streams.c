@@ -64,7 +64,10 @@ int streams_init(struct streams *s, bool tty, bool open_stdin, bool stdin_once, 
 		if (make_pipe(&s->in.fd, &s->child[0], true, err) < 0)
 			return -1;
 	}
-	return make_pipe(&s->out[0].src.fd, &s->child[1], false, err) < 0 || make_pipe(&s->out[1].src.fd, &s->child[2], false, err) < 0 ? -1 : 0;
+	for (int i = 0; i < 2; i++)
+		if (make_pipe(&s->out[i].src.fd, &s->child[1 + i], false, err) < 0)
+			return -1;
+	return 0;
 }
 
 static void close_child_ends(struct streams *s)

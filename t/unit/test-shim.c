@@ -543,6 +543,28 @@ static void test_adopt(void)
 	box_done(&dead);
 }
 
+/* A start that no daemon came to hear of. */
+static void test_discard(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct shim_exit ex;
+	struct box b;
+	pid_t shim;
+
+	if (!box_start(&b, "sleep 60", false, 0) || !box_run(&b))
+		return;
+	shim_monitor_free(mon);
+	shim_unref(STEAL(b.s));
+	shim = shim_pid_of(&b);
+	mon = shim_monitor_new(sp, shim_path, on_exit_cb, NULL, &err);
+	ok(shim > 0 && kill(shim, 0) == 0 && kill(b.pid, 0) == 0, "shim and container live");
+	is_int(shim_discard(mon, b.id, b.dir, &err), 0, "are discarded (%s)", err_text(&err));
+	ok(kill(b.pid, 0) < 0 && errno == ESRCH && kill(shim, 0) < 0 && errno == ESRCH, "and gone");
+	ok(!wait_exit(b.id, NULL, 50, &ex), "without a report");
+	is_int(shim_discard(mon, b.id, top, &err), 0, "where there is nothing that is fine (%s)", err_text(&err));
+	box_done(&b);
+}
+
 /* More than everything in between holds, with a reader that sleeps first. */
 static void test_flood(void)
 {
@@ -681,6 +703,7 @@ int main(void)
 		test_refuse();
 		test_lost();
 		test_adopt();
+		test_discard();
 	}
 	shim_monitor_free(mon);
 	spawner_stop(sp);
