@@ -74,17 +74,38 @@ int opt_by_flag(const char *flag, char letter)
 	return -1;
 }
 
+/* The file to read: the one asked for, which must exist, or a default one that does. */
+static const char *file_path(const struct config *cfg)
+{
+	if (cfg->from[OPT_ID_config_file] == FROM_FLAG || fs_exists(cfg->config_file))
+		return cfg->config_file;
+	return fs_exists(CONFIG_INI_PATH) ? CONFIG_INI_PATH : NULL;
+}
+
 int config_load_file(struct config *cfg, struct err *err)
 {
-	const char *path = cfg->config_file;
+	const char *path = file_path(cfg);
 
 	strmap_copy(&cfg->flag_runtimes, &cfg->runtimes);
-	if (cfg->from[OPT_ID_config_file] != FROM_FLAG && !fs_exists(path))
-		path = fs_exists(CONFIG_INI_PATH) ? CONFIG_INI_PATH : NULL;
 	if (path && parse_file(cfg, path, err) < 0)
 		return -1;
 	apply_environment(cfg);
 	return 0;
+}
+
+/* What the new file says and only a restart can do. */
+static void note_ignored(const struct config *now, const struct config *file, struct config *next)
+{
+	for (int id = 0; id < OPT_COUNT; id++) {
+		OWN_FREE char *before = NULL, *after = NULL;
+
+		if (opts[id].bits & OPT_RELOAD || file->from[id] != FROM_FILE)
+			continue;
+		before = opt_text(now, (enum opt_id)id);
+		after = opt_text(file, (enum opt_id)id);
+		if (!streq(before, after))
+			strv_addf(&next->warnings, "the new value of \"%s\" takes effect at the next start", opts[id].key);
+	}
 }
 
 struct config *config_reload(const struct config *now, struct err *err)
@@ -99,11 +120,12 @@ struct config *config_reload(const struct config *now, struct err *err)
 			opt_copy(&file, now, (enum opt_id)id);
 	opt_clear(&file, OPT_ID_runtimes);
 	strmap_copy(&file.runtimes, &now->flag_runtimes);
-	if (now->file)
-		failed = parse_file(&file, now->file, err);
+	if (file_path(now))
+		failed = parse_file(&file, file_path(now), err);
 	if (!failed)
 		failed = config_validate(&file, err);
-	*next = (struct config){ 0 };
+	if (!failed)
+		note_ignored(now, &file, next);
 	for (int id = 0; id < OPT_COUNT && !failed; id++) {
 		bool take = opts[id].bits & OPT_RELOAD && (file.from[id] == FROM_FILE || opts[id].bits & OPT_RESET);
 
@@ -114,7 +136,7 @@ struct config *config_reload(const struct config *now, struct err *err)
 			&now->runtime_args);
 		strmap_copy(&next->flag_runtimes, &now->flag_runtimes);
 		strmap_copy(&next->driver_options, &file.driver_options);
-		str_set(&next->file, now->file);
+		str_set(&next->file, file.file);
 		next->min_minor = now->min_minor;
 		next->systemd_cgroup = now->systemd_cgroup;
 		next->tls_given = now->tls_given;

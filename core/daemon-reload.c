@@ -12,6 +12,17 @@
 #include "driver.h"
 #include "sdnotify.h"
 
+void daemon_say_warnings(const struct config *cfg)
+{
+	OWN_STRV struct strv inert = { 0 };
+
+	for (size_t i = 0; i < cfg->warnings.len; i++)
+		log_warn("%s", cfg->warnings.v[i]);
+	config_inert(cfg, &inert);
+	for (size_t i = 0; i < inert.len; i++)
+		log_warn("%s", inert.v[i]);
+}
+
 void daemon_apply_log(const struct config *cfg)
 {
 	int level = log_level_parse(cfg->log_level);
@@ -114,7 +125,7 @@ void daemon_reload(struct daemon *d)
 		next = NULL;
 	}
 	if (next)
-		log_info("Reloaded configuration");
+		daemon_say_warnings(next);
 	else
 		log_error("Error reconfiguring the daemon: %s", err_text(&err));
 	sdnotify("READY=1");

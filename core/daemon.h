@@ -48,6 +48,7 @@ struct daemon {
 	struct api api;
 	size_t steps_done;            /* of daemon.c: what is to be undone */
 	int64_t stop_began;           /* clock_mono() */
+	int shutdown_ms;              /* what stopping may take, fixed as it begins; -1 no limit */
 	bool stuck;                   /* a handler would not end: what it may use is left alone */
 	int ends;                     /* signals so far that asked for the end */
 };
@@ -66,6 +67,8 @@ void daemon_signals_during(struct daemon *d, void (*fn)(struct daemon *d));
 
 /* daemon-reload.c */
 void daemon_reload(struct daemon *d);
+/* Logs its warnings, and which of its options have no effect. */
+void daemon_say_warnings(const struct config *cfg);
 void daemon_apply_log(const struct config *cfg);
 /* Frees the configurations that were replaced. */
 void daemon_retired_free(struct daemon *d, int64_t before);

@@ -44,6 +44,8 @@ void container_store_set_defaults(struct container_store *s, const struct daemon
 int container_store_restore(struct container_store *s, struct err *err);
 /* Stops all, in parallel, each within its own time-out and never longer than timeout_ms. */
 void container_store_shutdown(struct container_store *s, int timeout_ms);
+/* The longest stop time-out of the running containers, seconds; 0 when none runs. */
+int container_store_stop_time(struct container_store *s);
 
 /* By full id, name (with or without "/"), or unique id prefix. ERR_NOT_FOUND "No such container: X"; ambiguous: ERR_INVALID. */
 struct container *container_find(struct container_store *s, const char *name, struct err *err);

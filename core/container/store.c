@@ -288,6 +288,23 @@ size_t store_all(struct container_store *s, struct container ***ret)
 	return s->len;
 }
 
+int container_store_stop_time(struct container_store *s)
+{
+	struct container **v;
+	size_t n = store_all(s, &v);
+	int longest = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		lock_take(&v[i]->lock);
+		if (v[i]->rec.state.running && container_stop_timeout(v[i]) > longest)
+			longest = container_stop_timeout(v[i]);
+		lock_drop(&v[i]->lock);
+		container_unref(v[i]);
+	}
+	free(v);
+	return longest;
+}
+
 size_t container_count(struct container_store *s, size_t *running, size_t *paused, size_t *stopped)
 {
 	struct container **v;

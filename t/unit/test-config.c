@@ -297,6 +297,7 @@ static void test_reload(void)
 		return;
 	ok(next->debug && next->shutdown_timeout == 3, "reloadable keys change");
 	is_str(next->data_root, "/x", "others stay");
+	ok(next->warnings.len == 1 && strstr(next->warnings.v[0], "\"data-root\" takes effect at the next start"), "and are named");
 	is_str(next->labels.v[0], "a=1", "flags stay");
 	is_int(next->max_concurrent_downloads, 3, "an absent one is the default again");
 	ok(strmap_get(&next->runtimes, "a") && strmap_get(&next->runtimes, "c") && !strmap_get(&next->runtimes, "b"),
@@ -378,11 +379,22 @@ static void test_manual(void)
 static void test_reexec(void)
 {
 	char daemon[] = "/usr/sbin/dockerd", *argv[] = { daemon, NULL };
-	char *none[] = { NULL };
+	char *none[] = { NULL }, name[] = "/x/dockerd-options", *helper[] = { name, NULL };
+	int out, fd;
+	bool ran;
 	int rc = 77;
 
 	ok(!reexec_run(1, argv, &rc) && rc == 77, "the daemon's own name is no helper");
 	ok(!reexec_run(0, none, &rc), "nor is no name at all");
+	fflush(stdout);
+	out = dup(1);
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	dup2(fd, 1);
+	ran = reexec_run(1, helper, &rc);
+	dup2(out, 1);
+	close(out);
+	close(fd);
+	ok(ran && rc == 0, "a helper's name runs the helper");
 }
 
 int main(void)

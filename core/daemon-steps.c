@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon-steps.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/log.h"
+#include "driver.h"
+
+#define INSECURE_DELAY_MS 15000
+
+int step_signals(struct daemon *d, struct err *err)
+{
+	return daemon_signals_block(d, err);
+}
+
+void unstep_pidfile(struct daemon *d)
+{
+	pidfile_drop(&d->pidfile);
+}
+
+int step_tmpdir(struct daemon *d, struct err *err)
+{
+	return root_tmpdir(d->data_root, err);
+}
+
+int step_umask(struct daemon *d, struct err *err)
+{
+	umask(0);
+	return 0;
+}
+
+int step_keys(struct daemon *d, struct err *err)
+{
+	root_raise_keys();
+	return 0;
+}
+
+void unstep_listeners(struct daemon *d)
+{
+	listeners_close(&d->listeners);
+}
+
+void unstep_spawner(struct daemon *d)
+{
+	spawner_stop(d->spawner);
+}
+
+void unstep_engine(struct daemon *d)
+{
+	engine_free(d->engine);
+}
+
+int step_stores(struct daemon *d, struct err *err)
+{
+	return root_check_stores(d->data_root, err);
+}
+
+void unstep_graph(struct daemon *d)
+{
+	graph_close(d->graph);
+}
+
+void unstep_layers(struct daemon *d)
+{
+	layer_store_close(d->layers);
+}
+
+void unstep_images(struct daemon *d)
+{
+	image_store_close(d->images);
+}
+
+void unstep_volumes(struct daemon *d)
+{
+	volume_store_close(d->volumes);
+}
+
+void unstep_events(struct daemon *d)
+{
+	events_free(d->events);
+}
+
+void unstep_networks(struct daemon *d)
+{
+	net_close(d->nets);
+}
+
+void unstep_defaults(struct daemon *d)
+{
+	daemon_defaults_free(d->defaults);
+}
+
+void unstep_containers(struct daemon *d)
+{
+	container_store_close(d->containers);
+}
+
+void unstep_authz(struct daemon *d)
+{
+	authz_close(d->authz);
+}
+
+void unstep_router(struct daemon *d)
+{
+	router_free(d->router);
+}
+
+int step_warnings(struct daemon *d, struct err *err)
+{
+	daemon_say_warnings(d->config);
+	return 0;
+}
+
+int step_user(struct daemon *d, struct err *err)
+{
+	return root_check_user(err);
+}
+
+int step_cgroups(struct daemon *d, struct err *err)
+{
+	return root_check_cgroups("/proc/self/mountinfo", "/sys/fs/cgroup", err);
+}
+
+int step_data_root(struct daemon *d, struct err *err)
+{
+	d->data_root = root_make_data(d->config->data_root, 0, 0, err);
+	if (!d->data_root)
+		return -1;
+	d->lock_fd = root_lock(d->data_root, err);
+	return d->lock_fd < 0 ? -1 : 0;
+}
+
+void unstep_data_root(struct daemon *d)
+{
+	fd_close(&d->lock_fd);
+}
+
+int step_pidfile(struct daemon *d, struct err *err)
+{
+	if (pidfile_take(&d->pidfile, d->config->pidfile, err) < 0)
+		return err_wrap(err, "failed to start daemon, ensure docker is not running or delete %s", d->config->pidfile);
+	return 0;
+}
+
+int step_exec_root(struct daemon *d, struct err *err)
+{
+	d->exec_root = root_make_exec(d->config->exec_root, err);
+	return d->exec_root ? 0 : -1;
+}
+
+/* Each connection, shim and stream takes descriptors: up to what the service manager allows. */
+int step_limits(struct daemon *d, struct err *err)
+{
+	struct rlimit lim;
+
+	if (getrlimit(RLIMIT_NOFILE, &lim) == 0 && lim.rlim_cur < lim.rlim_max) {
+		lim.rlim_cur = lim.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &lim) < 0)
+			log_warn("cannot raise the limit of open descriptors: %s", strerror(errno));
+	}
+	return 0;
+}
+
+int step_apparmor(struct daemon *d, struct err *err)
+{
+	OWN_BUF struct buf b = { 0 };
+
+	if (fs_read(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &b, NULL) == 0 && b.size && b.data[0] == 'Y')
+		log_warn("AppArmor is enabled in the kernel; this version installs no profile: containers run without one");
+	return 0;
+}
+
+/* Whoever may reach such a port is root here: say so, and give time to think again. */
+static int warn_insecure(struct daemon *d, struct err *err)
+{
+	bool wait = false;
+
+	for (size_t i = 0; i < d->config->hosts.len; i++) {
+		const char *host = d->config->hosts.v[i];
+		const char *const fields[] = { "host", host, NULL };
+		OWN_FREE char *text = NULL;
+
+		if (!str_has_prefix(host, "tcp://"))
+			continue;
+		log_fields(LOG_WARN, fields, "Binding to IP address without --tlsverify is insecure: whoever reaches "
+			"this port is root on this machine");
+		text = xasprintf("WARNING: the API is served on %s without encryption: whoever reaches it is root on "
+			"this machine", host);
+		api_add_warning(text);
+		if (!listen_is_public(host)) {
+			log_fields(LOG_WARN, fields, "On the loopback, too, every local user and every page in a "
+				"browser may reach this port");
+			continue;
+		}
+		log_fields(LOG_WARN, fields, "The API is open to the network without encryption or authentication; "
+			"starting in %d seconds", INSECURE_DELAY_MS / 1000);
+		wait = true;
+	}
+	if (wait && daemon_signals_wait(d, INSECURE_DELAY_MS))
+		return err_set(err, ERR_CANCELLED, "stopped by a signal while starting");
+	return 0;
+}
+
+int step_listeners(struct daemon *d, struct err *err)
+{
+	if (warn_insecure(d, err) < 0)
+		return -1;
+	return listeners_open(&d->listeners, &d->config->hosts, d->config->group, opts[OPT_ID_group].def, err);
+}
+
+int step_spawner(struct daemon *d, struct err *err)
+{
+	d->spawner = spawner_start(err);
+	return d->spawner ? 0 : -1;
+}
+
+int step_engine(struct daemon *d, struct err *err)
+{
+	d->engine = engine_new();
+	return 0;
+}
+
+int step_drivers(struct daemon *d, struct err *err)
+{
+	return driver_init(&d->config->plugin_dir, &d->config->driver_options, err);
+}
+
+int step_graph(struct daemon *d, struct err *err)
+{
+	d->graph = graph_open(d->config->storage_driver, d->data_root, &d->config->storage_opts, 0, 0, err);
+	if (!d->graph)
+		return err_wrap(err, "error initializing graphdriver");
+	return 0;
+}
+
+int step_layers(struct daemon *d, struct err *err)
+{
+	d->layers = layer_store_open(d->graph, d->data_root, err);
+	return d->layers ? 0 : err_wrap(err, "cannot open the layer store");
+}
+
+int step_images(struct daemon *d, struct err *err)
+{
+	d->images = image_store_open(d->layers, d->data_root, err);
+	return d->images ? 0 : err_wrap(err, "cannot open the image store");
+}
+
+int step_selinux(struct daemon *d, struct err *err)
+{
+	if (!d->config->selinux_enabled)
+		return 0;
+	if (!fs_exists("/sys/fs/selinux/enforce"))
+		log_warn("Docker could not enable SELinux on the host system");
+	else
+		return err_set(err, ERR_NOT_IMPLEMENTED, "--selinux-enabled is not in this version: containers are "
+			"not labelled");
+	return 0;
+}
+
+int step_engine_id(struct daemon *d, struct err *err)
+{
+	d->engine_id = root_engine_id(d->data_root, err);
+	return d->engine_id ? 0 : err_wrap(err, "cannot keep the engine's id");
+}
+
+int step_volumes(struct daemon *d, struct err *err)
+{
+	d->volumes = volume_store_open(d->data_root, err);
+	return d->volumes ? 0 : err_wrap(err, "cannot open the volumes");
+}
+
+/* Where digests of pulled layers are kept beside their diff ids, in the layout of the data-root. */
+int step_distribution(struct daemon *d, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/image/%s/distribution", d->data_root, graph_name(d->graph));
+
+	return fs_mkdirs(path, 0700, err);
+}
+
+int step_events(struct daemon *d, struct err *err)
+{
+	d->events = events_new();
+	return 0;
+}
+
+int step_networks(struct daemon *d, struct err *err)
+{
+	d->nets = net_open(d->data_root, d->exec_root, d->spawner, err);
+	return d->nets ? 0 : err_wrap(err, "error creating the network controller");
+}
+
+int step_defaults(struct daemon *d, struct err *err)
+{
+	d->defaults = daemon_defaults_new(d->config, net_default(d->nets));
+	return 0;
+}
+
+/* The shim stands beside the build's dockerd, or where it was installed. */
+static char *find_shim(void)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n > 0) {
+		OWN_FREE char *status = NULL;
+
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		*slash = '\0';
+		status = xasprintf("%s/config.status", self);
+		if (fs_exists(status))
+			return xasprintf("%s/dockerd-shim", self);
+	}
+	return xstrdup(DKD_LIBEXECDIR "/dockerd-shim");
+}
+
+int step_containers(struct daemon *d, struct err *err)
+{
+	struct container_deps deps;
+
+	d->shim_path = find_shim();
+	if (access(d->shim_path, X_OK) < 0)
+		return err_errno(err, errno, "the program %s is needed", d->shim_path);
+	deps = (struct container_deps){
+		.data_root = d->data_root, .exec_root = d->exec_root, .shim_path = d->shim_path, .defaults = d->defaults,
+		.images = d->images, .volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner,
+	};
+	d->containers = container_store_open(&deps, err);
+	return d->containers ? 0 : err_wrap(err, "cannot open the container store");
+}
+
+/* The engine's shutdown handler: what is left of --shutdown-timeout is theirs. */
+static void stop_containers(void *arg)
+{
+	struct daemon *d = arg;
+	int ms = d->shutdown_ms, spent = (int)((clock_mono() - d->stop_began) / 1000000);
+
+	if (d->config->live_restore)
+		log_info("live-restore: containers are left running");
+	else
+		container_store_shutdown(d->containers, ms < 0 ? -1 : ms > spent ? ms - spent : 0);
+}
+
+#define STOP_MARGIN 5 /* seconds for a container to end after its SIGKILL, as Docker adds them */
+
+int daemon_shutdown_ms(const struct daemon *d)
+{
+	int s = (int)d->config->shutdown_timeout, longest;
+
+	if (s < 0)
+		return -1;
+	longest = d->containers && !d->config->live_restore ? container_store_stop_time(d->containers) : 0;
+	if (longest && longest + STOP_MARGIN > s)
+		s = longest + STOP_MARGIN;
+	return s < INT_MAX / 1000 ? s * 1000 : -1;
+}
+
+int step_restore(struct daemon *d, struct err *err)
+{
+	log_info("Loading containers: start.");
+	if (container_store_restore(d->containers, err) < 0)
+		return err_wrap(err, "cannot restore the containers");
+	engine_on_shutdown(d->engine, stop_containers, d);
+	log_info("Loading containers: done.");
+	return 0;
+}
+
+int step_authz(struct daemon *d, struct err *err)
+{
+	d->authz = authz_open(&d->config->authorization_plugins, err);
+	return d->authz ? 0 : err_wrap(err, "error loading the authorization drivers");
+}
+
+int step_api(struct daemon *d, struct err *err)
+{
+	d->api = (struct api){
+		.engine = d->engine, .config = d->config, .images = d->images, .containers = d->containers,
+		.volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner, .defaults = d->defaults,
+		.engine_id = d->engine_id, .data_root = d->data_root, .runtime_default = d->config->default_runtime,
+		.experimental = d->config->experimental,
+	};
+	return api_register(&d->api, err);
+}
+
+int step_router(struct daemon *d, struct err *err)
+{
+	d->router = router_new(d->engine, api_routes, api_routes_len, d->config->min_minor, err);
+	if (!d->router)
+		return -1;
+	router_set_experimental(d->router, d->config->experimental);
+	router_add_middleware(d->router, authz_request, authz_response, d->authz);
+	return 0;
+}
+
+/* Connections end after their jobs have: the engine is stopping already. */
+#define HTTP_STOP_MS 5000
+
+int step_http(struct daemon *d, struct err *err)
+{
+	d->http = http_server_new(d->router, NULL, err);
+	if (!d->http)
+		return -1;
+	for (size_t i = 0; i < d->listeners.len; i++) {
+		if (http_server_add_listener(d->http, d->listeners.v[i].fd, 0, err) < 0)
+			goto fail;
+		d->listeners.v[i].fd = -1;
+	}
+	if (http_server_start(d->http, err) == 0)
+		return 0;
+fail:
+	http_server_free(d->http);
+	return -1;
+}
+
+void unstep_http(struct daemon *d)
+{
+	if (http_server_stop(d->http, HTTP_STOP_MS) < 0) {
+		log_warn("a request does not end; the daemon stops without it");
+		d->stuck = true;
+		return;
+	}
+	http_server_free(d->http);
+}
