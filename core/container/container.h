@@ -9,11 +9,13 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/cancel.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/spawner.h"
+#include "base/stream.h"
 #include "container/bundle.h"
 #include "container/shim.h"
 #include "container/spec.h"
@@ -70,6 +72,12 @@ int container_top(struct container *c, const char *ps_args, const struct cancel 
 int container_stats(struct container *c, bool stream, bool one_shot, const struct cancel *cancel,
 	int (*emit)(void *ctx, const void *data, size_t size), void *ctx, struct err *err);
 int container_changes(struct container *c, struct jw *w, struct err *err);
+/* Files in and out: stat, tar out, tar in (plain or compressed, into an existing folder), the whole tree. */
+struct container_path { struct stat st; char *name, *link; /* owned by the caller */ };
+int container_stat_path(struct container *c, const char *path, struct container_path *ret, struct err *err);
+int container_get_path(struct container *c, const char *path, struct writer *out, const struct cancel *cancel, struct err *err);
+int container_put_path(struct container *c, const char *path, bool keep_types, struct reader *in, struct err *err);
+int container_export(struct container *c, struct writer *out, const struct cancel *cancel, struct err *err);
 int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space, struct err *err);
 
 enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
