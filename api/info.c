@@ -21,8 +21,8 @@ static void put_counts(const struct api *api, struct jw *w);
 static void put_plugins(const struct api *api, struct jw *w);
 static void put_cgroups(const struct api *api, int api_minor, struct jw *w);
 static void put_host(const struct api *api, struct jw *w);
-static void put_registry(const struct api *api, struct jw *w);
-static void put_runtimes(const struct api *api, struct jw *w);
+static void put_registry(int api_minor, struct jw *w);
+static void put_runtimes(const struct api *api, int api_minor, struct jw *w);
 static void put_swarm(struct jw *w);
 static void put_security(const struct api *api, int api_minor, struct jw *w);
 static void put_warnings(const struct api *api, struct jw *w);
@@ -58,19 +58,21 @@ int system_info(struct job *job, struct err *err)
 	jw_kstr(&w, "CgroupVersion", cgroup_is_v2() ? "2" : "1");
 	jw_kint(&w, "NEventsListener", api->events ? events_subscribers(api->events) : 0);
 	put_host(api, &w);
-	put_registry(api, &w);
+	put_registry(minor, &w);
 	jw_knull(&w, "GenericResources");
 	jw_kstr(&w, "DockerRootDir", api->data_root);
 	/* Proxies have no effect while there is no registry client, and may hold a password. */
 	jw_kstr(&w, "HttpProxy", "");
 	jw_kstr(&w, "HttpsProxy", "");
 	jw_kstr(&w, "NoProxy", api->config ? api->config->no_proxy : "");
-	put_runtimes(api, &w);
+	put_runtimes(api, minor, &w);
 	put_swarm(&w);
 	jw_kbool(&w, "LiveRestoreEnabled", api->config && api->config->live_restore);
 	jw_kstr(&w, "Isolation", "");
 	jw_kstr(&w, "InitBinary", api->defaults && api->defaults->init_path ? api->defaults->init_path : "docker-init");
 	put_security(api, minor, &w);
+	if (minor >= 43)
+		jw_kraw(&w, "CDISpecDirs", "[]");
 	put_warnings(api, &w);
 	jw_obj_end(&w);
 	return reply_json(job_request(job), 200, &b);
@@ -130,7 +132,8 @@ static void put_cgroups(const struct api *api, int api_minor, struct jw *w)
 	jw_kbool(w, "SwapLimit", cgroup_has("memory", v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes"));
 	if (api_minor < 42)
 		jw_kbool(w, "KernelMemory", false);
-	jw_kbool(w, "KernelMemoryTCP", false);
+	if (api_minor < 52)
+		jw_kbool(w, "KernelMemoryTCP", false);
 	jw_kbool(w, "CpuCfsPeriod", cgroup_has("cpu", v2 ? "cpu.max" : "cpu.cfs_period_us"));
 	jw_kbool(w, "CpuCfsQuota", cgroup_has("cpu", v2 ? "cpu.max" : "cpu.cfs_quota_us"));
 	jw_kbool(w, "CPUShares", cgroup_has("cpu", v2 ? "cpu.weight" : "cpu.shares"));
@@ -166,39 +169,51 @@ static void put_host(const struct api *api, struct jw *w)
 }
 
 /* What Docker reports with no registry configured. */
-static void put_registry(const struct api *api, struct jw *w)
+static void put_registry(int api_minor, struct jw *w)
 {
 	jw_kstr(w, "IndexServerAddress", "https://index.docker.io/v1/");
-	jw_kraw(w, "RegistryConfig", "{\"AllowNondistributableArtifactsCIDRs\":null,\"AllowNondistributableArtifactsHostnames\":null,"
-		"\"InsecureRegistryCIDRs\":[\"::1/128\",\"127.0.0.0/8\"],\"IndexConfigs\":{\"docker.io\":{\"Name\":\"docker.io\",\"Mirrors\":[],"
-		"\"Secure\":true,\"Official\":true}},\"Mirrors\":[]}");
-}
-
-static void put_commit(struct jw *w, const char *key, const char *id)
-{
-	jw_kobj(w, key);
-	jw_kstr(w, "ID", id ? id : "");
+	jw_kobj(w, "RegistryConfig");
+	if (api_minor < 49) {
+		jw_kraw(w, "AllowNondistributableArtifactsCIDRs", "[]");
+		jw_kraw(w, "AllowNondistributableArtifactsHostnames", "[]");
+	}
+	jw_kraw(w, "InsecureRegistryCIDRs", "[\"::1/128\",\"127.0.0.0/8\"]");
+	jw_kraw(w, "IndexConfigs", "{\"docker.io\":{\"Name\":\"docker.io\",\"Mirrors\":[],\"Secure\":true,\"Official\":true}}");
+	jw_kraw(w, "Mirrors", "[]");
 	jw_obj_end(w);
 }
 
-static void put_runtimes(const struct api *api, struct jw *w)
+static void put_commit(struct jw *w, const char *key, const char *id, int api_minor)
+{
+	jw_kobj(w, key);
+	jw_kstr(w, "ID", id ? id : "");
+	if (api_minor < 49)
+		jw_kstr(w, "Expected", id ? id : "");
+	jw_obj_end(w);
+}
+
+static void put_runtimes(const struct api *api, int api_minor, struct jw *w)
 {
 	const struct strmap *runtimes = api->defaults ? &api->defaults->runtimes : NULL;
 	const char *runc = runtimes ? strmap_get(runtimes, "runc") : NULL;
 	OWN_FREE char *name = NULL, *version = NULL, *commit = NULL;
+	const char *args;
 
 	jw_kobj(w, "Runtimes");
 	for (size_t i = 0; runtimes && i < runtimes->len; i++) {
 		jw_kobj(w, runtimes->v[i].key);
 		jw_kstr(w, "path", runtimes->v[i].value);
+		args = api->config ? strmap_get(&api->config->runtime_args, runtimes->v[i].key) : NULL;
+		if (args)
+			jw_kraw(w, "runtimeArgs", args);
 		jw_obj_end(w);
 	}
 	jw_obj_end(w);
 	jw_kstr(w, "DefaultRuntime", api->runtime_default ? api->runtime_default : "runc");
 	host_runtime_version(api->spawner, runc, &name, &version, &commit);
-	put_commit(w, "ContainerdCommit", "");
-	put_commit(w, "RuncCommit", commit);
-	put_commit(w, "InitCommit", "");
+	put_commit(w, "ContainerdCommit", "", api_minor);
+	put_commit(w, "RuncCommit", commit, api_minor);
+	put_commit(w, "InitCommit", "", api_minor);
 }
 
 static void put_swarm(struct jw *w)

@@ -20,7 +20,8 @@
 #else
 #define STACK (192u << 10)
 #endif
-#define POOL (256u << 10) /* of the library, per connection: holds the header block twice and read-ahead; touched as used */
+#define POOL (128u << 10) /* of the library, per connection: the header block, its fields, read-ahead */
+#define KEEP_MAX 64       /* the library clears its pool between requests, so that each kept connection costs all of it */
 #define FDS_APART 64      /* descriptors that connections leave to the rest of the daemon */
 #define FDS_EACH 3        /* of a direct connection */
 
@@ -430,6 +431,14 @@ static enum MHD_Result take_body(struct http_request *h, const char *data, size_
 	return MHD_YES;
 }
 
+/* Too many connections to keep any. */
+static bool crowded(struct http_server *s)
+{
+	WITH_LOCK(&s->lock);
+
+	return s->n_active > KEEP_MAX;
+}
+
 static enum MHD_Result answer_by_library(struct http_request *h)
 {
 	/* The library frees the copy when the last byte is out. */
@@ -444,6 +453,8 @@ static enum MHD_Result answer_by_library(struct http_request *h)
 		MHD_add_response_header(r, h->rq.reply_headers.v[i].key, h->rq.reply_headers.v[i].value);
 	if (h->answer.type)
 		MHD_add_response_header(r, "Content-Type", h->answer.type);
+	if (crowded(h->conn->srv))
+		MHD_add_response_header(r, "Connection", "close");
 	done = MHD_queue_response(h->mc, (unsigned)h->rq.status, r);
 	MHD_destroy_response(r);
 	return done;
