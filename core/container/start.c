@@ -59,6 +59,17 @@ static void drop_shm(struct container *c)
 	c->shm_mounted = false;
 }
 
+/* Connect and disconnect; nothing for a sandbox that is another container's. */
+static void network_event(struct container *c, const char *action)
+{
+	const struct net_endpoint *ep = &c->sandbox.ep;
+	OWN_NETWORK struct network *n = NULL;
+
+	if (!*ep->id || !c->store->deps.events || !(n = net_find(c->store->deps.nets, ep->network_id, NULL)))
+		return;
+	events_log(c->store->deps.events, "network", action, n->id, "container", c->id, "name", n->name, "type", n->driver, NULL);
+}
+
 void container_unwind(struct container *c)
 {
 	OWN_FREE char *run_dir = container_run_dir(c);
@@ -69,6 +80,7 @@ void container_unwind(struct container *c)
 	drop_shm(c);
 	if (c->store->deps.nets && sandbox_remove(c->store->deps.nets, c->id, &c->sandbox, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
+	network_event(c, "disconnect");
 	sandbox_done(&c->sandbox);
 	memset(&c->sandbox, 0, sizeof(c->sandbox));
 	err_done(&err);
@@ -215,6 +227,21 @@ static int explain(struct err *err)
 	return code;
 }
 
+/* A sandbox of its own, or another container's. */
+static int enter_network(struct container *c, const char *mode, struct err *err)
+{
+	CLEANUP(container_unrefp) struct container *other = NULL;
+
+	if (!str_has_prefix(mode, "container:")) {
+		if (sandbox_create(c->store->deps.nets, c->id, mode, &c->sandbox, err) < 0)
+			return -1;
+		network_event(c, "connect");
+		return 0;
+	}
+	other = container_find(c->store, mode + strlen("container:"), err);
+	return other ? sandbox_share(c->store->deps.nets, other->id, &c->sandbox, err) : -1;
+}
+
 /* Everything up to the shim that holds the streams. */
 static struct run *prepare(struct container *c, struct err *err)
 {
@@ -226,7 +253,7 @@ static struct run *prepare(struct container *c, struct err *err)
 	c->rootfs = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, err);
 	if (!c->rootfs)
 		return NULL;
-	if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, mode, &c->sandbox, err) < 0)
+	if (c->store->deps.nets && enter_network(c, mode, err) < 0)
 		return NULL;
 	if (netfiles_write(c, mode, err) < 0)
 		return NULL;
@@ -250,6 +277,8 @@ static void note_network(struct container *c)
 		if (!n)
 			continue;
 		str_set(&ep->network_id, n->id);
+		if (streq(n->id, c->sandbox.ep.network_id))
+			str_set(&ep->endpoint_id, c->sandbox.ep.id);
 		network_unref(n);
 	}
 }
