@@ -598,6 +598,55 @@ static void test_flood(void)
 	box_done(&b);
 }
 
+/* The container has gone, its last output has not been read yet. */
+static void test_stuck(void)
+{
+	OWN_BUF struct buf out = { 0 };
+	OWN_FREE char *head = xmalloc(20000);
+	size_t got = 0, times = 0;
+	struct box b;
+	int fd = -1;
+
+	if (!box_start(&b, "yes | head -c 3000000; exit 2", false, 0))
+		return;
+	shim_attach(b.s, NULL, SHIM_STDOUT, &fd, NULL);
+	box_run(&b);
+	while (kill(b.pid, 0) == 0) {
+		ssize_t n = read(fd, head, 20000);
+
+		if (n <= 0)
+			break;
+		buf_add(&out, head, (size_t)n);
+		got += (size_t)n;
+		usleep(1000);
+	}
+	ok(wait_exit(b.id, NULL, 4000, &b.ex) && b.ex.code == 2, "the end is told although a reader is slow (%zu read)", got);
+	usleep(500000);
+	is_int(shim_release(b.s, NULL), 0, "and released");
+	while (true) {
+		ssize_t n = read(fd, head, 20000);
+
+		if (n <= 0)
+			break;
+		buf_add(&out, head, (size_t)n);
+	}
+	close(fd);
+	/* take the frames' heads off */
+	got = 0;
+	for (size_t at = 0; at + 8 <= out.size;) {
+		const unsigned char *h = (const unsigned char *)out.data + at;
+		size_t size = (size_t)h[4] << 24 | (size_t)h[5] << 16 | (size_t)h[6] << 8 | h[7];
+
+		got += size;
+		at += 8 + size;
+	}
+	is_int(got, 3000000, "the reader gets all of it in the end");
+	for (size_t i = 0; i < n_told; i++)
+		times += streq(told[i].id, b.id);
+	is_int(times, 1, "the end was told once");
+	box_done(&b);
+}
+
 /* Whoever may speak to a shim does not get it to fall over. */
 static void test_protocol(void)
 {
@@ -699,6 +748,7 @@ int main(void)
 		test_exec();
 		test_oom();
 		test_flood();
+		test_stuck();
 		test_protocol();
 		test_refuse();
 		test_lost();
