@@ -36,6 +36,10 @@ def skip(what, why):
     print("ok", count, "-", what, "# SKIP", why, flush=True)
 
 
+# What the reference implementation sends as well, although its schema does not say so.
+BEYOND = {"/events": (".status", ".id", ".from"), "/system/df": (".BuilderSize",)}
+
+
 class Connection(http.client.HTTPConnection):
     def __init__(self, path):
         super().__init__("localhost", timeout=30)
@@ -128,7 +132,7 @@ class Run:
     def check(self, method, template, path=None, body=None, want=200):
         status, data = self.send(method, path or template, body)
         what = f"v{self.version} {method} {template} {status}"
-        if status == 501 or (status in (400, 403, 404) and b"not in this build" in data):
+        if status == 501 or b"there is no such network driver yet" in data or (status in (400, 403, 404) and b"not in this build" in data):
             skip(what, "not in this build: " + json.loads(data).get("message", "")[:80])
             return None
         notes = []
@@ -150,7 +154,7 @@ class Run:
                     while e.context:
                         e = max(e.context, key=lambda x: len(list(x.absolute_path)))
                     notes.append("/".join(map(str, e.absolute_path)) + ": " + e.message[:160])
-                notes += [f"unknown member {u}" for u in self.spec.unknown(schema, value)]
+                notes += [f"unknown member {u}" for u in self.spec.unknown(schema, value) if u not in BEYOND.get(template, ())]
         report(not notes, what, notes)
         return value
 

@@ -62,7 +62,8 @@ for driver in overlay vfs; do
 5" "$driver: exec"
 	is "$(echo piped | docker exec -i life cat)" piped "$driver: exec -i"
 	is "$(docker exec -e X=y -w /tmp -u nobody life sh -c 'echo $X $(pwd) $(id -un)')" "y /tmp nobody" "$driver: exec -e -w -u"
-	docker exec life /nope >/dev/null 2>&1; is $? 127 "$driver: exec of nothing is 127"
+	docker exec life /nope >/dev/null 2>&1; is $? 127 "$driver: exec of no file is 127"
+	docker exec life nope >/dev/null 2>&1; is $? 127 "$driver: exec of no command is 127"
 	sleep 0.3
 	is "$(docker logs life)" started "$driver: logs"
 	docker stop -t 5 life >/dev/null; ok "$driver: stop"

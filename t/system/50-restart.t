@@ -8,22 +8,22 @@ find_docker
 scratch
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null
-docker run -d --name a --network none busybox sh -c 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.2; done' >/dev/null
-docker run -d --name b --network none busybox sh -c 'sleep 2; exit 6' >/dev/null
-docker create --name c --network none busybox true >/dev/null
-pid=$(docker inspect -f '{{.State.Pid}}' a)
+docker run -d --name aa --network none busybox sh -c 'i=0; while :; do echo $i; i=$((i+1)); sleep 0.2; done' >/dev/null
+docker run -d --name bb --network none busybox sh -c 'sleep 2; exit 6' >/dev/null
+docker create --name cc --network none busybox true >/dev/null
+pid=$(docker inspect -f '{{.State.Pid}}' aa)
 stop_daemon KILL >/dev/null 2>&1
 kill -0 "$pid"; ok "the container outlives a killed daemon"
 sleep 2.5
 start_daemon; ok "comes back"
-is "$(docker inspect -f '{{.State.Pid}} {{.State.Running}}' a)" "$pid true" "adopted, same process"
-is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' b)" "exited 6" "an exit in the meantime is known"
-is "$(docker inspect -f '{{.State.Status}}' c)" created "the created is still there"
-n1=$(docker logs a | wc -l); docker logs a > "$WORK/l"; is "$(seq 0 $((n1 - 1)) | head -n "$n1" | sha256sum)" "$(head -n "$n1" "$WORK/l" | sha256sum)" "no log line is missing"
-is "$(docker exec a echo in)" in "exec works"
-docker start c >/dev/null; ok "the created starts"
-docker stop -t 1 a >/dev/null; ok "stop works"
-docker rm a b c >/dev/null; ok "rm works"
+is "$(docker inspect -f '{{.State.Pid}} {{.State.Running}}' aa)" "$pid true" "adopted, same process"
+is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' bb)" "exited 6" "an exit in the meantime is known"
+is "$(docker inspect -f '{{.State.Status}}' cc)" created "the created is still there"
+n1=$(docker logs aa | wc -l); docker logs aa > "$WORK/l"; is "$(seq 0 $((n1 - 1)) | head -n "$n1" | sha256sum)" "$(head -n "$n1" "$WORK/l" | sha256sum)" "no log line is missing"
+is "$(docker exec aa echo in)" in "exec works"
+docker start cc >/dev/null; ok "the created starts"
+docker stop -t 1 aa >/dev/null; ok "stop works"
+docker rm aa bb cc >/dev/null; ok "rm works"
 is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" 0 "no mount stays"
 is "$(pgrep -f "dockerd-shim.*$WORK" | wc -l)" 0 "no shim stays"
 # SIGTERM stops the containers, each by its own signal

@@ -105,7 +105,7 @@ cleanup() {
 	[ "${TAP_BAD:-0}" -gt 0 ] && [ -f "$WORK/log" ] && { echo "# last lines of the daemon's log:"; tail -n 25 "$WORK/log" | cut -c1-300 | sed 's/^/# /'; }
 	# what a killed daemon left: its shims and their containers (by the scratch folder in their arguments), then mounts
 	for _p in /proc/[0-9]*; do
-		_a=$(tr '\0' ' ' < "$_p/cmdline" 2>/dev/null) || continue
+		_a=$( { tr '\0' ' ' < "$_p/cmdline"; } 2>/dev/null) || continue
 		case $_a in *"$WORK/"*) kill -KILL "${_p#/proc/}" 2>/dev/null ;; esac
 	done
 	for _d in "$WORK"/exec/runtime*; do
