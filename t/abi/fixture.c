@@ -173,6 +173,9 @@ const struct dkd_driver dkd_fixture = {
 #ifdef FIXTURE_SHORT
 	.ops_size = offsetof(struct dkd_graph_ops, put),
 #endif
+#ifdef FIXTURE_OBJECT
+	.thread_model = DKD_THREADS_OBJECT,
+#endif
 #ifdef FIXTURE_THREADS
 	.thread_model = 9,
 #endif

@@ -561,6 +561,7 @@ static void test_overlay_ways(void)
 static void test_overlay_remap(void)
 {
 	OWN_FREE char *root = xasprintf("%s/remap", base), *home = xasprintf("%s/overlay2", root), *a = id_of(1), *b = id_of(2), *dir = NULL;
+	OWN_FREE char *work = xasprintf("%s/%s/work", home, b);
 	struct graph *saved = g;
 	struct stat st;
 
@@ -570,6 +571,7 @@ static void test_overlay_remap(void)
 	ok(stat(home, &st) == 0 && st.st_uid == 0 && st.st_gid == 100001 && (st.st_mode & 07777) == 0710, "may pass through the home");
 	dir = get(b);
 	ok(stat(dir, &st) == 0 && st.st_uid == 100000 && st.st_gid == 100001, "and owns the merged directory");
+	ok(stat(at(work, "work"), &st) == 0 && st.st_uid == 100000 && st.st_gid == 100001, "and the kernel's working directory");
 	graph_put(g, b, NULL);
 	graph_close(g);
 	g = saved;
@@ -662,6 +664,43 @@ static void test_choice(void)
 	fails_with(!graph_open("nosuch", root, NULL, 0, 0, err), "error initializing graphdriver: driver not supported: graph driver nosuch not found", "a name nobody has");
 }
 
+/* What the facade does for any driver: shown on one that notices (t/abi/fixture.c). */
+
+static void *look(void *arg)
+{
+	long bad = 0;
+
+	for (int i = 0; i < 5; i++)
+		bad += !graph_exists(g, arg);
+	return (void *)bad;
+}
+
+static void test_facade(void)
+{
+	OWN_FREE char *root = xasprintf("%s/facade", base);
+	OWN_ERR struct err why = ERR_INIT;
+	pthread_t t[4];
+	long bad = 0;
+
+	mkdir(root, 0711);
+	g = graph_open("object", root, NULL, 0, 0, &why);
+	if (!ok(g != NULL, "the fixture opens: %s", err_text(&why)))
+		return;
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, look, "a");
+	for (int i = 0; i < 4; i++) {
+		void *ret;
+
+		pthread_join(t[i], &ret);
+		bad += (long)ret;
+	}
+	is_int(bad, 0, "no two calls for one layer at the same time");
+	ok(graph_create(g, "x", NULL, false, NULL, NULL, &why) < 0 && why.class == ERR_NO_SPACE, "a failure keeps its class");
+	is_str(err_text(&why), "object: create layer x: never any room", "and names driver and layer");
+	ok(graph_list(g, &(struct strv){ 0 }, &why) < 0 && why.class == ERR_NOT_IMPLEMENTED, "what a driver cannot do is said");
+	graph_close(g);
+}
+
 static bool dir_is_overlay(const char *path)
 {
 	struct statfs st;
@@ -681,7 +720,9 @@ int main(void)
 	}
 	mkdtemp(base);
 	strv_addf(&dirs, "%s/plugins/graph/.libs", build ? build : ".");
+	strv_addf(&dirs, "%s/t/abi/.libs", build ? build : ".");
 	ok(driver_init_only(&dirs, NULL, &err) == 0, "search path");
+	test_facade();
 	suite("vfs");
 	if (dir_is_overlay("/tmp"))
 		skip("overlay2", "/tmp is an overlay itself, which cannot hold another's upper directory");
