@@ -232,7 +232,7 @@ static int explain(struct err *err)
 	OWN_FREE char *msg = xstrdup(err_text(err));
 
 	err_set(err, ERR_INVALID, "OCI runtime exec failed: %s%s: unknown", str_has_prefix(msg, "exec failed: ") ? "" : "exec failed: ", msg);
-	return says(msg, "executable file") && says(msg, "not found") ? 127 : 126;
+	return (says(msg, "executable file") && says(msg, "not found")) || says(msg, "no such file or directory") ? 127 : 126;
 }
 
 static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *err)
