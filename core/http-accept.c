@@ -76,9 +76,15 @@ void *http_accept_main(void *server)
 		}
 	}
 out:
-	for (uint32_t i = 0; i < s->n_slots; i++)
-		if (s->conns[i].state == CONN_PENDING || s->conns[i].state == CONN_LINGER)
+	for (uint32_t i = 0; i < s->n_slots; i++) {
+		enum conn_state state;
+
+		lock_take(&s->lock);
+		state = s->conns[i].state;
+		lock_drop(&s->lock);
+		if (state == CONN_PENDING || state == CONN_LINGER)
 			drop(&s->conns[i]);
+	}
 	return NULL;
 }
 
@@ -140,6 +146,7 @@ static struct conn *idlest(struct http_server *s)
 {
 	int64_t limit = clock_mono() + (s->limits.header_timeout_ms - EVICT_AFTER_MS) * NSEC_PER_MSEC;
 	struct conn *found = NULL;
+	WITH_LOCK(&s->lock);
 
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		struct conn *c = &s->conns[i];

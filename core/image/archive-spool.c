@@ -226,7 +226,8 @@ static int member_cmp(const void *a, const void *b)
 
 static int check_names(struct spool *sp, struct err *err)
 {
-	qsort(sp->v, sp->len, sizeof(*sp->v), member_cmp);
+	if (sp->len)
+		qsort(sp->v, sp->len, sizeof(*sp->v), member_cmp);
 	for (size_t i = 1; i < sp->len; i++)
 		if (streq(sp->v[i - 1].name, sp->v[i].name))
 			return err_set(err, ERR_INVALID, "invalid archive: it has %.200s twice", sp->v[i].name);
