@@ -7,7 +7,8 @@
 
 job_fn api_container_attach, api_container_logs, api_container_stats, api_container_wait;
 
-int api_container_files_register(struct api *api, struct err *err); /* part of api_containers_register() */
+int api_container_files_register(struct api *api, struct err *err); /* parts of api_containers_register() */
+int api_commit_register(struct api *api, struct err *err);
 
 /* h and w of the resize requests, both required. */
 int api_terminal_size(struct request *rq, int64_t *ret_rows, int64_t *ret_cols, struct err *err);

@@ -276,5 +276,7 @@ int api_containers_register(struct api *api, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
 		if (engine_register(api->engine, jobs[i].name, jobs[i].fn, api, err) < 0)
 			return -1;
+	if (api_commit_register(api, err) < 0)
+		return -1;
 	return api_container_files_register(api, err);
 }

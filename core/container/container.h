@@ -78,6 +78,10 @@ int container_stat_path(struct container *c, const char *path, struct container_
 int container_get_path(struct container *c, const char *path, struct writer *out, const struct cancel *cancel, struct err *err);
 int container_put_path(struct container *c, const char *path, bool keep_types, struct reader *in, struct err *err);
 int container_export(struct container *c, struct writer *out, const struct cancel *cancel, struct err *err);
+struct commit_options { const char *repo, *tag, *comment, *author; struct strv changes; bool pause; };
+/* given (may be NULL) is taken over: what it sets goes before the container's own configuration. */
+int container_commit(struct container *c, const struct commit_options *o, struct container_config *given, const struct cancel *cancel,
+	char ret_id[72], struct err *err);
 int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space, struct err *err);
 
 enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
