@@ -69,6 +69,14 @@ void logger_close(struct logger *l)
 	free(l);
 }
 
+void logger_trim(struct logger *l)
+{
+	buf_done(&l->out);
+	for (int i = 0; i < 2; i++)
+		if (!l->part[i].size)
+			buf_done(&l->part[i]);
+}
+
 uint64_t logger_dropped(const struct logger *l)
 {
 	return l->dropped;

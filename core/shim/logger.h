@@ -20,6 +20,8 @@ struct logger *logger_open(const char *path, int64_t max_size, int max_file, con
 void logger_write(struct logger *l, int stream, const char *data, size_t size);
 /* The stream has ended: what is left of its last line is written. */
 void logger_end(struct logger *l, int stream);
+/* Gives its buffers back until they are needed again. */
+void logger_trim(struct logger *l);
 void logger_close(struct logger *l);
 uint64_t logger_dropped(const struct logger *l);
 

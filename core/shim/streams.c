@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -16,6 +18,7 @@
 #define EXIT_QUIET  (NSEC_PER_SEC / 4)     /* a pipe that others hold open is given up after this silence */
 #define EXIT_MOST   (2 * NSEC_PER_SEC)     /* ... and after this while without it, unless somebody is attached */
 #define LINGER      (60 * NSEC_PER_SEC)    /* an attacher that takes nothing for so long after the exit is dropped */
+#define TRIM_AFTER  (2 * NSEC_PER_SEC)
 #define STDIN_GRACE (NSEC_PER_SEC / 2)
 
 struct attacher {
@@ -29,8 +32,13 @@ struct attacher {
 	int64_t progress;    /* when it last took something */
 };
 
-/* Shared by all: used within one callback only. */
-static char chunk[8 + CHUNK];
+/* Shared by all: used within one callback only. Aligned, so that all of it can be given back. */
+static char chunk[CHUNK + 4096] __attribute__((aligned(4096)));
+#define CHUNK_DATA (chunk + 8)
+
+/* A while after output began: memory that a burst took goes back to the machine. */
+static struct timer trim_timer;
+static struct logger *trim_log;
 
 static void output_ready(struct source *src, uint32_t events);
 static void attacher_ready(struct source *src, uint32_t events);
@@ -313,20 +321,31 @@ static void send_output(struct streams *s, int stream, char *data, size_t size)
 	}
 }
 
+static void trim(struct timer *t)
+{
+	if (trim_log)
+		logger_trim(trim_log);
+	madvise(chunk, sizeof(chunk), MADV_DONTNEED);
+	malloc_trim(0);
+}
+
 static void output_ready(struct source *src, uint32_t events)
 {
 	struct output *o = CONTAINER_OF(src, struct output, src);
 	struct streams *s = o->owner;
-	ssize_t n = read(src->fd, chunk + 8, CHUNK);
+	ssize_t n = read(src->fd, CHUNK_DATA, CHUNK);
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n > 0) {
 		s->seen_output = true;
+		trim_log = s->log ? s->log : trim_log;
+		if (!trim_timer.at)
+			loop_timer(&trim_timer, TRIM_AFTER, trim);
 		if (s->log)
-			logger_write(s->log, o->stream, chunk + 8, (size_t)n);
+			logger_write(s->log, o->stream, CHUNK_DATA, (size_t)n);
 		if (s->attachers)
-			send_output(s, o->stream, chunk + 8, (size_t)n);
+			send_output(s, o->stream, CHUNK_DATA, (size_t)n);
 	} else { /* a terminal without a slave gives EIO */
 		loop_close(src);
 		if (s->log)
