@@ -206,6 +206,8 @@ static int check_not_here(struct config *cfg, struct err *err)
 {
 	const char *snapshotter = strmap_get(&cfg->features, "containerd-snapshotter");
 
+	if (cfg->tlsverify && cfg->from[OPT_ID_tlsverify] == FROM_DEFAULT)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "DOCKER_TLS_VERIFY is set, but TLS is not in this version: unset it");
 	if (cfg->tls || cfg->tlsverify || (cfg->tls_given && cfg->from[OPT_ID_tlsverify]) ||
 		cfg->from[OPT_ID_tlsverify] == FROM_FILE)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "TLS is not in this version: serve a unix:// socket, or "

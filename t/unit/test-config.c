@@ -261,6 +261,9 @@ static void test_validate(void)
 	ok(LOAD("-s overlay2", "") == 0 && cfg.min_minor == 44, "DOCKER_MIN_API_VERSION");
 	is_str(cfg.storage_driver, "vfs", "DOCKER_DRIVER beats the flag");
 	unsetenv("DOCKER_MIN_API_VERSION");
+	setenv("DOCKER_TLS_VERIFY", "1", 1);
+	ok(LOAD("", "") < 0 && strstr(said, "DOCKER_TLS_VERIFY is set"), "DOCKER_TLS_VERIFY asks for what is not there");
+	unsetenv("DOCKER_TLS_VERIFY");
 	unsetenv("DOCKER_DRIVER");
 	ok(LOAD("-H unix:///a -H unix:///a -H tcp://:2375 -H tcp://[::1]", "") == 0, "hosts");
 	is_int(cfg.hosts.len, 3, "each once");
@@ -297,7 +300,8 @@ static void test_reload(void)
 		return;
 	ok(next->debug && next->shutdown_timeout == 3, "reloadable keys change");
 	is_str(next->data_root, "/x", "others stay");
-	ok(next->warnings.len == 1 && strstr(next->warnings.v[0], "\"data-root\" takes effect at the next start"), "and are named");
+	ok(next->warnings.len == 1 && strstr(next->warnings.v[0], "\"data-root\" takes effect at the next start"),
+		"and are named");
 	is_str(next->labels.v[0], "a=1", "flags stay");
 	is_int(next->max_concurrent_downloads, 3, "an absent one is the default again");
 	ok(strmap_get(&next->runtimes, "a") && strmap_get(&next->runtimes, "c") && !strmap_get(&next->runtimes, "b"),
@@ -310,6 +314,39 @@ static void test_reload(void)
 	ok(config_reload(&cfg, &err) == NULL, "nonsense is refused");
 	rewrite("{");
 	ok(config_reload(&cfg, &err) == NULL && !cfg.debug, "a broken file changes nothing");
+}
+
+/* Damaged files: an answer, and a sentence with every refusal. */
+static void test_damaged(void)
+{
+	static const char json[] = "{\"debug\":true,\"labels\":[\"a=1\"],\"proxies\":{\"http-proxy\":\"http://u:p@h\"},\"runtimes\":{\"b\":"
+		"{\"path\":\"/b\",\"runtimeArgs\":[\"-x\"]}},\"default-ulimits\":{\"core\":{\"Name\":\"core\",\"Soft\":1,\"Hard\":2}},"
+		"\"default-address-pools\":[{\"base\":\"10.0.0.0/8\",\"size\":24}],\"mtu\":1400,\"nri-opts\":{\"enable\":true}}";
+	static const char ini[] = "[daemon]\ndebug = true\nlabels = a=1\nmtu=1400\nhosts = "
+		"tcp://[::1]:1\ndefault-ulimits=core=1:2\n"
+		"default-address-pools=base=10.0.0.0/8,size=24\n[graph.x]\na = b ; c\n";
+	int silent = 0, taken = 0;
+
+	srand(1);
+	for (int i = 0; i < 6000; i++) {
+		const char *of = i % 2 ? json : ini;
+		OWN_FREE char *text = xstrdup(of);
+		size_t size = strlen(of);
+		OWN_ERR struct err err = ERR_INIT;
+
+		for (int n = rand() % 4; n >= 0; n--)
+			text[(size_t)rand() % size] = (char)(rand() % 3 ? of[(size_t)rand() % size] : rand());
+		if (i % 5 == 0)
+			text[size = (size_t)rand() % size] = '\0';
+		args("dockerd");
+		if ((i % 2 ? config_parse_json : config_parse_ini)(&cfg, text, size, &err) == 0 &&
+			config_validate(&cfg, &err) == 0)
+			taken++;
+		else if (!*err_text(&err))
+			silent++;
+	}
+	is_int(silent, 0, "damaged files are refused in words");
+	ok(taken > 0, "or read, where the damage does no harm");
 }
 
 /* Every flag there is in the current engine, by name. */
@@ -413,6 +450,7 @@ int main(void)
 	test_validate();
 	test_inert();
 	test_reload();
+	test_damaged();
 	test_table();
 	test_manual();
 	test_reexec();
