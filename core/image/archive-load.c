@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Loading: spool the archive, plan, register the layers of all images, store all configurations, sync once, tag. Each image
- * holds its top layer until its configuration does; a failure before the tags takes everything back.
+ * holds its top layer until its configuration does; a failure takes everything back. All tags go in one write.
  */
 #include "image/archive.h"
 
@@ -35,11 +35,10 @@ int archive_load(struct image_store *s, struct reader *in, const struct archive_
 	for (size_t i = 0; i < l.plan.len; i++)
 		if (register_layers(&l, &l.plan.v[i], err) < 0)
 			goto out;
-	if (create_images(&l, err) < 0) {
+	if (create_images(&l, err) == 0)
+		rc = tag_images(&l, ret_ids, err);
+	if (rc < 0)
 		take_back(&l);
-		goto out;
-	}
-	rc = tag_images(&l, ret_ids, err);
 out:
 	release(&l);
 	plan_done(&l.plan);
@@ -179,27 +178,53 @@ static int create_images(struct loader *l, struct err *err)
 	return image_sync(l->store, err);
 }
 
-static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err)
+/* What became of the tags, image by image. */
+static void report(struct loader *l, const struct image_tagging *tagged, struct strv *ret_ids)
 {
 	for (size_t i = 0; i < l->plan.len; i++) {
 		struct plan_image *pi = &l->plan.v[i];
 
-		for (size_t k = 0; k < pi->tags.len; k++) {
-			OWN_REFERENCE struct reference ref = { 0 };
-			OWN_FREE char *familiar = NULL, *old = NULL;
+		for (size_t k = 0; k < pi->tags.len; k++, tagged++) {
+			OWN_FREE char *familiar = reference_familiar(&tagged->ref);
 
-			if (reference_parse(pi->tags.v[k], &ref, err) < 0 || image_tag(l->store, pi->img->id, &ref, &old, err) < 0)
-				return -1;
-			familiar = reference_familiar(&ref);
-			if (old)
-				say(l, "stream", "The image %s already exists, renaming the old one with ID %s to empty string\n", familiar, old);
+			if (tagged->old)
+				say(l, "stream", "The image %s already exists, renaming the old one with ID %s to empty string\n", familiar, tagged->old);
 			say(l, "stream", "Loaded image: %s\n", familiar);
 		}
 		if (!pi->tags.len)
 			say(l, "stream", "Loaded image ID: %s\n", pi->img->id);
 		strv_add(ret_ids, pi->img->id);
 	}
-	return 0;
+}
+
+static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err)
+{
+	struct image_tagging *v = NULL;
+	size_t n = 0;
+	int rc = 0;
+
+	for (size_t i = 0; i < l->plan.len; i++)
+		n += l->plan.v[i].tags.len;
+	v = xcalloc(n + 1, sizeof(*v));
+	n = 0;
+	for (size_t i = 0; i < l->plan.len; i++) {
+		struct plan_image *pi = &l->plan.v[i];
+
+		for (size_t k = 0; k < pi->tags.len && rc == 0; k++, n++) {
+			v[n].id = pi->img->id;
+			rc = reference_parse(pi->tags.v[k], &v[n].ref, err);
+		}
+	}
+	if (rc == 0)
+		rc = image_tag_all(l->store, v, n, err);
+	if (rc == 0)
+		report(l, v, ret_ids);
+	for (size_t i = 0; i < n; i++) {
+		reference_done(&v[i].ref);
+		free(v[i].old);
+	}
+	free(v);
+	return rc;
 }
 
 /* Images that this load made go again; in reverse, so that children go before parents. */

@@ -92,6 +92,9 @@ void image_repo_tags(struct image_store *s, const struct reference *ref, struct 
 void image_refs(struct image_store *s, const char *id, struct strv *tags, struct strv *digests);
 /* Moves the tag if another image has it; *ret_old (may be NULL) gets that id or NULL. */
 int image_tag(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err);
+/* Several at once: all of them or none. ref gets "latest" when it has no tag; old as above, owned by the caller. */
+struct image_tagging { const char *id; struct reference ref; char *old; };
+int image_tag_all(struct image_store *s, struct image_tagging *v, size_t n, struct err *err);
 int image_untag(struct image_store *s, const struct reference *ref, struct err *err);
 /*
  * Deletes the image: what tags it has, its configuration, then its layers. The caller checked that nothing uses it.

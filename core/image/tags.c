@@ -22,7 +22,7 @@ static int load_repo(struct image_store *s, json_t *refs);
 static struct tag *tag_new(const struct reference *ref, const char *id);
 static void tag_free(struct tag *t);
 static int tag_cmp(const void *a, const void *b);
-static size_t find(const struct image_store *s, const char *repo, const char *text, bool *ret_found);
+static size_t find(struct tag *const *v, size_t len, const char *repo, const char *text, bool *ret_found);
 static void replace(struct image_store *s, struct tag **v, size_t n);
 
 int tags_open(struct image_store *s, struct err *err)
@@ -58,7 +58,7 @@ const char *tags_lookup(const struct image_store *s, const struct reference *ref
 	if (by.digest)
 		by.tag = NULL;
 	text = reference_familiar(&by);
-	at = find(s, repo, text, &found);
+	at = find(s->tags, s->tags_len, repo, text, &found);
 	return found ? s->tags[at]->id : NULL;
 }
 
@@ -86,58 +86,108 @@ void image_repo_tags(struct image_store *s, const struct reference *ref, struct 
 	bool found;
 	WITH_LOCK(&s->lock);
 
-	for (size_t i = find(s, repo, "", &found); i < s->tags_len && streq(s->tags[i]->repo, repo); i++)
+	for (size_t i = find(s->tags, s->tags_len, repo, "", &found); i < s->tags_len && streq(s->tags[i]->repo, repo); i++)
 		if (!s->tags[i]->digest)
 			strv_add(ret, s->tags[i]->text);
 }
 
-static int tag_one(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err)
-{
-	struct tag *t = tag_new(ref, id), *old, **v;
-	bool found;
-	size_t at = find(s, t->repo, t->text, &found), n = s->tags_len + !found;
+/* A table in the making: what is in it, and what left it. */
+struct table { struct tag **v, **gone; size_t len, gone_len; };
 
-	v = xcalloc(n, sizeof(*v));
-	if (at)
-		memcpy(v, s->tags, at * sizeof(*v));
-	v[at] = t;
-	if (s->tags_len > at + found)
-		memcpy(v + at + 1, s->tags + at + found, (s->tags_len - at - found) * sizeof(*v));
-	if (write_file(s, v, n, err) < 0) {
-		tag_free(t);
-		free(v);
+/* Puts a tag in, takes it over; an older one of the same name goes. */
+static void table_put(struct table *tb, struct tag *t, char **ret_old)
+{
+	bool found;
+	size_t at = find(tb->v, tb->len, t->repo, t->text, &found);
+
+	if (found) {
+		if (!streq(tb->v[at]->id, t->id))
+			*ret_old = xstrdup(tb->v[at]->id);
+		tb->gone[tb->gone_len++] = tb->v[at];
+	} else {
+		memmove(tb->v + at + 1, tb->v + at, (tb->len - at) * sizeof(*tb->v));
+		tb->len++;
+	}
+	tb->v[at] = t;
+}
+
+/* Whether the table of tags holds this very one. */
+static bool is_shown(const struct image_store *s, const struct tag *t)
+{
+	bool found;
+	size_t at = find(s->tags, s->tags_len, t->repo, t->text, &found);
+
+	return found && s->tags[at] == t;
+}
+
+/* The operation is held, and every image exists. */
+static int tag_all(struct image_store *s, struct image_tagging *v, size_t n, struct err *err)
+{
+	struct table tb = { .v = xcalloc(s->tags_len + n, sizeof(*tb.v)), .gone = xcalloc(n, sizeof(*tb.gone)), .len = s->tags_len };
+
+	if (s->tags_len)
+		memcpy(tb.v, s->tags, s->tags_len * sizeof(*tb.v));
+	for (size_t i = 0; i < n; i++)
+		table_put(&tb, tag_new(&v[i].ref, v[i].id), &v[i].old);
+	if (write_file(s, tb.v, tb.len, err) < 0) {
+		for (size_t i = 0; i < tb.len; i++)
+			if (!is_shown(s, tb.v[i]))
+				tag_free(tb.v[i]);
+		for (size_t i = 0; i < tb.gone_len; i++)
+			if (!is_shown(s, tb.gone[i]))
+				tag_free(tb.gone[i]);
+		free(tb.v);
+		free(tb.gone);
 		return -1;
 	}
-	old = found ? s->tags[at] : NULL;
-	replace(s, v, n);
-	if (old && ret_old && !streq(old->id, id))
-		*ret_old = xstrdup(old->id);
-	if (old)
-		tag_free(old);
+	replace(s, tb.v, tb.len);
+	for (size_t i = 0; i < tb.gone_len; i++)
+		tag_free(tb.gone[i]);
+	free(tb.gone);
 	return 0;
+}
+
+static int check_tagging(struct image_store *s, struct image_tagging *t, struct err *err)
+{
+	OWN_FREE char *name = reference_familiar_name(&t->ref);
+	bool found;
+
+	t->old = NULL;
+	reference_add_latest(&t->ref);
+	if (streq(name, "sha256"))
+		return err_set(err, ERR_INVALID, "refusing to create an ambiguous tag using digest algorithm as name");
+	lock_take(&s->lock);
+	store_find(s, t->id, &found);
+	lock_drop(&s->lock);
+	return found ? 0 : err_set(err, ERR_NOT_FOUND, "No such image: %s", t->id);
+}
+
+int image_tag_all(struct image_store *s, struct image_tagging *v, size_t n, struct err *err)
+{
+	int rc = 0;
+
+	store_begin(s);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = check_tagging(s, &v[i], err);
+	if (rc == 0 && n)
+		rc = tag_all(s, v, n, err);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		store_touch(s, v[i].id);
+	store_end(s);
+	return rc;
 }
 
 int image_tag(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err)
 {
-	OWN_REFERENCE struct reference full = { 0 };
-	OWN_FREE char *name = reference_familiar_name(ref);
-	bool found;
+	struct image_tagging t = { .id = id };
 	int rc;
 
+	reference_copy(&t.ref, ref);
+	rc = image_tag_all(s, &t, 1, err);
 	if (ret_old)
-		*ret_old = NULL;
-	if (streq(name, "sha256"))
-		return err_set(err, ERR_INVALID, "refusing to create an ambiguous tag using digest algorithm as name");
-	reference_copy(&full, ref);
-	reference_add_latest(&full);
-	store_begin(s);
-	lock_take(&s->lock);
-	store_find(s, id, &found);
-	lock_drop(&s->lock);
-	rc = found ? tag_one(s, id, &full, ret_old, err) : err_set(err, ERR_NOT_FOUND, "No such image: %s", id);
-	if (rc == 0)
-		store_touch(s, id);
-	store_end(s);
+		*ret_old = STEAL(t.old);
+	free(t.old);
+	reference_done(&t.ref);
 	return rc;
 }
 
@@ -295,19 +345,19 @@ static int tag_cmp(const void *a, const void *b)
 	return cmp(*(struct tag *const *)a, y->repo, y->text);
 }
 
-static size_t find(const struct image_store *s, const char *repo, const char *text, bool *ret_found)
+static size_t find(struct tag *const *v, size_t len, const char *repo, const char *text, bool *ret_found)
 {
-	size_t lo = 0, hi = s->tags_len;
+	size_t lo = 0, hi = len;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (cmp(s->tags[mid], repo, text) < 0)
+		if (cmp(v[mid], repo, text) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	*ret_found = lo < s->tags_len && cmp(s->tags[lo], repo, text) == 0;
+	*ret_found = lo < len && cmp(v[lo], repo, text) == 0;
 	return lo;
 }
 
