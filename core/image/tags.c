@@ -258,7 +258,8 @@ static int read_file(struct image_store *s, struct err *err)
 		return err_set(err, ERR_INVALID, "not in the form of tags");
 	json_object_foreach(all, repo, refs)
 		bad += (size_t)load_repo(s, refs);
-	qsort(s->tags, s->tags_len, sizeof(*s->tags), tag_cmp);
+	if (s->tags_len)
+		qsort(s->tags, s->tags_len, sizeof(*s->tags), tag_cmp);
 	if (bad) {
 		log_warn("%s/" FILE_NAME ": %zu entries make no sense and are left out", s->dir, bad);
 		strv_addf(&s->damaged, "%zu tags are left out: they make no sense", bad);

@@ -258,6 +258,8 @@ static void test_members(void)
 	put(&a, "repositories", "{}");
 	refused(&a, "Docker's oldest format", "before 1.10");
 	begin(&a);
+	refused(&a, "an empty tar", "neither manifest.json nor index.json");
+	begin(&a);
 	put(&a, "x", "y");
 	refused(&a, "some other tar", "neither manifest.json nor index.json");
 	begin(&a);

@@ -281,6 +281,9 @@ static void test_damage(const char *id2)
 	is_str(file, "{\"Repositories\":{}}", "and empty ones written");
 	finds(s, id2, id2);
 	image_store_close(s);
+	s = open_store();
+	finds(s, id2, id2);
+	image_store_close(s);
 	spill("repositories.json", "{\"Repositories\":{\"busybox\":{\"busybox:latest\":\"sha256:../x\",\"Bad Name:x\":\"" A "\",\"y:1\":\"" A "\"},\"z\":3}}");
 	s = open_store();
 	strv_done(&why);
