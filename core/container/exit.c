@@ -186,6 +186,7 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 	container_unwind(c);
 	delay = publish_exit(c, ex, &restart);
 	container_save_state(c);
+	container_drop_run_dir(c);
 	announce(c, ex, started);
 	lock_take(&c->lock);
 	autoremove = c->host.auto_remove && !restart && !c->keep && !c->rec.state.removal && !c->removed;

@@ -212,6 +212,8 @@ bool log_driver_known(const char *type);
 int container_start_op(struct container *c, struct err *err);
 /* Undoes what a start made: mounts, sandbox, layer. */
 void container_unwind(struct container *c);
+/* The run folder holds the exit record: it goes after the state was written, so that a crash between loses no exit. */
+void container_drop_run_dir(struct container *c);
 /* exit.c */
 void container_on_exit(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
 /* Takes note of an exit: the caller holds the operation. */

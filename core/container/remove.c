@@ -71,6 +71,7 @@ int container_remove_op(struct container *c, bool volumes, struct err *err)
 		return err_wrap(err, "unable to remove filesystem for %s", c->id);
 	if (!c->host.auto_remove && fs_sync_dir(s->dir, err) < 0)
 		return -1;
+	container_drop_run_dir(c);
 	lock_take(&c->lock);
 	name = xstrdup(c->rec.name);
 	lock_drop(&c->lock);

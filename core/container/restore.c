@@ -110,6 +110,49 @@ static void adopt(struct container *c)
 	container_exited_op(c, &ex);
 }
 
+/*
+ * The record says that it does not run, yet there is a run folder: the last daemon died within a start (the shim may have
+ * gone on with it) or just behind an exit.
+ */
+static void adopt_unsaved(struct container *c)
+{
+	OWN_FREE char *dir = container_run_dir(c);
+	struct shim_exit ex = { .code = 137, .lost = true };
+	bool exited = true;
+	struct shim *shim;
+	pid_t pid = 0;
+
+	adopt_mounts(c);
+	shim = shim_adopt(c->store->monitor, c->id, dir, &pid, &exited, &ex, NULL);
+	if (!shim && (ex.lost || (ex.time && ex.time == c->rec.state.finished_at))) {
+		container_unwind(c);
+		container_drop_run_dir(c);
+		return;
+	}
+	lock_take(&c->lock);
+	if (shim) {
+		c->run = xcalloc(1, sizeof(*c->run));
+		atomic_init(&c->run->refs, 1);
+		c->run->shim = shim;
+	}
+	c->rec.state.running = true;
+	c->rec.state.pid = pid;
+	c->rec.state.started_at = ex.lost || !ex.time ? clock_now() : ex.time;
+	c->rec.started_before = true;
+	lock_drop(&c->lock);
+	container_save_state(c);
+	log_info("container %s was started by the last daemon as it ended", c->id);
+	if (exited)
+		container_exited_op(c, &ex);
+}
+
+static bool has_run_dir(struct container *c)
+{
+	OWN_FREE char *dir = container_run_dir(c);
+
+	return fs_exists(dir);
+}
+
 static void start_later(void *ctx)
 {
 	struct container *c = ctx;
@@ -160,6 +203,10 @@ static void restore_one(struct container_store *s, struct container *c)
 	} else if (st->running) {
 		op_begin_any(c);
 		adopt(c);
+		op_end(c);
+	} else if (has_run_dir(c)) {
+		op_begin_any(c);
+		adopt_unsaved(c);
 		op_end(c);
 	} else if (c->host.auto_remove && c->rec.started_before) {
 		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));

@@ -72,7 +72,6 @@ static void network_event(struct container *c, const char *action)
 
 void container_unwind(struct container *c)
 {
-	OWN_FREE char *run_dir = container_run_dir(c);
 	OWN_ERR struct err err = ERR_INIT;
 
 	lock_none_held();
@@ -87,6 +86,12 @@ void container_unwind(struct container *c)
 	if (c->rootfs && rwlayer_unmount(layers_of(c), c->id, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	str_set(&c->rootfs, NULL);
+}
+
+void container_drop_run_dir(struct container *c)
+{
+	OWN_FREE char *run_dir = container_run_dir(c);
+
 	fs_remove_tree(AT_FDCWD, run_dir, NULL);
 }
 
@@ -295,6 +300,7 @@ static void failed(struct container *c, int code, const struct err *err)
 	lock_drop(&c->lock);
 	attachments_drop(c);
 	container_save_state(c);
+	container_drop_run_dir(c);
 	log_error("container %s did not start: %s", c->id, err_text(err));
 	if (autoremove) {
 		OWN_ERR struct err ignored = ERR_INIT;

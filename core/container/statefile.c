@@ -47,6 +47,11 @@ struct container *container_load(struct container_store *s, const char *id, stru
 		err_set(err, ERR_INVALID, "%s/config.v2.json has no valid name", dir);
 		return NULL;
 	}
+	/* Go's zero time is no time. */
+	if (c->rec.state.started_at < 0)
+		c->rec.state.started_at = 0;
+	if (c->rec.state.finished_at < 0)
+		c->rec.state.finished_at = 0;
 	return STEAL(c);
 }
 
