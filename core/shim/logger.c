@@ -193,31 +193,22 @@ static char *put_text(char *to, const char *text, size_t size)
 	return to;
 }
 
-static void put_record(struct logger *l, int i, const char *a, size_t a_size, const char *b, size_t b_size)
+static void put_record(struct logger *l, int i, const char *text, size_t size)
 {
 	size_t tail = strlen(l->tail[i]);
 	char *to;
 
 	if (l->size + (int64_t)l->out.size >= l->max_size)
 		rotate(l);
-	to = buf_reserve(&l->out, 6 * (a_size + b_size) + tail + CLOCK_TEXT + 32);
+	to = buf_reserve(&l->out, 6 * size + tail + CLOCK_TEXT + 32);
 	to = (char *)memcpy(to, "{\"log\":\"", 8) + 8;
-	to = put_text(to, a, a_size);
-	to = put_text(to, b, b_size);
+	to = put_text(to, text, size);
 	to = (char *)memcpy(to, l->tail[i], tail) + tail;
 	to = stpcpy(to, l->stamp);
 	to = (char *)memcpy(to, "\"}\n", 3) + 3;
 	l->out.size = (size_t)(to - l->out.data);
 	if (l->out.size >= BATCH)
 		flush(l);
-}
-
-static void put_line(struct logger *l, int i, const char *data, size_t size)
-{
-	struct buf *part = &l->part[i];
-
-	put_record(l, i, part->data, part->size, data, size);
-	buf_reset(part);
 }
 
 static void take_stamp(struct logger *l)
@@ -240,24 +231,36 @@ static size_t cut(const char *data, size_t size)
 	return size;
 }
 
+/* Takes what belongs to one record off the front of data, writes the record if it is complete; the count taken. */
+static size_t put_some(struct logger *l, int i, const char *data, size_t size)
+{
+	struct buf *part = &l->part[i];
+	size_t room = LINE_MAX_SIZE - part->size, n = size < room ? size : room, whole;
+	const char *nl = memchr(data, '\n', n);
+
+	if (nl)
+		n = (size_t)(nl + 1 - data);
+	if (!part->size && (nl || n == room)) {
+		n = nl ? n : cut(data, n);
+		put_record(l, i, data, n);
+		return n;
+	}
+	/* joined first: a read may have ended inside a character */
+	buf_add(part, data, n);
+	if (nl || n == room) {
+		whole = nl ? part->size : cut(part->data, part->size);
+		put_record(l, i, part->data, whole);
+		buf_shift(part, whole);
+	}
+	return n;
+}
+
 void logger_write(struct logger *l, int stream, const char *data, size_t size)
 {
-	int i = stream == 2;
-
 	take_stamp(l);
 	while (size) {
-		size_t room = LINE_MAX_SIZE - l->part[i].size, n = size < room ? size : room;
-		const char *nl = memchr(data, '\n', n);
+		size_t n = put_some(l, stream == 2, data, size);
 
-		if (nl) {
-			n = (size_t)(nl + 1 - data);
-			put_line(l, i, data, n);
-		} else if (n == room) {
-			n = room > 4 ? cut(data, n) : n;
-			put_line(l, i, data, n);
-		} else {
-			buf_add(&l->part[i], data, n);
-		}
 		data += n;
 		size -= n;
 	}
@@ -266,11 +269,12 @@ void logger_write(struct logger *l, int stream, const char *data, size_t size)
 
 void logger_end(struct logger *l, int stream)
 {
-	int i = stream == 2;
+	struct buf *part = &l->part[stream == 2];
 
-	if (!l->part[i].size)
+	if (!part->size)
 		return;
 	take_stamp(l);
-	put_line(l, i, "", 0);
+	put_record(l, stream == 2, part->data, part->size);
+	buf_reset(part);
 	flush(l);
 }

@@ -228,6 +228,27 @@ static void test_run(void)
 	box_done(&b);
 }
 
+/* Lines that reads and the limit of 16 KiB cut. */
+static void test_lines(void)
+{
+	OWN_BUF struct buf log = { 0 };
+	const char *at;
+	struct box b;
+
+	if (!box_start(&b, "printf 'caf\\303'; sleep 0.2; printf '\\251\\n'; head -c 16384 /dev/zero | tr '\\0' a; echo; "
+		"head -c 16383 /dev/zero | tr '\\0' b; printf '\\303\\251c\\n'", false, 0) || !box_run(&b))
+		return;
+	ok(wait_exit(b.id, NULL, 5000, &b.ex) && b.ex.code == 0, "writes odd lines");
+	fs_read(AT_FDCWD, b.log, 1 << 20, &log, NULL);
+	ok(strstr(log.data, "{\"log\":\"caf\303\251\\n\","), "a character in two reads stays one");
+	at = strstr(log.data, "\n{\"log\":\"aaaa");
+	ok(at && strspn(at + 9, "a") == 16384 && str_has_prefix(at + 9 + 16384, "\",\"stream\":\"stdout\",\"time\":"), "16 KiB without an end are a part");
+	ok(strstr(log.data, "\n{\"log\":\"\\n\",") != NULL, "whose end comes by itself");
+	at = strstr(log.data, "\n{\"log\":\"bbbb");
+	ok(at && strspn(at + 9, "b") == 16383 && strstr(at, "\n{\"log\":\"\303\251c\\n\","), "a part ends before a character, not inside it");
+	box_done(&b);
+}
+
 static void test_error(void)
 {
 	OWN_BUF struct buf out = { 0 }, errout = { 0 };
@@ -702,6 +723,28 @@ static void test_refuse(void)
 	box_done(&b);
 }
 
+static void test_crun(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct box b;
+
+	if (!fs_exists("/usr/bin/crun")) {
+		skip("crun", "not installed");
+		return;
+	}
+	box_init(&b, (const char *const[]){ "/bin/busybox", "sh", "-c", "exit 8", NULL }, false, 0);
+	b.cfg.runtime = "/usr/bin/crun";
+	b.s = shim_start(mon, &b.cfg, &err);
+	ok(b.s != NULL, "shim starts for crun (%s)", err_text(&err));
+	if (!b.s)
+		return;
+	if (shim_run(b.s, &b.pid, &err) < 0 && strstr(err_text(&err), "hybrid"))
+		skip("crun", err_text(&err));
+	else
+		ok(wait_exit(b.id, NULL, 5000, &b.ex) && b.ex.code == 8, "crun runs it (%s)", err_text(&err));
+	box_done(&b);
+}
+
 static bool prepare(void)
 {
 	OWN_FREE char *rootfs = xasprintf("%s/rootfs", top), *bin = xasprintf("%s/bin", rootfs), *cmd = NULL, *root = xasprintf("%s/runc", top);
@@ -740,6 +783,7 @@ int main(void)
 	ok(mon && prepare(), "monitor and rootfs (%s)", err_text(&err));
 	if (mon) {
 		test_run();
+		test_lines();
 		test_error();
 		test_stdin();
 		test_vanish();
@@ -754,6 +798,7 @@ int main(void)
 		test_lost();
 		test_adopt();
 		test_discard();
+		test_crun();
 	}
 	shim_monitor_free(mon);
 	spawner_stop(sp);
