@@ -235,7 +235,7 @@ static int pack_whiteout(struct pack *p, const char *path, struct err *err)
 	const char *slash = strrchr(path, '/');
 	OWN_FREE char *name = xasprintf("%.*s.wh.%s", (int)(slash - path), path + 1, slash + 1);
 	struct tar_entry e = {
-		.type = TAR_FILE, .link = "", .mtime = { .tv_sec = clock_now() / NSEC_PER_SEC }, .atime = { .tv_nsec = UTIME_OMIT },
+		.type = TAR_FILE, .link = "", .mode = 0600, .mtime = { .tv_sec = clock_now() / NSEC_PER_SEC }, .atime = { .tv_nsec = UTIME_OMIT },
 	};
 
 	e.name = name;

@@ -196,9 +196,59 @@ static void test_refused(void)
 	gz.data[gz.size - 6] ^= 1;
 	buf_adds(&gz, "garbage");
 	refused(s, gz.data, gz.size, NULL, "garbage behind the compressed data", "a gzip with garbage behind it");
+	refused(s, "\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00", 9, NULL, "zstd: Frame requires too much memory", "a zstd window of 2 GiB");
+	refused(s, "\x28\xb5\x2f\xfd\x00\x00", 6, NULL, "unexpected EOF", "a cut zstd");
+	refused(s, "\x1f\x8b\x08\x00garbage-garbage-garbage", 27, NULL, "gzip", "a gzip that is none");
 	ok(layer_register(s, "sha256:1111111111111111111111111111111111111111111111111111111111111111", NULL, NULL, NULL, NULL, NULL, NULL) < 0,
 		"a parent that is not there");
 	layer_store_close(s);
+}
+
+static ssize_t inflated(const void *data, size_t size, struct buf *ret, enum inflate_kind *kind, struct err *err)
+{
+	struct mem_reader in;
+	OWN_READER struct reader *r = NULL;
+
+	buf_reset(ret);
+	mem_reader_init(&in, data, size);
+	r = inflate_new(&in.reader, kind, err);
+	return r ? reader_slurp(r, 1 << 20, ret, err) : -1;
+}
+
+static void gzip(struct buf *to, const char *text)
+{
+	struct buf_writer out;
+	struct gzip_writer *g;
+
+	buf_writer_init(&out, to);
+	g = gzip_writer_new(&out.writer);
+	gzip_writer_sink(g)->write(gzip_writer_sink(g), text, strlen(text), NULL);
+	gzip_writer_end(g, NULL);
+	gzip_writer_free(g);
+}
+
+static void test_inflate(void)
+{
+	OWN_BUF struct buf gz = { 0 }, got = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	enum inflate_kind kind;
+	char frame[200];
+	size_t n;
+
+	gzip(&gz, "one ");
+	gzip(&gz, "two");
+	ok(inflated(gz.data, gz.size, &got, &kind, &err) == 0 && kind == INFLATE_GZIP, "two gzip members: %s", err_text(&err));
+	is_str(got.data, "one two", "make one stream");
+	buf_add(&gz, (char[1000]){ 0 }, 1000);
+	ok(inflated(gz.data, gz.size, &got, &kind, &err) == 0, "zeros may follow");
+	n = ZSTD_compress(frame, 100, "one ", 4, 1);
+	n += ZSTD_compress(frame + n, 100, "two", 3, 1);
+	ok(inflated(frame, n, &got, &kind, &err) == 0 && kind == INFLATE_ZSTD, "two zstd frames: %s", err_text(&err));
+	is_str(got.data, "one two", "make one stream");
+	ok(inflated("plain", 5, &got, &kind, &err) == 0 && kind == INFLATE_PLAIN && streq(got.data, "plain"), "plain bytes pass");
+	ok(inflated("", 0, &got, &kind, &err) == 0 && kind == INFLATE_PLAIN && got.size == 0, "nothing passes");
+	ok(inflated("BZh9", 4, &got, &kind, &err) < 0 && err.class == ERR_NOT_IMPLEMENTED, "%s", err_text(&err));
+	ok(inflated("\xfd" "7zXZ\0", 6, &got, &kind, &err) < 0 && err.class == ERR_NOT_IMPLEMENTED, "%s", err_text(&err));
 }
 
 static void put(const char *path, const char *text)
@@ -291,8 +341,6 @@ static void test_tampered(void)
 	layer_unref(s, chain, NULL, NULL);
 	layer_store_close(s);
 }
-
-struct seen { struct strv lines; };
 
 static void emit(void *ctx, const char *path, int kind)
 {
@@ -459,6 +507,7 @@ int main(void)
 	fake_root = root;
 	fs_mkdir(root, 0700, NULL);
 	fake_style = GRAPH_WHITEOUT_OVERLAY;
+	test_inflate();
 	test_register();
 	test_refused();
 	test_restart();
