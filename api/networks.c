@@ -57,7 +57,8 @@ static int read_wanted(const struct filters *f, struct wanted *ret, struct err *
 
 	*ret = (struct wanted){ .f = f, .dangling_given = filters_has(f, "dangling") };
 	if (filters_bool(f, "dangling", false, &ret->dangling, err) < 0)
-		return err_set(err, ERR_INVALID, "invalid value for filter 'dangling', must be \"true\" (or \"1\"), or \"false\" (or \"0\")");
+		return err_set(err, ERR_INVALID, "invalid value for filter 'dangling', must be \"true\" (or "
+			"\"1\"), or \"false\" (or \"0\")");
 	for (size_t i = 0; types && i < types->len; i++) {
 		ret->custom |= streq(types->v[i], "custom");
 		ret->builtin |= streq(types->v[i], "builtin");
@@ -118,7 +119,8 @@ static int parse_bool(const char *name, const char *s, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (streq(s, words[i]))
 			return 0;
-	return err_set(err, ERR_INVALID, "invalid value for %s: %s: strconv.ParseBool: parsing \"%s\": invalid syntax", name, s, s);
+	return err_set(err, ERR_INVALID, "invalid value for %s: %s: strconv.ParseBool: parsing \"%s\": invalid "
+		"syntax", name, s, s);
 }
 
 static int on_inspect(struct job *job, struct err *err)
@@ -201,11 +203,14 @@ static int refuse_connect(struct api *api, const struct network *n, const char *
 	if (is_on(api, n, id))
 		return err_set(err, ERR_FORBIDDEN, "endpoint with name %s already exists in network %s", container, n->name);
 	if (streq(n->name, "host"))
-		return err_set(err, ERR_INVALID, "container cannot be disconnected from host network or connected to host network");
+		return err_set(err, ERR_INVALID, "container cannot be disconnected from host network or "
+			"connected to host network");
 	if (is_on_named(api, "host", id))
-		return err_set(err, ERR_INVALID, "container sharing network namespace with another container or host cannot be connected to any other network");
+		return err_set(err, ERR_INVALID, "container sharing network namespace with another container or "
+			"host cannot be connected to any other network");
 	if (streq(n->name, "none"))
-		return err_set(err, ERR_INVALID, "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+		return err_set(err, ERR_INVALID, "container cannot be connected to multiple networks with one "
+			"of the networks in private (none) mode");
 	return err_set(err, ERR_NOT_IMPLEMENTED, "containers cannot be connected to network %s yet", n->name);
 }
 
@@ -214,7 +219,8 @@ static int refuse_disconnect(struct api *api, const struct network *n, const cha
 	if (!is_on(api, n, id))
 		return err_set(err, ERR_INTERNAL, "container %s is not connected to the network %s", id, n->name);
 	if (streq(n->name, "host"))
-		return err_set(err, ERR_INVALID, "container cannot be disconnected from host network or connected to host network");
+		return err_set(err, ERR_INVALID, "container cannot be disconnected from host network or "
+			"connected to host network");
 	return err_set(err, ERR_NOT_IMPLEMENTED, "containers cannot be disconnected from network %s yet", n->name);
 }
 
@@ -235,7 +241,8 @@ static int connect_or_not(struct job *job, bool connect, struct err *err)
 		ret = -1;
 	}
 	if (c)
-		ret = connect ? refuse_connect(api, n, body.container, container_id(c), err) : refuse_disconnect(api, n, container_id(c), err);
+		ret = connect ? refuse_connect(api, n, body.container, container_id(c), err) :
+			refuse_disconnect(api, n, container_id(c), err);
 	jdesc_clear(&connect_body_desc, &body);
 	return ret;
 }

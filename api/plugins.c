@@ -41,7 +41,8 @@ static void encode_interface(const struct plugin *p, struct jw *w)
 
 static void encode_config(const struct plugin *p, struct jw *w)
 {
-	OWN_FREE char *text = xasprintf("%s%sdriver %s%s%s%s%s: %s", p->kind, *p->kind ? " " : "", p->name, *p->version ? " " : "", p->version,
+	OWN_FREE char *text = xasprintf("%s%sdriver %s%s%s%s%s: %s", p->kind, *p->kind ? " " : "", p->name,
+		*p->version ? " " : "", p->version,
 		*p->abi ? ", ABI " : "", p->abi, p->state);
 
 	jw_kobj(w, "Config");
@@ -161,15 +162,16 @@ static int on_change(struct job *job, struct err *err)
 	plugins_free(v, len);
 	if (!found)
 		return err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
-	return err_set(err, ERR_NOT_IMPLEMENTED, "plugin %s is a driver of this daemon: it is loaded when it is first needed, and "
-		"comes and goes with its file", name);
+	return err_set(err, ERR_NOT_IMPLEMENTED, "plugin %s is a driver of this daemon: it is loaded when it is "
+		"first needed, and comes and goes with its file", name);
 }
 
 /* What would bring one. */
 static int on_install(struct job *job, struct err *err)
 {
 	(void)job;
-	return err_set(err, ERR_NOT_IMPLEMENTED, "managed plugins are not supported: drivers are shared objects in the folders of --plugin-dir");
+	return err_set(err, ERR_NOT_IMPLEMENTED, "managed plugins are not supported: drivers are shared objects "
+		"in the folders of --plugin-dir");
 }
 
 int api_plugins_register(struct api *api, struct err *err)

@@ -98,6 +98,12 @@ static int reply_volume(struct request *rq, int status, const struct volume *v)
 	return reply_json(rq, status, &b);
 }
 
+static int no_swarm(struct err *err)
+{
+	return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
+		"to connect this node to swarm and try again.");
+}
+
 static int on_create(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
@@ -108,8 +114,7 @@ static int on_create(struct job *job, struct err *err)
 	int ret = request_body_json(rq, &volume_body_desc, &body, false, err);
 
 	if (ret == 0 && body.cluster)
-		ret = err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
-			"to connect this node to swarm and try again.");
+		ret = no_swarm(err);
 	if (ret == 0) {
 		v = volume_create_for(api->volumes, body.name, body.driver, &body.options, &body.labels, NULL, &created, err);
 		ret = v ? 0 : -1;
@@ -219,8 +224,7 @@ static int on_update(struct job *job, struct err *err)
 
 	if (v)
 		return err_set(err, ERR_INVALID, "volume %s cannot be updated: it is no cluster volume", v->name);
-	return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
-		"to connect this node to swarm and try again.");
+	return no_swarm(err);
 }
 
 int api_volumes_register(struct api *api, struct err *err)

@@ -239,9 +239,9 @@ static bool hides_body(const struct request *rq)
 {
 	unsigned flags = rq->route ? rq->route->flags : 0;
 	const char *type = request_header(rq, "Content-Type");
+	bool json = type && strncasecmp(type, "application/json", 16) == 0;
 
-	return (flags & ROUTE_STREAM_BODY) || ((flags & ROUTE_HIJACK) && (!type || strncasecmp(type, "application/json", 16) != 0)) ||
-		streq(rq->path, "/auth");
+	return (flags & ROUTE_STREAM_BODY) || ((flags & ROUTE_HIJACK) && !json) || streq(rq->path, "/auth");
 }
 
 /* The body as the handler will read it. One that is too large ends the request here. */

@@ -8,7 +8,8 @@
 #include "driver.h"
 
 static const struct { const char *kind, *capability; } kinds[] = {
-	{ "graph", "graphdriver" }, { "net", "networkdriver" }, { "volume", "volumedriver" }, { "authz", "authz" }, { "log", "logdriver" },
+	{ "graph", "graphdriver" }, { "net", "networkdriver" }, { "volume", "volumedriver" },
+	{ "authz", "authz" }, { "log", "logdriver" },
 };
 
 static const char *capability_of(const char *kind)

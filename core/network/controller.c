@@ -294,6 +294,12 @@ void net_encode(struct net_controller *nc, const struct network *n, bool contain
 	jw_obj_end(w);
 }
 
+/* Docker's own drivers. */
+static bool comes_later(const char *driver)
+{
+	return streq(driver, "bridge") || streq(driver, "macvlan") || streq(driver, "ipvlan");
+}
+
 static bool blank(const char *s)
 {
 	return !s || s[strspn(s, " \t\r\n\v\f")] == '\0';
@@ -318,17 +324,19 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 	if (spec->scope && streq(spec->scope, "swarm"))
 		return err_set(err, ERR_FORBIDDEN, "cannot create a swarm scoped network when swarm is not active");
 	if (streq(driver, "overlay"))
-		return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" "
-			"to connect this node to swarm and try again.");
+		return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" "
+			"or \"docker swarm join\" to connect this node to swarm and try again.");
 	d = net_driver_get(nc->drivers, driver, err);
 	if (!d) {
-		if (err && err->class == ERR_NOT_FOUND && (streq(driver, "bridge") || streq(driver, "macvlan") || streq(driver, "ipvlan")))
-			err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found: there is no such network driver yet, the networks are none and host", driver);
+		if (err && err->class == ERR_NOT_FOUND && comes_later(driver))
+			err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found: there is no such network driver "
+				"yet, the networks are none and host", driver);
 		return -1;
 	}
 	if (net_driver_predefined(d))
 		return err_set(err, ERR_FORBIDDEN, "only one instance of \"%s\" network is allowed", driver);
-	return err_set(err, ERR_NOT_IMPLEMENTED, "networks of driver %s cannot be made yet: the networks are none and host", driver);
+	return err_set(err, ERR_NOT_IMPLEMENTED, "networks of driver %s cannot be made yet: the networks are "
+		"none and host", driver);
 }
 
 int net_remove(struct net_controller *nc, const char *name, struct err *err)

@@ -159,7 +159,8 @@ static int emit_address(void *to, const char *key, const char *value)
 static int create_endpoint(struct net_driver *d, struct net_endpoint *ep, uint32_t flags, struct err *err)
 {
 	struct dkd_net_endpoint e = {
-		.size = sizeof(e), .flags = flags, .network = ep->network_id, .id = ep->id, .mac = ep->mac, .ipv4 = ep->ipv4, .ipv6 = ep->ipv6,
+		.size = sizeof(e), .flags = flags, .network = ep->network_id, .id = ep->id, .mac = ep->mac,
+		.ipv4 = ep->ipv4, .ipv6 = ep->ipv6,
 	};
 	struct net_endpoint chosen = {0};
 	struct driver_call c;
@@ -208,7 +209,8 @@ static int emit_joined(void *to, const struct dkd_net_joined *j)
 	return 0;
 }
 
-static int join(struct net_driver *d, const struct net_endpoint *ep, const char *container_id, const char *netns_path, uint32_t flags, struct err *err)
+static int join(struct net_driver *d, const struct net_endpoint *ep, const char *container_id,
+	const char *netns_path, uint32_t flags, struct err *err)
 {
 	OWN_FD int fd = netns_path ? open(netns_path, O_RDONLY | O_CLOEXEC) : -1;
 	struct dkd_net_join j = {
@@ -227,12 +229,14 @@ static int join(struct net_driver *d, const struct net_endpoint *ep, const char 
 		return -1;
 	if (wants_move) {
 		leave(d, ep, NULL);
-		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s leaves its interface to the daemon, which cannot move interfaces yet", d->asked);
+		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s leaves its interface to the daemon, "
+			"which cannot move interfaces yet", d->asked);
 	}
 	return 0;
 }
 
-int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, bool restored, struct err *err)
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
+	const char *netns_path, bool restored, struct err *err)
 {
 	uint32_t flags = restored ? DKD_NET_RESTORED : 0;
 

@@ -24,7 +24,8 @@ bool net_driver_host_sandbox(const struct net_driver *d);
 /* One network, which the daemon makes. */
 bool net_driver_predefined(const struct net_driver *d);
 /* Driver's half of a container's way onto a network and back; a failing join has left nothing. */
-int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, bool restored, struct err *err);
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
+	const char *netns_path, bool restored, struct err *err);
 int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err);
 
 /* A container's sandbox, as the controller keeps it and the exec-root remembers it. */

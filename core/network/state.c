@@ -167,7 +167,8 @@ int net_box_write(const char *exec_root, const struct net_box *b, struct err *er
 	OWN_FREE char *path = box_file(exec_root, b->container), *dir = xasprintf("%s/sandboxes", exec_root);
 	struct box_item it = {
 		.version = STATE_VERSION, .container = b->container, .id = b->id, .host = b->host, .endpoint = (char *)b->ep.id,
-		.network = b->ep.network, .network_id = (char *)b->ep.network_id, .mac = b->ep.mac, .ipv4 = b->ep.ipv4, .ipv6 = b->ep.ipv6,
+		.network = b->ep.network, .network_id = (char *)b->ep.network_id, .mac = b->ep.mac,
+		.ipv4 = b->ep.ipv4, .ipv6 = b->ep.ipv6,
 	};
 	OWN_BUF struct buf text = {0};
 	struct jw w;

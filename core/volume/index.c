@@ -39,7 +39,8 @@ static void put_aside(const char *path, const struct err *why)
 {
 	OWN_FREE char *aside = xasprintf("%s.damaged", path);
 
-	log_warn("the index of volumes is damaged, labels and options in it are lost; it is kept as %s: %s", aside, err_text(why));
+	log_warn("the index of volumes is damaged, labels and options in it are lost; it is kept as %s: %s", aside,
+		err_text(why));
 	if (rename(path, aside) < 0)
 		log_warn("cannot rename %s: %s", path, strerror(errno));
 }

@@ -103,7 +103,8 @@ static bool measure(int fd, int depth, const struct cancel *cancel, int64_t *sum
 	while ((d = readdir(dir))) {
 		int sub;
 
-		if (streq(d->d_name, ".") || streq(d->d_name, "..") || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		if (streq(d->d_name, ".") || streq(d->d_name, "..") ||
+		    fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
 		/* Directories count nothing, and each of several names of one file its share. */
 		if (!S_ISDIR(st.st_mode)) {

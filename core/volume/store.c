@@ -212,7 +212,8 @@ static void open_one(void *ctx, struct volume_info *info)
 	struct entry *e = entry_add(o->s, info->name);
 
 	if (e->vol) {
-		log_warn("volume %s: driver %s has one of this name too; the one of driver %s is used", info->name, driver, e->vol->driver);
+		log_warn("volume %s: driver %s has one of this name too; the one of driver %s is used", info->name,
+			driver, e->vol->driver);
 		return;
 	}
 	e->vol = volume_new(m ? m : &foreign, info->mountpoint, volume_driver_scope(o->driver));
@@ -306,12 +307,14 @@ void volume_store_close(struct volume_store *s)
 static int check_name(const char *name, struct err *err)
 {
 	if (strlen(name) < 2)
-		return err_set(err, ERR_INVALID, "create %s: volume name is too short, names should be at least two alphanumeric characters", name);
+		return err_set(err, ERR_INVALID, "create %s: volume name is too short, names should be at least "
+			"two alphanumeric characters", name);
 	if (strlen(name) > 255)
 		return err_set(err, ERR_INVALID, "create %.32s...: volume name is too long, names may have 255 characters", name);
 	if (!id_is_name(name, 2))
 		return err_set(err, ERR_INVALID, "create %s: \"%s\" includes invalid characters for a local volume name, only "
-			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", name, name);
+			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, "
+				"use absolute path", name, name);
 	return 0;
 }
 
@@ -550,7 +553,7 @@ char *volume_mount(struct volume_store *s, const char *name, const char *contain
 		d = volume_driver_get(s->drivers, e->vol->driver, err);
 		path = d ? volume_driver_mount(d, name, container_id, err) : NULL;
 		if (!path)
-			err_wrap(err, "error while mounting volume '%s'", str_empty(e->vol->mountpoint) ? name : e->vol->mountpoint);
+			err_wrap(err, "error while mounting volume '%s'", *e->vol->mountpoint ? e->vol->mountpoint : name);
 		lock_take(&s->lock);
 		if (path)
 			strv_add(&e->mounts, container_id);

@@ -89,7 +89,8 @@ static void ask_scope(struct volume_driver *d)
 		return;
 	call_begin(&c, d, SHORT_CALL);
 	if (driver_call_end(&c, d->ops->capabilities(&c.abi, d->handle, &caps), &err) < 0)
-		log_warn("volume driver %s does not tell its capabilities, its volumes are taken for local: %s", d->asked, err_text(&err));
+		log_warn("volume driver %s does not tell its capabilities, its volumes are taken for local: %s",
+			d->asked, err_text(&err));
 	else if (caps.scope == DKD_SCOPE_GLOBAL)
 		d->scope = "global";
 }

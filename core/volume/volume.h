@@ -25,7 +25,8 @@ struct volume {
 struct volume_store *volume_store_open(const char *data_root, struct err *err);
 void volume_store_close(struct volume_store *s);
 /* name NULL or "": anonymous (64 hex). Idempotent for the same driver; ERR_CONFLICT for another. driver NULL: "local". */
-struct volume *volume_create(struct volume_store *s, const char *name, const char *driver, const struct strmap *opts, const struct strmap *labels, struct err *err);
+struct volume *volume_create(struct volume_store *s, const char *name, const char *driver,
+	const struct strmap *opts, const struct strmap *labels, struct err *err);
 /*
  * The same, and container_id (NULL: nobody) uses it from this moment on, so that no prune comes between. *ret_created
  * (may be NULL): it was not there before, which is when the event "create" is due.

@@ -159,7 +159,8 @@ static int32_t read_option(void *to, const char *key, const char *value)
 		rd->rules->deny = word_is(value, "deny");
 		if (!rd->rules->deny && !word_is(value, "allow")) {
 			rd->failed = true;
-			dkd_failf(rd->host, rd->call, DKD_ERR_INVALID, 0, "[authz.policy] default is neither allow nor deny: %.80s", value);
+			dkd_failf(rd->host, rd->call, DKD_ERR_INVALID, 0,
+				"[authz.policy] default is neither allow nor deny: %.80s", value);
 		}
 	} else {
 		rd->failed = true;
@@ -179,7 +180,8 @@ static int32_t rules_read(const struct dkd_call *call, const struct dkd_host *ho
 		return -1;
 	}
 	if (!ret->has_default && !ret->first)
-		return host->fail(host, call, DKD_ERR_INVALID, 0, "the section [authz.policy] has no rule and no default: it says neither yes nor no");
+		return host->fail(host, call, DKD_ERR_INVALID, 0,
+			"the section [authz.policy] has no rule and no default: it says neither yes nor no");
 	return 0;
 }
 
@@ -216,7 +218,8 @@ static bool path_fits(const char *pattern, const char *path)
 	return fits;
 }
 
-static int32_t policy_request(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq, dkd_emit *reason, void *to)
+static int32_t policy_request(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq,
+	dkd_emit *reason, void *to)
 {
 	const struct rule *r;
 	char text[512];
@@ -264,7 +267,8 @@ static void policy_close(struct dkd_authz *a)
 	free(a);
 }
 
-static int32_t policy_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_authz_open *open, struct dkd_authz **ret)
+static int32_t policy_open(const struct dkd_call *call, const struct dkd_host *host,
+	const struct dkd_authz_open *open, struct dkd_authz **ret)
 {
 	struct dkd_authz *a = calloc(1, sizeof(*a));
 

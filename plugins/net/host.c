@@ -12,7 +12,8 @@ static int32_t host_capabilities(const struct dkd_call *call, struct dkd_net *n,
 	return 0;
 }
 
-static int32_t host_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open, struct dkd_net **ret)
+static int32_t host_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open,
+	struct dkd_net **ret)
 {
 	(void)call;
 	(void)host;

@@ -63,7 +63,8 @@ static bool append(char *data, size_t size, const char *word)
 }
 
 /* One word of "o". */
-static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *call, const char *type, const char *word, struct plan *p)
+static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *call, const char *type,
+	const char *word, struct plan *p)
 {
 	char found[NI_MAXHOST], addr[NI_MAXHOST + 8] = "addr=";
 
@@ -78,7 +79,8 @@ static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *cal
 	}
 	if (strncmp(word, "addr=", 5) == 0 && (strncmp(type, "nfs", 3) == 0 || strcmp(type, "cifs") == 0)) {
 		if (!resolve(word + 5, found, sizeof(found)))
-			return FAIL(host, call, INTERNAL, 0, "failed to mount local volume: error resolving passed in network volume address: %s", word + 5);
+			return FAIL(host, call, INTERNAL, 0, "failed to mount local volume: error resolving "
+				"passed in network volume address: %s", word + 5);
 		strncat(addr, found, NI_MAXHOST);
 		word = addr;
 	}
@@ -101,7 +103,8 @@ static int32_t plan_make(const struct dkd_host *host, const struct dkd_call *cal
 	return ret;
 }
 
-static int32_t mount_failed(const struct dkd_host *host, const struct dkd_call *call, const struct local_options *o, const char *path,
+static int32_t mount_failed(const struct dkd_host *host, const struct dkd_call *call,
+	const struct local_options *o, const char *path,
 	const struct plan *p)
 {
 	int sys = errno;
@@ -110,7 +113,8 @@ static int32_t mount_failed(const struct dkd_host *host, const struct dkd_call *
 		p->flags, p->shown[0] ? ", data: " : "", p->shown);
 }
 
-int32_t local_mount_options(const struct dkd_host *host, const struct dkd_call *call, const struct local_options *o, const char *path)
+int32_t local_mount_options(const struct dkd_host *host, const struct dkd_call *call,
+	const struct local_options *o, const char *path)
 {
 	struct plan p;
 

@@ -145,7 +145,8 @@ static int options_write(int dir, const struct local_options *o)
 }
 
 /* Docker's rules for options. Sets only pointers into the caller's pairs. */
-static int32_t options_check(const struct dkd_call *call, struct dkd_volume *v, const struct dkd_volume_create *create, struct local_options *ret)
+static int32_t options_check(const struct dkd_call *call, struct dkd_volume *v,
+	const struct dkd_volume_create *create, struct local_options *ret)
 {
 	const char *size = NULL;
 	char *end;
@@ -194,7 +195,8 @@ static int fill_new(struct dkd_volume *v, const char *tmp, const struct local_op
 	dir = openat(v->fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return -1;
-	if (fchown(dir, (uid_t)-1, v->gid) == 0 && make_data(v, dir) == 0 && (!o->type || options_write(dir, o) == 0) && fsync(dir) == 0)
+	if (fchown(dir, (uid_t)-1, v->gid) == 0 && make_data(v, dir) == 0 &&
+	    (!o->type || options_write(dir, o) == 0) && fsync(dir) == 0)
 		ret = 0;
 	close(dir);
 	return ret;
@@ -328,7 +330,8 @@ static int32_t local_remove(const struct dkd_call *call, struct dkd_volume *v, c
 	if (local_remove_tree(v->fd, old) < 0) {
 		sys = errno;
 		if (renameat2(v->fd, old, v->fd, name, RENAME_NOREPLACE) < 0)
-			dkd_logf(v->host, DKD_LOG_ERROR, "what is left of volume %s stays in %s/%s: %s", name, v->root, old, strerror(errno));
+			dkd_logf(v->host, DKD_LOG_ERROR, "what is left of volume %s stays in %s/%s: %s", name,
+				v->root, old, strerror(errno));
 		return FAIL(v, call, INTERNAL, sys, "error removing volume path '%s'", path);
 	}
 	if (fsync(v->fd) < 0)
@@ -398,7 +401,8 @@ static int32_t local_list(const struct dkd_call *call, struct dkd_volume *v, dkd
 	return 0;
 }
 
-static int32_t mount_first(const struct dkd_call *call, struct dkd_volume *v, const char *name, const struct local_options *o, const char *path)
+static int32_t mount_first(const struct dkd_call *call, struct dkd_volume *v, const char *name,
+	const struct local_options *o, const char *path)
 {
 	/* It stands from before a restart of the daemon: containers may live on it. */
 	if (!o->device || is_mounted(path))
@@ -407,7 +411,8 @@ static int32_t mount_first(const struct dkd_call *call, struct dkd_volume *v, co
 	return local_mount_options(v->host, call, o, path);
 }
 
-static int32_t local_mount(const struct dkd_call *call, struct dkd_volume *v, const struct dkd_volume_mount *m, dkd_emit *emit, void *to)
+static int32_t local_mount(const struct dkd_call *call, struct dkd_volume *v, const struct dkd_volume_mount *m,
+	dkd_emit *emit, void *to)
 {
 	char path[PATH_ROOM];
 	bool has = false;
@@ -424,7 +429,8 @@ static int32_t local_mount(const struct dkd_call *call, struct dkd_volume *v, co
 		return FAIL(v, call, NOT_FOUND, 0, "volume path '%s' is missing", path);
 	/* Without its options the directory below would be taken for the volume. */
 	if (options_read(v, m->name, &o) < 0)
-		return FAIL(v, call, INTERNAL, 0, "the options of volume %s are damaged (%s/%s/opts.json)", m->name, v->root, m->name);
+		return FAIL(v, call, INTERNAL, 0, "the options of volume %s are damaged (%s/%s/opts.json)",
+			m->name, v->root, m->name);
 	uses_of(v, m->name, m->id, &has);
 	ret = mount_first(call, v, m->name, &o, path);
 	if (ret == 0 && !has && use_add(v, m->name, m->id) < 0)
@@ -504,12 +510,14 @@ static void sweep(struct dkd_volume *v)
 		return;
 	}
 	while ((e = readdir(d)))
-		if ((strncmp(e->d_name, ".new-", 5) == 0 || strncmp(e->d_name, ".old-", 5) == 0) && local_remove_tree(v->fd, e->d_name) < 0)
+		if ((strncmp(e->d_name, ".new-", 5) == 0 || strncmp(e->d_name, ".old-", 5) == 0) &&
+			local_remove_tree(v->fd, e->d_name) < 0)
 			dkd_logf(v->host, DKD_LOG_WARN, "cannot remove %s/%s: %s", v->root, e->d_name, strerror(errno));
 	closedir(d);
 }
 
-static int32_t local_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_volume_open *open_args, struct dkd_volume **ret)
+static int32_t local_open(const struct dkd_call *call, const struct dkd_host *host,
+	const struct dkd_volume_open *open_args, struct dkd_volume **ret)
 {
 	struct dkd_volume *v;
 	int sys;

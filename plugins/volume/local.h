@@ -11,7 +11,8 @@ struct local_options {
 };
 
 /* local-mount.c: mounts by the options on path, or fails with Docker's words. */
-int32_t local_mount_options(const struct dkd_host *host, const struct dkd_call *call, const struct local_options *o, const char *path);
+int32_t local_mount_options(const struct dkd_host *host, const struct dkd_call *call,
+	const struct local_options *o, const char *path);
 
 /* local-tree.c: removes the directory name in root with all in it. -1 with errno; missing is fine. */
 int local_remove_tree(int root, const char *name);

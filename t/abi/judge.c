@@ -7,7 +7,8 @@
 
 static const struct dkd_host *the_host;
 
-static int32_t judge_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_authz_open *open, struct dkd_authz **ret)
+static int32_t judge_open(const struct dkd_call *call, const struct dkd_host *host,
+	const struct dkd_authz_open *open, struct dkd_authz **ret)
 {
 	(void)call;
 	(void)open;
@@ -29,7 +30,8 @@ static int secrets(const struct dkd_pair *headers, uint32_t len)
 	return 0;
 }
 
-static int32_t judge_request(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq, dkd_emit *reason, void *to)
+static int32_t judge_request(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq,
+	dkd_emit *reason, void *to)
 {
 	char text[200];
 
@@ -49,7 +51,8 @@ static int32_t judge_request(const struct dkd_call *call, struct dkd_authz *a, c
 	return has(rq->body, rq->body_size, "nonsense") ? 7 : DKD_AUTHZ_ALLOW;
 }
 
-static int32_t judge_response(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq, const struct dkd_authz_response *rs,
+static int32_t judge_response(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq,
+	const struct dkd_authz_response *rs,
 	dkd_emit *reason, void *to)
 {
 	char text[200];
@@ -66,7 +69,8 @@ static int32_t judge_response(const struct dkd_call *call, struct dkd_authz *a, 
 static const struct dkd_authz_ops ops = { .open = judge_open, .request = judge_request, .response = judge_response };
 
 static const struct dkd_driver driver = {
-	.magic = DKD_MAGIC, .kind = DKD_KIND_AUTHZ, .abi_major = DKD_AUTHZ_MAJOR, .abi_minor = DKD_AUTHZ_MINOR, .ops_size = sizeof(ops),
+	.magic = DKD_MAGIC, .kind = DKD_KIND_AUTHZ, .abi_major = DKD_AUTHZ_MAJOR, .abi_minor = DKD_AUTHZ_MINOR,
+		.ops_size = sizeof(ops),
 	.thread_model = DKD_THREADS_SERIAL, .name = "judge", .version = "1", .ops = &ops,
 };
 

@@ -14,7 +14,8 @@ static int fails(const char *where)
 	return fail && strcmp(fail, where) == 0;
 }
 
-static int32_t wires_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open, struct dkd_net **ret)
+static int32_t wires_open(const struct dkd_call *call, const struct dkd_host *host,
+	const struct dkd_net_open *open, struct dkd_net **ret)
 {
 	(void)call;
 	(void)open;
@@ -31,7 +32,8 @@ static int32_t wires_capabilities(const struct dkd_call *call, struct dkd_net *n
 	return 0;
 }
 
-static int32_t wires_create(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_endpoint *e, dkd_emit_pair *emit, void *to)
+static int32_t wires_create(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_endpoint *e,
+	dkd_emit_pair *emit, void *to)
 {
 	(void)n;
 	if (fails("create"))
@@ -52,7 +54,8 @@ static int32_t wires_delete(const struct dkd_call *call, struct dkd_net *n, cons
 	return 0;
 }
 
-static int32_t wires_join(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_join *join, dkd_emit_joined *emit, void *to)
+static int32_t wires_join(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_join *join,
+	dkd_emit_joined *emit, void *to)
 {
 	struct dkd_net_joined j = { .size = sizeof(j), .interface_name = "veth0" };
 

@@ -109,13 +109,15 @@ static void test_rules(struct router *r)
 	ok(!ran, "and not run");
 	is_int(ask(r, "POST", "/containers/create"), 403, "without a version as well");
 	is_int(ask(r, "GET", "/networks"), 403, "denied without a reason of its own");
-	is_str(got.body, "{\"message\":\"authorization denied by plugin policy: rule \\\"deny * /networks\\\"\"}\n", "names the rule");
+	is_str(got.body, "{\"message\":\"authorization denied by plugin policy: rule \\\"deny * "
+		"/networks\\\"\"}\n", "names the rule");
 	is_int(ask(r, "GET", "/networks/"), 403, "a slash more does not help");
 	is_int(ask(r, "GET", "/volumes/sec%72et"), 403, "nor does an escape");
 	is_int(ask(r, "GET", "/volumes/secret/../x"), 403, "nor do dots");
 	is_int(ask(r, "GET", "/volumes/other"), 200, "others pass");
 	is_int(ask(r, "GET", "/images/a/json"), 403, "the default");
-	is_str(got.body, "{\"message\":\"authorization denied by plugin policy: no rule allows GET /images/a/json\"}\n", "says so");
+	is_str(got.body, "{\"message\":\"authorization denied by plugin policy: no rule allows GET "
+		"/images/a/json\"}\n", "says so");
 }
 
 static void test_bodies(struct router *r)
@@ -147,7 +149,8 @@ static void test_reload(struct authz *a, struct router *r)
 	is_int(ask(r, "POST", "/containers/create"), 200, "and a new default");
 	options("refuse GET /containers/*", "allow");
 	is_int(authz_reload(a, &policy, &err), -1, "a broken rule");
-	is_str(err.msg, "authorization plugin policy: [authz.policy] rule \"refuse GET /containers/*\": it begins with neither allow nor deny",
+	is_str(err.msg, "authorization plugin policy: [authz.policy] rule \"refuse GET /containers/*\": it "
+		"begins with neither allow nor deny",
 		"is told");
 	is_int(ask(r, "GET", "/containers/json"), 403, "the old rules stay");
 	is_int(authz_reload(a, &unknown, &err), -1, "an unknown driver");
@@ -181,20 +184,25 @@ static void test_judge(struct authz *a, struct router *r)
 	strv_add(&names, "judge");
 	options("deny POST /containers/create no", "allow");
 	is_int(authz_reload(a, &names, &err), 0, "a chain of two: %s", err_text(&err));
-	is_str(ask_body(r, "/containers/create", "fail"), "{\"message\":\"authorization denied by plugin policy: no\"}\n", "the first no ends it");
+	is_str(ask_body(r, "/containers/create", "fail"), "{\"message\":\"authorization denied by plugin "
+		"policy: no\"}\n", "the first no ends it");
 	options("deny POST /nothing", "allow");
 	authz_reload(a, &names, NULL);
 	is_str(ask_body(r, "/v1.41/containers/create?x=1", "facts"), "{\"message\":\"authorization denied by plugin judge: "
 		"POST /v1.41/containers/create?x=1 /containers/create 2 headers, secrets 0, 1.41, deadline 1\"}\n",
 		"what the second sees: no credentials");
 	is_int(got.status, 403, "403");
-	is_str(ask_body(r, "/containers/create", "fail"), "{\"message\":\"plugin judge failed with error: out of order\"}\n", "a failure refuses");
+	is_str(ask_body(r, "/containers/create", "fail"), "{\"message\":\"plugin judge failed with error: out "
+		"of order\"}\n", "a failure refuses");
 	is_int(got.status, 503, "503");
-	is_str(ask_body(r, "/containers/create", "nonsense"), "{\"message\":\"plugin judge failed with error: it answers neither yes nor no\"}\n",
+	is_str(ask_body(r, "/containers/create", "nonsense"),
+		"{\"message\":\"plugin judge failed with error: it answers neither yes nor no\"}\n",
 		"so does nonsense");
 	ok(!ran, "and nothing ran");
-	is_str(ask_body(r, "/build", "x"), "{\"message\":\"authorization denied by plugin judge: a stream\"}\n", "a stream is called one");
-	is_str(ask_body(r, "/auth", "password"), "{\"message\":\"authorization denied by plugin judge: a stream\"}\n", "a login is not shown");
+	is_str(ask_body(r, "/build", "x"), "{\"message\":\"authorization denied by plugin judge: a stream\"}\n",
+		"a stream is called one");
+	is_str(ask_body(r, "/auth", "password"), "{\"message\":\"authorization denied by plugin judge: a "
+		"stream\"}\n", "a login is not shown");
 	is_str(ask_body(r, "/containers/create", "hold back"), "{\"message\":\"authorization denied by plugin judge: "
 		"an answer of 9 bytes with status 200\"}\n", "an answer is held back");
 	is_int(got.status, 403, "403");
@@ -207,10 +215,12 @@ static void test_broken(void)
 	static const struct { const char *rules, *def, *want; } bad[] = {
 		{ NULL, NULL, "the section [authz.policy] has no rule and no default: it says neither yes nor no" },
 		{ "deny", NULL, "[authz.policy] rule \"deny\": the second word is no method (GET, or GET,HEAD, or *)" },
-		{ "deny get /x", NULL, "[authz.policy] rule \"deny get /x\": the second word is no method (GET, or GET,HEAD, or *)" },
+		{ "deny get /x", NULL, "[authz.policy] rule \"deny get /x\": the second word is no method (GET, "
+			"or GET,HEAD, or *)" },
 		{ "deny GET", NULL, "[authz.policy] rule \"deny GET\": the third word is no path (it begins with / or *)" },
 		{ "deny GET x", NULL, "[authz.policy] rule \"deny GET x\": the third word is no path (it begins with / or *)" },
-		{ "allow * *\ndeny GET /v1.41/info", NULL, "[authz.policy] rule \"deny GET /v1.41/info\": a path has no version" },
+		{ "allow * *\ndeny GET /v1.41/info", NULL, "[authz.policy] rule \"deny GET /v1.41/info\": a "
+			"path has no version" },
 		{ NULL, "maybe", "[authz.policy] default is neither allow nor deny: maybe" },
 	};
 	OWN_STRV struct strv policy = {0};

@@ -51,7 +51,8 @@ static char *name_of(void *ctx, const char *container_id)
 
 static void test_networks(struct net_controller **nc)
 {
-	OWN_NETWORK struct network *none = net_find(*nc, "none", NULL), *host = net_find(*nc, "host", NULL), *again = NULL, *by_prefix = NULL;
+	OWN_NETWORK struct network *none = net_find(*nc, "none", NULL), *host = net_find(*nc, "host", NULL),
+		*again = NULL, *by_prefix = NULL;
 	OWN_FREE char *want = NULL, *path = xasprintf("%s/network/dockerd.json", root), *aside = xasprintf("%s.damaged", path);
 	OWN_FREE char *prefix = none ? xstrndup(none->id, 12) : NULL;
 	OWN_ERR struct err err = ERR_INIT;
@@ -113,10 +114,14 @@ static void test_refusals(struct net_controller *nc)
 		is_int(status, 403, "403");
 	}
 	is_str(create(nc, (struct net_spec){ .name = " " }, &status), "invalid name:  ", "a blank name");
-	ok(str_has_prefix(create(nc, (struct net_spec){ .name = "n", .driver = "nope" }, &status), "plugin \"nope\" not found") && status == 404, "no such driver");
-	ok(str_has_prefix(create(nc, (struct net_spec){ .name = "n" }, &status), "plugin \"bridge\" not found") && status == 404, "no bridge yet");
-	is_str(create(nc, (struct net_spec){ .name = "n", .driver = "host" }, &status), "only one instance of \"host\" network is allowed", "a second host");
-	is_str(create(nc, (struct net_spec){ .name = "n", .driver = "null" }, &status), "only one instance of \"null\" network is allowed", "a second none");
+	ok(str_has_prefix(create(nc, (struct net_spec){ .name = "n", .driver = "nope" }, &status),
+		"plugin \"nope\" not found") && status == 404, "no such driver");
+	ok(str_has_prefix(create(nc, (struct net_spec){ .name = "n" }, &status), "plugin \"bridge\" not found") &&
+		status == 404, "no bridge yet");
+	is_str(create(nc, (struct net_spec){ .name = "n", .driver = "host" }, &status),
+		"only one instance of \"host\" network is allowed", "a second host");
+	is_str(create(nc, (struct net_spec){ .name = "n", .driver = "null" }, &status),
+		"only one instance of \"null\" network is allowed", "a second none");
 	is_int(status, 403, "403");
 	create(nc, (struct net_spec){ .name = "n", .driver = "overlay" }, &status);
 	is_int(status, 503, "overlay without a swarm");
@@ -190,7 +195,8 @@ static void test_none(struct net_controller **nc)
 
 	*nc = reopen(*nc);
 	is_int(sandbox_adopt(*nc, C2, "none", &again, &err), 0, "adopted after a restart: %s", err_text(&err));
-	ok(streq(again.id, sb.id) && streq(again.ep.id, sb.ep.id) && streq(again.netns_path, sb.netns_path), "the same as before");
+	ok(streq(again.id, sb.id) && streq(again.ep.id, sb.ep.id) && streq(again.netns_path, sb.netns_path),
+		"the same as before");
 	is_int(sandbox_adopt(*nc, C3, "none", &other, &err), -1, "a container that has none");
 
 	is_int(sandbox_create(*nc, C3, "none", &other, &err), 0, "another");
@@ -235,7 +241,8 @@ static void test_endpoints(struct net_controller **nc)
 {
 	static const char list[] = "{\"Version\":1,\"Networks\":[{\"Name\":\"wired\",\"Id\":\"" C3 "\",\"Driver\":\"wires\"},"
 		"{\"Name\":\"bad\",\"Id\":\"../x\",\"Driver\":\"wires\"}]}";
-	OWN_FREE char *path = xasprintf("%s/network/dockerd.json", root), *state = xasprintf("%s/sandboxes/" C1 ".json", exec_root);
+	OWN_FREE char *path = xasprintf("%s/network/dockerd.json", root),
+		*state = xasprintf("%s/sandboxes/" C1 ".json", exec_root);
 	OWN_ERR struct err err = ERR_INIT;
 	OWN_NETWORK struct network *n = NULL;
 	struct sandbox sb;
@@ -246,7 +253,8 @@ static void test_endpoints(struct net_controller **nc)
 	ok(n && streq(n->name, "wired") && !net_find(*nc, "bad", NULL), "a network of the list, but none with a bad id");
 	fail_at("create");
 	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "no endpoint");
-	ok(err.class == ERR_NO_SPACE && streq(err.msg, "network wired: no wires left"), "the driver's reason: %s", err_text(&err));
+	ok(err.class == ERR_NO_SPACE && streq(err.msg, "network wired: no wires left"), "the driver's reason: %s",
+		err_text(&err));
 	fail_at("join");
 	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "no join");
 	is_str(err.msg, "network wired: a wire broke", "the driver's reason");

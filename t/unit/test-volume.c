@@ -104,11 +104,15 @@ static void test_names(struct volume_store *s)
 
 	memset(longest, 'n', 255);
 	too_long = xasprintf("%sn", longest);
-	is_str(make(s, "a", NULL, NULL, NULL), "create a: volume name is too short, names should be at least two alphanumeric characters", "short name");
-	is_str(make(s, "../x", NULL, NULL, NULL), "create ../x: \"../x\" includes invalid characters for a local volume name, only "
-		"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", "traversal");
+	is_str(make(s, "a", NULL, NULL, NULL), "create a: volume name is too short, names should be at least "
+		"two alphanumeric characters", "short name");
+	is_str(make(s, "../x", NULL, NULL, NULL), "create ../x: \"../x\" includes invalid characters for a "
+		"local volume name, only "
+		"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use "
+			"absolute path", "traversal");
 	is_str(make(s, "_ab", NULL, NULL, NULL), "create _ab: \"_ab\" includes invalid characters for a local volume name, only "
-		"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", "first character");
+		"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use "
+			"absolute path", "first character");
 	is_str(make(s, longest, NULL, NULL, NULL), "fine", "255 characters");
 	ok(strstr(make(s, too_long, NULL, NULL, NULL), "too long"), "256 characters");
 	is_int(volume_remove(s, longest, false, NULL), 0, "and away");
@@ -123,7 +127,8 @@ static void test_options(struct volume_store *s)
 	is_str(make(s, "o1", NULL, "foo=bar", NULL), "create o1: invalid option: \"foo\"", "unknown option");
 	is_str(make(s, "o1", NULL, "size=1m", NULL), "create o1: quota size requested but no quota support", "size");
 	is_str(make(s, "o1", NULL, "size=abc", NULL), "create o1: invalid size: 'abc'", "size that is none");
-	is_str(make(s, "o1", "nope", NULL, NULL), "create o1: error looking up volume plugin nope: plugin \"nope\" not found [404]", "unknown driver");
+	is_str(make(s, "o1", "nope", NULL, NULL), "create o1: error looking up volume plugin nope: plugin "
+		"\"nope\" not found [404]", "unknown driver");
 	ok(!volume_get(s, "o1", NULL) && !there("o1"), "nothing is left of a refused volume");
 	is_str(make(s, "o1", NULL, "type=tmpfs;device=tmpfs;o=size=1m,uid=7", NULL), "fine", "tmpfs");
 	{
@@ -131,7 +136,8 @@ static void test_options(struct volume_store *s)
 		OWN_BUF struct buf text = {0};
 
 		is_int(fs_read(AT_FDCWD, path, 4096, &text, NULL), 0, "opts.json is there");
-		is_str(text.data, "{\"MountType\":\"tmpfs\",\"MountOpts\":\"size=1m,uid=7\",\"MountDevice\":\"tmpfs\",\"Quota\":{\"Size\":0}}",
+		is_str(text.data,
+			"{\"MountType\":\"tmpfs\",\"MountOpts\":\"size=1m,uid=7\",\"MountDevice\":\"tmpfs\",\"Quota\":{\"Size\":0}}",
 			"in Docker's format");
 	}
 }
@@ -264,7 +270,8 @@ static void test_mounts(struct volume_store **s)
 	opt = xasprintf("%s/y", c ? c : "");
 	ok(open(opt, O_CREAT | O_WRONLY, 0600) < 0, "and read-only too");
 	volume_unmount(*s, "bound", "c1", &err);
-	is_str(make(*s, "bad", NULL, "type=none;device=/nowhere/at/all;o=bind", NULL), "fine", "a device that is not there is no matter at first");
+	is_str(make(*s, "bad", NULL, "type=none;device=/nowhere/at/all;o=bind", NULL), "fine",
+		"a device that is not there is no matter at first");
 	ok(!volume_mount(*s, "bad", "c1", &err), "but at the mount");
 	free(opt);
 	opt = xasprintf("error while mounting volume '%s/volumes/bad/_data': failed to mount local volume: "
@@ -278,7 +285,8 @@ static void test_mounts(struct volume_store **s)
 static void test_foreign(struct volume_store **s)
 {
 	OWN_FREE char *deep = NULL, *fifo = in_root("pipe");
-	const char *dirs[] = { "foreign", "foreign/_data", "empty", ".hidden", ".hidden/_data", "bad opts", ".new-1-1", ".new-1-1/_data",
+	const char *dirs[] = { "foreign", "foreign/_data", "empty", ".hidden", ".hidden/_data", "bad opts",
+		".new-1-1", ".new-1-1/_data",
 		".old-9-9", "damaged", "damaged/_data", "blank", "blank/_data" };
 	OWN_ERR struct err err = ERR_INIT;
 	struct volume **v;
@@ -300,7 +308,8 @@ static void test_foreign(struct volume_store **s)
 	len = volume_list(*s, &v);
 	for (size_t i = 0; i < len; i++) {
 		seen |= streq(v[i]->name, "foreign");
-		odd |= streq(v[i]->name, "empty") || v[i]->name[0] == '.' || streq(v[i]->name, "pipe") || streq(v[i]->name, "bad opts");
+		odd |= streq(v[i]->name, "empty") || v[i]->name[0] == '.' || streq(v[i]->name, "pipe") ||
+			streq(v[i]->name, "bad opts");
 	}
 	volume_list_free(v, len);
 	ok(seen, "a directory of the other engine is a volume");
@@ -308,7 +317,8 @@ static void test_foreign(struct volume_store **s)
 	ok(!there(".new-1-1") && !there(".old-9-9"), "left-overs are gone");
 	ok(!volume_mount(*s, "damaged", "c1", &err) && strstr(err.msg, "damaged"), "damaged options: listed, not mounted");
 	ok(!volume_mount(*s, "blank", "c1", &err) && strstr(err.msg, "damaged"), "an empty file of options as well");
-	ok(!volume_mount(*s, "foreign", "c1", &err) && strstr(err.msg, "failed to mount"), "options without a type fail at the mount");
+	ok(!volume_mount(*s, "foreign", "c1", &err) && strstr(err.msg, "failed to mount"),
+		"options without a type fail at the mount");
 	is_int(volume_remove(*s, "damaged", false, &err), 0, "but removed");
 	is_int(volume_remove(*s, "blank", false, &err), 0, "but removed");
 
