@@ -408,7 +408,8 @@ int main(void)
 	OWN_ERR struct err err = ERR_INIT;
 
 	umask(022);
-	mkdtemp(base);
+	if (!mkdtemp(base))
+		return 99;
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
 		OWN_FREE char *dir = xasprintf("%s/%s", base, dirs[i]);
 
