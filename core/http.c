@@ -196,25 +196,6 @@ size_t http_server_connections(struct http_server *s)
 	return s->n_conns;
 }
 
-/* Files c under its library descriptor, for on_connection(). */
-static void enter(struct conn *c)
-{
-	struct http_server *s = c->srv;
-	WITH_LOCK(&s->lock);
-
-	if ((size_t)c->lib_fd >= s->n_by_fd) {
-		size_t n = (size_t)c->lib_fd + 64;
-
-		s->by_fd = xrealloc(s->by_fd, n * sizeof(*s->by_fd));
-		memset(s->by_fd + s->n_by_fd, 0, (n - s->n_by_fd) * sizeof(*s->by_fd));
-		s->n_by_fd = n;
-	}
-	s->by_fd[c->lib_fd] = c;
-	c->state = CONN_ACTIVE;
-	s->n_active++;
-	c->deadline = 0;
-}
-
 static void leave(struct http_server *s, int lib_fd)
 {
 	struct conn *c;
@@ -235,6 +216,28 @@ static void leave(struct http_server *s, int lib_fd)
 		close(feed);
 	if (own >= 0)
 		close(own);
+}
+
+/* Files c under its library descriptor, for on_connection(). */
+static void enter(struct conn *c)
+{
+	struct http_server *s = c->srv;
+
+	/* The library has closed this number before: whoever still stands there never got a thread. */
+	leave(s, c->lib_fd);
+	lock_take(&s->lock);
+	if ((size_t)c->lib_fd >= s->n_by_fd) {
+		size_t n = (size_t)c->lib_fd + 64;
+
+		s->by_fd = xrealloc(s->by_fd, n * sizeof(*s->by_fd));
+		memset(s->by_fd + s->n_by_fd, 0, (n - s->n_by_fd) * sizeof(*s->by_fd));
+		s->n_by_fd = n;
+	}
+	s->by_fd[c->lib_fd] = c;
+	c->state = CONN_ACTIVE;
+	s->n_active++;
+	c->deadline = 0;
+	lock_drop(&s->lock);
 }
 
 int http_add_connection(struct conn *c, const char *feed, size_t feed_size)
