@@ -83,7 +83,7 @@ for driver in overlay vfs; do
 	is "$(find "$WORK/root/containers" -mindepth 1 -maxdepth 1 | wc -l)" 0 "$driver: no folder stays"
 	is "$(ls "$WORK/exec/netns" 2>/dev/null | wc -l)" 0 "$driver: no namespace stays"
 	is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" 0 "$driver: no mount stays"
-	is "$(pgrep -f "dockerd-shim.*$WORK" | wc -l)" 0 "$driver: no shim stays"
+	is "$(shims | wc -l)" 0 "$driver: no shim stays"
 	stop_daemon; is "$DSTATUS" 0 "$driver: stops"
 	rm -rf "$WORK/root"
 done

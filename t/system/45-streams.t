@@ -37,7 +37,7 @@ like "$(docker exec -t tt tty | tr -d '\r')" "/dev/pts/[0-9]+" "an exec's own te
 docker rm -f tt >/dev/null
 # wait answers its headers at once
 docker create --name ww --network none busybox sh -c 'sleep 1; exit 9' >/dev/null
-curl -sS -N -i --max-time 20 -X POST --unix-socket "$SOCK" "http://d/containers/ww/wait?condition=next-exit" > "$WORK/wait" & wpid=$!
+curl -sS -v -N --max-time 20 -X POST --unix-socket "$SOCK" "http://d/containers/ww/wait?condition=next-exit" > "$WORK/wait" 2>&1 & wpid=$!
 sleep 0.5
 like "$(cat "$WORK/wait")" "200 OK" "wait: headers before the exit"
 docker start ww >/dev/null

@@ -25,7 +25,7 @@ docker start cc >/dev/null; ok "the created starts"
 docker stop -t 1 aa >/dev/null; ok "stop works"
 docker rm aa bb cc >/dev/null; ok "rm works"
 is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" 0 "no mount stays"
-is "$(pgrep -f "dockerd-shim.*$WORK" | wc -l)" 0 "no shim stays"
+is "$(shims | wc -l)" 0 "no shim stays"
 # SIGTERM stops the containers, each by its own signal
 docker run -d --name t1 --network none busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
 docker run -d --name t2 --network none --restart always busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
@@ -48,7 +48,7 @@ kill -0 "$pid"; ok "live-restore leaves it running"
 start_daemon --live-restore
 is "$(docker inspect -f '{{.State.Pid}}' lr)" "$pid" "adopted"
 # a shim that is killed is noticed
-shim=$(pgrep -f "dockerd-shim.*$WORK" | head -1)
+shim=$(shims | head -1)
 kill -KILL "$shim"; sleep 2
 is "$(docker inspect -f '{{.State.Status}}' lr)" exited "a killed shim is noticed"
 ! kill -0 "$pid" 2>/dev/null; ok "and its container does not stay"

@@ -93,6 +93,13 @@ stop_daemon() { # [signal]: its exit status
 	DPID=
 	return $DSTATUS
 }
+# pids of this test's shims: they hold files of its scratch folder
+shims() {
+	for _p in $(pgrep dockerd-shim); do
+		ls -l "/proc/$_p/fd" 2>/dev/null | grep -q "$WORK/" && echo "$_p"
+	done
+	true
+}
 load_busybox() { "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.tar" && docker load -q -i "$WORK/busybox.tar"; }
 
 cleanup() {
@@ -106,7 +113,10 @@ cleanup() {
 	# what a killed daemon left: its shims and their containers (by the scratch folder in their arguments), then mounts
 	for _p in /proc/[0-9]*; do
 		_a=$( { tr '\0' ' ' < "$_p/cmdline"; } 2>/dev/null) || continue
-		case $_a in *"$WORK/"*) kill -KILL "${_p#/proc/}" 2>/dev/null ;; esac
+		case $_a in
+		*"$WORK/"*) kill -KILL "${_p#/proc/}" 2>/dev/null ;;
+		*dockerd-shim*) ls -l "$_p/fd" 2>/dev/null | grep -q "$WORK/" && kill -KILL "${_p#/proc/}" 2>/dev/null ;;
+		esac
 	done
 	for _d in "$WORK"/exec/runtime*; do
 		[ -d "$_d" ] && for _c in "$_d"/*; do [ -d "$_c" ] && runc --root "$_d" delete -f "${_c##*/}" >/dev/null 2>&1; done
