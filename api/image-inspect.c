@@ -116,7 +116,8 @@ static void put_layers(struct jw *w, struct api *api, const struct image *img)
 	jw_obj_end(w);
 }
 
-static int encode(struct jw *w, struct api *api, const struct image *img, const struct raw_config *raw, int minor, struct err *err)
+static int encode(struct jw *w, struct api *api, const struct image *img, const struct raw_config *raw, int minor,
+	struct err *err)
 {
 	OWN_STRV struct strv tags = { 0 }, digests = { 0 };
 	bool brief = minor >= 52;

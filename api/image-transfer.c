@@ -45,8 +45,12 @@ static int read_platform(struct request *rq, char **ret, struct err *err)
 	const char *text = request_query(rq, "platform");
 	OWN_JSON json_t *js = NULL;
 	const char *os, *arch, *variant;
+	OWN_STRV struct strv all = { 0 };
 
 	*ret = NULL;
+	request_query_list(rq, "platform", &all);
+	if (all.len > 1)
+		return err_set(err, ERR_INVALID, "only one platform can be given: an image of this store has one");
 	if (str_empty(text))
 		return 0;
 	if (*text != '{') {
@@ -184,10 +188,12 @@ static int create_by_import(struct job *job, struct err *err)
 	if (!str_empty(repo) && reference_parse_tag(repo, request_query(rq, "tag"), &ref, err) < 0)
 		return -1;
 	if (!streq(from, "-"))
-		return err_set(err, ERR_NOT_IMPLEMENTED, "import from a URL is not part of this build: send the archive as the request's body (fromSrc=-)");
+		return err_set(err, ERR_NOT_IMPLEMENTED,
+			"import from a URL is not part of this build: send the archive as the request's body (fromSrc=-)");
 	request_query_list(rq, "changes", &changes);
 	body_reader_init(&body, rq);
-	if (archive_import(api->images, &body.reader, request_query(rq, "message"), &changes, request_query(rq, "platform"), &job->cancel, id, err) < 0)
+	if (archive_import(api->images, &body.reader, request_query(rq, "message"), &changes, request_query(rq, "platform"),
+		&job->cancel, id, err) < 0)
 		return -1;
 	img = image_by_id(api->images, id);
 	if (!str_empty(repo)) {

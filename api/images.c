@@ -95,7 +95,8 @@ static int image_delete_job(struct job *job, struct err *err)
 		return err_set(err, ERR_INVALID, "image name cannot be blank");
 	if (request_query(rq, "platforms"))
 		return err_set(err, ERR_INVALID, "removing single platforms of an image is not supported by this image store");
-	rc = image_remove(api->images, name, request_query_bool(rq, "force", false), !request_query_bool(rq, "noprune", false), &users, &gone, err);
+	rc = image_remove(api->images, name, request_query_bool(rq, "force", false), !request_query_bool(rq, "noprune", false),
+		&users, &gone, err);
 	image_removal_events(api, &gone);
 	if (rc < 0)
 		return -1;
@@ -110,7 +111,8 @@ static int image_push_job(struct job *job, struct err *err)
 
 	if (!img)
 		return -1;
-	return err_set(err, ERR_NOT_IMPLEMENTED, "registries are not part of this build: push is not possible (use GET /images/{name}/get)");
+	return err_set(err, ERR_NOT_IMPLEMENTED,
+		"registries are not part of this build: push is not possible (use GET /images/{name}/get)");
 }
 
 static int image_search_job(struct job *job, struct err *err)

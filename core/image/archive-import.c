@@ -6,7 +6,8 @@
 
 static void config_done(struct image_config_full *c) { jdesc_clear(&image_config_full_desc, c); }
 
-static void encode(struct jw *w, const struct platform *p, const struct image_config_full *config, const char *message, const char *diffid)
+static void encode(struct jw *w, const struct platform *p, const struct image_config_full *config, const char *message,
+	const char *diffid)
 {
 	const struct image_config_full none = { 0 };
 	char now[CLOCK_TEXT];
@@ -39,7 +40,8 @@ static void encode(struct jw *w, const struct platform *p, const struct image_co
 	jw_obj_end(w);
 }
 
-int archive_import(struct image_store *s, struct reader *in, const char *message, const struct strv *changes, const char *platform,
+int archive_import(struct image_store *s, struct reader *in, const char *message, const struct strv *changes,
+	const char *platform,
 	const struct cancel *c, char ret_id[72], struct err *err)
 {
 	CLEANUP(config_done) struct image_config_full config = { 0 };

@@ -22,7 +22,8 @@ static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err);
 static void take_back(struct loader *l);
 static void release(struct loader *l);
 
-int archive_load(struct image_store *s, struct reader *in, const struct archive_load_opts *o, struct strv *ret_ids, struct err *err)
+int archive_load(struct image_store *s, struct reader *in, const struct archive_load_opts *o, struct strv *ret_ids,
+	struct err *err)
 {
 	OWN_SPOOL struct spool *sp = spool_read(in, o->tmp_dir, o->cancel, err);
 	struct loader l = { s, o, { 0 }, sp };

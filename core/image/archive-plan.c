@@ -86,7 +86,8 @@ int plan_tag(struct plan *p, struct plan_image *pi, const char *name, struct err
 	return 0;
 }
 
-static int plan_item(struct plan *p, const struct spool *sp, struct manifest_item *item, const struct platform *want, bool strict, struct err *err)
+static int plan_item(struct plan *p, const struct spool *sp, struct manifest_item *item, const struct platform *want,
+	bool strict, struct err *err)
 {
 	const struct spool_member *config = spool_need(sp, item->config, err);
 	struct plan_image *pi;

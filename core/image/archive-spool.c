@@ -22,7 +22,8 @@ struct spool {
 };
 
 static int open_file(const char *dir, struct err *err);
-static int read_member(struct spool *sp, struct tar_reader *tar, const struct tar_entry *e, const struct cancel *c, struct err *err);
+static int read_member(struct spool *sp, struct tar_reader *tar, const struct tar_entry *e, const struct cancel *c,
+	struct err *err);
 static int check_names(struct spool *sp, struct err *err);
 static char *normalise(const char *base, const char *name);
 static const struct spool_member *find(const struct spool *sp, const char *name);
@@ -191,7 +192,8 @@ static int copy_payload(struct spool *sp, struct tar_reader *tar, struct spool_m
 	return n < 0 ? -1 : 0;
 }
 
-static int read_member(struct spool *sp, struct tar_reader *tar, const struct tar_entry *e, const struct cancel *c, struct err *err)
+static int read_member(struct spool *sp, struct tar_reader *tar, const struct tar_entry *e, const struct cancel *c,
+	struct err *err)
 {
 	OWN_FREE char *name = normalise("", e->name), *link = NULL;
 

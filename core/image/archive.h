@@ -21,14 +21,16 @@ struct archive_load_opts {
  * in: tar, plain or gzip or zstd. Either every image of the archive is loaded and tagged, or nothing of it stays.
  * ret_ids: the ids of the images, in order.
  */
-int archive_load(struct image_store *s, struct reader *in, const struct archive_load_opts *o, struct strv *ret_ids, struct err *err);
+int archive_load(struct image_store *s, struct reader *in, const struct archive_load_opts *o, struct strv *ret_ids,
+	struct err *err);
 /*
  * names: references or ids; one archive with manifest.json, repositories, oci-layout and index.json; each layer once.
  * Finds every name before the first byte is written.
  */
 int archive_save(struct image_store *s, const struct strv *names, struct writer *out, const struct cancel *c, struct err *err);
 /* A root file system tar as a one-layer image. changes: Dockerfile instructions (CMD, ENV, ...). Durable when it returns. */
-int archive_import(struct image_store *s, struct reader *in, const char *message, const struct strv *changes, const char *platform,
+int archive_import(struct image_store *s, struct reader *in, const char *message, const struct strv *changes,
+	const char *platform,
 	const struct cancel *c, char ret_id[72], struct err *err);
 /* Applies Dockerfile instructions (CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD USER VOLUME WORKDIR HEALTHCHECK STOPSIGNAL) to a configuration. */
 int image_config_change(struct image_config *cfg, const struct strv *changes, struct err *err);

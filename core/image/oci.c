@@ -50,7 +50,8 @@ static const char *const manifest_types[] = {
 static const char *const config_types[] = {
 	"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json", NULL };
 static const char *const layer_types[] = {
-	"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip", "application/vnd.oci.image.layer.v1.tar+zstd",
+	"application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.v1.tar+gzip",
+		"application/vnd.oci.image.layer.v1.tar+zstd",
 	"application/vnd.oci.image.layer.nondistributable.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
 	"application/vnd.oci.image.layer.nondistributable.v1.tar+zstd", "application/vnd.docker.image.rootfs.diff.tar",
 	"application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.docker.image.rootfs.diff.tar.zstd",
@@ -89,7 +90,8 @@ static const struct spool_member *blob(const struct walk *w, const struct descri
 	snprintf(name, sizeof(name), "blobs/sha256/%s", hex);
 	m = spool_need(w->spool, name, err);
 	if (m && m->size != d->size) {
-		err_set(err, ERR_INVALID, "invalid archive: blob %s has %lld bytes, not %lld", d->digest, (long long)m->size, (long long)d->size);
+		err_set(err, ERR_INVALID, "invalid archive: blob %s has %lld bytes, not %lld", d->digest, (long long)m->size,
+			(long long)d->size);
 		return NULL;
 	}
 	if (m && !streq(m->name, name)) {
@@ -100,7 +102,8 @@ static const struct spool_member *blob(const struct walk *w, const struct descri
 }
 
 /* media: what the descriptor called it, NULL for index.json. */
-static int read_document(const struct walk *w, const struct spool_member *m, const char *media, struct document *ret, struct err *err)
+static int read_document(const struct walk *w, const struct spool_member *m, const char *media, struct document *ret,
+	struct err *err)
 {
 	OWN_BUF struct buf text = { 0 };
 
@@ -109,11 +112,13 @@ static int read_document(const struct walk *w, const struct spool_member *m, con
 	if (jdesc_parse(&document_desc, text.data, text.size, ret, err) < 0)
 		return err_wrap(err, "invalid archive: %.200s", m->name);
 	if (ret->schema_version != 2)
-		return err_set(err, ERR_INVALID, "invalid archive: %.200s: schema version %lld is not supported", m->name, (long long)ret->schema_version);
+		return err_set(err, ERR_INVALID, "invalid archive: %.200s: schema version %lld is not supported", m->name,
+			(long long)ret->schema_version);
 	if (ret->manifests.set && (ret->layers.set || ret->config))
 		return err_set(err, ERR_INVALID, "invalid archive: %.200s is both a manifest and an index", m->name);
 	if (media && ret->media_type && !streq(ret->media_type, media))
-		return err_set(err, ERR_INVALID, "invalid archive: %.200s says it is %.100s, but %.100s was promised", m->name, ret->media_type, media);
+		return err_set(err, ERR_INVALID, "invalid archive: %.200s says it is %.100s, but %.100s was promised", m->name,
+			ret->media_type, media);
 	return 0;
 }
 
@@ -201,7 +206,8 @@ static int walk_index(struct walk *w, struct jlist *manifests, const char *name,
 
 		if (--w->left < 0)
 			return err_set(err, ERR_INVALID, "invalid archive: more than %d manifests", DESCRIPTORS_MAX);
-		if (is_attestation(d) || (d->platform && !platform_fits(w->want, d->platform->os, d->platform->architecture, d->platform->variant)))
+		if (is_attestation(d) || (d->platform && !platform_fits(w->want, d->platform->os, d->platform->architecture,
+			d->platform->variant)))
 			continue;
 		if (depth > 0 && taken)
 			break;

@@ -6,7 +6,8 @@
 
 static const struct { const char *machine, *architecture, *variant; } machines[] = {
 	{ "x86_64", "amd64", NULL }, { "x86-64", "amd64", NULL }, { "aarch64", "arm64", NULL }, { "armhf", "arm", "v7" },
-	{ "armel", "arm", "v6" }, { "armv8l", "arm", "v7" }, { "armv7l", "arm", "v7" }, { "armv6l", "arm", "v6" }, { "i386", "386", NULL },
+	{ "armel", "arm", "v6" }, { "armv8l", "arm", "v7" }, { "armv7l", "arm", "v7" }, { "armv6l", "arm", "v6" }, { "i386", "386",
+		NULL },
 	{ "i486", "386", NULL }, { "i586", "386", NULL }, { "i686", "386", NULL }, { "loongarch64", "loong64", NULL },
 	{ "mips64el", "mips64le", NULL }, { "powerpc64le", "ppc64le", NULL },
 };

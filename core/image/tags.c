@@ -192,7 +192,8 @@ int image_tag(struct image_store *s, const char *id, const struct reference *ref
 }
 
 /* The operation is held: keeps the tags that drop() does not name. */
-static int sift(struct image_store *s, bool (*drop)(const struct tag *t, const void *arg), const void *arg, size_t *ret_dropped, struct err *err)
+static int sift(struct image_store *s, bool (*drop)(const struct tag *t, const void *arg), const void *arg,
+	size_t *ret_dropped, struct err *err)
 {
 	struct tag **v = xcalloc(s->tags_len + 1, sizeof(*v)), **gone = xcalloc(s->tags_len + 1, sizeof(*gone));
 	size_t n = 0, ngone = 0;

@@ -179,7 +179,8 @@ static void test_docker(void)
 	put(&a, "c.json", "{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}}");
 	put_manifest(&a, "c.json", "", "");
 	tar_write_end(&a.tw, NULL);
-	ok(load(&a, NULL, NULL) == 0 && str_has_prefix(lines.v[0], "{\"stream\":\"Loaded image ID: sha256:"), "an image without layers and tags");
+	ok(load(&a, NULL, NULL) == 0 && str_has_prefix(lines.v[0], "{\"stream\":\"Loaded image ID: sha256:"),
+		"an image without layers and tags");
 	buf_done(&a.b);
 }
 
@@ -315,13 +316,15 @@ static void test_oci(void)
 {
 	OWN_FREE char *config = config_of(one, "\"architecture\":\"amd64\",\"os\":\"linux\",\"comment\":\"oci\",");
 	OWN_FREE char *m = manifest_of(config, "layer one", 9, "");
-	OWN_FREE char *named = entry_of(m, OCI_MANIFEST, ",\"annotations\":{\"io.containerd.image.name\":\"docker.io/library/oci:1\",\"org.opencontainers.image.ref.name\":\"1\"}");
+	OWN_FREE char *named = entry_of(m, OCI_MANIFEST,
+		",\"annotations\":{\"io.containerd.image.name\":\"docker.io/library/oci:1\",\"org.opencontainers.image.ref.name\":\"1\"}");
 	OWN_FREE char *plain = entry_of(m, OCI_MANIFEST, ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"latest\"}");
 	OWN_FREE char *here = entry_of(m, OCI_MANIFEST, ",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}");
 	OWN_FREE char *other = entry_of(m, OCI_MANIFEST, ",\"platform\":{\"os\":\"linux\",\"architecture\":\"mips\"}"), *want = NULL;
 	OWN_FREE char *inner = xasprintf("{\"schemaVersion\":2,\"mediaType\":\"" OCI_INDEX "\",\"manifests\":[%s,%s]}", other, here);
 	OWN_FREE char *inner_other = xasprintf("{\"schemaVersion\":2,\"manifests\":[%s]}", other);
-	OWN_FREE char *nested = entry_of(inner, OCI_INDEX, ",\"annotations\":{\"org.opencontainers.image.ref.name\":\"example.com/nested:2\"}");
+	OWN_FREE char *nested = entry_of(inner, OCI_INDEX,
+		",\"annotations\":{\"org.opencontainers.image.ref.name\":\"example.com/nested:2\"}");
 	OWN_FREE char *nested_other = entry_of(inner_other, OCI_INDEX, "");
 	struct archive a;
 
@@ -360,7 +363,8 @@ static void test_oci_hostile(void)
 		{ "a missing layer", lost, OCI_MANIFEST, "no file blobs/sha256/" },
 		{ "an unknown type", good, "text/plain", "neither an image manifest nor an index" },
 		{ "a manifest that is no JSON", "hello", OCI_MANIFEST, "invalid JSON" },
-		{ "an artifact", "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"x/y\",\"digest\":\"x\",\"size\":1},\"layers\":[]}", OCI_MANIFEST, "no container image" },
+		{ "an artifact", "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"x/y\",\"digest\":\"x\",\"size\":1},\"layers\":[]}",
+			OCI_MANIFEST, "no container image" },
 		{ "schema 1", "{\"schemaVersion\":1}", OCI_MANIFEST, "schema version 1" },
 	};
 	struct archive a;
@@ -453,7 +457,8 @@ static void test_import(void)
 	mem_reader_init(&in, "tar bytes", 9);
 	ok(archive_import(store, &in.reader, "hello", &changes, "linux/arm64", NULL, id, &err) == 0, "an import");
 	ok(image_raw(store, id, &raw, NULL) == 0, "has a configuration");
-	ok(strstr(raw.data, "{\"architecture\":\"arm64\",\"comment\":\"hello\",\"config\":{\"Hostname\":\"\"") == raw.data, "in Docker's form");
+	ok(strstr(raw.data, "{\"architecture\":\"arm64\",\"comment\":\"hello\",\"config\":{\"Hostname\":\"\"") == raw.data,
+		"in Docker's form");
 	ok(strstr(raw.data, "\"Env\":[\"A=b\",\"C=\"],\"Cmd\":[\"sh\"]"), "with the changes");
 	is_int(images(), n + 1, "one image more");
 	is_int(fake_count(), layers + 1, "one layer more");
