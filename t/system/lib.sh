@@ -36,7 +36,7 @@ need_root() { [ "$(id -u)" = 0 ] || skip_all "needs root"; }
 need() { for _c in "$@"; do command -v "$_c" >/dev/null 2>&1 || skip_all "$_c is not installed"; done; }
 
 find_docker() {
-	DOCKER=${DOCKER:-$(command -v docker || true)}
+	DOCKER=${DOCKER:-$(unset -f docker; command -v docker || true)}
 	[ -n "$DOCKER" ] || skip_all "no docker CLI"
 }
 docker() { command "$DOCKER" -H "unix://$SOCK" "$@"; }
