@@ -20,11 +20,25 @@ static const char *capability_of(const char *kind)
 	return "";
 }
 
+/* A build tree has libtool's folder below that of the kind. */
+static const char *kind_of(const struct driver_info *d)
+{
+	if (!str_empty(d->kind))
+		return d->kind;
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		OWN_FREE char *folder = xasprintf("/%s/.libs/", kinds[i].kind);
+
+		if (strstr(d->path, folder))
+			return kinds[i].kind;
+	}
+	return "";
+}
+
 static void fill(struct plugin *p, const struct driver_info *d)
 {
 	char digest[DIGEST_TEXT];
 
-	p->kind = xstrdup(d->kind ? d->kind : "");
+	p->kind = xstrdup(kind_of(d));
 	p->name = xstrdup(d->name);
 	/* One that lies in no kind's folder tells its kind only when it is loaded. */
 	p->reference = xasprintf("%s/%s", *p->kind ? p->kind : "driver", p->name);

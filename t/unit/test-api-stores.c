@@ -145,6 +145,7 @@ static void test_plugins(void)
 	ok(got.status == 200 && strstr(got.body.data, "\"Name\":\"volume/local\",\"Enabled\":true"),
 		"the loaded driver is enabled");
 	ok(strstr(ask("GET", "/plugins/volume/local/json", NULL), "\"docker.volumedriver/1.0\"") && got.status == 200, "inspect");
+	ok(strstr(ask("GET", "/plugins", NULL), "\"Name\":\"net/none\",\"Enabled\":"), "drivers of a build tree know their kind");
 	ask("GET", "/plugins/volume/local:latest/json", NULL);
 	is_int(got.status, 200, "inspect with a tag");
 	ok(!strstr(ask("GET", "/plugins?filters={%22capability%22:[%22authz%22]}", NULL), "volume/local"), "filter capability");
