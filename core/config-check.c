@@ -28,8 +28,15 @@ int config_validate(struct config *cfg, struct err *err)
 	return 0;
 }
 
+/* Variables that change the other engine's ways. */
+static const char *const inert_variables[] = { "DOCKER_RAMDISK", "DOCKER_CONTAINER_LABELS_FILTER", "DOCKER_IGNORE_BR_NETFILTER_ERROR",
+	"DOCKER_INSECURE_NO_IPTABLES_RAW", "DOCKER_KEEP_DEPRECATED_LEGACY_LINKS_ENV_VARS" };
+
 void config_inert(const struct config *cfg, struct strv *ret)
 {
+	for (size_t i = 0; i < ARRAY_LEN(inert_variables); i++)
+		if (!str_empty(getenv(inert_variables[i])))
+			strv_addf(ret, "%s has no effect in this version", inert_variables[i]);
 	for (int id = 0; id < OPT_COUNT; id++) {
 		if (!(opts[id].bits & OPT_INERT) || cfg->from[id] == FROM_DEFAULT)
 			continue;

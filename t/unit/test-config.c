@@ -275,12 +275,16 @@ static void test_validate(void)
 
 static void test_inert(void)
 {
-	OWN_STRV struct strv inert = { 0 };
+	OWN_STRV struct strv inert = { 0 }, more = { 0 };
 
 	ok(LOAD("--bip 10.0.0.1/24 -b none --label a=1", "{\"dns\":[\"1.1.1.1\"]}") < 0, "bip and bridge");
 	ok(LOAD("--bip 10.0.0.1/24 --label a=1", "{\"dns\":[\"1.1.1.1\"]}") == 0, "options without effect are taken");
 	config_inert(&cfg, &inert);
 	is_int(inert.len, 2, "and named, if set");
+	setenv("DOCKER_RAMDISK", "1", 1);
+	config_inert(&cfg, &more);
+	is_str(more.v[0], "DOCKER_RAMDISK has no effect in this version", "so are variables");
+	unsetenv("DOCKER_RAMDISK");
 	is_str(inert.v[0], "--bip has no effect in this version", "a flag");
 	ok(strstr(inert.v[1], "the option \"dns\" of /tmp/") != NULL, "a key");
 }
