@@ -1,0 +1,59 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What "make install" puts where, with DESTDIR; what the tarball holds; what the installed program finds by itself.
+. "$(dirname "$0")/lib.sh"
+need make
+scratch
+dest=$WORK/dest
+var() { sed -n "s/^$1 = //p" "$top_builddir/Makefile" | head -1; }
+prefix=$(var prefix)
+[ -n "$prefix" ] || skip_all "no Makefile in $top_builddir"
+MAKEFLAGS= MAKELEVEL= make -s -C "$top_builddir" install DESTDIR="$dest" > "$WORK/install.log" 2>&1
+ok "make install DESTDIR=" || { tail -5 "$WORK/install.log" | sed 's/^/# /'; done_testing; }
+p=$dest$prefix
+have() { for _f in "$@"; do [ -f "$p/$_f" ]; ok "$_f"; done; }
+have sbin/dockerd libexec/dockerd/dockerd-shim
+have lib/dockerd/plugins/graph/overlay.so lib/dockerd/plugins/graph/vfs.so lib/dockerd/plugins/net/none.so lib/dockerd/plugins/net/host.so \
+	lib/dockerd/plugins/volume/local.so lib/dockerd/plugins/authz/policy.so
+have include/dockerd/driver.h include/dockerd/graph.h include/dockerd/net.h include/dockerd/volume.h include/dockerd/authz.h
+have lib/pkgconfig/dockerd-driver.pc lib/systemd/system/dockerd.service lib/systemd/system/dockerd.socket
+have share/man/man8/dockerd.8 share/man/man5/dockerd.conf.5 share/man/man7/dockerd-driver.7
+is "$(find "$dest" -name '*.la' -o -name '*.a' -o -name '*.so.*' | wc -l)" 0 "no libtool archive, no version suffix"
+is "$(find "$dest" -type f | grep -vcE '/(sbin/dockerd|libexec/dockerd/dockerd-shim|lib/dockerd/plugins/(graph|net|volume|authz)/[a-z0-9_-]+\.so|include/dockerd/[a-z]+\.h|lib/pkgconfig/dockerd-driver\.pc|lib/systemd/system/dockerd\.(service|socket)|share/man/man[578]/dockerd[.a-z-]*\.[578])$')" 0 "nothing else"
+is "$(find "$dest" -type f -perm /022 | wc -l)" 0 "nothing is writable by others"
+like "$(cat "$p/lib/systemd/system/dockerd.service")" "^ExecStart=$prefix/sbin/dockerd -H fd://" "the unit names the installed program"
+like "$(cat "$p/lib/systemd/system/dockerd.service")" "^Type=notify" "and is told when it is ready"
+is "$(grep -rlE '@[a-zA-Z_]+@' "$dest" --include='*.pc' --include='*.service' --include='*.socket' | wc -l)" 0 "no placeholder stays"
+if command -v pkg-config >/dev/null; then
+	like "$(PKG_CONFIG_PATH=$p/lib/pkgconfig pkg-config --define-variable=prefix="$p" --cflags dockerd-driver)" "^-I$p/include" "pkg-config --cflags"
+	is "$(PKG_CONFIG_PATH=$p/lib/pkgconfig pkg-config --variable=plugindir dockerd-driver)" "$prefix/lib/dockerd/plugins" "pkg-config names the folder of drivers"
+else
+	skip "pkg-config" "pkg-config is not installed"
+fi
+for so in "$p"/lib/dockerd/plugins/*/*.so; do
+	is "$(nm -D --defined-only "$so" | awk '{ print $3 }' | grep -v '^__' | tr '\n' ' ')" "dkd_driver_entry " "${so##*/plugins/} exports one symbol"
+done
+! ldd "$p/libexec/dockerd/dockerd-shim" >/dev/null 2>&1; ok "the shim is static"
+like "$("$p/sbin/dockerd" --version)" "^Docker version " "the installed program runs"
+if command -v man >/dev/null; then
+	for m in man8/dockerd.8 man5/dockerd.conf.5 man7/dockerd-driver.7; do
+		is "$(MANWIDTH=100 man --warnings -E UTF-8 -l "$p/share/man/$m" 2>&1 >/dev/null | head -3)" "" "$m renders without a warning"
+	done
+else
+	skip "man pages" "man is not installed"
+fi
+for flag in $("$p/sbin/dockerd" --help | grep -oE '^ +(-[a-zA-Z], )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+'); do
+	sed 's/\\-/-/g' "$p/share/man/man8/dockerd.8" | grep -q -- "$flag" || echo "$flag"
+done > "$WORK/undocumented"
+is "$(cat "$WORK/undocumented")" "" "dockerd(8) has every flag of --help"
+MAKEFLAGS= MAKELEVEL= make -s -C "$top_builddir" uninstall DESTDIR="$dest" > "$WORK/install.log" 2>&1; ok "make uninstall"
+is "$(find "$dest" -type f | head -3)" "" "takes all away"
+# every file of the checkout is in the tarball
+if [ -e "$top_srcdir/.git" ] && command -v git >/dev/null; then
+	MAKEFLAGS= MAKELEVEL= make -s -C "$top_builddir" distdir distdir="$WORK/dist" > "$WORK/dist.log" 2>&1; ok "make distdir"
+	git -c safe.directory='*' -C "$top_srcdir" ls-files | grep -vxE '\.gitignore|\.gitattributes' | while read -r f; do [ -e "$WORK/dist/$f" ] || echo "$f"; done > "$WORK/missing"
+	is "$(cat "$WORK/missing")" "" "nothing of the checkout is missing in the tarball"
+else
+	skip "the tarball" "not a git checkout"
+fi
+done_testing
