@@ -4,7 +4,8 @@
 
 static int not_a_manager(struct job *job, struct err *err)
 {
-	return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
+	return err_set(err, ERR_UNAVAILABLE,
+		"This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to "
 		"connect this node to swarm and try again.");
 }
 

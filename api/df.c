@@ -16,7 +16,10 @@ struct usage {
 static int wanted(struct request *rq, unsigned *ret, struct err *err)
 {
 	static const struct { const char *name; unsigned bit; } types[] = {
-		{ "container", WANT_CONTAINERS }, { "image", WANT_IMAGES }, { "volume", WANT_VOLUMES }, { "build-cache", WANT_CACHE },
+		{ "container", WANT_CONTAINERS },
+		{ "image", WANT_IMAGES },
+		{ "volume", WANT_VOLUMES },
+		{ "build-cache", WANT_CACHE },
 	};
 	OWN_STRV struct strv asked = { 0 };
 
@@ -130,8 +133,8 @@ static void put_usage(struct jw *w, const char *key, const struct usage *u)
 }
 
 /* Each kind's list, null when it was not asked for. */
-static void put_legacy(struct jw *w, unsigned want, const struct usage *images, const struct usage *containers, const struct usage *volumes,
-	int api_minor)
+static void put_legacy(struct jw *w, unsigned want, const struct usage *images, const struct usage *containers,
+	const struct usage *volumes, int api_minor)
 {
 	jw_kint(w, "LayersSize", images->size);
 	jw_kraw(w, "Images", want & WANT_IMAGES ? images->items.data : "null");

@@ -7,8 +7,8 @@
 #include "image/reference.h"
 #include "system.h"
 
-static const char *const allowed[] = { "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope",
-	"secret", "service", "type", "volume", NULL };
+static const char *const allowed[] = { "config", "container", "daemon", "event", "image", "label", "network", "node", "plugin",
+	"scope", "secret", "service", "type", "volume", NULL };
 
 /* How one event is set apart from the next. */
 struct framing { const char *type, *before; };
@@ -58,15 +58,16 @@ static bool match_action(const struct filters *f, const struct event *e)
 
 static bool matches(const struct filters *f, const struct event *e)
 {
-	static const char *const actors[] = { "daemon", "container", "plugin", "volume", "network", "node", "service", "secret", "config" };
+	static const char *const actors[] = { "daemon", "container", "plugin", "volume", "network", "node", "service", "secret",
+		"config" };
 
 	if (!f->len)
 		return true;
 	for (size_t i = 0; i < ARRAY_LEN(actors); i++)
 		if (filters_has(f, actors[i]) && !match_actor(f, e, actors[i]))
 			return false;
-	return match_action(f, e) && filters_exact(f, "type", e->type) && filters_exact(f, "scope", "local") && match_image(f, e) &&
-		filters_labels(f, "label", &e->attrs);
+	return match_action(f, e) && filters_exact(f, "type", e->type) && filters_exact(f, "scope", "local") &&
+	       match_image(f, e) && filters_labels(f, "label", &e->attrs);
 }
 
 static int read_time(struct request *rq, const char *key, int64_t *ret, struct err *err)
@@ -112,7 +113,9 @@ static int send_event(struct request *rq, const struct event *e, const struct fr
 /* The reader was too slow for its queue: it is told how many events it missed. */
 static int send_lost(struct api *api, struct request *rq, uint64_t lost, const struct framing *f)
 {
-	struct event e = { .type = "daemon", .action = (char *)"events-lost", .actor = (char *)api->engine_id, .time = clock_now(), .refs = 1 };
+	struct event e = {
+		.type = "daemon", .action = (char *)"events-lost", .actor = (char *)api->engine_id, .time = clock_now(), .refs = 1
+	};
 	OWN_FREE char *n = xasprintf("%llu", (unsigned long long)lost);
 	int r;
 
@@ -149,8 +152,8 @@ int system_events(struct job *job, struct err *err)
 	if (read_time(rq, "since", &since, err) < 0 || read_time(rq, "until", &until, err) < 0)
 		return -1;
 	if (since && until && since > until)
-		return err_set(err, ERR_INVALID, "`since` time (%s) cannot be after `until` time (%s)", request_query(rq, "since"),
-			request_query(rq, "until"));
+		return err_set(err, ERR_INVALID, "`since` time (%s) cannot be after `until` time (%s)",
+			request_query(rq, "since"), request_query(rq, "until"));
 	if (filters_parse(request_query(rq, "filters"), &f, err) < 0 || filters_validate(&f, allowed, err) < 0)
 		return -1;
 	r = events_subscribe(job_api(job)->events, since || !until ? since : 1);

@@ -35,7 +35,12 @@ const char *host_machine(void)
 const char *host_arch(void)
 {
 	static const struct { const char *machine, *arch; } names[] = {
-		{ "x86_64", "amd64" }, { "aarch64", "arm64" }, { "armv7l", "arm" }, { "armv6l", "arm" }, { "i686", "386" }, { "i386", "386" },
+		{ "x86_64", "amd64" },
+		{ "aarch64", "arm64" },
+		{ "armv7l", "arm" },
+		{ "armv6l", "arm" },
+		{ "i686", "386" },
+		{ "i386", "386" },
 		{ "loongarch64", "loong64" },
 	};
 

@@ -107,7 +107,8 @@ static void put_counts(const struct api *api, struct jw *w)
 static void put_plugins(const struct api *api, struct jw *w)
 {
 	OWN_STRV struct strv volume = { .set = true }, net = { .set = true };
-	const struct strv *authz = api->config && api->config->authorization_plugins.len ? &api->config->authorization_plugins : NULL;
+	const struct strv *authz =
+		api->config && api->config->authorization_plugins.len ? &api->config->authorization_plugins : NULL;
 
 	plugins_names("volume", &volume);
 	plugins_names("net", &net);
@@ -218,7 +219,8 @@ static void put_runtimes(const struct api *api, int api_minor, struct jw *w)
 
 static void put_swarm(struct jw *w)
 {
-	jw_kraw(w, "Swarm", "{\"NodeID\":\"\",\"NodeAddr\":\"\",\"LocalNodeState\":\"inactive\",\"ControlAvailable\":false,\"Error\":\"\","
+	jw_kraw(w, "Swarm",
+		"{\"NodeID\":\"\",\"NodeAddr\":\"\",\"LocalNodeState\":\"inactive\",\"ControlAvailable\":false,\"Error\":\"\","
 		"\"RemoteManagers\":null}");
 }
 
@@ -252,7 +254,8 @@ static void runtime_warnings(const struct api *api, struct strv *ret)
 		OWN_FREE char *name = NULL, *version = NULL, *commit = NULL, *text = NULL;
 
 		if (!host_runtime_version(api->spawner, runtimes->v[i].value, &name, &version, &commit))
-			strv_addf(ret, "WARNING: runtime %s (%s) does not tell its version", runtimes->v[i].key, runtimes->v[i].value);
+			strv_addf(ret, "WARNING: runtime %s (%s) does not tell its version", runtimes->v[i].key,
+				runtimes->v[i].value);
 		else if ((text = host_runtime_warning(name, version)))
 			strv_add(ret, text);
 	}

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Routes of the API that no room serves: refused with Docker's status and a clear sentence. A room that registers the job first wins. */
+/*
+ * Routes of the API that no room serves: refused with Docker's status and a clear sentence. A room that registers the job
+ * first wins.
+ */
 #include "system.h"
 
-#define EXPERIMENTAL "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it."
+#define EXPERIMENTAL \
+	"This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it."
 #define NO_REGISTRY "this daemon has no registry client yet; images come in by docker load and docker import"
 #define NO_PLUGINS "managed plugins are not part of this daemon: drivers are shared objects in its plugin folders"
 
@@ -33,7 +37,8 @@ static const struct refusal {
 	{ "plugin_set", ERR_NOT_IMPLEMENTED, NO_PLUGINS },
 	{ "plugin_upgrade", ERR_NOT_IMPLEMENTED, NO_PLUGINS },
 	{ "system_auth", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
-	{ "volume_update", ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this "
+	{ "volume_update", ERR_UNAVAILABLE,
+		"This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this "
 		"node to swarm and try again." },
 };
 
@@ -43,8 +48,10 @@ static int refuse(struct job *job, struct err *err)
 
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
 		if (streq(refusals[i].job, job->name))
-			return err_set(err, refusals[i].class, "%s", job_api(job)->experimental && streq(refusals[i].text, EXPERIMENTAL) ?
-				"checkpoints are not part of this daemon yet" : refusals[i].text);
+			return err_set(err, refusals[i].class, "%s",
+				job_api(job)->experimental && streq(refusals[i].text, EXPERIMENTAL)
+					? "checkpoints are not part of this daemon yet"
+					: refusals[i].text);
 	return err_set(err, ERR_NOT_IMPLEMENTED, "%s %s is not part of this daemon yet", rq->method, rq->path);
 }
 
@@ -67,13 +74,16 @@ static int prune_nothing(struct job *job, struct err *err)
 
 int refused_register(struct api *api, struct err *err)
 {
-	static const struct job_row jobs[] = { { "session", refuse_upgrade }, { "grpc", refuse_upgrade }, { "build_prune", prune_nothing } };
+	static const struct job_row jobs[] = { { "session", refuse_upgrade }, { "grpc", refuse_upgrade },
+		{ "build_prune", prune_nothing } };
 
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
-		if (!engine_has(api->engine, jobs[i].name) && engine_register(api->engine, jobs[i].name, jobs[i].fn, api, err) < 0)
+		if (!engine_has(api->engine, jobs[i].name) &&
+			engine_register(api->engine, jobs[i].name, jobs[i].fn, api, err) < 0)
 			return -1;
 	for (size_t i = 0; i < api_routes_len; i++)
-		if (!engine_has(api->engine, api_routes[i].job) && engine_register(api->engine, api_routes[i].job, refuse, api, err) < 0)
+		if (!engine_has(api->engine, api_routes[i].job) &&
+			engine_register(api->engine, api_routes[i].job, refuse, api, err) < 0)
 			return -1;
 	return 0;
 }

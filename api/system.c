@@ -135,7 +135,8 @@ static void put_memory(struct jw *w)
 			const char *at = strstr(b.data, want);
 
 			if (at)
-				jw_kint(w, keys[i], strtoll(at + strlen(want), NULL, 10) * (streq(keys[i], "Threads") ? 1 : 1024));
+				jw_kint(w, keys[i],
+					strtoll(at + strlen(want), NULL, 10) * (streq(keys[i], "Threads") ? 1 : 1024));
 		}
 	}
 	jw_obj_end(w);

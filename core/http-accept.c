@@ -92,7 +92,8 @@ void http_await_next(struct conn *c)
 {
 	WITH_LOCK(&c->srv->lock);
 
-	c->deadline = clock_mono() + c->srv->limits.idle_timeout_s * NSEC_PER_SEC + c->srv->limits.header_timeout_ms * NSEC_PER_MSEC;
+	c->deadline =
+		clock_mono() + c->srv->limits.idle_timeout_s * NSEC_PER_SEC + c->srv->limits.header_timeout_ms * NSEC_PER_MSEC;
 }
 
 void http_line_arrived(struct conn *c)

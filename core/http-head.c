@@ -99,6 +99,14 @@ const char *http_framing_check(const struct http_framing *f, bool http10)
 	return NULL;
 }
 
+static int hex(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 bool http_chunks_check(const char *s, size_t size)
 {
 	const char *end = s + size;
@@ -108,7 +116,7 @@ bool http_chunks_check(const char *s, size_t size)
 		size_t n = 0;
 
 		for (; s < end && s - from < 16; s++) {
-			int digit = *s >= '0' && *s <= '9' ? *s - '0' : (*s | 0x20) >= 'a' && (*s | 0x20) <= 'f' ? (*s | 0x20) - 'a' + 10 : -1;
+			int digit = hex(*s);
 
 			if (digit < 0)
 				break;

@@ -119,7 +119,8 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 		return NULL;
 	}
 	rs = xcalloc(1, sizeof(*rs));
-	rs->s = (struct http_stream){ stream_read, stream_write, stream_shutdown_write, stream_pending, stream_close, h->conn->fd };
+	rs->s = (struct http_stream){ stream_read, stream_write, stream_shutdown_write, stream_pending, stream_close,
+		h->conn->fd };
 	rs->h = h;
 	return &rs->s;
 }
@@ -149,11 +150,25 @@ void raw_linger(int fd, int timeout_ms)
 const char *http_status_text(int status)
 {
 	static const struct { int status; const char *text; } texts[] = {
-		{ 200, "OK" }, { 201, "Created" }, { 204, "No Content" }, { 304, "Not Modified" }, { 400, "Bad Request" },
-		{ 401, "Unauthorized" }, { 403, "Forbidden" }, { 404, "Not Found" }, { 408, "Request Timeout" }, { 409, "Conflict" },
-		{ 413, "Request Entity Too Large" }, { 414, "Request URI Too Long" }, { 431, "Request Header Fields Too Large" },
-		{ 499, "Client Closed Request" }, { 500, "Internal Server Error" }, { 501, "Not Implemented" },
-		{ 503, "Service Unavailable" }, { 505, "HTTP Version Not Supported" }, { 507, "Insufficient Storage" },
+		{ 200, "OK" },
+		{ 201, "Created" },
+		{ 204, "No Content" },
+		{ 304, "Not Modified" },
+		{ 400, "Bad Request" },
+		{ 401, "Unauthorized" },
+		{ 403, "Forbidden" },
+		{ 404, "Not Found" },
+		{ 408, "Request Timeout" },
+		{ 409, "Conflict" },
+		{ 413, "Request Entity Too Large" },
+		{ 414, "Request URI Too Long" },
+		{ 431, "Request Header Fields Too Large" },
+		{ 499, "Client Closed Request" },
+		{ 500, "Internal Server Error" },
+		{ 501, "Not Implemented" },
+		{ 503, "Service Unavailable" },
+		{ 505, "HTTP Version Not Supported" },
+		{ 507, "Insufficient Storage" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)

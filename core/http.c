@@ -98,11 +98,12 @@ int http_server_add_listener(struct http_server *s, int fd, unsigned flags, stru
 
 int http_server_start(struct http_server *s, struct err *err)
 {
+	const unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL |
+		MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC;
 	struct epoll_event wake = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
 	int r;
 
-	s->mhd = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_THREAD_PER_CONNECTION | MHD_USE_POLL | MHD_USE_NO_LISTEN_SOCKET |
-		MHD_USE_ITC, 0, NULL, NULL, on_request, s,
+	s->mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->limits.max_connections + 2 * SLOTS_APART + 64,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->limits.idle_timeout_s,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)POOL,
@@ -445,8 +446,9 @@ static bool crowded(struct http_server *s)
 static enum MHD_Result answer_by_library(struct http_request *h)
 {
 	/* The library frees the copy when the last byte is out. */
-	struct MHD_Response *r = MHD_create_response_from_buffer(h->answer.data.size, h->answer.data.size ? h->answer.data.data : (char *)"",
-		h->answer.data.size ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(h->answer.data.size, h->answer.data.size ? h->answer.data.data : (char *)"",
+			h->answer.data.size ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
 	enum MHD_Result done;
 
 	if (!r)
@@ -552,5 +554,11 @@ static struct http_stream *hijack(struct request *rq, const char *content_type, 
 }
 
 static const struct request_ops ops = {
-	.header = header, .each_header = emit_headers, .read_body = read_body, .reply = reply, .begin = begin, .write = write_chunk, .hijack = hijack,
+	.header = header,
+	.each_header = emit_headers,
+	.read_body = read_body,
+	.reply = reply,
+	.begin = begin,
+	.write = write_chunk,
+	.hijack = hijack,
 };

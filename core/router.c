@@ -65,7 +65,8 @@ static bool split_segments(const char *path, size_t size, struct segments *sg);
 static const struct matcher *match(const struct router *r, const char *method, const struct segments *sg);
 static int fill_vars(const struct matcher *m, const struct segments *sg, struct request *rq, struct err *err);
 static int parse_query(const char *query, struct request *rq, struct err *err);
-static int check_version(const struct router *r, const struct version *v, const struct matcher *m, struct request *rq, struct err *err);
+static int check_version(
+	const struct router *r, const struct version *v, const struct matcher *m, struct request *rq, struct err *err);
 static void run(struct router *r, const struct matcher *m, struct request *rq);
 static int run_job(struct router *r, const struct matcher *m, struct request *rq, struct err *err);
 static void access_log(const struct request *rq, int64_t started);
@@ -84,7 +85,8 @@ struct router *router_new(struct engine *e, const struct route *routes, size_t l
 
 	for (size_t i = 0; i < len; i++)
 		if (!engine_has(e, routes[i].job)) {
-			err_set(err, ERR_INTERNAL, "route %s %s names the unknown job \"%s\"", routes[i].method, routes[i].pattern, routes[i].job);
+			err_set(err, ERR_INTERNAL, "route %s %s names the unknown job \"%s\"", routes[i].method,
+				routes[i].pattern, routes[i].job);
 			return NULL;
 		}
 	r = xcalloc(1, sizeof(*r));
@@ -378,7 +380,8 @@ static int parse_query(const char *query, struct request *rq, struct err *err)
 	return 0;
 }
 
-static int check_version(const struct router *r, const struct version *v, const struct matcher *m, struct request *rq, struct err *err)
+static int check_version(
+	const struct router *r, const struct version *v, const struct matcher *m, struct request *rq, struct err *err)
 {
 	if (!v->given)
 		return 0;
@@ -388,12 +391,14 @@ static int check_version(const struct router *r, const struct version *v, const 
 	if (m->route->flags & ROUTE_UNVERSIONED)
 		return 0;
 	if (v->major > 1 || (v->major == 1 && v->minor > API_ACCEPT_MINOR))
-		return err_set(err, ERR_INVALID, "client version %s is too new. Maximum supported API version is 1.%d", v->text, API_MAX_MINOR);
+		return err_set(err, ERR_INVALID, "client version %s is too new. Maximum supported API version is 1.%d", v->text,
+			API_MAX_MINOR);
 	if (v->major < 1 || v->minor < r->min_minor)
 		return err_set(err, ERR_INVALID, "client version %s is too old. Minimum supported API version is 1.%d, "
 			"please upgrade your client to a newer version", v->text, r->min_minor);
 	if (v->minor < m->route->min_minor)
-		return err_set(err, ERR_INVALID, "%s %s requires minimum API version 1.%d", rq->method, rq->path, m->route->min_minor);
+		return err_set(
+			err, ERR_INVALID, "%s %s requires minimum API version 1.%d", rq->method, rq->path, m->route->min_minor);
 	return 0;
 }
 
@@ -485,8 +490,8 @@ static int run_job(struct router *r, const struct matcher *m, struct request *rq
 /* The URI with the values of secret parameters masked. */
 static char *mask_uri(const char *uri)
 {
-	static const char *const secret[] = { "buildargs", "data", "identitytoken", "jointoken", "password", "registrytoken", "remote",
-		"secret", "signingcakey", "unlockkey" };
+	static const char *const secret[] = { "buildargs", "data", "identitytoken", "jointoken", "password", "registrytoken",
+		"remote", "secret", "signingcakey", "unlockkey" };
 	const char *at = strchr(uri, '?');
 	OWN_BUF struct buf b = { 0 };
 

@@ -45,7 +45,9 @@ static int fake_reply(struct request *rq, int status, const char *type, const vo
 	return data ? fake_write(rq, data, size) : 0;
 }
 
-static const struct request_ops fake_ops = { .header = fake_header, .read_body = fake_read, .reply = fake_reply, .begin = fake_begin, .write = fake_write };
+static const struct request_ops fake_ops = {
+	.header = fake_header, .read_body = fake_read, .reply = fake_reply, .begin = fake_begin, .write = fake_write
+};
 
 static int ask(struct router *r, const char *method, const char *uri)
 {
@@ -77,11 +79,13 @@ static void test_routes(void)
 	size_t unknown = 0, twice = 0;
 
 	for (size_t i = 0; i < api_routes_len; i++) {
-		unknown += !streq(api_routes[i].method, "GET") && !streq(api_routes[i].method, "POST") && !streq(api_routes[i].method, "PUT") &&
-			!streq(api_routes[i].method, "DELETE") && !streq(api_routes[i].method, "HEAD");
+		unknown += !streq(api_routes[i].method, "GET") && !streq(api_routes[i].method, "POST") &&
+			   !streq(api_routes[i].method, "PUT") && !streq(api_routes[i].method, "DELETE") &&
+			   !streq(api_routes[i].method, "HEAD");
 		unknown += api_routes[i].pattern[0] != '/';
 		for (size_t j = 0; j < i; j++)
-			twice += streq(api_routes[i].method, api_routes[j].method) && streq(api_routes[i].pattern, api_routes[j].pattern);
+			twice += streq(api_routes[i].method, api_routes[j].method) &&
+				 streq(api_routes[i].pattern, api_routes[j].pattern);
 	}
 	ok(api_routes_len > 110, "%zu routes", api_routes_len);
 	is_int(unknown, 0, "all well-formed");
@@ -92,17 +96,30 @@ static void test_routes(void)
 static void test_order(struct router *r)
 {
 	static const struct { const char *method, *path, *job; } rows[] = {
-		{ "GET", "/v1.41/images/json", "image_list" }, { "GET", "/images/get", "image_get" }, { "GET", "/images/search", "image_search" },
-		{ "GET", "/images/a/b/json", "image_inspect" }, { "GET", "/images/json/json", "image_inspect" },
-		{ "GET", "/images/localhost:5000/a/get", "image_get" }, { "POST", "/images/a/b/tag", "image_tag" },
-		{ "DELETE", "/images/a/b:c", "image_delete" }, { "POST", "/images/create", "image_create" },
-		{ "POST", "/containers/create", "container_create" }, { "POST", "/containers/prune", "container_prune" },
-		{ "DELETE", "/containers/x/checkpoints/y", "checkpoint_delete" }, { "DELETE", "/containers/x", "container_delete" },
-		{ "HEAD", "/containers/x/archive", "container_archive_stat" }, { "GET", "/containers/x/attach/ws", "container_attach_ws" },
-		{ "GET", "/volumes/a/b", "volume_inspect" }, { "POST", "/volumes/create", "volume_create" }, { "GET", "/networks/", "network_list" },
-		{ "GET", "/networks/x", "network_inspect" }, { "POST", "/networks/x/connect", "network_connect" },
-		{ "GET", "/plugins/privileges", "plugin_privileges" }, { "GET", "/plugins/a/b/json", "plugin_inspect" },
-		{ "HEAD", "/_ping", "system_ping" }, { "POST", "/exec/x/start", "exec_start" },
+		{ "GET", "/v1.41/images/json", "image_list" },
+		{ "GET", "/images/get", "image_get" },
+		{ "GET", "/images/search", "image_search" },
+		{ "GET", "/images/a/b/json", "image_inspect" },
+		{ "GET", "/images/json/json", "image_inspect" },
+		{ "GET", "/images/localhost:5000/a/get", "image_get" },
+		{ "POST", "/images/a/b/tag", "image_tag" },
+		{ "DELETE", "/images/a/b:c", "image_delete" },
+		{ "POST", "/images/create", "image_create" },
+		{ "POST", "/containers/create", "container_create" },
+		{ "POST", "/containers/prune", "container_prune" },
+		{ "DELETE", "/containers/x/checkpoints/y", "checkpoint_delete" },
+		{ "DELETE", "/containers/x", "container_delete" },
+		{ "HEAD", "/containers/x/archive", "container_archive_stat" },
+		{ "GET", "/containers/x/attach/ws", "container_attach_ws" },
+		{ "GET", "/volumes/a/b", "volume_inspect" },
+		{ "POST", "/volumes/create", "volume_create" },
+		{ "GET", "/networks/", "network_list" },
+		{ "GET", "/networks/x", "network_inspect" },
+		{ "POST", "/networks/x/connect", "network_connect" },
+		{ "GET", "/plugins/privileges", "plugin_privileges" },
+		{ "GET", "/plugins/a/b/json", "plugin_inspect" },
+		{ "HEAD", "/_ping", "system_ping" },
+		{ "POST", "/exec/x/start", "exec_start" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
@@ -110,7 +127,8 @@ static void test_order(struct router *r)
 
 		is_str(route ? route->job : "none", rows[i].job, "%s %s", rows[i].method, rows[i].path);
 	}
-	ok(!router_match(r, "GET", "/containers/ps") && !router_match(r, "GET", "/images/viz") && !router_match(r, "GET", "/monitor"),
+	ok(!router_match(r, "GET", "/containers/ps") && !router_match(r, "GET", "/images/viz") &&
+			!router_match(r, "GET", "/monitor"),
 		"paths of old are gone");
 }
 
@@ -130,13 +148,17 @@ static void test_info(struct router *r)
 	OWN_JSON json_t *js = NULL;
 
 	is_int(ask(r, "GET", "/version"), 200, "version");
-	ok(has("\"ApiVersion\":\"1.51\"") && has("\"MinAPIVersion\":\"1.24\"") && has("\"Os\":\"linux\"") && has("\"Name\":\"Engine\""), "its fields");
+	ok(has("\"ApiVersion\":\"1.51\"") && has("\"MinAPIVersion\":\"1.24\"") && has("\"Os\":\"linux\"") &&
+			has("\"Name\":\"Engine\""),
+		"its fields");
 	is_int(ask(r, "GET", "/info"), 200, "info while the daemon starts");
 	js = json_read(got.body.data, got.body.size, NULL);
 	ok(json_is_object(js), "is JSON");
 	is_str(json_string_value(json_object_get(js, "ID")), "the-id", "ID");
-	is_str(json_string_value(json_object_get(json_object_get(js, "Swarm"), "LocalNodeState")), "inactive", "Swarm.LocalNodeState");
-	ok(json_integer_value(json_object_get(js, "NCPU")) > 0 && json_integer_value(json_object_get(js, "MemTotal")) > 1 << 20, "NCPU, MemTotal");
+	is_str(json_string_value(json_object_get(json_object_get(js, "Swarm"), "LocalNodeState")), "inactive",
+		"Swarm.LocalNodeState");
+	ok(json_integer_value(json_object_get(js, "NCPU")) > 0 && json_integer_value(json_object_get(js, "MemTotal")) > 1 << 20,
+		"NCPU, MemTotal");
 	ok(json_is_array(json_object_get(js, "Warnings")) && has("something to know"), "Warnings");
 	ok(!json_object_get(js, "BridgeNfIptables") && !json_object_get(js, "KernelMemory"), "fields that went");
 	is_int(ask(r, "GET", "/v1.24/info"), 200, "info of 1.24");
@@ -191,7 +213,8 @@ static void test_events(struct router *r, struct events *ev)
 static void test_refusals(struct router *r)
 {
 	is_int(ask(r, "GET", "/nodes"), 503, "swarm");
-	ok(has("This node is not a swarm manager. Use \\\"docker swarm init\\\" or \\\"docker swarm join\\\" to connect this node to swarm and try again."),
+	ok(has("This node is not a swarm manager. Use \\\"docker swarm init\\\" or \\\"docker swarm join\\\" to connect this "
+	       "node to swarm and try again."),
 		"in Docker's words");
 	is_int(ask(r, "POST", "/swarm/leave"), 503, "leaving no swarm");
 	is_int(ask(r, "POST", "/swarm/init"), 501, "swarm init");
@@ -220,8 +243,11 @@ static void test_host(void)
 
 	ok(pretty && *pretty && !strchr(pretty, '"'), "os-release");
 	ok(!none, "an absent key");
-	ok(warns("runc", "1.1.5+ds1") && warns("runc", "1.2.7") && warns("runc", "1.3.2") && warns("crun", "1.8.1"), "old runtimes");
-	ok(!warns("runc", "1.2.8") && !warns("runc", "1.3.3") && !warns("runc", "1.4.0") && !warns("crun", "1.28") && !warns("youki", "0.1"), "good ones");
+	ok(warns("runc", "1.1.5+ds1") && warns("runc", "1.2.7") && warns("runc", "1.3.2") && warns("crun", "1.8.1"),
+		"old runtimes");
+	ok(!warns("runc", "1.2.8") && !warns("runc", "1.3.3") && !warns("runc", "1.4.0") && !warns("crun", "1.28") &&
+			!warns("youki", "0.1"),
+		"good ones");
 }
 
 int main(void)

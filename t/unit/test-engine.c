@@ -44,7 +44,8 @@ static void test_register(void)
 
 	ok(engine_register(e, "hello", job_hello, &ten, &err) == 0, "registered");
 	ok(engine_has(e, "hello") && !engine_has(e, "hell"), "known by name");
-	ok(engine_register(e, "hello", job_hello, &one, &err) < 0 && strstr(err_text(&err), "\"hello\""), "twice is an error that names it");
+	ok(engine_register(e, "hello", job_hello, &one, &err) < 0 && strstr(err_text(&err), "\"hello\""),
+		"twice is an error that names it");
 	err_done(&err);
 	job = engine_job(e, "hello", &err);
 	runs = 0;
@@ -55,7 +56,8 @@ static void test_register(void)
 	err_done(&err);
 	strmap_set(&job->env, "yes", "1");
 	strmap_set(&job->env, "no", "False");
-	ok(job_getenv_bool(job, "yes") && !job_getenv_bool(job, "no") && !job_getenv_bool(job, "absent"), "booleans of the environment");
+	ok(job_getenv_bool(job, "yes") && !job_getenv_bool(job, "no") && !job_getenv_bool(job, "absent"),
+		"booleans of the environment");
 	job_free(job);
 	ok(!engine_job(e, "nobody", &err) && err.class == ERR_NOT_FOUND, "an unknown job");
 	err_done(&err);

@@ -145,8 +145,12 @@ static void test_encode(void)
 	char text[512];
 
 	encode_as("container", 41, text, sizeof(text));
-	is_str(text, "{\"status\":\"start\",\"id\":\"abc\",\"from\":\"busybox\",\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{\"ID\":\"abc\","
-		"\"Attributes\":{\"image\":\"busybox\"}},\"scope\":\"local\",\"time\":1700000000,\"timeNano\":1700000000123456789}", "legacy fields of containers");
+	is_str(text,
+		"{\"status\":\"start\",\"id\":\"abc\",\"from\":\"busybox\",\"Type\":\"container\",\"Action\":\"start\",\"Actor\":"
+		"{\"ID\":\"abc\","
+		"\"Attributes\":{\"image\":\"busybox\"}},\"scope\":\"local\",\"time\":1700000000,\"timeNano\":"
+		"1700000000123456789}",
+		"legacy fields of containers");
 	encode_as("container", 52, text, sizeof(text));
 	ok(!strstr(text, "\"status\"") && !strstr(text, "\"from\""), "are gone with 1.52");
 	encode_as("volume", 41, text, sizeof(text));

@@ -188,7 +188,8 @@ static void say(int fd, const char *text)
 	send(fd, text, strlen(text), MSG_NOSIGNAL);
 }
 
-/* Reads until the text turns up (NULL: to the end), for at most two seconds; what was read, as a string that lives to the next call. */
+/* Reads until the text turns up (NULL: to the end), for at most two seconds; what was read, as a string that lives to the next
+ * call. */
 static const char *hear(int fd, const char *until)
 {
 	static struct buf b;
@@ -261,7 +262,8 @@ static void test_keepalive(void)
 
 	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
 	r = hear(fd, "\r\n\r\nOK");
-	ok(starts(r, "HTTP/1.1 200 OK\r\n") && strstr(r, "\r\nApi-Version: 1.51\r\n") && strstr(r, "\r\nServer: Docker/"), "a request");
+	ok(starts(r, "HTTP/1.1 200 OK\r\n") && strstr(r, "\r\nApi-Version: 1.51\r\n") && strstr(r, "\r\nServer: Docker/"),
+		"a request");
 	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
 	ok(starts(hear(fd, "\r\n\r\nOK"), "HTTP/1.1 200 OK\r\n"), "another on the same connection");
 	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\n\r\nab");
@@ -272,12 +274,15 @@ static void test_keepalive(void)
 	ok(ends(hear(fd, "xyz12"), "\r\n\r\nxyz12"), "a chunked body");
 	say(fd, "GET /nothing HTTP/1.1\r\nHost: d\r\n\r\n");
 	r = hear(fd, "}\n");
-	ok(starts(r, "HTTP/1.1 404 Not Found\r\n") && strstr(r, "Content-Type: application/json\r\n") && ends(r, "{\"message\":\"page not found\"}\n"),
+	ok(starts(r, "HTTP/1.1 404 Not Found\r\n") && strstr(r, "Content-Type: application/json\r\n") &&
+			ends(r, "{\"message\":\"page not found\"}\n"),
 		"an error keeps it open");
-	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\n\r\n1GET /_ping HTTP/1.1\r\nHost: d\r\n\r\nHEAD /_ping HTTP/1.1\r\nHost: d\r\n\r\n"
+	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 1\r\n\r\n1GET /_ping HTTP/1.1\r\nHost: d\r\n\r\nHEAD /_ping "
+		"HTTP/1.1\r\nHost: d\r\n\r\n"
 		"POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 4\r\n\r\nlast");
 	r = hear(fd, "last");
-	ok(strstr(r, "\r\n\r\n1HTTP/1.1 200") && strstr(r, "\r\n\r\nOKHTTP/1.1 200") && ends(r, "last"), "pipelined requests, answered in order");
+	ok(strstr(r, "\r\n\r\n1HTTP/1.1 200") && strstr(r, "\r\n\r\nOKHTTP/1.1 200") && ends(r, "last"),
+		"pipelined requests, answered in order");
 	close(fd);
 	r = ask("GET /_ping HTTP/1.0\r\n\r\n");
 	ok(starts(r, "HTTP/1.1 200 OK\r\n") || starts(r, "HTTP/1.0 200 OK\r\n"), "HTTP/1.0 without Host");
@@ -304,16 +309,20 @@ static void test_continue(void)
 static void test_strict(void)
 {
 	static const struct { const char *text, *status, *what; } bad[] = {
-		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "length and encoding" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400",
+			"length and encoding" },
 		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", "400", "two lengths" },
 		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: +3\r\n\r\nabc", "400", "a signed length" },
 		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 3, 3\r\n\r\nabc", "400", "a list of lengths" },
-		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 99999999999999999999\r\n\r\nabc", "400", "an enormous length" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 99999999999999999999\r\n\r\nabc", "400",
+			"an enormous length" },
 		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip\r\n\r\nabc", "400", "another encoding" },
 		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked, identity\r\n\r\nabc", "400", "two encodings" },
 		{ "POST /echo HTTP/1.0\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400", "chunks in HTTP/1.0" },
-		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", "400", "a chunk line that ends with LF" },
-		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", "400", "a chunk size that is none" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\n3\nabc\r\n0\r\n\r\n", "400",
+			"a chunk line that ends with LF" },
+		{ "POST /echo HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc\r\n0\r\n\r\n", "400",
+			"a chunk size that is none" },
 		{ "GET /_ping HTTP/1.1\nHost: d\n\n", "400", "bare line feeds" },
 		{ "GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\r c\r\n\r\n", "400", "a bare carriage return" },
 		{ "GET /_ping HTTP/1.1\r\nHost: d\r\nA: b\r\n c\r\n\r\n", "400", "a folded line" },
@@ -377,7 +386,8 @@ static void test_strict_later(void)
 	r = hear(fd, NULL);
 	ok(starts(r, "HTTP/1.1 400 ") && !strstr(r, "<timeout>"), "framing is checked on kept-alive connections too");
 	close(fd);
-	ok(starts(ask("POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 8388609\r\n\r\n"), "HTTP/1.1 413 "), "a body over 8 MiB");
+	ok(starts(ask("POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 8388609\r\n\r\n"), "HTTP/1.1 413 "),
+		"a body over 8 MiB");
 }
 
 static void test_stream(void)
@@ -427,7 +437,9 @@ static void test_hijack(void)
 	jobs_done = 0;
 	say(fd, HIJACK "Content-Length: 0\r\n\r\n");
 	r = hear(fd, "\r\n\r\n");
-	ok(starts(r, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n"), "101 UPGRADED");
+	ok(starts(r, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: "
+		     "Upgrade\r\nUpgrade: tcp\r\n"),
+		"101 UPGRADED");
 	ok(strstr(r, "Api-Version: 1.51\r\n") != NULL, "with the usual headers");
 	say(fd, "hello");
 	is_str(hear(fd, "HELLO"), "HELLO", "both ways");
@@ -439,14 +451,16 @@ static void test_hijack(void)
 	fd = dial();
 	say(fd, "POST /attach HTTP/1.1\r\nHost: d\r\n\r\nearly");
 	r = hear(fd, "EARLY");
-	ok(starts(r, "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n") && !strstr(r, "Upgrade"), "200 without the Upgrade header");
+	ok(starts(r, "HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n") && !strstr(r, "Upgrade"),
+		"200 without the Upgrade header");
 	ok(ends(r, "\r\n\r\nEARLY"), "bytes that came with the request are the stream's first");
 	shutdown(fd, SHUT_WR);
 	is_str(hear(fd, NULL), "bye", "its half-close");
 	close(fd);
 
 	fd = dial();
-	say(fd, "POST /attach?json=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: 7\r\n\r\n{\"T\"");
+	say(fd, "POST /attach?json=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: "
+		"application/json\r\nContent-Length: 7\r\n\r\n{\"T\"");
 	usleep(20000);
 	say(fd, ":1}early");
 	r = hear(fd, "EARLY");
@@ -479,7 +493,8 @@ static void test_hijack_later(void)
 
 	say(fd, "GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n");
 	hear(fd, "\r\n\r\nOK");
-	say(fd, "POST /attach?json=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+	say(fd, "POST /attach?json=1 HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: "
+		"application/json\r\nContent-Length: 2\r\n\r\n{}");
 	r = hear(fd, "{}");
 	ok(starts(r, "HTTP/1.1 101 UPGRADED\r\n") && ends(r, "\r\n\r\n{}"), "a hijack after another request");
 	say(fd, "abc");
@@ -565,7 +580,8 @@ static void test_upload_fails(void)
 	send_all(fd, data, size);
 	send_all(fd, data, size);
 	r = hear(fd, NULL);
-	ok(starts(r, "HTTP/1.1 400 Bad Request\r\n") && ends(r, "{\"message\":\"bad archive\"}\n"), "a job that fails early answers at once");
+	ok(starts(r, "HTTP/1.1 400 Bad Request\r\n") && ends(r, "{\"message\":\"bad archive\"}\n"),
+		"a job that fails early answers at once");
 	close(fd);
 	fd = dial();
 	cancelled = 0;
@@ -664,7 +680,8 @@ static void test_crowd(struct router *router)
 	fd = dial();
 	say(fd, "POST /echo HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n");
 	r = hear(fd, NULL);
-	ok(starts(r, "HTTP/1.1 503 ") && ends(r, "{\"message\":\"too many open connections\"}\n"), "a connection too many is told so");
+	ok(starts(r, "HTTP/1.1 503 ") && ends(r, "{\"message\":\"too many open connections\"}\n"),
+		"a connection too many is told so");
 	close(fd);
 	ok(ends(ask("GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"), "OK"), "pings are answered all the same");
 	for (size_t i = 0; i < ARRAY_LEN(mute); i++)
@@ -685,8 +702,13 @@ static void test_crowd(struct router *router)
 int main(void)
 {
 	static const struct { const char *name; job_fn *fn; } jobs[] = {
-		{ "ping", job_ping }, { "echo", job_echo }, { "stream", job_stream }, { "wait", job_wait }, { "flood", job_flood },
-		{ "attach", job_attach }, { "load", job_load },
+		{ "ping", job_ping },
+		{ "echo", job_echo },
+		{ "stream", job_stream },
+		{ "wait", job_wait },
+		{ "flood", job_flood },
+		{ "attach", job_attach },
+		{ "load", job_load },
 	};
 	struct http_limits limits = { .header_timeout_ms = 1000 };
 	struct engine *e = engine_new();

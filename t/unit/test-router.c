@@ -72,7 +72,8 @@ static int job_query(struct job *job, struct err *err)
 		return -1;
 	request_query_list(rq, "t", &t);
 	all = strv_join(&t, ",");
-	snprintf(seen, sizeof(seen), "%s|%d|%d|%lld", all, request_query_bool(rq, "b", false), request_query_bool(rq, "c", true), (long long)n);
+	snprintf(seen, sizeof(seen), "%s|%d|%d|%lld", all, request_query_bool(rq, "b", false), request_query_bool(rq, "c", true),
+		(long long)n);
 	return reply_empty(rq, 204);
 }
 
@@ -140,10 +141,14 @@ static void test_match(struct router *r)
 static void test_versions(struct router *r)
 {
 	is_int(ask(r, "GET", "/v1.99/things/json"), 400, "too new");
-	is_str(got.body, "{\"message\":\"client version 1.99 is too new. Maximum supported API version is 1.51\"}\n", "in Docker's words");
+	is_str(got.body, "{\"message\":\"client version 1.99 is too new. Maximum supported API version is 1.51\"}\n",
+		"in Docker's words");
 	is_int(ask(r, "GET", "/v2.0/things/json"), 400, "another major");
 	is_int(ask(r, "GET", "/v1.10/things/json"), 400, "too old");
-	is_str(got.body, "client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer version\n", "as plain text");
+	is_str(got.body,
+		"client version 1.10 is too old. Minimum supported API version is 1.24, please upgrade your client to a newer "
+		"version\n",
+		"as plain text");
 	is_str(got.type, "text/plain; charset=utf-8", "for clients that know no JSON errors");
 	is_int(ask(r, "GET", "/v1.55/things/json"), 204, "newest accepted");
 	is_int(ask(r, "GET", "/v1.24/things/json"), 204, "oldest accepted");
@@ -179,7 +184,8 @@ static void test_json(struct router *r)
 	is_str(seen, "x", "is decoded");
 	give("text/plain", "{}");
 	is_int(ask(r, "POST", "/json"), 400, "another type");
-	is_str(got.body, "{\"message\":\"Content-Type specified (text/plain) must be 'application/json'\"}\n", "in Docker's words");
+	is_str(got.body, "{\"message\":\"Content-Type specified (text/plain) must be 'application/json'\"}\n",
+		"in Docker's words");
 	give(NULL, "{}");
 	is_int(ask(r, "POST", "/json"), 400, "no type");
 	give(NULL, "");
