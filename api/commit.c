@@ -24,8 +24,12 @@ static int read_config(struct request *rq, struct container_config *ret, bool *r
 static int commit(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
-	CLEANUP(options_done) struct commit_options o = { .repo = request_query(rq, "repo"), .tag = request_query(rq, "tag"),
-		.comment = request_query(rq, "comment"), .author = request_query(rq, "author"), .pause = request_query_bool(rq, "pause", true) };
+	CLEANUP(options_done)
+	struct commit_options o = { .repo = request_query(rq, "repo"),
+		.tag = request_query(rq, "tag"),
+		.comment = request_query(rq, "comment"),
+		.author = request_query(rq, "author"),
+		.pause = request_query_bool(rq, "pause", true) };
 	CLEANUP(config_done) struct container_config cfg = { 0 };
 	CLEANUP(container_unrefp) struct container *c = NULL;
 	OWN_STRV struct strv lines = { 0 };

@@ -144,7 +144,8 @@ static int archive_put(struct job *job, struct err *err)
 		return -1;
 	if (request_query_bool(rq, "copyUIDGID", false))
 		return err_set(err, ERR_NOT_IMPLEMENTED, "copyUIDGID is not supported yet");
-	if (container_put_path(c, request_query(rq, "path"), request_query_bool(rq, "noOverwriteDirNonDir", false), &in.reader, err) < 0)
+	if (container_put_path(
+		    c, request_query(rq, "path"), request_query_bool(rq, "noOverwriteDirNonDir", false), &in.reader, err) < 0)
 		return -1;
 	return reply_empty(rq, 200);
 }
@@ -163,7 +164,9 @@ static int export(struct job *job, struct err *err)
 int api_container_files_register(struct api *api, struct err *err)
 {
 	static const struct { const char *name; job_fn *fn; } jobs[] = {
-		{ "container_archive_stat", archive_stat }, { "container_archive_get", archive_get }, { "container_archive_put", archive_put },
+		{ "container_archive_stat", archive_stat },
+		{ "container_archive_get", archive_get },
+		{ "container_archive_put", archive_put },
 		{ "container_export", export },
 	};
 

@@ -49,7 +49,8 @@ int detach_keys_parse(const char *text, struct detach_keys *ret, struct err *err
 	return 0;
 }
 
-bool detach_keys_filter(const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size)
+bool detach_keys_filter(
+	const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size)
 {
 	size_t n = 0;
 
@@ -148,7 +149,8 @@ static bool take_output(struct pump *p)
 	return !p->gone;
 }
 
-enum pump_end stream_pump(struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel)
+enum pump_end stream_pump(
+	struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel)
 {
 	OWN_FREE struct pump *p = xcalloc(1, sizeof(*p));
 	bool eof_passed = false;
@@ -235,7 +237,8 @@ int api_container_attach(struct job *job, struct err *err)
 	struct request *rq = job_request(job);
 	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
 	struct attach_query q = { request_query_bool(rq, "stream", false), request_query_bool(rq, "stdin", false),
-		request_query_bool(rq, "stdout", false), request_query_bool(rq, "stderr", false), request_query_bool(rq, "logs", false) };
+		request_query_bool(rq, "stdout", false), request_query_bool(rq, "stderr", false),
+		request_query_bool(rq, "logs", false) };
 	struct attachment *a = NULL;
 	struct detach_keys keys;
 	struct http_stream *hs;
@@ -281,9 +284,12 @@ static int stamp(struct request *rq, const char *name, int64_t *ret, struct err 
 int api_container_logs(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
-	struct log_query q = { .follow = request_query_bool(rq, "follow", false), .stdout_on = request_query_bool(rq, "stdout", false),
-		.stderr_on = request_query_bool(rq, "stderr", false), .timestamps = request_query_bool(rq, "timestamps", false),
-		.details = request_query_bool(rq, "details", false), .tail = -1 };
+	struct log_query q = { .follow = request_query_bool(rq, "follow", false),
+		.stdout_on = request_query_bool(rq, "stdout", false),
+		.stderr_on = request_query_bool(rq, "stderr", false),
+		.timestamps = request_query_bool(rq, "timestamps", false),
+		.details = request_query_bool(rq, "details", false),
+		.tail = -1 };
 	CLEANUP(container_unrefp) struct container *c = NULL;
 	const char *tail = request_query(rq, "tail");
 

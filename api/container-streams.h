@@ -21,7 +21,8 @@ int detach_keys_parse(const char *text, struct detach_keys *ret, struct err *err
  * Takes the keys out of a stream of input: what may be passed on is put into out (room for size + DETACH_KEYS_MAX bytes),
  * *ret_size tells how much. True once the sequence was typed. *matched is the state, 0 at first.
  */
-bool detach_keys_filter(const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size);
+bool detach_keys_filter(
+	const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size);
 
 /* What an attached connection is called: multiplexed when it has frames, the client upgraded and knows the type. */
 const char *stream_type(struct request *rq, bool tty);
@@ -31,6 +32,7 @@ enum pump_end { PUMP_DONE, PUMP_DETACHED, PUMP_CLIENT_GONE };
  * Carries bytes both ways between a hijacked connection and a stream socket of a shim until its output ends, the client goes
  * or types the keys, or the token's stop_fd fires. keys may be NULL.
  */
-enum pump_end stream_pump(struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel);
+enum pump_end stream_pump(
+	struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel);
 
 #endif

@@ -59,7 +59,8 @@ static int create(struct job *job, struct err *err)
 
 	if (!js || create_body_decode(js, &body, err) < 0)
 		return -1;
-	if (container_create(job_api(job)->containers, request_query(rq, "name"), request_query(rq, "platform"), &body, id, &warnings, err) < 0)
+	if (container_create(job_api(job)->containers, request_query(rq, "name"), request_query(rq, "platform"), &body, id,
+		    &warnings, err) < 0)
 		return -1;
 	jw_init(&w, &b);
 	jw_obj(&w);
@@ -92,7 +93,8 @@ static int start(struct job *job, struct err *err)
 		return -1;
 	/* Old clients send an empty object. */
 	if (body.size && !(body.size <= 4 && str_has_prefix(body.data, "{}")))
-		return err_set(err, ERR_INVALID, "starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
+		return err_set(err, ERR_INVALID,
+			"starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
 	if (!str_empty(request_query(rq, "checkpoint")))
 		return err_set(err, ERR_INVALID, "checkpoint is only supported in experimental mode");
 	if (container_start(c, err) < 0)
@@ -265,11 +267,24 @@ int api_terminal_size(struct request *rq, int64_t *ret_rows, int64_t *ret_cols, 
 int api_containers_register(struct api *api, struct err *err)
 {
 	static const struct { const char *name; job_fn *fn; } jobs[] = {
-		{ "container_list", list }, { "container_create", create }, { "container_inspect", inspect }, { "container_start", start },
-		{ "container_stop", stop }, { "container_restart", restart }, { "container_kill", kill_ }, { "container_pause", pause_ },
-		{ "container_unpause", unpause }, { "container_rename", rename_ }, { "container_resize", resize },
-		{ "container_delete", delete_ }, { "container_prune", prune }, { "container_top", top }, { "container_changes", changes },
-		{ "container_attach", api_container_attach }, { "container_logs", api_container_logs }, { "container_wait", api_container_wait },
+		{ "container_list", list },
+		{ "container_create", create },
+		{ "container_inspect", inspect },
+		{ "container_start", start },
+		{ "container_stop", stop },
+		{ "container_restart", restart },
+		{ "container_kill", kill_ },
+		{ "container_pause", pause_ },
+		{ "container_unpause", unpause },
+		{ "container_rename", rename_ },
+		{ "container_resize", resize },
+		{ "container_delete", delete_ },
+		{ "container_prune", prune },
+		{ "container_top", top },
+		{ "container_changes", changes },
+		{ "container_attach", api_container_attach },
+		{ "container_logs", api_container_logs },
+		{ "container_wait", api_container_wait },
 		{ "container_stats", api_container_stats },
 	};
 

@@ -67,7 +67,8 @@ static void tell(struct http_stream *hs, bool tty, const struct err *err)
 {
 	OWN_FREE char *text = xasprintf("%s\r\n", err_text(err));
 	size_t n = strlen(text);
-	unsigned char frame[8] = { 2, 0, 0, 0, (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8), (unsigned char)n };
+	unsigned char frame[8] = { 2, 0, 0, 0, (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
+		(unsigned char)n };
 
 	if (!tty)
 		hs->write(hs, frame, sizeof(frame));

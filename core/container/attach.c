@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Attachments: made before or while the container runs; those that came early are connected by the start, before the first byte. */
+/* Attachments: made before or while the container runs; those that came early are connected by the start, before the first byte.
+ */
 #include <poll.h>
 #include <sys/eventfd.h>
 

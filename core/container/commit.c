@@ -32,7 +32,8 @@ static void swap_config(struct container_config *c, struct image_config *i)
 }
 
 /* What the client gave goes before the container's own; then the instructions. */
-static int make_config(struct container *c, struct container_config *given, const struct strv *changes, struct container_config *ret, struct err *err)
+static int make_config(struct container *c, struct container_config *given, const struct strv *changes,
+	struct container_config *ret, struct err *err)
 {
 	CLEANUP(config_done) struct container_config own = { 0 };
 	struct image_config ic = { 0 };
@@ -57,7 +58,8 @@ static int make_config(struct container *c, struct container_config *given, cons
 	return r;
 }
 
-static void encode_history(const struct image *img, const struct commit_options *o, const char *command, const char *now, struct jw *w)
+static void encode_history(
+	const struct image *img, const struct commit_options *o, const char *command, const char *now, struct jw *w)
 {
 	jw_karr(w, "history");
 	for (size_t i = 0; img && i < img->history.len; i++) {
@@ -87,8 +89,8 @@ static void encode_history(const struct image *img, const struct commit_options 
 	jw_arr_end(w);
 }
 
-static void encode_image(struct container *c, const struct image *img, const struct commit_options *o, const struct container_config *cfg,
-	const char *diffid, struct buf *b)
+static void encode_image(struct container *c, const struct image *img, const struct commit_options *o,
+	const struct container_config *cfg, const char *diffid, struct buf *b)
 {
 	OWN_FREE char *args = strv_join(&c->rec.args, " ");
 	OWN_FREE char *command = xasprintf("%s%s%s", c->rec.path, c->rec.args.len ? " " : "", args);
@@ -156,8 +158,8 @@ static int spool_changes(struct container *c, bool pause, const struct cancel *c
 	return STEAL_FD(fd);
 }
 
-static int store_image(struct container *c, const struct image *img, const struct commit_options *o, const struct container_config *cfg, int fd,
-	char ret_id[72], struct err *err)
+static int store_image(struct container *c, const struct image *img, const struct commit_options *o,
+	const struct container_config *cfg, int fd, char ret_id[72], struct err *err)
 {
 	struct image_store *images = c->store->deps.images;
 	OWN_FREE char *chain = NULL, *diffid = NULL;
@@ -175,8 +177,8 @@ static int store_image(struct container *c, const struct image *img, const struc
 	return r == 0 ? image_sync(images, err) : r;
 }
 
-int container_commit(struct container *c, const struct commit_options *o, struct container_config *given, const struct cancel *cancel,
-	char ret_id[72], struct err *err)
+int container_commit(struct container *c, const struct commit_options *o, struct container_config *given,
+	const struct cancel *cancel, char ret_id[72], struct err *err)
 {
 	struct image_store *images = c->store->deps.images;
 	CLEANUP(config_done) struct container_config cfg = { 0 };
@@ -205,6 +207,7 @@ int container_commit(struct container *c, const struct commit_options *o, struct
 		return -1;
 	if (name && image_tag(images, ret_id, &ref, NULL, err) < 0)
 		return -1;
-	container_event(c, "commit", "comment", o->comment ? o->comment : "", "imageID", ret_id, "imageRef", name ? name : "", NULL);
+	container_event(
+		c, "commit", "comment", o->comment ? o->comment : "", "imageID", ret_id, "imageRef", name ? name : "", NULL);
 	return 0;
 }

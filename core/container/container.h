@@ -56,9 +56,11 @@ DEFINE_CLEANUP(struct container, container_unref)
 const char *container_id(const struct container *c);
 
 /* Takes over body's contents. ret_id is set, warnings collects. ERR_NOT_FOUND "No such image: X" when it is absent. */
-int container_create(struct container_store *s, const char *name, const char *platform, struct create_body *body, char ret_id[65], struct strv *warnings, struct err *err);
+int container_create(struct container_store *s, const char *name, const char *platform, struct create_body *body, char ret_id[65],
+	struct strv *warnings, struct err *err);
 int container_start(struct container *c, struct err *err);                       /* ERR_NOT_MODIFIED when running */
-int container_stop(struct container *c, const char *signal, const int *timeout_s, struct err *err); /* NULL: the container's own; ERR_NOT_MODIFIED */
+int container_stop(struct container *c, const char *signal, const int *timeout_s,
+	struct err *err); /* NULL: the container's own; ERR_NOT_MODIFIED */
 int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err);
 int container_kill(struct container *c, const char *signal, struct err *err);
 int container_pause(struct container *c, bool pause, struct err *err);
@@ -80,9 +82,10 @@ int container_put_path(struct container *c, const char *path, bool keep_types, s
 int container_export(struct container *c, struct writer *out, const struct cancel *cancel, struct err *err);
 struct commit_options { const char *repo, *tag, *comment, *author; struct strv changes; bool pause; };
 /* given (may be NULL) is taken over: what it sets goes before the container's own configuration. */
-int container_commit(struct container *c, const struct commit_options *o, struct container_config *given, const struct cancel *cancel,
-	char ret_id[72], struct err *err);
-int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space, struct err *err);
+int container_commit(struct container *c, const struct commit_options *o, struct container_config *given,
+	const struct cancel *cancel, char ret_id[72], struct err *err);
+int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed,
+	uint64_t *ret_space, struct err *err);
 
 enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
 /* A waiter registered now: nothing that happens later is missed. */

@@ -52,7 +52,8 @@ static const struct mount_point *mount_of(struct container *c, const char *path)
 		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
 		size_t n = strlen(m->destination);
 
-		if (strncmp(path, m->destination, n) == 0 && (path[n] == '/' || !path[n]) && (!best || n > strlen(best->destination)))
+		if (strncmp(path, m->destination, n) == 0 && (path[n] == '/' || !path[n]) &&
+			(!best || n > strlen(best->destination)))
 			best = m;
 	}
 	return best;
@@ -177,7 +178,8 @@ int container_get_path(struct container *c, const char *path, struct writer *out
 		return -1;
 	clean = path_clean(path);
 	tar_writer_init(&tar, out);
-	if (packtar(fd, str_has_suffix(path, "/.") || streq(clean, "/") ? "." : base_name(clean), &opts, &tar, err) < 0 || tar_write_end(&tar, err) < 0)
+	if (packtar(fd, str_has_suffix(path, "/.") || streq(clean, "/") ? "." : base_name(clean), &opts, &tar, err) < 0 ||
+		tar_write_end(&tar, err) < 0)
 		return -1;
 	container_event(c, "archive-path", NULL);
 	return 0;

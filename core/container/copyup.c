@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Copies a tree of the image into a volume: names, owners, modes, times, extended attributes. Nothing outside the two trees is reached. */
+/* Copies a tree of the image into a volume: names, owners, modes, times, extended attributes. Nothing outside the two trees is
+ * reached. */
 #include <dirent.h>
 #include <errno.h>
 #include <sys/sendfile.h>
@@ -103,7 +104,9 @@ static int copy_entry(int from, int to, const char *name, int depth, struct err 
 		return err_errno(err, errno, "cannot copy %s", name);
 	if (S_ISDIR(st.st_mode)) {
 		OWN_FD int in = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		OWN_FD int out = in < 0 || mkdirat(to, name, 0700) < 0 ? -1 : openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		OWN_FD int out = in < 0 || mkdirat(to, name, 0700) < 0
+					 ? -1
+					 : openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 		if (in < 0 || out < 0)
 			return err_errno(err, errno, "cannot copy %s", name);

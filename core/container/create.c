@@ -103,9 +103,14 @@ static int check_platform(const char *platform, const struct image *img, const c
 	strv_split(&want, platform, "/");
 	if (want.len > 3 || !*want.v[0])
 		return err_set(err, ERR_INVALID, "\"%s\": unknown operating system or architecture: invalid argument", platform);
-	arch = want.len < 2 ? NULL : streq(want.v[1], "x86_64") || streq(want.v[1], "x86-64") ? "amd64" : streq(want.v[1], "aarch64") ? "arm64" : want.v[1];
-	if ((img->os && *img->os && !streq(want.v[0], img->os)) || (arch && img->architecture && *img->architecture && !streq(arch, img->architecture)))
-		return err_set(err, ERR_NOT_FOUND, "image with reference %s was found but its platform (%s/%s) does not match the specified platform (%s)",
+	arch = want.len < 2                                               ? NULL
+	       : streq(want.v[1], "x86_64") || streq(want.v[1], "x86-64") ? "amd64"
+	       : streq(want.v[1], "aarch64")                              ? "arm64"
+									  : want.v[1];
+	if ((img->os && *img->os && !streq(want.v[0], img->os)) ||
+		(arch && img->architecture && *img->architecture && !streq(arch, img->architecture)))
+		return err_set(err, ERR_NOT_FOUND,
+			"image with reference %s was found but its platform (%s/%s) does not match the specified platform (%s)",
 			name, img->os ? img->os : "", img->architecture ? img->architecture : "", platform);
 	return 0;
 }
@@ -145,7 +150,8 @@ static int settle_network(struct container *c, const char *networking, struct st
 		if (streq(name, "none") && !c->rec.config.network_disabled)
 			strv_add(warnings, "This daemon has no bridge network: the container gets the network \"none\"");
 	}
-	if (streq(name, "none") && !str_empty(c->host.port_bindings) && !streq(c->host.port_bindings, "{}") && !streq(c->host.port_bindings, "null"))
+	if (streq(name, "none") && !str_empty(c->host.port_bindings) && !streq(c->host.port_bindings, "{}") &&
+		!streq(c->host.port_bindings, "null"))
 		strv_add(warnings, "Published ports are discarded when using the network \"none\"");
 	ep = jmap_add(&c->rec.net.networks, name, &endpoint_desc);
 	if (str_empty(networking) || streq(networking, "null"))
@@ -205,10 +211,12 @@ static int prepare_root(struct container *c, struct layer_store *layers, struct 
 		OWN_FD int dir = rootfd < 0 ? -1 : fs_beneath_mkdirs(rootfd, wd, 0755);
 
 		if (*wd != '/')
-			r = err_set(err, ERR_INVALID, "the working directory '%s' is invalid, it needs to be an absolute path", wd);
+			r = err_set(
+				err, ERR_INVALID, "the working directory '%s' is invalid, it needs to be an absolute path", wd);
 		else if (dir < 0)
-			r = errno == ENOTDIR || errno == EEXIST ? err_set(err, ERR_INVALID, "Cannot mkdir: %s is not a directory", wd) :
-				err_errno(err, errno, "cannot make the working directory %s", wd);
+			r = errno == ENOTDIR || errno == EEXIST
+				    ? err_set(err, ERR_INVALID, "Cannot mkdir: %s is not a directory", wd)
+				    : err_errno(err, errno, "cannot make the working directory %s", wd);
 	}
 	if (r == 0)
 		r = mounts_copy_up(c, root, err);

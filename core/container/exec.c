@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Execs: further processes in a running container. An exec is guarded by its container's lock; the store's index by the store's. */
+/* Execs: further processes in a running container. An exec is guarded by its container's lock; the store's index by the store's.
+ */
 #include <errno.h>
 
 #include "base/clock.h"
@@ -122,7 +123,8 @@ static int check_running(struct container *c, const char *name, struct err *err)
 	if (!st->running)
 		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 	if (st->paused)
-		return err_set(err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", name ? name : c->id);
+		return err_set(
+			err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", name ? name : c->id);
 	if (st->restarting)
 		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
 	return 0;
@@ -190,9 +192,14 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 static char *process_json(struct exec *x, struct err *err)
 {
 	struct container *c = x->container;
-	struct process_in in = { .cmd = &x->cfg.cmd, .env = &x->cfg.env, .user = str_empty(x->cfg.user) ? NULL : x->cfg.user,
-		.working_dir = str_empty(x->cfg.working_dir) ? NULL : x->cfg.working_dir, .tty = x->cfg.tty, .privileged = x->cfg.privileged,
-		.rows = (uint16_t)x->cfg.console_size[0], .cols = (uint16_t)x->cfg.console_size[1] };
+	struct process_in in = { .cmd = &x->cfg.cmd,
+		.env = &x->cfg.env,
+		.user = str_empty(x->cfg.user) ? NULL : x->cfg.user,
+		.working_dir = str_empty(x->cfg.working_dir) ? NULL : x->cfg.working_dir,
+		.tty = x->cfg.tty,
+		.privileged = x->cfg.privileged,
+		.rows = (uint16_t)x->cfg.console_size[0],
+		.cols = (uint16_t)x->cfg.console_size[1] };
 	OWN_FREE char *rootfs = NULL;
 	struct bundle_in bi;
 	char *text;
@@ -200,9 +207,17 @@ static char *process_json(struct exec *x, struct err *err)
 	/* The rootfs path is the operation's: a copy taken under it. */
 	op_begin_any(c);
 	rootfs = xstrdup(c->rootfs);
-	bi = (struct bundle_in){ .id = c->id, .hostname = c->rec.config.hostname, .domainname = c->rec.config.domainname, .rootfs = rootfs,
-		.config = &c->rec.config, .host = &c->host, .defaults = c->store->deps.defaults, .sandbox = &c->sandbox, .path = c->rec.path,
-		.args = &c->rec.args, .tty = x->cfg.tty };
+	bi = (struct bundle_in){ .id = c->id,
+		.hostname = c->rec.config.hostname,
+		.domainname = c->rec.config.domainname,
+		.rootfs = rootfs,
+		.config = &c->rec.config,
+		.host = &c->host,
+		.defaults = c->store->deps.defaults,
+		.sandbox = &c->sandbox,
+		.path = c->rec.path,
+		.args = &c->rec.args,
+		.tty = x->cfg.tty };
 	in.container = &bi;
 	text = rootfs ? bundle_process(&in, err) : NULL;
 	op_end(c);
@@ -231,13 +246,15 @@ static int explain(struct err *err)
 {
 	OWN_FREE char *msg = xstrdup(err_text(err));
 
-	err_set(err, ERR_INVALID, "OCI runtime exec failed: %s%s: unknown", str_has_prefix(msg, "exec failed: ") ? "" : "exec failed: ", msg);
+	err_set(err, ERR_INVALID, "OCI runtime exec failed: %s%s: unknown",
+		str_has_prefix(msg, "exec failed: ") ? "" : "exec failed: ", msg);
 	return (says(msg, "executable file") && says(msg, "not found")) || says(msg, "no such file or directory") ? 127 : 126;
 }
 
 static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *err)
 {
-	unsigned streams = (x->cfg.attach_stdin ? SHIM_STDIN : 0) | (x->cfg.attach_stdout ? SHIM_STDOUT : 0) | (x->cfg.attach_stderr ? SHIM_STDERR : 0);
+	unsigned streams = (x->cfg.attach_stdin ? SHIM_STDIN : 0) | (x->cfg.attach_stdout ? SHIM_STDOUT : 0) |
+			   (x->cfg.attach_stderr ? SHIM_STDERR : 0);
 	OWN_FREE char *process = process_json(x, err);
 	struct shim_exec se = { .id = x->id, .process = process, .tty = x->cfg.tty, .open_stdin = x->cfg.attach_stdin && ret_fd,
 		.rows = (uint16_t)x->cfg.console_size[0], .cols = (uint16_t)x->cfg.console_size[1] };
@@ -418,7 +435,8 @@ int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t
 	if (!x)
 		return -1;
 	if (rows < 0 || rows > UINT16_MAX || cols < 0 || cols > UINT16_MAX)
-		return err_set(err, ERR_INVALID, "a terminal of %lld rows and %lld columns is not possible", (long long)rows, (long long)cols);
+		return err_set(err, ERR_INVALID, "a terminal of %lld rows and %lld columns is not possible", (long long)rows,
+			(long long)cols);
 	run = container_run(x->container);
 	lock_take(&x->container->lock);
 	running = x->running && x->pid;

@@ -5,8 +5,8 @@
 #include "container/internal.h"
 #include "image/layer.h"
 
-static const char *const filter_keys[] = { "ancestor", "before", "exited", "expose", "health", "id", "isolation", "is-task", "label",
-	"name", "network", "publish", "since", "status", "volume", NULL };
+static const char *const filter_keys[] = { "ancestor", "before", "exited", "expose", "health", "id", "isolation", "is-task",
+	"label", "name", "network", "publish", "since", "status", "volume", NULL };
 
 struct query {
 	const struct list_query *q;
@@ -71,7 +71,8 @@ static int check_words(struct query *qu, struct err *err)
 	}
 	v = filters_get(&qu->f, "health");
 	for (size_t i = 0; v && i < v->len; i++)
-		if (!streq(v->v[i], "none") && !streq(v->v[i], "starting") && !streq(v->v[i], "healthy") && !streq(v->v[i], "unhealthy"))
+		if (!streq(v->v[i], "none") && !streq(v->v[i], "starting") && !streq(v->v[i], "healthy") &&
+			!streq(v->v[i], "unhealthy"))
 			return err_set(err, ERR_INVALID, "Unrecognised filter value for health: %s", v->v[i]);
 	v = filters_get(&qu->f, "exited");
 	for (size_t i = 0; v && i < v->len; i++) {
@@ -93,7 +94,8 @@ static int query_init(struct container_store *s, const struct list_query *q, str
 	const struct strv *v;
 
 	*qu = (struct query){ .q = q, .all = q->all, .before = INT64_MAX, .since = INT64_MIN };
-	if (filters_parse(q->filters, &qu->f, err) < 0 || filters_validate(&qu->f, filter_keys, err) < 0 || check_words(qu, err) < 0)
+	if (filters_parse(q->filters, &qu->f, err) < 0 || filters_validate(&qu->f, filter_keys, err) < 0 ||
+		check_words(qu, err) < 0)
 		return -1;
 	if ((v = filters_get(&qu->f, "before"))) {
 		qu->all = true;
@@ -159,7 +161,8 @@ static bool has_network(const struct container *c, const struct filters *f)
 	for (size_t i = 0; i < c->rec.net.networks.len; i++) {
 		const struct endpoint *ep = jmap_at(&c->rec.net.networks, i, &endpoint_desc);
 
-		if (filters_exact(f, "network", c->rec.net.networks.keys[i]) || (!str_empty(ep->network_id) && filters_prefix(f, "network", ep->network_id)))
+		if (filters_exact(f, "network", c->rec.net.networks.keys[i]) ||
+			(!str_empty(ep->network_id) && filters_prefix(f, "network", ep->network_id)))
 			return true;
 	}
 	return !filters_has(f, "network");
@@ -173,7 +176,8 @@ static bool exposes(const struct container *c, const struct filters *f)
 
 	for (size_t i = 0; want && i < want->len; i++)
 		for (size_t j = 0; j < have->len; j++)
-			if (port_word(want->v[i], &lo, &hi, &wp) && port_word(have->v[j], &a, &b, &hp) && streq(wp, hp) && a <= hi && b >= lo)
+			if (port_word(want->v[i], &lo, &hi, &wp) && port_word(have->v[j], &a, &b, &hp) && streq(wp, hp) &&
+				a <= hi && b >= lo)
 				return true;
 	return !want;
 }

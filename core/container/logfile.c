@@ -36,7 +36,8 @@ void log_line_done(struct log_line *l)
 bool log_line_parse(const char *s, size_t size, struct log_line *ret)
 {
 	OWN_JSON json_t *js = json_loadb(s, size, JSON_ALLOW_NUL, NULL);
-	json_t *text = json_object_get(js, "log"), *time = json_object_get(js, "time"), *stream = json_object_get(js, "stream"), *v;
+	json_t *text = json_object_get(js, "log"), *time = json_object_get(js, "time"), *stream = json_object_get(js, "stream"),
+	       *v;
 	const char *key;
 
 	memset(ret, 0, sizeof(*ret));

@@ -25,7 +25,8 @@ struct logfile;
 struct logfile *logfile_open(const char *path, int64_t tail, struct err *err);
 void logfile_free(struct logfile *f);
 static inline void logfile_freep(struct logfile **f) { logfile_free(*f); }
-/* 1: the next whole line, valid until the next call; 0: nothing more for now (call again later to follow, also through rotation). */
+/* 1: the next whole line, valid until the next call; 0: nothing more for now (call again later to follow, also through rotation).
+ */
 int logfile_next(struct logfile *f, const char **ret, size_t *ret_size);
 
 #endif

@@ -52,13 +52,17 @@ static int parse_rotation(const struct log_config *lc, struct shim_log *ret, str
 	if (files && (!str_to_i64(files, &n) || n < 1 || n > 1000))
 		return err_set(err, ERR_INVALID, "failed to initialize logging driver: max-file cannot be less than 1");
 	if (files && n > 1 && size && ret->max_size < 0)
-		return err_set(err, ERR_INVALID, "failed to initialize logging driver: max-file cannot be specified without max-size");
-	if (compress && strcasecmp(compress, "true") != 0 && strcasecmp(compress, "false") != 0 && !streq(compress, "1") && !streq(compress, "0"))
-		return err_set(err, ERR_INVALID, "failed to initialize logging driver: strconv.ParseBool: parsing \"%s\": invalid syntax", compress);
+		return err_set(
+			err, ERR_INVALID, "failed to initialize logging driver: max-file cannot be specified without max-size");
+	if (compress && strcasecmp(compress, "true") != 0 && strcasecmp(compress, "false") != 0 && !streq(compress, "1") &&
+		!streq(compress, "0"))
+		return err_set(err, ERR_INVALID,
+			"failed to initialize logging driver: strconv.ParseBool: parsing \"%s\": invalid syntax", compress);
 	ret->max_file = (int)n;
 	ret->compress = compress && (strcasecmp(compress, "true") == 0 || streq(compress, "1"));
 	if (ret->compress && n < 2)
-		return err_set(err, ERR_INVALID, "failed to initialize logging driver: compress cannot be true when max-file is less than 2 or unset");
+		return err_set(err, ERR_INVALID,
+			"failed to initialize logging driver: compress cannot be true when max-file is less than 2 or unset");
 	if (ret->compress)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "the log option compress=true is not supported yet");
 	return 0;
@@ -69,7 +73,8 @@ int log_config_check(const struct log_config *lc, struct err *err)
 	struct shim_log ignored = { 0 };
 
 	if (!log_driver_known(lc->type))
-		return err_set(err, ERR_INVALID, "error looking up logging plugin %s: plugin \"%s\" not found", lc->type, lc->type);
+		return err_set(
+			err, ERR_INVALID, "error looking up logging plugin %s: plugin \"%s\" not found", lc->type, lc->type);
 	if (lc->type && streq(lc->type, "none"))
 		return 0;
 	for (size_t i = 0; i < lc->config.len; i++) {
@@ -108,7 +113,8 @@ static int tag_word(const struct container *c, const char *word, struct buf *b, 
 	else if (streq(word, ".DaemonName"))
 		buf_adds(b, "docker");
 	else
-		return err_set(err, ERR_INVALID, "failed to initialize logging driver: unknown word in the log tag: {{%s}}", word);
+		return err_set(
+			err, ERR_INVALID, "failed to initialize logging driver: unknown word in the log tag: {{%s}}", word);
 	return 0;
 }
 

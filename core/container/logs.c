@@ -69,8 +69,8 @@ static int put_line(struct log_out *o, const struct log_line *l)
 		add_details(&l->attrs, &head);
 	size = head.size + l->size;
 	if (!o->tty) {
-		unsigned char frame[8] = { l->from_stderr ? 2 : 1, 0, 0, 0, (unsigned char)(size >> 24), (unsigned char)(size >> 16),
-			(unsigned char)(size >> 8), (unsigned char)size };
+		unsigned char frame[8] = { l->from_stderr ? 2 : 1, 0, 0, 0, (unsigned char)(size >> 24),
+			(unsigned char)(size >> 16), (unsigned char)(size >> 8), (unsigned char)size };
 
 		buf_add(&o->buf, frame, sizeof(frame));
 	}

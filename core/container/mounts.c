@@ -89,12 +89,16 @@ static int add_image_volumes(struct container *c, struct err *err)
 		struct mount_point m = { .rw = true, .copy_up = true };
 
 		if (!path_is_clean_absolute(volumes->v[i]))
-			return err_set(err, ERR_INVALID, "invalid volume specification: '%s': invalid mount config for type \"volume\": "
-				"invalid mount path: '%s' mount path must be absolute", volumes->v[i], volumes->v[i]);
+			return err_set(err, ERR_INVALID,
+				"invalid volume specification: '%s': invalid mount config for type \"volume\": "
+				"invalid mount path: '%s' mount path must be absolute",
+				volumes->v[i], volumes->v[i]);
 		m.destination = path_clean(volumes->v[i]);
 		if (streq(m.destination, "/")) {
 			mount_point_done(&m);
-			return err_set(err, ERR_INVALID, "invalid volume specification: '%s': invalid specification: destination can't be '/'", volumes->v[i]);
+			return err_set(err, ERR_INVALID,
+				"invalid volume specification: '%s': invalid specification: destination can't be '/'",
+				volumes->v[i]);
 		}
 		if (jmap_get(&c->rec.mounts, m.destination, &mount_point_desc) || strmap_get(&c->host.tmpfs, m.destination)) {
 			mount_point_done(&m);
@@ -109,7 +113,8 @@ static int add_image_volumes(struct container *c, struct err *err)
 }
 
 /* Docker's attributes: the container stands in those of mounts only, where and how in that of mounting. */
-static void volume_event(struct container *c, const struct mount_point *m, const char *action, const char *name, const char *driver)
+static void volume_event(
+	struct container *c, const struct mount_point *m, const char *action, const char *name, const char *driver)
 {
 	struct events *ev = c->store->deps.events;
 
@@ -291,7 +296,8 @@ static int setup_bind(struct container *c, const struct mount_point *m, const ch
 
 	if (streq(m->type, "bind") && !fs_exists(source)) {
 		if (m->skip_creation)
-			return err_set(err, ERR_INVALID, "invalid mount config for type \"bind\": bind source path does not exist: %s", source);
+			return err_set(err, ERR_INVALID,
+				"invalid mount config for type \"bind\": bind source path does not exist: %s", source);
 		if (fs_mkdirs(source, 0755, err) < 0)
 			return err_wrap(err, "error while creating mount source path '%s'", source);
 	}

@@ -8,9 +8,9 @@
 static const char *const propagations[] = { "private", "rprivate", "shared", "rshared", "slave", "rslave", NULL };
 static const char *const consistencies[] = { "consistent", "cached", "delegated", "default", NULL };
 static const char *const tmpfs_flags[] = { "async", "atime", "bind", "defaults", "dev", "diratime", "dirsync", "exec", "mand",
-	"noatime", "nodev", "nodiratime", "noexec", "nomand", "norelatime", "nostrictatime", "nosuid", "private", "rbind", "relatime",
-	"remount", "ro", "rprivate", "rshared", "rslave", "runbindable", "rw", "shared", "slave", "strictatime", "suid", "sync",
-	"unbindable", NULL };
+	"noatime", "nodev", "nodiratime", "noexec", "nomand", "norelatime", "nostrictatime", "nosuid", "private", "rbind",
+	"relatime", "remount", "ro", "rprivate", "rshared", "rslave", "runbindable", "rw", "shared", "slave", "strictatime",
+	"suid", "sync", "unbindable", NULL };
 static const char *const tmpfs_data[] = { "size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "mpol", NULL };
 
 static bool is_word(const char *s, const char *const *words)
@@ -128,10 +128,13 @@ static int check_target(const char *type, const char *target, struct err *err)
 static int check_volume_name(const char *name, struct err *err)
 {
 	if (strlen(name) < 2)
-		return err_set(err, ERR_INVALID, "create %s: volume name is too short, names should be at least two alphanumeric characters", name);
+		return err_set(err, ERR_INVALID,
+			"create %s: volume name is too short, names should be at least two alphanumeric characters", name);
 	if (!id_is_name(name, 2))
-		return err_set(err, ERR_INVALID, "create %s: \"%s\" includes invalid characters for a local volume name, only "
-			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", name, name);
+		return err_set(err, ERR_INVALID,
+			"create %s: \"%s\" includes invalid characters for a local volume name, only "
+			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path",
+			name, name);
 	return 0;
 }
 

@@ -67,8 +67,9 @@ static void resolv_conf(const struct host_config *h, struct buf *b)
 		buf_addf(b, "nameserver %s\n", h->dns.v[i]);
 	strv_split(&lines, host.data ? host.data : "", "\n");
 	for (size_t i = 0; i < lines.len; i++)
-		if ((!h->dns.len && str_has_prefix(lines.v[i], "nameserver")) || (!h->dns_search.len && str_has_prefix(lines.v[i], "search")) ||
-		    (!h->dns_options.len && str_has_prefix(lines.v[i], "options")))
+		if ((!h->dns.len && str_has_prefix(lines.v[i], "nameserver")) ||
+			(!h->dns_search.len && str_has_prefix(lines.v[i], "search")) ||
+			(!h->dns_options.len && str_has_prefix(lines.v[i], "options")))
 			buf_addf(b, "%s\n", lines.v[i]);
 	if (h->dns_options.len) {
 		OWN_FREE char *words = strv_join(&h->dns_options, " ");

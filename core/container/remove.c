@@ -18,9 +18,12 @@ static int mark(struct container *c, bool force, bool *ret_running, struct err *
 		return err_set(err, ERR_CONFLICT, "removal of container %s is already in progress", c->id);
 	if (st->running && !force) {
 		if (st->paused)
-			return err_set(err, ERR_CONFLICT, "You cannot remove a paused container %s. Unpause and then stop the container before "
-				"attempting removal or force remove", c->id);
-		return err_set(err, ERR_CONFLICT, "You cannot remove a %s container %s. Stop the container before attempting removal or force remove",
+			return err_set(err, ERR_CONFLICT,
+				"You cannot remove a paused container %s. Unpause and then stop the container before "
+				"attempting removal or force remove",
+				c->id);
+		return err_set(err, ERR_CONFLICT,
+			"You cannot remove a %s container %s. Stop the container before attempting removal or force remove",
 			st->restarting ? "restarting" : "running", c->id);
 	}
 	st->removal = true;
@@ -109,7 +112,8 @@ int container_remove(struct container *c, bool force, bool volumes, bool link, s
 			log_warn("container %s: %s", c->id, err_text(&gone));
 		if (!container_wait_stopped(c, KILL_WAIT)) {
 			unmark(c);
-			return err_set(err, ERR_INTERNAL, "cannot remove container \"%s\": could not kill container", c->rec.name);
+			return err_set(
+				err, ERR_INTERNAL, "cannot remove container \"%s\": could not kill container", c->rec.name);
 		}
 	}
 	if (op_begin(c, err) < 0)

@@ -114,15 +114,20 @@ static int joined_ns(struct container *c, const char *mode, const char *ns, char
 	if (!pid)
 		return err_set(err, ERR_CONFLICT, "cannot join %s of a non running container: %s", ns, other->id);
 	if (ret_shm && !*ret_shm)
-		return err_set(err, ERR_INVALID, "can't join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)", other->id);
+		return err_set(err, ERR_INVALID,
+			"can't join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
+			other->id);
 	*ret = xasprintf("/proc/%lld/ns/%s", (long long)pid, ns);
 	return 0;
 }
 
 static void add_net_files(struct container *c, struct mount_list *l)
 {
-	const struct { const char *path, *at; } files[] = {
-		{ c->rec.resolv_path, "/etc/resolv.conf" }, { c->rec.hostname_path, "/etc/hostname" }, { c->rec.hosts_path, "/etc/hosts" },
+	const struct { const char *path, *at;
+	} files[] = {
+		{ c->rec.resolv_path, "/etc/resolv.conf" },
+		{ c->rec.hostname_path, "/etc/hostname" },
+		{ c->rec.hosts_path, "/etc/hosts" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
@@ -147,9 +152,21 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 		return -1;
 	add_net_files(c, mounts);
 	mount_list_sort(mounts);
-	in = (struct bundle_in){ .id = c->id, .hostname = c->rec.config.hostname, .domainname = c->rec.config.domainname, .rootfs = c->rootfs,
-		.config = &c->rec.config, .host = &c->host, .defaults = c->store->deps.defaults, .sandbox = &c->sandbox, .path = c->rec.path,
-		.args = &c->rec.args, .mounts = mounts->v, .n_mounts = mounts->len, .ipc_path = ipc, .pid_path = pid, .shm_path = shm,
+	in = (struct bundle_in){ .id = c->id,
+		.hostname = c->rec.config.hostname,
+		.domainname = c->rec.config.domainname,
+		.rootfs = c->rootfs,
+		.config = &c->rec.config,
+		.host = &c->host,
+		.defaults = c->store->deps.defaults,
+		.sandbox = &c->sandbox,
+		.path = c->rec.path,
+		.args = &c->rec.args,
+		.mounts = mounts->v,
+		.n_mounts = mounts->len,
+		.ipc_path = ipc,
+		.pid_path = pid,
+		.shm_path = shm,
 		.tty = c->rec.config.tty };
 	return bundle_write(&in, run_dir, err);
 }
@@ -183,7 +200,8 @@ static struct run *start_shim(struct container *c, const char *run_dir, struct e
 	struct shim *shim;
 	struct run *run;
 
-	if (c->host.console_size[0] > 0 && c->host.console_size[0] <= UINT16_MAX && c->host.console_size[1] > 0 && c->host.console_size[1] <= UINT16_MAX) {
+	if (c->host.console_size[0] > 0 && c->host.console_size[0] <= UINT16_MAX && c->host.console_size[1] > 0 &&
+		c->host.console_size[1] <= UINT16_MAX) {
 		cfg.rows = (uint16_t)c->host.console_size[0];
 		cfg.cols = (uint16_t)c->host.console_size[1];
 	}
@@ -219,14 +237,16 @@ static int explain(struct err *err)
 		text += strlen(run_failed);
 	else if (str_has_prefix(text, create_failed))
 		text += strlen(create_failed);
-	err_set(err, ERR_INTERNAL, "failed to create task for container: failed to create shim task: OCI runtime create failed: %s%s: unknown",
+	err_set(err, ERR_INTERNAL,
+		"failed to create task for container: failed to create shim task: OCI runtime create failed: %s%s: unknown",
 		text != msg ? create_failed : "", text);
 	if (says(text, "executable file not found") || says(text, "executable file `") || says(text, "no such file or directory"))
 		code = EXIT_NOT_FOUND;
 	else if (says(text, "permission denied") || says(text, "is a directory") || says(text, "not a directory"))
 		code = EXIT_NOT_INVOKED;
 	if (says(text, "not a directory") && says(text, "mount"))
-		err_wrap(err, "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the expected type");
+		err_wrap(err, "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path "
+			      "exists and is the expected type");
 	if (code != EXIT_UNKNOWN)
 		err->class = ERR_INVALID;
 	return code;

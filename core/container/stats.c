@@ -113,7 +113,8 @@ static uint64_t system_cpu(void)
 	OWN_FILE FILE *f = fopen("/proc/stat", "re");
 	unsigned long long v[8] = { 0 }, sum = 0;
 
-	if (!f || fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7) < 4)
+	if (!f ||
+		fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7) < 4)
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(v); i++)
 		sum += v[i];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Signals and what is made of them: kill, stop, restart, pause, resize. Nothing here holds the operation while it waits for an exit. */
+/* Signals and what is made of them: kill, stop, restart, pause, resize. Nothing here holds the operation while it waits for an
+ * exit. */
 #include <errno.h>
 #include <signal.h>
 
@@ -166,7 +167,8 @@ static int stop_running(struct container *c, int sig, int timeout_s, struct err 
 	return 0;
 }
 
-static int parse_stop(struct container *c, const char *signal, const int *timeout_s, int *ret_sig, int *ret_timeout, struct err *err)
+static int parse_stop(
+	struct container *c, const char *signal, const int *timeout_s, int *ret_sig, int *ret_timeout, struct err *err)
 {
 	*ret_timeout = timeout_s ? *timeout_s : container_stop_timeout(c);
 	*ret_sig = str_empty(signal) ? stop_signal(c) : client_signal(signal, err);
@@ -276,7 +278,8 @@ int container_resize(struct container *c, int64_t rows, int64_t cols, struct err
 	char h[24], w[24];
 
 	if (rows < 0 || rows > UINT16_MAX || cols < 0 || cols > UINT16_MAX)
-		return err_set(err, ERR_INVALID, "a terminal of %lld rows and %lld columns is not possible", (long long)rows, (long long)cols);
+		return err_set(err, ERR_INVALID, "a terminal of %lld rows and %lld columns is not possible", (long long)rows,
+			(long long)cols);
 	if (!container_is_running(c) || !run)
 		return not_running(c, err);
 	if (!c->rec.config.tty)

@@ -171,7 +171,8 @@ int container_top(struct container *c, const char *ps_args, const struct cancel 
 	return 0;
 }
 
-int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space, struct err *err)
+int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed,
+	uint64_t *ret_space, struct err *err)
 {
 	static const char *const keys[] = { "label", "label!", "until", NULL };
 	OWN_FILTERS struct filters f = { 0 };
@@ -179,7 +180,8 @@ int containers_prune(struct container_store *s, const char *filters, const struc
 	int64_t until;
 	size_t n;
 
-	if (filters_parse(filters, &f, err) < 0 || filters_validate(&f, keys, err) < 0 || filters_until(&f, clock_now(), &until, err) < 0)
+	if (filters_parse(filters, &f, err) < 0 || filters_validate(&f, keys, err) < 0 ||
+		filters_until(&f, clock_now(), &until, err) < 0)
 		return -1;
 	n = store_all(s, &v);
 	for (size_t i = 0; i < n; i++) {
@@ -189,7 +191,8 @@ int containers_prune(struct container_store *s, const char *filters, const struc
 		bool fits;
 
 		lock_take(&c->lock);
-		fits = !c->rec.state.running && !c->rec.state.removal && c->rec.created <= until && filters_labels_pass(&f, &c->rec.config.labels);
+		fits = !c->rec.state.running && !c->rec.state.removal && c->rec.created <= until &&
+		       filters_labels_pass(&f, &c->rec.config.labels);
 		lock_drop(&c->lock);
 		if (fits && !cancel_fired(cancel)) {
 			container_sizes(c, &rw, &root);

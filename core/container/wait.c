@@ -42,7 +42,8 @@ struct waiter *container_wait_begin(struct container *c, enum wait_condition con
 	w->cond = cond;
 	w->container = container_ref(c);
 	lock_take(&c->lock);
-	if ((cond == WAIT_NOT_RUNNING && (!c->rec.state.running || c->rec.state.restarting)) || (cond == WAIT_REMOVED && c->removed)) {
+	if ((cond == WAIT_NOT_RUNNING && (!c->rec.state.running || c->rec.state.restarting)) ||
+		(cond == WAIT_REMOVED && c->removed)) {
 		waiter_finish(w);
 	} else {
 		w->next = c->waiters;

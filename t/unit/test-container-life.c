@@ -14,7 +14,8 @@ static struct container_store *store;
 static struct daemon_defaults defaults;
 
 /* --- images and layers --- */
-static struct image busybox = { .refs = 1 << 20, .id = "sha256:1306f1a639f458029ebaf41ce4da553aac646a6a9035360c24150076edc4334e" };
+static struct image busybox = { .refs = 1 << 20,
+	.id = "sha256:1306f1a639f458029ebaf41ce4da553aac646a6a9035360c24150076edc4334e" };
 static char layer_error[64];
 static int layers_made, mounts_held;
 
@@ -29,7 +30,8 @@ struct image *image_by_id(struct image_store *s, const char *id) { return streq(
 struct layer_store *image_store_layers(struct image_store *s) { return NULL; }
 struct graph *layer_store_graph(struct layer_store *s) { return NULL; }
 const char *graph_name(const struct graph *g) { return "fake"; }
-int rwlayer_create(struct layer_store *s, const char *id, const char *chain, const char *label, const struct strmap *o, struct err *err)
+int rwlayer_create(
+	struct layer_store *s, const char *id, const char *chain, const char *label, const struct strmap *o, struct err *err)
 {
 	if (*layer_error)
 		return err_set(err, ERR_INTERNAL, "%s", layer_error);
@@ -93,7 +95,8 @@ int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
 		end(s, exit_at_once);
 	return 0;
 }
-struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, pid_t *ret_pid, bool *ret_exited, struct shim_exit *ex, struct err *err)
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, pid_t *ret_pid, bool *ret_exited,
+	struct shim_exit *ex, struct err *err)
 {
 	*ret_exited = adopt_as != 1;
 	*ret_pid = getpid();
@@ -129,7 +132,8 @@ static struct container *create(const char *name, const char *extra)
 	OWN_JSON json_t *js = json_read(text, strlen(text), &err);
 	char id[65];
 
-	if (!js || create_body_decode(js, &body, &err) < 0 || container_create(store, name, NULL, &body, id, &warnings, &err) < 0) {
+	if (!js || create_body_decode(js, &body, &err) < 0 ||
+		container_create(store, name, NULL, &body, id, &warnings, &err) < 0) {
 		printf("# %s\n", err_text(&err));
 		return NULL;
 	}
@@ -145,7 +149,8 @@ static void create_fails(const char *name, const char *body_text, enum err_class
 	char id[65];
 	int before = layers_made;
 
-	ok(create_body_decode(js, &body, &err) < 0 || container_create(store, name, NULL, &body, id, &warnings, &err) < 0, "refused: %s", body_text);
+	ok(create_body_decode(js, &body, &err) < 0 || container_create(store, name, NULL, &body, id, &warnings, &err) < 0,
+		"refused: %s", body_text);
 	ok(err.class == class && strstr(err_text(&err), says), "%s (%s)", says, err_text(&err));
 	is_int(layers_made, before, "nothing stays");
 }
@@ -195,24 +200,32 @@ static void test_create(void)
 	container_unref(found);
 	OWN_FREE char *path = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
 	ok(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "its record is there, for root only");
-	create_fails("one", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_CONFLICT, "Conflict. The container name \"/one\" is already in use by container \"");
-	create_fails("-x", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INVALID, "Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+	create_fails("one", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_CONFLICT,
+		"Conflict. The container name \"/one\" is already in use by container \"");
+	create_fails("-x", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INVALID,
+		"Invalid container name (-x), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
 	create_fails("../up", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INVALID, "Invalid container name");
 	create_fails(NULL, "{\"Image\":\"nope\",\"Cmd\":[\"x\"]}", ERR_NOT_FOUND, "No such image: nope:latest");
 	create_fails(NULL, "{\"Image\":\"busybox\"}", ERR_INVALID, "No command specified");
-	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"foo\"}}}", ERR_INVALID,
-		"error looking up logging plugin foo: plugin \"foo\" not found");
-	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"foo\":\"1\"}}}}",
+	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"foo\"}}}",
+		ERR_INVALID, "error looking up logging plugin foo: plugin \"foo\" not found");
+	create_fails(NULL,
+		"{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{"
+		"\"foo\":\"1\"}}}}",
 		ERR_INVALID, "unknown log opt 'foo' for json-file log driver");
-	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"VolumesFrom\":[\"nosuch\"]}}", ERR_INVALID, "No such container: nosuch");
-	create_fails("two", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"Binds\":[\"/a:/b\",\"/c:/b\"]}}", ERR_INVALID, "Duplicate mount point: /b");
+	create_fails(NULL, "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"VolumesFrom\":[\"nosuch\"]}}", ERR_INVALID,
+		"No such container: nosuch");
+	create_fails("two", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"],\"HostConfig\":{\"Binds\":[\"/a:/b\",\"/c:/b\"]}}",
+		ERR_INVALID, "Duplicate mount point: /b");
 	strcpy(layer_error, "no space");
 	create_fails("two", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INTERNAL, "no space");
 	*layer_error = '\0';
 	found = create("two", "");
 	ok(found != NULL, "the name of a failed create is free again");
 	ok(listed("{\"name\":[\"two\"],\"status\":[\"created\"]}", "\"Command\":\"sleep '1 2'\""), "listed with its command");
-	ok(!listed("{\"name\":[\"two\"],\"status\":[\"running\"]}", "two") && listed("{\"status\":[\"foo\"]}", "Invalid filter 'status=foo'"), "filtered");
+	ok(!listed("{\"name\":[\"two\"],\"status\":[\"running\"]}", "two") &&
+			listed("{\"status\":[\"foo\"]}", "Invalid filter 'status=foo'"),
+		"filtered");
 	ok(container_remove(found, false, false, false, &err) == 0, "removed");
 	container_unref(found);
 	ok(container_find(store, "two", &err) == NULL && err.class == ERR_NOT_FOUND, "and gone");
@@ -235,17 +248,22 @@ static void test_run(void)
 	ok(attached_before_run == 'y' && attachment_take(a) >= 0, "it was connected by the start");
 	attachment_free(a);
 	ok(container_start(c, &err) < 0 && err.class == ERR_NOT_MODIFIED, "a second start changes nothing");
-	ok(container_remove(c, false, false, false, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "You cannot remove a running container"),
+	ok(container_remove(c, false, false, false, &err) < 0 && err.class == ERR_CONFLICT &&
+			strstr(err_text(&err), "You cannot remove a running container"),
 		"a running container is not removed");
 	ok(listed(NULL, "\"State\":\"running\""), "listed as running");
-	ok(container_pause(c, true, &err) == 0 && container_pause(c, true, &err) < 0 && strstr(err_text(&err), "is already paused"), "paused once");
-	ok(container_pause(c, false, &err) == 0 && container_pause(c, false, &err) < 0 && strstr(err_text(&err), "is not paused"), "unpaused once");
+	ok(container_pause(c, true, &err) == 0 && container_pause(c, true, &err) < 0 &&
+			strstr(err_text(&err), "is already paused"),
+		"paused once");
+	ok(container_pause(c, false, &err) == 0 && container_pause(c, false, &err) < 0 && strstr(err_text(&err), "is not paused"),
+		"unpaused once");
 	ok(container_rename(c, "ran", &err) == 0, "renamed while it runs");
 	ok(container_rename(c, "ran", &err) < 0 && strstr(err_text(&err), "same name"), "not to its own name");
 	ok(container_stop(c, NULL, &zero, &err) == 0, "stopped %s", err_text(&err));
 	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143, "the waiter has the exit code");
 	ok(container_stop(c, NULL, NULL, &err) < 0 && err.class == ERR_NOT_MODIFIED, "a second stop changes nothing");
-	ok(container_kill(c, NULL, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"), "nothing to kill");
+	ok(container_kill(c, NULL, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"),
+		"nothing to kill");
 	ok(container_kill(c, "FOO", &err) < 0 && strstr(err_text(&err), "Invalid signal: FOO"), "no such signal");
 	is_int(mounts_held, 0, "no mount is held");
 	is_int(shims, 0, "no shim is left");
@@ -286,7 +304,8 @@ static void test_failed_start(void)
 static void test_policies(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	struct container *c = create("again", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"on-failure\",\"MaximumRetryCount\":2}}");
+	struct container *c =
+		create("again", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"on-failure\",\"MaximumRetryCount\":2}}");
 
 	exit_at_once = 3;
 	ok(container_start(c, &err) == 0 && until(c, "restarting"), "restarting after a failure");
@@ -315,7 +334,8 @@ static void test_policies(void)
 	char *msg = NULL;
 	int code = -1;
 	exit_at_once = 5;
-	ok(container_start(c, &err) == 0 && container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 5, "--rm: removed with its exit code");
+	ok(container_start(c, &err) == 0 && container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 5,
+		"--rm: removed with its exit code");
 	ok(container_find(store, "rm", NULL) == NULL, "and gone");
 	container_unref(c);
 	exit_at_once = -1;
@@ -333,15 +353,20 @@ static void test_execs(void)
 	ok(exec_create(c, &cfg, id, &err) < 0 && streq(err_text(&err), "No exec command specified"), "no command");
 	strv_add(&cfg.cmd, "ls");
 	strv_add(&cfg.cmd, "-l");
-	ok(exec_create(c, &cfg, id, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"), "not running");
+	ok(exec_create(c, &cfg, id, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"),
+		"not running");
 	container_start(c, &err);
 	ok(exec_create(c, &cfg, id, &err) == 0, "created %s", err_text(&err));
 	ok(exec_start(store, id, false, NULL, NULL, &err) == 0, "started %s", err_text(&err));
-	ok(exec_start(store, id, false, NULL, NULL, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "has already run"), "once");
+	ok(exec_start(store, id, false, NULL, NULL, &err) < 0 && err.class == ERR_CONFLICT &&
+			strstr(err_text(&err), "has already run"),
+		"once");
 	struct shim_exit ex = { .code = 7 };
 	exec_on_exit(c, id, &ex);
 	jw_init(&w, &b);
-	ok(exec_inspect(store, id, &w, &err) == 0 && strstr(b.data, "\"Running\":false,\"ExitCode\":7") && strstr(b.data, "\"arguments\":[\"-l\"]"), "%s", b.data);
+	ok(exec_inspect(store, id, &w, &err) == 0 && strstr(b.data, "\"Running\":false,\"ExitCode\":7") &&
+			strstr(b.data, "\"arguments\":[\"-l\"]"),
+		"%s", b.data);
 	ok(exec_inspect(store, "nosuch", &w, &err) < 0 && streq(err_text(&err), "No such exec instance: nosuch"), "unknown");
 	container_remove(c, true, false, false, &err);
 	ok(exec_inspect(store, id, &w, &err) < 0, "an exec goes with its container");
@@ -378,7 +403,8 @@ static void test_restore(void)
 	adopt_as = 2;
 	reopen();
 	c = container_find(store, "keep", &err);
-	ok(c && streq(state_word(&c->rec.state), "exited") && c->rec.state.exit_code == 9, "one that ended meanwhile has its exit code");
+	ok(c && streq(state_word(&c->rec.state), "exited") && c->rec.state.exit_code == 9,
+		"one that ended meanwhile has its exit code");
 	is_int(mounts_held, 0, "and holds no mount");
 	file = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
 	container_unref(c);
@@ -393,7 +419,8 @@ static void test_restore(void)
 	adopt_as = 0;
 	reopen();
 	c = container_find(store, "half", &err);
-	ok(c && streq(state_word(&c->rec.state), "created") && stat(run, &st) < 0, "so is one whose start was cut off before its shim");
+	ok(c && streq(state_word(&c->rec.state), "created") && stat(run, &st) < 0,
+		"so is one whose start was cut off before its shim");
 	container_unref(c);
 	mkdir(run, 0700);
 	adopt_as = 1;
@@ -406,7 +433,8 @@ static void test_restore(void)
 	mkdir(half, 0700);
 	ok(truncate(file, 100) == 0, "a damaged file");
 	reopen();
-	ok(container_find(store, "keep", NULL) == NULL && stat(file, &st) == 0, "sets its container aside, untouched, and stops nothing");
+	ok(container_find(store, "keep", NULL) == NULL && stat(file, &st) == 0,
+		"sets its container aside, untouched, and stops nothing");
 	ok(stat(half, &st) < 0, "a folder without a record is swept");
 }
 

@@ -41,15 +41,19 @@ static void test_binds(void)
 	bind_is("vol:/data:ro", "volume", "vol", "/data", "ro", false);
 	bind_is("/data", "volume", "", "/data", "", true);
 	bind_is("/data:ro", "volume", "", "/data", "ro", false);
-	bind_fails("/a:b", "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: 'b' mount path must be absolute");
+	bind_fails("/a:b", "invalid volume specification: '/a:b': invalid mount config for type \"bind\": invalid mount path: "
+			   "'b' mount path must be absolute");
 	bind_fails("/a:/b:zz", "invalid mode: zz");
 	bind_fails("/a:/b:ro,rw", "invalid mode: ro,rw");
-	bind_fails("/a:/", "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'");
+	bind_fails("/a:/", "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: "
+			   "destination can't be '/'");
 	bind_fails("/a:/b:ro:x", "invalid volume specification: '/a:/b:ro:x'");
 	bind_fails("x:/b", "create x: volume name is too short, names should be at least two alphanumeric characters");
-	bind_fails("a/b:/c", "create a/b: \"a/b\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are "
+	bind_fails("a/b:/c",
+		"create a/b: \"a/b\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are "
 		"allowed. If you intended to pass a host directory, use absolute path");
-	bind_fails("..:/c", "create ..: \"..\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are "
+	bind_fails("..:/c",
+		"create ..: \"..\" includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are "
 		"allowed. If you intended to pass a host directory, use absolute path");
 }
 
@@ -64,20 +68,25 @@ static void spec_fails(struct mount_spec spec, const char *text)
 
 static void test_specs(void)
 {
-	char bind[] = "bind", vol[] = "volume", tmp[] = "tmpfs", foo[] = "foo", b[] = "/b", none[] = "/nosuch/x", rel[] = "b", root[] = "/";
+	char bind[] = "bind", vol[] = "volume", tmp[] = "tmpfs", foo[] = "foo", b[] = "/b", none[] = "/nosuch/x", rel[] = "b",
+	     root[] = "/";
 	struct tmpfs_options to = { 0 };
 
 	spec_fails((struct mount_spec){ .type = foo, .target = b }, "invalid mount config for type \"foo\": mount type unknown");
-	spec_fails((struct mount_spec){ .type = bind, .target = b }, "invalid mount config for type \"bind\": field Source must not be empty");
+	spec_fails((struct mount_spec){ .type = bind, .target = b },
+		"invalid mount config for type \"bind\": field Source must not be empty");
 	spec_fails((struct mount_spec){ .type = bind, .source = none, .target = b },
 		"invalid mount config for type \"bind\": bind source path does not exist: /nosuch/x");
-	spec_fails((struct mount_spec){ .type = bind, .source = b }, "invalid mount config for type \"bind\": field Target must not be empty");
+	spec_fails((struct mount_spec){ .type = bind, .source = b },
+		"invalid mount config for type \"bind\": field Target must not be empty");
 	spec_fails((struct mount_spec){ .type = vol, .target = rel },
 		"invalid mount config for type \"volume\": invalid mount path: 'b' mount path must be absolute");
 	spec_fails((struct mount_spec){ .type = vol, .target = root },
 		"invalid mount config for type \"volume\": invalid specification: destination can't be '/'");
-	spec_fails((struct mount_spec){ .type = vol, .target = b, .tmpfs = &to }, "invalid mount config for type \"volume\": field TmpfsOptions must not be specified");
-	spec_fails((struct mount_spec){ .type = tmp, .source = b, .target = b }, "invalid mount config for type \"tmpfs\": field Source must not be specified");
+	spec_fails((struct mount_spec){ .type = vol, .target = b, .tmpfs = &to },
+		"invalid mount config for type \"volume\": field TmpfsOptions must not be specified");
+	spec_fails((struct mount_spec){ .type = tmp, .source = b, .target = b },
+		"invalid mount config for type \"tmpfs\": field Source must not be specified");
 }
 
 static void test_tmpfs(void)
@@ -90,7 +99,8 @@ static void test_tmpfs(void)
 	text = strv_join(&opts, ",");
 	is_str(text, "exec,nosuid,nodev,size=2m", "options take the place of the defaults they contradict");
 	ok(mount_check_tmpfs("/t", "size=1m,exec,mode=700", &err) == 0, "known options");
-	ok(mount_check_tmpfs("/t", "foo", &err) < 0 && mount_check_tmpfs("/t", "lowerdir=/x", &err) < 0, "unknown options are refused");
+	ok(mount_check_tmpfs("/t", "foo", &err) < 0 && mount_check_tmpfs("/t", "lowerdir=/x", &err) < 0,
+		"unknown options are refused");
 	ok(mount_check_tmpfs("t", "", &err) < 0, "a relative path is refused");
 	is_str(clean, "/c", "a path does not climb above its root");
 }
@@ -109,10 +119,14 @@ static void test_status(void)
 
 	status_is((struct container_state){ 0 }, "created", "Created");
 	status_is((struct container_state){ .running = true, .started_at = 997 * s }, "running", "Up 3 seconds");
-	status_is((struct container_state){ .running = true, .paused = true, .started_at = 997 * s }, "paused", "Up 3 seconds (Paused)");
-	status_is((struct container_state){ .running = true, .restarting = true, .exit_code = 1, .finished_at = 995 * s, .started_at = 1 },
+	status_is((struct container_state){ .running = true, .paused = true, .started_at = 997 * s }, "paused",
+		"Up 3 seconds (Paused)");
+	status_is(
+		(struct container_state){
+			.running = true, .restarting = true, .exit_code = 1, .finished_at = 995 * s, .started_at = 1 },
 		"restarting", "Restarting (1) 5 seconds ago");
-	status_is((struct container_state){ .exit_code = 137, .started_at = 1, .finished_at = 880 * s }, "exited", "Exited (137) 2 minutes ago");
+	status_is((struct container_state){ .exit_code = 137, .started_at = 1, .finished_at = 880 * s }, "exited",
+		"Exited (137) 2 minutes ago");
 	status_is((struct container_state){ .removal = true }, "removing", "Removal In Progress");
 	status_is((struct container_state){ .dead = true }, "dead", "Dead");
 	ok(state_word_valid("exited") && !state_word_valid("foo"), "words");
@@ -124,7 +138,8 @@ static void write_file(const char *dir, const char *name, int from, int to, cons
 	FILE *f = fopen(path, "ae");
 
 	for (int i = from; i < to; i++)
-		fprintf(f, "{\"log\":\"line %d\\n\",\"stream\":\"%s\",\"time\":\"2026-01-01T00:00:%02dZ\"}\n", i, i % 2 ? "stderr" : "stdout", i % 60);
+		fprintf(f, "{\"log\":\"line %d\\n\",\"stream\":\"%s\",\"time\":\"2026-01-01T00:00:%02dZ\"}\n", i,
+			i % 2 ? "stderr" : "stdout", i % 60);
 	fputs(tail, f);
 	fclose(f);
 }
@@ -152,7 +167,8 @@ static int read_lines(struct logfile *f, char first[64], char last[64])
 
 static void test_log_lines(void)
 {
-	static const char good[] = "{\"log\":\"a\\u0000b\\n\",\"stream\":\"stderr\",\"attrs\":{\"z\":\"1\",\"a\":\"2\"},\"time\":\"1970-01-01T00:00:01.5Z\"}";
+	static const char good[] = "{\"log\":\"a\\u0000b\\n\",\"stream\":\"stderr\",\"attrs\":{\"z\":\"1\",\"a\":\"2\"},\"time\":"
+				   "\"1970-01-01T00:00:01.5Z\"}";
 	struct log_line l;
 
 	ok(log_line_parse(good, strlen(good), &l) && l.size == 4 && l.from_stderr && l.time == 1500000000, "a line");
