@@ -105,7 +105,7 @@ static int add_image_volumes(struct container *c, struct err *err)
 			continue;
 		}
 		str_set(&m.type, "volume");
-		str_set(&m.driver, str_empty(c->host.volume_driver) ? "local" : c->host.volume_driver);
+		str_set(&m.driver, c->host.volume_driver ? c->host.volume_driver : "");
 		if (add_mount(c, &m, false, err) < 0)
 			return -1;
 	}

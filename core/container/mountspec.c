@@ -186,7 +186,7 @@ int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_p
 		return 0;
 	}
 	str_set(&ret->name, source ? source : "");
-	str_set(&ret->driver, str_empty(volume_driver) ? "local" : volume_driver);
+	str_set(&ret->driver, volume_driver ? volume_driver : ""); /* none: that of an existing volume, else the default */
 	if (source)
 		str_set(&ret->spec.source, source);
 	ret->copy_up = !mode_has(mode, "nocopy");
@@ -244,7 +244,7 @@ static int from_volume(const struct mount_spec *m, struct mount_point *ret, stru
 		return config_error("volume", err, "must not set ReadOnly mode when using anonymous volumes");
 	str_set(&ret->name, m->source ? m->source : "");
 	str_set(&ret->driver, m->volume && m->volume->driver_config && !str_empty(m->volume->driver_config->name) ?
-		m->volume->driver_config->name : "local");
+		m->volume->driver_config->name : "");
 	str_set(&ret->mode, "z");
 	ret->copy_up = !(m->volume && m->volume->no_copy);
 	return 0;

@@ -95,6 +95,17 @@ static void ask_scope(struct volume_driver *d)
 		d->scope = "global";
 }
 
+/* Where the driver keeps what it likes. It makes that folder itself, when it needs one; the one around it is ours. */
+static char *driver_root(const char *data_root, const char *name, struct err *err)
+{
+	OWN_FREE char *around = NULL;
+
+	if (streq(name, VOLUME_DRIVER_DEFAULT))
+		return xasprintf("%s/volumes", data_root);
+	around = xasprintf("%s/volume-drivers", data_root);
+	return fs_mkdirs(around, 0701, err) < 0 ? NULL : xasprintf("%s/%s", around, name);
+}
+
 /* Loads and opens; no lock is held. */
 static int driver_open(const char *data_root, struct volume_driver *d, struct err *err)
 {
@@ -106,8 +117,9 @@ static int driver_open(const char *data_root, struct volume_driver *d, struct er
 	if (!d->driver)
 		return -1;
 	d->ops = d->driver->ops;
-	root = streq(d->driver->desc->name, VOLUME_DRIVER_DEFAULT) ? xasprintf("%s/volumes", data_root) :
-		xasprintf("%s/volume-drivers/%s", data_root, d->driver->desc->name);
+	root = driver_root(data_root, d->driver->desc->name, err);
+	if (!root)
+		return -1;
 	open.root = root;
 	open.instance = d->driver->desc->provider ? d->asked : NULL;
 	call_begin(&c, d, LONG_CALL);
