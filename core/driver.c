@@ -385,6 +385,9 @@ static int list_candidate(void *ctx, const char *file, const char *stem, size_t 
 			return 0;
 	if (m && m->refused)
 		err_set(&why, ERR_INVALID, "%s", m->refused);
+	/* Of one that was not asked for yet, its file alone tells something. */
+	if (!m && !l->open_all)
+		driver_file_check(file, &why);
 	if (m && m->kind && sub && m->kind != sub)
 		err_set(&why, ERR_INVALID, "driver %s is refused: it is a %s driver in the folder of %s drivers", file, m->kind->name, sub->name);
 	l->v = xrealloc(l->v, (l->len + 1) * sizeof(*l->v));

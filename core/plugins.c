@@ -92,7 +92,7 @@ void plugins_names(const char *kind, struct strv *ret)
 	for (size_t i = 0; i < len; i++) {
 		const char *name = streq(kind, "net") && streq(v[i].name, "none") ? "null" : v[i].name;
 
-		if (streq(v[i].kind, kind) && !strv_contains(ret, name))
+		if (streq(v[i].kind, kind) && streq(v[i].state, "usable") && !strv_contains(ret, name))
 			strv_add(ret, name);
 	}
 	plugins_free(v, len);
