@@ -29,13 +29,16 @@ static char *find_init(const char *given)
 {
 	static const char *const places[] = { "/usr/local/libexec/docker/docker-init", "/usr/libexec/docker/docker-init",
 		"/usr/local/lib/docker/docker-init", "/usr/lib/docker/docker-init" };
+	char *place;
 
 	if (!str_empty(given))
 		return find_program(given);
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
 		if (access(places[i], X_OK) == 0)
 			return xstrdup(places[i]);
-	return find_program("docker-init");
+	place = find_program("docker-init");
+	/* It runs on the container's file system, where no library of ours is. */
+	return place ? place : find_program("tini-static");
 }
 
 static void add_runtime(struct daemon_defaults *def, const char *name, const char *program)
