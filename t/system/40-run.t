@@ -44,7 +44,7 @@ for driver in overlay vfs; do
 	docker run --rm --network none --privileged busybox mount -t tmpfs x /mnt 2>/dev/null || docker run --rm --network none --privileged busybox sh -c 'mkdir -p /mnt; mount -t tmpfs x /mnt'; ok "$driver: --privileged"
 	is "$(docker run --rm --network none -m 64m busybox cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || docker run --rm -m 64m busybox cat /sys/fs/cgroup/memory.max)" 67108864 "$driver: -m"
 	is "$(docker run --rm --network none --cpus 0.5 busybox cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us 2>/dev/null)" 50000 "$driver: --cpus"
-	if command -v docker-init >/dev/null || command -v tini >/dev/null; then like "$(docker run --rm --network none --init busybox cat /proc/1/cmdline | tr '\0' ' ')" "docker-init" "$driver: --init"; else skip "$driver: --init" "no tini"; fi
+	if command -v docker-init >/dev/null || command -v tini-static >/dev/null; then like "$(docker run --rm --network none --init busybox cat /proc/1/cmdline | tr '\0' ' ')" "docker-init" "$driver: --init"; else skip "$driver: --init" "no tini"; fi
 	is "$(docker run --rm --network none busybox ls /proc/self/fd | tr '\n' ' ')" "0 1 2 3 " "$driver: no descriptor leaks in"
 	is "$(docker run --rm --network none busybox ip -o link | grep -c .)" 1 "$driver: none has only lo"
 	is "$(docker run --rm --network host busybox readlink /proc/self/ns/net)" "$(readlink /proc/self/ns/net)" "$driver: --network host"
