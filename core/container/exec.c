@@ -115,13 +115,18 @@ void execs_forget(struct container *c)
 	drop_old(c, true);
 }
 
+static int not_running(const struct container *c, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+}
+
 static int check_running(struct container *c, const char *name, struct err *err)
 {
 	WITH_LOCK(&c->lock);
 	const struct container_state *st = &c->rec.state;
 
 	if (!st->running)
-		return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+		return not_running(c, err);
 	if (st->paused)
 		return err_set(
 			err, ERR_CONFLICT, "Container %s is paused, unpause the container before exec", name ? name : c->id);
@@ -158,6 +163,7 @@ static int parse_console(struct exec_config *cfg, struct err *err)
 int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], struct err *err)
 {
 	struct exec *x;
+	bool full;
 
 	if (!cfg->cmd.len || !*cfg->cmd.v[0])
 		return err_set(err, ERR_INVALID, "No exec command specified");
@@ -173,9 +179,13 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 	x->cfg = *cfg;
 	memset(cfg, 0, sizeof(*cfg));
 	lock_take(&c->lock);
-	if (c->execs_len >= EXECS_MAX || c->removed) {
+	/* a removal forgets the execs once: none may come behind that */
+	full = c->execs_len >= EXECS_MAX;
+	if (full || !c->rec.state.running) {
 		lock_drop(&c->lock);
 		exec_unref(x);
+		if (!full)
+			return not_running(c, err);
 		return err_set(err, ERR_CONFLICT, "Container %s has %d execs: wait until some have ended", c->id, EXECS_MAX);
 	}
 	c->execs = xrealloc(c->execs, (c->execs_len + 1) * sizeof(*c->execs));
@@ -222,7 +232,7 @@ static char *process_json(struct exec *x, struct err *err)
 	text = rootfs ? bundle_process(&in, err) : NULL;
 	op_end(c);
 	if (!rootfs)
-		err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
+		not_running(c, err);
 	return text;
 }
 
@@ -251,6 +261,14 @@ static int explain(struct err *err)
 	return (says(msg, "executable file") && says(msg, "not found")) || says(msg, "no such file or directory") ? 127 : 126;
 }
 
+/* Asked when an exec failed: whether it was because its container ended under it. Its exit may still be on its way here. */
+static bool container_ended(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	return !c->rec.state.running || !c->run || shim_has_ended(c->run->shim);
+}
+
 static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *err)
 {
 	unsigned streams = (x->cfg.attach_stdin ? SHIM_STDIN : 0) | (x->cfg.attach_stdout ? SHIM_STDOUT : 0) |
@@ -268,12 +286,12 @@ static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *er
 	lock_none_held();
 	if (shim_exec_create(run->shim, &se, err) < 0 || (ret_fd && shim_attach(run->shim, x->id, streams, &fd, err) < 0)) {
 		exec_failed(x, 126);
-		return -1;
+		return container_ended(x->container) ? not_running(x->container, err) : -1;
 	}
 	exec_event(x, "exec_start");
 	if (shim_exec_run(run->shim, x->id, &pid, err) < 0) {
 		exec_failed(x, explain(err));
-		return -1;
+		return container_ended(x->container) ? not_running(x->container, err) : -1;
 	}
 	lock_take(&x->container->lock);
 	x->pid = pid;
@@ -294,7 +312,7 @@ int exec_start(struct container_store *s, const char *id, bool tty, const int64_
 		return -1;
 	run = container_run(x->container);
 	if (!run)
-		return err_set(err, ERR_CONFLICT, "Container %s is not running", x->container->id);
+		return not_running(x->container, err);
 	lock_take(&x->container->lock);
 	again = x->started;
 	x->started = x->running = true;

@@ -103,7 +103,7 @@ struct container {
 	struct exec **execs;
 	size_t execs_len;
 	bool no_restart;           /* stop or kill asked for: the restart policy pauses until the next start */
-	bool keep;                 /* restart: autoremove waits */
+	int keep;                  /* restarts under way: autoremove waits */
 	int64_t restart_delay;     /* ns, 0 before the first */
 	uint64_t restart_epoch;    /* a planned restart of an older epoch is void */
 	/* Owned by the operation, not by the lock. */
@@ -142,6 +142,8 @@ void store_name_free(struct container_store *s, const char *name, const char *id
 size_t store_all(struct container_store *s, struct container ***ret);
 struct container *store_by_id(struct container_store *s, const char *id);
 struct run *container_run(struct container *c); /* a reference, or NULL */
+/* A text of the record, under the lock: readers of the record hold only that. By the holder of the operation. */
+void container_set_text(struct container *c, char **field, const char *text);
 
 /* op.c: the operation slot. op_begin waits for its turn; ERR_NOT_FOUND when the container went meanwhile. */
 int op_begin(struct container *c, struct err *err);

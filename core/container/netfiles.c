@@ -6,14 +6,13 @@
 
 #define HOST_FILE_MAX (1u << 20)
 
-static int write_file(const char *dir, const char *name, const struct buf *b, char **ret_path, struct err *err)
+static int write_file(struct container *c, const char *dir, const char *name, const struct buf *b, char **field, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
 
 	if (fs_write_atomic(AT_FDCWD, path, b->data ? b->data : "", b->size, 0644, FS_RENAME_ONLY, err) < 0)
 		return -1;
-	free(*ret_path);
-	*ret_path = STEAL(path);
+	container_set_text(c, field, path);
 	return 0;
 }
 
@@ -94,9 +93,9 @@ int netfiles_write(struct container *c, const char *mode, struct err *err)
 	if (add_extra_hosts(&c->host.extra_hosts, &hosts, err) < 0)
 		return -1;
 	resolv_conf(&c->host, &resolv);
-	if (write_file(dir, "hostname", &hostname, &c->rec.hostname_path, err) < 0 ||
-	    write_file(dir, "hosts", &hosts, &c->rec.hosts_path, err) < 0 ||
-	    write_file(dir, "resolv.conf", &resolv, &c->rec.resolv_path, err) < 0)
+	if (write_file(c, dir, "hostname", &hostname, &c->rec.hostname_path, err) < 0 ||
+	    write_file(c, dir, "hosts", &hosts, &c->rec.hosts_path, err) < 0 ||
+	    write_file(c, dir, "resolv.conf", &resolv, &c->rec.resolv_path, err) < 0)
 		return -1;
 	return 0;
 }

@@ -97,10 +97,11 @@ int container_remove(struct container *c, bool force, bool volumes, bool link, s
 
 	if (link)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "legacy links are not supported: there is no link to remove");
-	/* A start or an exit under way comes to its end first. */
+	/* A start or an exit under way comes to its end first; none begins behind the mark. */
 	op_begin_any(c);
+	r = mark(c, force, &running, err);
 	op_end(c);
-	if (mark(c, force, &running, err) < 0)
+	if (r < 0)
 		return -1;
 	if (running) {
 		OWN_ERR struct err gone = ERR_INIT;

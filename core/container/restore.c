@@ -146,6 +146,19 @@ static void adopt_unsaved(struct container *c)
 		container_exited_op(c, &ex);
 }
 
+/* What the last daemon ran for a container that is to go. */
+static void end_run(struct container *c)
+{
+	OWN_FREE char *dir = container_run_dir(c);
+	OWN_ERR struct err err = ERR_INIT;
+
+	adopt_mounts(c);
+	if (shim_discard(c->store->monitor, c->id, dir, &err) < 0)
+		log_warn("container %s: %s", c->id, err_text(&err));
+	container_unwind(c);
+	container_drop_run_dir(c);
+}
+
 static bool has_run_dir(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
@@ -196,11 +209,17 @@ static void restore_one(struct container_store *s, struct container *c)
 	struct container_state *st = &c->rec.state;
 
 	if (st->removal || st->dead) {
-		st->running = false;
+		st->running = st->restarting = false;
+		if (has_run_dir(c)) {
+			op_begin_any(c);
+			end_run(c);
+			op_end(c);
+		}
 		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
-	} else if (st->running && st->restarting) {
+	} else if (st->running && st->restarting && !has_run_dir(c)) {
 		container_plan_restart(c, 0);
 	} else if (st->running) {
+		st->restarting = false; /* a restart that the last daemon began and did not save */
 		op_begin_any(c);
 		adopt(c);
 		op_end(c);
@@ -208,24 +227,28 @@ static void restore_one(struct container_store *s, struct container *c)
 		op_begin_any(c);
 		adopt_unsaved(c);
 		op_end(c);
-	} else if (c->host.auto_remove && c->rec.started_before) {
+	} else if (c->host.auto_remove) {
 		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
 	} else if (starts_with_daemon(c)) {
 		work_post(s->work, 0, start_later, unref_ctx, container_ref(c));
 	}
 }
 
-/* Run folders that belong to no container. */
+/* Run folders that belong to no container; those of a container that was set aside stay as they are, too. */
 static void sweep_run_dirs(struct container_store *s)
 {
 	OWN_DIR DIR *d = opendir(s->run_dir);
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
-		CLEANUP(container_unrefp) struct container *c = id_is_hex64(e->d_name) ? store_by_id(s, e->d_name) : NULL;
+		OWN_FREE char *home = xasprintf("%s/%s", s->dir, e->d_name), *run = xasprintf("%s/%s", s->run_dir, e->d_name);
+		OWN_ERR struct err err = ERR_INIT;
 
-		if (!c && id_is_hex64(e->d_name))
-			fs_remove_tree(dirfd(d), e->d_name, NULL);
+		if (!id_is_hex64(e->d_name) || fs_exists(home))
+			continue;
+		if (shim_discard(s->monitor, e->d_name, run, &err) < 0)
+			log_warn("container %s: %s", e->d_name, err_text(&err));
+		fs_remove_tree(dirfd(d), e->d_name, NULL);
 	}
 }
 

@@ -418,6 +418,13 @@ int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct
 	return 0;
 }
 
+bool shim_has_ended(struct shim *s)
+{
+	WITH_LOCK(&s->lock);
+
+	return s->lost || s->phase == PHASE_ENDED;
+}
+
 int shim_attach(struct shim *s, const char *exec_id, unsigned streams, int *ret_fd, struct err *err)
 {
 	OWN_SHIM_MSG struct shim_msg m = { 0 };

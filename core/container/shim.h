@@ -74,6 +74,8 @@ struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir,
  */
 int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct err *err);
 void shim_unref(struct shim *s);
+/* The container's process is over, as far as the monitor was told; on_exit comes or has come. Takes a LEAF lock. */
+bool shim_has_ended(struct shim *s);
 
 #define SHIM_STDIN  1u
 #define SHIM_STDOUT 2u

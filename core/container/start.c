@@ -44,7 +44,7 @@ static int setup_shm(struct container *c, char **ret_path, struct err *err)
 	if (mount("shm", path, "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, opts) < 0)
 		return err_errno(err, errno, "mounting shm tmpfs");
 	c->shm_mounted = true;
-	str_set(&c->rec.shm_path, path);
+	container_set_text(c, &c->rec.shm_path, path);
 	*ret_path = STEAL(path);
 	return 0;
 }
@@ -213,7 +213,7 @@ static struct run *start_shim(struct container *c, const char *run_dir, struct e
 	shim = shim_start(c->store->monitor, &cfg, err);
 	if (!shim)
 		return NULL;
-	str_set(&c->rec.log_path, cfg.log.path ? log_path : "");
+	container_set_text(c, &c->rec.log_path, cfg.log.path ? log_path : "");
 	run = xcalloc(1, sizeof(*run));
 	atomic_init(&run->refs, 1);
 	run->shim = shim;
@@ -293,17 +293,17 @@ static void note_network(struct container *c)
 	struct network *n;
 	OWN_ERR struct err ignored = ERR_INIT;
 
-	str_set(&c->rec.net.sandbox_id, c->sandbox.id);
-	str_set(&c->rec.net.sandbox_key, c->sandbox.key ? c->sandbox.key : "");
+	container_set_text(c, &c->rec.net.sandbox_id, c->sandbox.id);
+	container_set_text(c, &c->rec.net.sandbox_key, c->sandbox.key ? c->sandbox.key : "");
 	for (size_t i = 0; c->store->deps.nets && i < c->rec.net.networks.len; i++) {
 		struct endpoint *ep = jmap_at(&c->rec.net.networks, i, &endpoint_desc);
 
 		n = net_find(c->store->deps.nets, c->rec.net.networks.keys[i], &ignored);
 		if (!n)
 			continue;
-		str_set(&ep->network_id, n->id);
+		container_set_text(c, &ep->network_id, n->id);
 		if (streq(n->id, c->sandbox.ep.network_id))
-			str_set(&ep->endpoint_id, c->sandbox.ep.id);
+			container_set_text(c, &ep->endpoint_id, c->sandbox.ep.id);
 		network_unref(n);
 	}
 }
@@ -316,7 +316,7 @@ static void failed(struct container *c, int code, const struct err *err)
 	lock_take(&c->lock);
 	c->rec.state.exit_code = code;
 	str_set(&c->rec.state.error, err_text(err));
-	autoremove = c->host.auto_remove && !c->keep;
+	autoremove = c->host.auto_remove && !c->keep && !c->rec.state.removal;
 	lock_drop(&c->lock);
 	attachments_drop(c);
 	container_save_state(c);
@@ -351,6 +351,7 @@ static void publish(struct container *c, struct run *run, pid_t pid)
 	struct container_state *st = &c->rec.state;
 
 	c->run = run;
+	atomic_fetch_add(&run->refs, 1);
 	c->restart_epoch++;
 	c->no_restart = false;
 	c->rec.started_before = true;
@@ -378,7 +379,9 @@ int container_start_op(struct container *c, struct err *err)
 		attachments_connect(c, run);
 		if (shim_run(run->shim, &pid, &local) == 0) {
 			note_network(c);
-			publish(c, STEAL(run), pid);
+			publish(c, run, pid);
+			/* those that came while the runtime worked; from here on they go to the shim themselves */
+			attachments_connect(c, run);
 			container_save_state(c);
 			container_event(c, "start", NULL);
 			return 0;

@@ -48,25 +48,47 @@ int container_stop_timeout(const struct container *c)
 	return STOP_TIMEOUT_DEFAULT;
 }
 
-/* A restart that is planned but did not happen yet ends the container's life right here. */
-static bool end_restarting(struct container *c)
-{
-	WITH_LOCK(&c->lock);
-	struct container_state *st = &c->rec.state;
+enum ending { NOT_RUNNING, RUNNING, WAS_RESTARTING };
+#define BY_HAND 1u      /* a stop that "unless-stopped" remembers */
+#define NO_RESTART 2u   /* the restart policy pauses, and a restart that is planned is called off */
+#define KEEP 4u         /* autoremove waits */
 
-	if (!st->running || !st->restarting)
-		return false;
-	c->restart_epoch++;
-	st->running = st->restarting = false;
-	pthread_cond_broadcast(&c->changed);
-	waiters_wake(c, false);
-	return true;
+/*
+ * Says what a client wants of a container that may run. By the holder of the operation, so that a start (a restart of the
+ * policy's, too) comes wholly before or wholly after; where only a restart was planned, the container's life ends right here.
+ */
+static enum ending intend(struct container *c, unsigned what)
+{
+	struct container_state *st = &c->rec.state;
+	enum ending was;
+
+	op_begin_any(c);
+	lock_take(&c->lock);
+	was = !st->running ? NOT_RUNNING : st->restarting ? WAS_RESTARTING : RUNNING;
+	if (what & KEEP)
+		c->keep++;
+	if (was != NOT_RUNNING && (what & NO_RESTART))
+		c->no_restart = true;
+	if (was != NOT_RUNNING && (what & BY_HAND))
+		c->rec.manually_stopped = true;
+	if (was == WAS_RESTARTING && (what & NO_RESTART)) {
+		c->restart_epoch++;
+		st->running = st->restarting = false;
+		pthread_cond_broadcast(&c->changed);
+		waiters_wake(c, false);
+	}
+	lock_drop(&c->lock);
+	if (was == WAS_RESTARTING && (what & NO_RESTART))
+		container_save_state(c);
+	op_end(c);
+	return was;
 }
 
 int container_signal(struct container *c, int sig, struct err *err)
 {
 	CLEANUP(run_putp) struct run *run = NULL;
 	char number[16];
+	OWN_ERR struct err why = ERR_INIT;
 	bool resume, ends;
 
 	lock_take(&c->lock);
@@ -87,8 +109,8 @@ int container_signal(struct container *c, int sig, struct err *err)
 		c->rec.manually_stopped = true;
 	resume = ends && c->rec.state.paused;
 	lock_drop(&c->lock);
-	if (shim_kill(run->shim, NULL, sig, false, err) < 0)
-		return err && err->class == ERR_NOT_FOUND ? not_running(c, err) : -1;
+	if (shim_kill(run->shim, NULL, sig, false, &why) < 0)
+		return why.class == ERR_NOT_FOUND ? not_running(c, err) : err_move(err, &why);
 	if (resume) {
 		OWN_ERR struct err ignored = ERR_INIT;
 
@@ -119,24 +141,14 @@ bool container_wait_stopped(struct container *c, int64_t timeout_ns)
 	return true;
 }
 
-/* Lets a start that is under way come to its end first. */
-static void settle(struct container *c)
-{
-	op_begin_any(c);
-	op_end(c);
-}
-
 int container_kill(struct container *c, const char *signal, struct err *err)
 {
 	int sig = str_empty(signal) ? SIGKILL : client_signal(signal, err);
 
 	if (!sig)
 		return -1;
-	settle(c);
-	if (sig == SIGKILL && end_restarting(c)) {
-		container_save_state(c);
+	if (intend(c, sig == SIGKILL ? BY_HAND | NO_RESTART : 0) == WAS_RESTARTING && sig == SIGKILL)
 		return 0;
-	}
 	if (container_signal(c, sig, err) < 0)
 		return err_wrap(err, "Cannot kill container: %s", c->id);
 	if (sig == SIGKILL && !container_wait_stopped(c, KILL_WAIT))
@@ -149,10 +161,6 @@ static int stop_running(struct container *c, int sig, int timeout_s, struct err 
 {
 	OWN_ERR struct err gone = ERR_INIT;
 
-	if (end_restarting(c)) {
-		container_save_state(c);
-		return 0;
-	}
 	if (container_signal(c, sig, &gone) < 0) {
 		if (gone.class != ERR_CONFLICT)
 			log_warn("container %s: signal %d failed, killing it: %s", c->id, sig, err_text(&gone));
@@ -178,21 +186,14 @@ static int parse_stop(
 int container_stop(struct container *c, const char *signal, const int *timeout_s, struct err *err)
 {
 	int sig, timeout;
-	bool running;
+	enum ending was;
 
 	if (parse_stop(c, signal, timeout_s, &sig, &timeout, err) < 0)
 		return -1;
-	settle(c);
-	lock_take(&c->lock);
-	running = c->rec.state.running;
-	if (running) {
-		c->no_restart = true;
-		c->rec.manually_stopped = true;
-	}
-	lock_drop(&c->lock);
-	if (!running)
+	was = intend(c, BY_HAND | NO_RESTART);
+	if (was == NOT_RUNNING)
 		return err_set(err, ERR_NOT_MODIFIED, "Container already stopped");
-	if (stop_running(c, sig, timeout, err) < 0)
+	if (was == RUNNING && stop_running(c, sig, timeout, err) < 0)
 		return err_wrap(err, "Cannot stop container: %s", c->id);
 	container_event(c, "stop", NULL);
 	return 0;
@@ -201,34 +202,28 @@ int container_stop(struct container *c, const char *signal, const int *timeout_s
 int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err)
 {
 	int sig, timeout, r = 0;
-	bool running;
+	enum ending was;
 
 	if (parse_stop(c, signal, timeout_s, &sig, &timeout, err) < 0)
 		return -1;
-	settle(c);
-	lock_take(&c->lock);
-	running = c->rec.state.running;
-	c->keep = true;
-	if (running)
-		c->no_restart = true;
-	lock_drop(&c->lock);
-	if (running)
+	was = intend(c, NO_RESTART | KEEP);
+	if (was == RUNNING)
 		r = stop_running(c, sig, timeout, err);
-	if (running && r == 0)
+	if (was != NOT_RUNNING && r == 0)
 		container_event(c, "stop", NULL);
-	if (r == 0)
-		r = op_begin(c, err);
-	if (r == 0) {
-		r = container_start_op(c, err);
-		op_end(c);
-		if (r < 0 && err && err->class == ERR_NOT_MODIFIED) {
-			err_done(err);
-			r = 0;
-		}
-	}
+	op_begin_any(c);
 	lock_take(&c->lock);
-	c->keep = false;
+	c->keep--; /* a start that fails removes it again */
+	if (r == 0 && c->removed)
+		r = err_set(err, ERR_NOT_FOUND, "No such container: %s", c->id);
 	lock_drop(&c->lock);
+	if (r == 0)
+		r = container_start_op(c, err);
+	op_end(c);
+	if (r < 0 && err && err->class == ERR_NOT_MODIFIED) {
+		err_done(err);
+		r = 0;
+	}
 	if (r < 0)
 		return err_wrap(err, "Cannot restart container %s", c->id);
 	container_event(c, "restart", NULL);
@@ -252,7 +247,7 @@ static int pause_op(struct container *c, bool pause, struct err *err)
 	if (st.restarting)
 		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
 	if (shim_pause(run->shim, pause, err) < 0)
-		return err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
+		return err && err->class == ERR_NOT_FOUND ? not_running(c, err) : err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
 	lock_take(&c->lock);
 	c->rec.state.paused = pause;
 	lock_drop(&c->lock);
@@ -285,7 +280,7 @@ int container_resize(struct container *c, int64_t rows, int64_t cols, struct err
 	if (!c->rec.config.tty)
 		return 0; /* Docker answers 200 and does nothing */
 	if (shim_resize(run->shim, NULL, (uint16_t)rows, (uint16_t)cols, err) < 0)
-		return -1;
+		return err && err->class == ERR_NOT_FOUND ? not_running(c, err) : -1;
 	snprintf(h, sizeof(h), "%lld", (long long)rows);
 	snprintf(w, sizeof(w), "%lld", (long long)cols);
 	container_event(c, "resize", "height", h, "width", w, NULL);

@@ -120,6 +120,13 @@ struct run *container_run(struct container *c)
 	return c->run;
 }
 
+void container_set_text(struct container *c, char **field, const char *text)
+{
+	WITH_LOCK(&c->lock);
+
+	str_set(field, text);
+}
+
 const char *container_id(const struct container *c)
 {
 	return c->id;

@@ -60,6 +60,17 @@ void work_free(struct work *w)
 	free(w);
 }
 
+/* What could be taken at once; one of those that wait may have been woken for some of it and not have come to it yet. */
+static int due_now(const struct work *w)
+{
+	int64_t now = clock_mono();
+	int n = 0;
+
+	for (const struct item *it = w->head; it && it->due <= now; it = it->next)
+		n++;
+	return n;
+}
+
 void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*drop)(void *ctx), void *ctx)
 {
 	struct item *it = xcalloc(1, sizeof(*it)), **at = &w->head;
@@ -73,7 +84,7 @@ void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*dro
 		at = &(*at)->next;
 	it->next = *at;
 	*at = it;
-	grow = w->threads < w->max && !w->waiting;
+	grow = w->threads < w->max && (!w->waiting || due_now(w) > w->waiting);
 	w->threads += grow;
 	/* All: the one that watches may have an older head in mind. */
 	pthread_cond_broadcast(&w->more);

@@ -58,8 +58,9 @@ int rwlayer_changes(struct layer_store *s, const char *id, void (*emit)(void *, 
 struct shim_monitor { shim_exit_fn *on_exit; void *ctx; };
 struct shim { char id[65]; struct shim_monitor *m; };
 static char run_error[128];
-static int shims, exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended */
+static int shims, discarded, exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended */
 static char attached_before_run;
+static void (*during_run)(void);
 
 struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *path, shim_exit_fn *on_exit, void *ctx, struct err *err)
 {
@@ -88,6 +89,8 @@ static void end(struct shim *s, int code)
 }
 int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
 {
+	if (during_run)
+		during_run();
 	if (*run_error)
 		return err_set(err, ERR_INTERNAL, "%s", run_error);
 	*ret_pid = getpid();
@@ -103,6 +106,12 @@ struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, p
 	*ex = (struct shim_exit){ .code = adopt_as == 2 ? 9 : 137, .lost = adopt_as == 0 };
 	return adopt_as == 1 ? make(m, id) : NULL;
 }
+int shim_discard(struct shim_monitor *m, const char *id, const char *d, struct err *err)
+{
+	discarded++;
+	return 0;
+}
+bool shim_has_ended(struct shim *s) { return false; }
 void shim_unref(struct shim *s) { shims--; free(s); }
 int shim_attach(struct shim *s, const char *exec, unsigned streams, int *ret_fd, struct err *err)
 {
@@ -341,6 +350,61 @@ static void test_policies(void)
 	exit_at_once = -1;
 }
 
+static struct container *starting;
+static struct attachment *late;
+
+static void attach_while_starting(void)
+{
+	late = container_attach(starting, SHIM_STDOUT, NULL);
+}
+
+static void test_between(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	int fd;
+
+	starting = create("late", "");
+	during_run = attach_while_starting;
+	ok(container_start(starting, &err) == 0 && late, "attached while the runtime works");
+	during_run = NULL;
+	fd = attachment_take(late);
+	ok(fd >= 0, "connected by the start that was under way");
+	close(fd);
+	attachment_free(late);
+	container_remove(starting, true, false, false, NULL);
+	container_unref(starting);
+
+	starting = create("gone", ",\"HostConfig\":{\"AutoRemove\":true}");
+	container_start(starting, &err);
+	snprintf(run_error, sizeof(run_error), "no more");
+	ok(container_restart(starting, NULL, NULL, &err) < 0 && !container_find(store, "gone", NULL), "--rm: a restart that fails removes it");
+	*run_error = '\0';
+	container_unref(starting);
+}
+
+static atomic_bool let_go, went;
+
+static void nothing(void *ctx) { }
+static void open_gate(void *ctx) { let_go = true; }
+static void pass_gate(void *ctx)
+{
+	for (int i = 0; i < 200 && !let_go; i++)
+		usleep(10000);
+	went = let_go;
+}
+
+static void test_work(void)
+{
+	struct work *w = work_new(4);
+
+	work_post(w, 0, nothing, NULL, NULL);
+	usleep(100000); /* its thread waits for more now */
+	work_post(w, 0, pass_gate, NULL, NULL);
+	work_post(w, 0, open_gate, NULL, NULL);
+	work_free(w);
+	ok(went, "work that waits for other work does not keep it from being done");
+}
+
 static void test_execs(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -390,7 +454,7 @@ static void test_restore(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
 	struct container *c = create("keep", "");
-	OWN_FREE char *file = NULL, *half = xasprintf("%s/containers/%064d", dir, 7);
+	OWN_FREE char *file = NULL, *aside = NULL, *half = xasprintf("%s/containers/%064d", dir, 7);
 	struct stat st;
 
 	container_start(c, &err);
@@ -407,6 +471,7 @@ static void test_restore(void)
 		"one that ended meanwhile has its exit code");
 	is_int(mounts_held, 0, "and holds no mount");
 	file = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
+	aside = xasprintf("%s/containers/%s", deps.exec_root, c->id);
 	container_unref(c);
 	c = create("half", "");
 	OWN_FREE char *run = xasprintf("%s/containers/%s", deps.exec_root, c->id);
@@ -429,6 +494,42 @@ static void test_restore(void)
 	ok(c && container_is_running(c) && shims == 1, "one whose shim went on is adopted");
 	container_remove(c, true, false, false, &err);
 	container_unref(c);
+	c = create("half", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}");
+	OWN_FREE char *run2 = xasprintf("%s/containers/%s", deps.exec_root, c->id);
+	exit_at_once = 1;
+	container_start(c, &err);
+	until(c, "restarting");
+	container_unref(c);
+	container_store_close(store);
+	store = NULL;
+	mkdir(run2, 0700);
+	reopen();
+	exit_at_once = -1;
+	c = container_find(store, "half", &err);
+	ok(c && container_is_running(c) && !c->rec.state.restarting && shims == 1, "a restart that went on without a daemon is adopted, not repeated");
+	lock_take(&c->lock);
+	c->rec.state.removal = true;
+	lock_drop(&c->lock);
+	container_save_state(c);
+	container_unref(c);
+	reopen();
+	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
+		container_unref(c);
+		usleep(5000);
+	}
+	ok(!c && discarded == 1 && stat(run2, &st) < 0, "what runs of a container that was to be removed is ended");
+	c = create("half", ",\"HostConfig\":{\"AutoRemove\":true}");
+	container_unref(c);
+	reopen();
+	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
+		container_unref(c);
+		usleep(5000);
+	}
+	ok(!c, "--rm: one that was never started goes, too");
+	mkdir(run2, 0700);
+	reopen();
+	ok(discarded == 2 && stat(run2, &st) < 0, "what runs without a container is ended");
+	mkdir(aside, 0700);
 	adopt_as = 2;
 	mkdir(half, 0700);
 	ok(truncate(file, 100) == 0, "a damaged file");
@@ -462,6 +563,8 @@ int main(void)
 	test_failed_start();
 	test_policies();
 	test_execs();
+	test_between();
+	test_work();
 	is_int(layers_made, 0, "no layer is left");
 	test_restore();
 	container_store_close(store);
