@@ -1,0 +1,327 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+Our daemon beside another one, interleaved A B A B; medians and their ratio as a table. Nothing here asserts a time.
+Environment: DOCKERD (ours), PLUGINS (its drivers), HTTPBENCH, OTHER_DOCKERD (default /usr/sbin/dockerd; "" for none), DOCKER (the
+CLI), MKIMAGE, RUNS (docker run --rm before the idle weight is taken, default 30), ROUNDS (default 5), CASES (words of the
+names of cases, default all), MARKDOWN (the table is written there as well), GROW (also start time and weight at so many
+containers, as "1 10 100"), BENCH_TMP (default /tmp).
+"""
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from engines import Engine, Peak
+
+here = os.path.dirname(os.path.abspath(__file__))
+env = os.environ.get
+CLI = env("DOCKER") or shutil.which("docker")
+HTTPBENCH = env("HTTPBENCH", os.path.join(os.getcwd(), "t/bench/httpbench"))
+MKIMAGE = env("MKIMAGE", os.path.join(here, "../tools/mkimage"))
+RUNS, ROUNDS = int(env("RUNS", "30")), int(env("ROUNDS", "5"))
+MB = 1e6
+LOG_MB, TREE_MB = 32, 96
+
+
+def clock(f, *args, **kw):
+    begin = time.monotonic()
+    f(*args, **kw)
+    return time.monotonic() - begin
+
+
+def quiet(argv, **kw):
+    subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, **kw)
+
+
+class Bench:
+    def __init__(self, work):
+        self.work, self.rows = work, []
+        self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work)])]
+        other = env("OTHER_DOCKERD", "/usr/sbin/dockerd")
+        if other and os.access(other, os.X_OK):
+            self.engines.append(Engine("other", other, work, ["-b", "none", "--iptables=false", "--ip6tables=false"]))
+        else:
+            print(f"bench: there is no {other or 'other dockerd'}: ours alone, no ratios", file=sys.stderr)
+        self.cases = (env("CASES") or "").split()
+
+    @staticmethod
+    def drivers(work):
+        """The build tree's drivers, copied where the loader accepts them."""
+        plugins, to = env("PLUGINS", "plugins"), os.path.join(work, "plugins")
+        for kind in ("graph", "net", "volume", "authz"):
+            os.makedirs(os.path.join(to, kind), mode=0o755, exist_ok=True)
+            built = os.path.join(plugins, kind, ".libs")
+            for so in filter(lambda n: n.endswith(".so"), os.listdir(built) if os.path.isdir(built) else []):
+                shutil.copy(os.path.join(built, so), os.path.join(to, kind, so))
+        return to
+
+    # Results
+
+    def row(self, name, unit, values, higher=False, digits=1):
+        """values: engine name -> samples"""
+        median = {k: statistics.median(v) for k, v in values.items() if v}
+        ours, other = median.get("ours"), median.get("other")
+        ratio = None if not ours or not other else ours / other if higher else other / ours
+        self.rows.append((name, unit, ours, other, ratio, digits))
+        self.show(self.rows[-1], "{:<52} {:>10} {:>10} {:>8}  {}")
+
+    @staticmethod
+    def show(row, form, file=sys.stdout):
+        name, unit, ours, other, ratio, digits = row
+        text = lambda v: "-" if v is None else f"{v:.{digits}f}"
+        print(form.format(name, text(ours), text(other), "-" if ratio is None else f"{ratio:.2f}", unit), file=file, flush=True)
+
+    def markdown(self, path):
+        with open(path, "w") as f:
+            print("| case | ours | other | ours is better by | unit |\n|---|--:|--:|--:|---|", file=f)
+            for row in self.rows:
+                self.show(row, "| {} | {} | {} | {} | {} |", f)
+
+    # The frame of a case
+
+    def wanted(self, name):
+        return not self.cases or any(c in name for c in self.cases)
+
+    def each(self, f, rounds=ROUNDS):
+        """f(engine) -> a number; every round asks all engines in turn."""
+        values = {e.name: [] for e in self.engines}
+        for _ in range(rounds):
+            for e in self.engines:
+                values[e.name].append(f(e))
+        return values
+
+    def run(self):
+        for e in self.engines:
+            e.start()
+        image = os.path.join(self.work, "busybox.tar")
+        with open(image, "wb") as f:
+            subprocess.run([MKIMAGE, "busybox:latest"], check=True, stdout=f)
+        for e in self.engines:
+            e.docker(CLI, "load", "-q", "-i", image)
+        print("{:<52} {:>10} {:>10} {:>8}".format("", *(["ours", "other", "ratio"])), flush=True)
+        for case in ("ready", "runs", "run", "starts", "exec", "logs", "archives", "http", "slope", "grow"):
+            if self.wanted(case):
+                getattr(self, "case_" + case)()
+
+    def httpbench(self, e, connections, seconds, path=None, lines=None):
+        argv = [HTTPBENCH, e.sock, str(connections), str(seconds) if path else "-"] + ([path] if path else [])
+        out = subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True, input="".join(l + "\n" for l in lines or [])).stdout.split()
+        if int(out[5]):
+            raise RuntimeError(f"{e.name}: {out[5]} of {out[0]} requests failed: {path or lines[0]}")
+        return float(out[2])
+
+    def containers(self, e, n, cmd, prefix, host=None):
+        """Creates n of them; their names."""
+        body = json.dumps({"Image": "busybox", "Cmd": cmd, "HostConfig": dict({"NetworkMode": "none"}, **(host or {}))})
+        names = [f"{prefix}{i}" for i in range(n)]
+        self.httpbench(e, 4, 0, lines=[f"POST /containers/create?name={c} {body}" for c in names])
+        return names
+
+    def start_all(self, e, names, connections=8):
+        return self.httpbench(e, connections, 0, lines=[f"POST /containers/{c}/start" for c in names])
+
+    def remove_all(self, e, names):
+        self.httpbench(e, 4, 0, lines=[f"DELETE /containers/{c}?force=1" for c in names])
+
+    # Cases
+
+    def restart(self, e):
+        e.stop()
+        return e.start() * 1e3
+
+    def case_ready(self):
+        self.row("exec to first /_ping, no container", "ms", self.each(self.restart))
+        names = {e.name: self.containers(e, 100, ["true"], "r") for e in self.engines}
+        self.row("exec to first /_ping, 100 containers on disk", "ms", self.each(self.restart, 3))
+        for e in self.engines:
+            self.remove_all(e, names[e.name])
+
+    def case_runs(self):
+        for _ in range(RUNS):
+            for e in self.engines:
+                e.docker(CLI, "run", "--rm", "--network", "none", "busybox", "true")
+        time.sleep(3)
+        self.row(f"idle PSS after {RUNS} runs", "MB", self.each(lambda e: e.pss() / 1e3, 1))
+
+    def case_run(self):
+        bare = self.bare_runc()
+        noop, runc, run = [], [], {e.name: [] for e in self.engines}
+        for _ in range(ROUNDS * 3): # all four in turn, so that what else the machine does falls on each
+            noop.append(clock(self.engines[0].docker, CLI, "ps", "-q") * 1e3)
+            runc.append(clock(quiet, bare, stdin=subprocess.DEVNULL) * 1e3)
+            for e in self.engines:
+                run[e.name].append(clock(e.docker, CLI, "run", "--rm", "--network", "none", "busybox", "true") * 1e3)
+        self.row("docker run --rm --network none busybox true", "ms", run)
+        self.row("a CLI call that does nothing (docker ps -q)", "ms", {"ours": noop})
+        self.row("runc run of the same bundle", "ms", {"ours": runc})
+        self.engines[0].docker(CLI, "rm", "-f", "bare")
+        floor = statistics.median(noop) + statistics.median(runc)
+        self.row("docker run above the sum of both", "ms", {k: [statistics.median(v) - floor] for k, v in run.items()})
+
+    def bare_runc(self):
+        """The bundle that our daemon made for the container "bare", which must live on: its files are mounted."""
+        e = self.engines[0]
+        e.docker(CLI, "run", "-d", "--name", "bare", "--network", "none", "busybox", "sleep", "1000")
+        cid = e.output(CLI, "inspect", "-f", "{{.Id}}", "bare")
+        found = [os.path.join(d, "config.json") for d, _, files in os.walk(os.path.join(e.work, "exec")) if cid in d and "config.json" in files]
+        with open(found[0]) as f:
+            spec = json.load(f)
+        bundle = os.path.join(self.work, "bundle")
+        os.makedirs(bundle + "/rootfs")
+        quiet(["cp", "-a", f"/proc/{e.output(CLI, 'inspect', '-f', '{{.State.Pid}}', 'bare')}/root/bin", bundle + "/rootfs/"])
+        for d in ("proc", "sys", "dev", "etc", "tmp"):
+            os.makedirs(f"{bundle}/rootfs/{d}", exist_ok=True)
+        spec["process"].update(args=["true"], terminal=False)
+        spec["root"] = {"path": "rootfs", "readonly": False}
+        spec["linux"]["cgroupsPath"] = "/dkd-bench-bare"
+        spec["linux"]["namespaces"] = [{"type": n["type"]} for n in spec["linux"]["namespaces"]]
+        spec.pop("hooks", None)
+        with open(bundle + "/config.json", "w") as f:
+            json.dump(spec, f)
+        return ["runc", "--root", os.path.join(self.work, "runc"), "run", "--bundle", bundle, "dkd-bench-bare"]
+
+    def case_starts(self):
+        def starts(e):
+            names = self.containers(e, 40, ["sleep", "1000"], "s")
+            rate = self.start_all(e, names)
+            self.remove_all(e, names)
+            return rate
+        self.row("40 starts, 8 at a time", "per second", self.each(starts, 2), higher=True)
+
+    def case_exec(self):
+        for e in self.engines:
+            e.docker(CLI, "run", "-d", "--name", "xx", "--network", "none", "busybox", "sleep", "1000")
+        self.row("docker exec", "ms", self.each(lambda e: clock(e.docker, CLI, "exec", "xx", "true") * 1e3, ROUNDS * 2))
+        for e in self.engines:
+            e.docker(CLI, "rm", "-f", "xx")
+
+    def case_logs(self):
+        lines = os.path.join(self.work, "lines")
+        with open(lines, "w") as f:
+            for i in range(int(LOG_MB * MB) // 100):
+                f.write(f"{i:09d} {'the quick brown fox jumps over the lazy dog ' * 2}x\n")
+        size = os.path.getsize(lines)
+
+        def write(e):
+            e.docker(CLI, "create", "--name", "ll", "--network", "none", "-v", f"{lines}:/lines:ro", "busybox", "cat", "/lines")
+            seconds = clock(lambda: (e.docker(CLI, "start", "ll"), e.docker(CLI, "wait", "ll")))
+            return size / MB / seconds
+
+        def remove(e):
+            e.docker(CLI, "rm", "-f", "ll")
+
+        written = self.each(lambda e: (write(e), remove(e))[0], 2)
+        for e in self.engines:
+            written[e.name].append(write(e))
+        self.row("a container writes its log", "MB/s", written, higher=True)
+        self.row("docker logs", "MB/s", self.each(lambda e: size / MB / clock(e.docker, CLI, "logs", "ll"), 3), higher=True)
+        get = lambda e: size / MB / clock(quiet, ["curl", "-sSo", "/dev/null", "--unix-socket", e.sock, "http://d/containers/ll/logs?stdout=1&stderr=1"])
+        self.row("the same without the CLI", "MB/s", self.each(get, 3), higher=True)
+        for e in self.engines:
+            remove(e)
+
+    def make_tree(self):
+        """A tar of many small and a few large files, half of it compressible."""
+        tree, tar = os.path.join(self.work, "tree"), os.path.join(self.work, "tree.tar")
+        words = (b"some text that compresses well, as programs do; " * 1000)
+        for i in range(2000):
+            d = f"{tree}/d{i % 50}/e{i % 7}"
+            os.makedirs(d, exist_ok=True)
+            with open(f"{d}/f{i}", "wb") as f:
+                f.write(os.urandom(12000) + words[:12000])
+        for i in range(6):
+            with open(f"{tree}/big{i}", "wb") as f:
+                f.write(os.urandom(4000000) + (words * 84)[:4000000])
+        quiet(["tar", "-C", tree, "-cf", tar, "."])
+        shutil.rmtree(tree)
+        return tar, os.path.getsize(tar) / MB
+
+    def case_archives(self):
+        tar, size = self.make_tree()
+        saved = os.path.join(self.work, "saved.tar")
+        peaks = {w: {e.name: [] for e in self.engines} for w in ("import", "save", "load")}
+        rates = {w: {e.name: [] for e in self.engines} for w in ("import", "save", "load")}
+
+        def step(e, what, *args, **kw):
+            with Peak(e) as peak:
+                seconds = clock(e.docker, CLI, *args, **kw)
+            rates[what][e.name].append(size / seconds)
+            peaks[what][e.name].append(peak.kb / 1e3)
+
+        for _ in range(3):
+            for e in self.engines:
+                step(e, "import", "import", tar, "tree:1")
+                with open(saved, "wb") as f:
+                    step(e, "save", "save", "tree:1", stdout=f)
+                e.docker(CLI, "rmi", "tree:1")
+                step(e, "load", "load", "-q", "-i", saved)
+                e.docker(CLI, "rmi", "tree:1")
+                os.unlink(saved)
+        for what in rates:
+            self.row(f"docker {what}, {size:.0f} MB", "MB/s", rates[what], higher=True)
+        for what in peaks:
+            self.row(f"docker {what}: peak PSS over idle", "MB", peaks[what])
+
+    def case_http(self):
+        names = {e.name: self.containers(e, 100, ["true"], "h") for e in self.engines}
+        rate = lambda *a: self.each(lambda e: self.httpbench(e, *a), 3)
+        self.row("/_ping, one keep-alive connection", "per second", rate(1, 1, "/_ping"), higher=True, digits=0)
+        self.row("/_ping, eight connections", "per second", rate(8, 1, "/_ping"), higher=True, digits=0)
+        self.row("list of 100 containers", "per second", rate(1, 1, "/containers/json?all=1"), higher=True, digits=0)
+        self.row("inspect of one", "per second", rate(1, 1, "/containers/h7/json"), higher=True, digits=0)
+        for e in self.engines:
+            self.remove_all(e, names[e.name])
+
+    def running_pss(self, e, upto, have, names):
+        more = self.containers(e, upto - have, ["sleep", "1000"], f"p{upto}_")
+        names += more
+        self.start_all(e, more)
+        time.sleep(2)
+        return e.pss() / 1e3
+
+    def case_slope(self):
+        values = {}
+        for e in self.engines:
+            names = []
+            at10, at50 = self.running_pss(e, 10, 0, names), self.running_pss(e, 50, 10, names)
+            values[e.name] = [(at50 - at10) / 40]
+            self.remove_all(e, names)
+        self.row("PSS per running container (10 to 50)", "MB", values, digits=3)
+
+    def case_grow(self):
+        for e in self.engines if env("GROW") else []:
+            names, have = [], 0
+            for upto in map(int, env("GROW").split()):
+                total, have = self.running_pss(e, upto, have, names), upto
+                one = [clock(e.docker, CLI, "run", "--rm", "--network", "none", "busybox", "true") * 1e3 for _ in range(5)]
+                self.row(f"{upto} running: PSS of all", "MB", {e.name: [total]})
+                self.row(f"{upto} running: docker run of one more", "ms", {e.name: one})
+            self.remove_all(e, names)
+
+
+def main():
+    if os.geteuid() != 0:
+        print("bench: skipped, needs root")
+        return
+    if not CLI:
+        print("bench: skipped, there is no docker CLI")
+        return
+    work = tempfile.mkdtemp(prefix="dkd-bench-", dir=env("BENCH_TMP", "/tmp"))
+    os.chmod(work, 0o755)
+    bench = Bench(work)
+    try:
+        bench.run()
+        if env("MARKDOWN"):
+            bench.markdown(env("MARKDOWN"))
+    finally:
+        for e in bench.engines:
+            e.clean()
+        shutil.rmtree(work, ignore_errors=True)
+
+
+main()
