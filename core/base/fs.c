@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/id.h"
+#include "base/lock.h"
 #include "base/str.h"
 
 int fs_mkdir(const char *path, mode_t mode, struct err *err)
@@ -117,6 +118,7 @@ int fs_sync_dir(const char *path, struct err *err)
 {
 	OWN_FD int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	lock_none_held();
 	if (fd < 0 || fsync(fd) < 0)
 		return err_errno(err, errno, "sync %s", path);
 	return 0;
@@ -143,6 +145,8 @@ int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, 
 	const char *slash = strrchr(path, '/');
 	char suffix[13];
 
+	if (sync == FS_SYNC)
+		lock_none_held();
 	id_random_hex(suffix, 12);
 	tmp = xasprintf("%.*s.tmp-%s-%s", slash ? (int)(slash + 1 - path) : 0, path, slash ? slash + 1 : path, suffix);
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
