@@ -181,6 +181,7 @@ int mount_from_spec(const struct mount_spec *spec, struct mount_point *ret, stru
 int mount_check_tmpfs(const char *path, const char *options, struct err *err);
 /* The options of a tmpfs mount: Docker's defaults merged with what was asked for. */
 void mount_tmpfs_options(const char *options, struct strv *ret);
+int mount_tmpfs_words(const struct tmpfs_options *to, struct buf *ret, struct err *err);
 void mount_point_done(struct mount_point *m);
 bool path_is_clean_absolute(const char *path);
 char *path_clean(const char *path);

@@ -313,11 +313,14 @@ static int setup_bind(struct container *c, const struct mount_point *m, const ch
 static void setup_tmpfs(const struct mount_point *m, struct mount_list *l)
 {
 	const struct tmpfs_options *to = m->spec.tmpfs;
+	OWN_BUF struct buf words = { 0 };
 	struct bundle_mount *b;
 
 	mount_list_add(l, "tmpfs", "tmpfs", m->destination);
 	b = mount_list_last(l);
-	mount_tmpfs_options(m->rw ? NULL : "ro", &b->options);
+	buf_adds(&words, m->rw ? "" : "ro");
+	mount_tmpfs_words(to, &words, NULL); /* checked at create */
+	mount_tmpfs_options(words.data, &b->options);
 	if (to && to->size_bytes > 0)
 		strv_addf(&b->options, "size=%lld", (long long)to->size_bytes);
 	if (to && to->mode > 0)

@@ -250,13 +250,38 @@ static int from_volume(const struct mount_spec *m, struct mount_point *ret, stru
 	return 0;
 }
 
+/* TmpfsOptions.Options, [["noexec"],["key","value"]]: exec and noexec, as Docker takes them. Words go to ret, behind commas. */
+int mount_tmpfs_words(const struct tmpfs_options *to, struct buf *ret, struct err *err)
+{
+	OWN_JSON json_t *js = NULL;
+	json_t *item;
+	size_t i;
+
+	if (!to || str_empty(to->options) || streq(to->options, "null"))
+		return 0;
+	js = json_read(to->options, strlen(to->options), err);
+	if (!js)
+		return -1;
+	if (!json_is_array(js))
+		return config_error("tmpfs", err, "Options must be an array");
+	json_array_foreach(js, i, item) {
+		const char *word = json_string_value(json_array_get(item, 0));
+
+		if (!word || json_array_size(item) != 1 || (!streq(word, "exec") && !streq(word, "noexec")))
+			return config_error("tmpfs", err, "invalid option: exec and noexec are known");
+		buf_addf(ret, ",%s", word);
+	}
+	return 0;
+}
+
 static int from_tmpfs(const struct mount_spec *m, struct err *err)
 {
 	if (!str_empty(m->source))
 		return config_error("tmpfs", err, "field Source must not be specified");
 	if (m->tmpfs && (m->tmpfs->size_bytes < 0 || m->tmpfs->mode < 0 || m->tmpfs->mode > 07777))
 		return config_error("tmpfs", err, "invalid size or mode");
-	return 0;
+	OWN_BUF struct buf words = { 0 };
+	return mount_tmpfs_words(m->tmpfs, &words, err);
 }
 
 int mount_from_spec(const struct mount_spec *m, struct mount_point *ret, struct err *err)

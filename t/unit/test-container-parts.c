@@ -70,7 +70,9 @@ static void test_specs(void)
 {
 	char bind[] = "bind", vol[] = "volume", tmp[] = "tmpfs", foo[] = "foo", b[] = "/b", none[] = "/nosuch/x", rel[] = "b",
 	     root[] = "/";
+	char bad[] = "[[\"suid\"]]", good[] = "[[\"exec\"]]";
 	struct tmpfs_options to = { 0 };
+	OWN_BUF struct buf words = { 0 };
 
 	spec_fails((struct mount_spec){ .type = foo, .target = b }, "invalid mount config for type \"foo\": mount type unknown");
 	spec_fails((struct mount_spec){ .type = bind, .target = b },
@@ -85,6 +87,13 @@ static void test_specs(void)
 		"invalid mount config for type \"volume\": invalid specification: destination can't be '/'");
 	spec_fails((struct mount_spec){ .type = vol, .target = b, .tmpfs = &to },
 		"invalid mount config for type \"volume\": field TmpfsOptions must not be specified");
+	to.options = bad;
+	spec_fails((struct mount_spec){ .type = tmp, .target = b, .tmpfs = &to },
+		"invalid mount config for type \"tmpfs\": invalid option: exec and noexec are known");
+	to.options = good;
+	ok(mount_tmpfs_words(&to, &words, NULL) == 0, "exec is an option of a tmpfs");
+	is_str(words.data, ",exec", "and passed on");
+	to.options = NULL;
 	spec_fails((struct mount_spec){ .type = tmp, .source = b, .target = b },
 		"invalid mount config for type \"tmpfs\": field Source must not be specified");
 }
