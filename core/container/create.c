@@ -136,6 +136,32 @@ static bool is_default_network(const char *mode)
 	return str_empty(mode) || streq(mode, "default");
 }
 
+static bool names_address(const char *ipam_config)
+{
+	OWN_JSON json_t *js = str_empty(ipam_config) ? NULL : json_read(ipam_config, strlen(ipam_config), NULL);
+	const char *key;
+	json_t *item;
+
+	json_object_foreach(js, key, item)
+		if (json_string_length(item) || json_array_size(item))
+			return true;
+	return false;
+}
+
+/* What only a network with addresses of its own could give. */
+static int check_endpoint(const struct endpoint *ep, const char *network, struct strv *warnings, struct err *err)
+{
+	if (names_address(ep->ipam_config))
+		return err_set(err, ERR_INVALID, "user specified IP address is supported on user defined networks only");
+	if (ep->aliases.len)
+		return err_set(err, ERR_INVALID, "network-scoped alias is supported only for containers in user defined networks");
+	if (ep->links.len || !str_empty(ep->mac_address))
+		return err_set(err, ERR_NOT_IMPLEMENTED, "%s: not in this build", ep->links.len ? "links" : "a MAC address");
+	if (ep->driver_opts.len || ep->gw_priority)
+		strv_addf(warnings, "DriverOpts and GwPriority have no effect on the network \"%s\"", network);
+	return 0;
+}
+
 /* The one network of NetworkSettings; what EndpointsConfig says of it comes along, other networks are refused. */
 static int settle_network(struct container *c, const char *networking, struct strv *warnings, struct err *err)
 {
@@ -164,6 +190,8 @@ static int settle_network(struct container *c, const char *networking, struct st
 			jdesc_clear(&endpoint_desc, ep);
 			if (!json_is_null(item) && jdesc_decode(&endpoint_desc, item, ep, err) < 0)
 				return err_wrap(err, "NetworkingConfig");
+			if (check_endpoint(ep, name, warnings, err) < 0)
+				return -1;
 			continue;
 		}
 		struct network *n = c->store->deps.nets ? net_find(c->store->deps.nets, key, err) : NULL;

@@ -209,6 +209,8 @@ static void test_create(void)
 	container_unref(found);
 	OWN_FREE char *path = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
 	ok(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "its record is there, for root only");
+	create_fails("ip1", "{\"Image\":\"\",\"Cmd\":[\"x\"],\"HostConfig\":{\"NetworkMode\":\"none\"},\"NetworkingConfig\":{\"EndpointsConfig\":"
+		"{\"none\":{\"IPAMConfig\":{\"IPv4Address\":\"10.0.0.5\"}}}}}", ERR_INVALID, "user specified IP address is supported on user defined networks only");
 	create_fails("one", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_CONFLICT,
 		"Conflict. The container name \"/one\" is already in use by container \"");
 	create_fails("-x", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_INVALID,
