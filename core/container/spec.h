@@ -82,7 +82,7 @@ struct host_config {
 	struct jlist devices;                             /* device_mapping */
 	struct strv device_cgroup_rules;
 	struct jlist device_requests;                     /* device_request */
-	int64_t memory_reservation, memory_swap;
+	int64_t kernel_memory, kernel_memory_tcp, memory_reservation, memory_swap;
 	struct opt_i64 memory_swappiness, pids_limit;
 	struct opt_bool oom_kill_disable, init;
 	struct jlist ulimits;                             /* ulimit */

@@ -219,8 +219,8 @@ static int check_security(const struct host_config *hc, struct err *err)
 		if (str_has_prefix(opt, "seccomp") && value == opt + 7)
 			continue;
 		if (str_has_prefix(opt, "apparmor") && value == opt + 8) {
-			if (!streq(value + 1, "unconfined") && *(value + 1) && !fs_exists("/sys/module/apparmor"))
-				return invalid(err, "apparmor profile %s: AppArmor is not enabled on this host", value + 1);
+			if (!streq(value + 1, "unconfined") && *(value + 1))
+				return err_set(err, ERR_NOT_IMPLEMENTED, "AppArmor profiles are not in this build: --security-opt %s", opt);
 			continue;
 		}
 		if (str_has_prefix(opt, "label") && value == opt + 5)
@@ -350,6 +350,13 @@ static void add_warnings(const struct container_config *cfg, const struct host_c
 		warn_unless(cgroup_has(cgroup_is_v2() ? "io" : "blkio", "blkio.weight"), warnings, "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.");
 	if (hc->oom_kill_disable.set && hc->oom_kill_disable.v && hc->memory == 0)
 		strv_add(warnings, "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.");
+	if (hc->kernel_memory || hc->kernel_memory_tcp)
+		strv_add(warnings, "Kernel memory limits are not supported by this daemon. Limitation discarded.");
+	if (hc->cpu_count || hc->cpu_percent || hc->io_max_iops || hc->io_max_bps)
+		strv_add(warnings, "CpuCount, CpuPercent, IOMaximumIOps and IOMaximumBandwidth are for Windows. Limitation discarded.");
+	if (strmap_get(&hc->log.config, "max-buffer-size") || (strmap_get(&hc->log.config, "mode") &&
+	    streq(strmap_get(&hc->log.config, "mode"), "non-blocking")))
+		strv_add(warnings, "The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
 	if (hc->publish_all_ports || (hc->port_bindings && !streq(hc->port_bindings, "{}") && !streq(hc->port_bindings, "null")))
 		strv_add(warnings, "Published ports are discarded: this build has no bridge network yet.");
 }

@@ -68,6 +68,31 @@ static void test_refusals(void)
 	refused("\"HostConfig\":{\"CpusetCpus\":\"0-2147483647\"}", "Requested CPUs are not available - requested 0-2147483647, available: 0-1");
 }
 
+/* What is taken without effect is named. */
+static void warned(const char *members, const char *text)
+{
+	OWN_FREE char *body = xasprintf("{\"Image\":\"x\",\"HostConfig\":{%s}}", members);
+	OWN_STRV struct strv warnings = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	struct create_body b;
+
+	ok(decode(body, &b, &err) == 0, "%s", members);
+	host_config_defaults(&b.host, &defaults);
+	ok(container_validate(&b.config, &b.host, &defaults, &warnings, &err) == 0, "taken");
+	is_str(warnings.len ? warnings.v[0] : "", text, "and warned about");
+	create_body_done(&b);
+}
+
+static void test_warnings(void)
+{
+	warned("\"KernelMemory\":5000000", "Kernel memory limits are not supported by this daemon. Limitation discarded.");
+	warned("\"CpuPercent\":5", "CpuCount, CpuPercent, IOMaximumIOps and IOMaximumBandwidth are for Windows. Limitation discarded.");
+	warned("\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"mode\":\"non-blocking\"}}",
+		"The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
+	warned("\"Memory\":0", "");
+	refused("\"HostConfig\":{\"SecurityOpt\":[\"apparmor=foo\"]}", "AppArmor profiles are not in this build: --security-opt apparmor=foo");
+}
+
 static void test_body(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -203,6 +228,7 @@ int main(void)
 	ok(mkdtemp(root) != NULL, "scratch");
 	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	mkdirat(fd, "etc", 0755);
+	test_warnings();
 	test_body();
 	test_refusals();
 	test_merge();
