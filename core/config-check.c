@@ -37,6 +37,12 @@ void config_inert(const struct config *cfg, struct strv *ret)
 	for (size_t i = 0; i < ARRAY_LEN(inert_variables); i++)
 		if (!str_empty(getenv(inert_variables[i])))
 			strv_addf(ret, "%s has no effect in this version", inert_variables[i]);
+	for (size_t i = 0; i < cfg->features.len; i++)
+		if (!streq(cfg->features.v[i].key, "containerd-snapshotter"))
+			strv_addf(ret, "the feature \"%s\" has no effect in this version", cfg->features.v[i].key);
+	if (strmap_get(&cfg->log_opts, "max-buffer-size") || (strmap_get(&cfg->log_opts, "mode") &&
+		streq(strmap_get(&cfg->log_opts, "mode"), "non-blocking")))
+		strv_addf(ret, "the log options mode=non-blocking and max-buffer-size have no effect in this version");
 	for (int id = 0; id < OPT_COUNT; id++) {
 		if (!(opts[id].bits & OPT_INERT) || cfg->from[id] == FROM_DEFAULT)
 			continue;
@@ -74,6 +80,10 @@ static int check_log(struct config *cfg, struct err *err)
 		if (!known)
 			return err_set(err, ERR_INVALID, "failed to set log opts: unknown log opt '%s' for json-file "
 				"log driver", cfg->log_opts.v[i].key);
+		if (str_has_suffix(cfg->log_opts.v[i].key, "-regex") ||
+			(streq(cfg->log_opts.v[i].key, "compress") && !streq(cfg->log_opts.v[i].value, "false")))
+			return err_set(err, ERR_NOT_IMPLEMENTED, "the log option %s=%s is not in this version",
+				cfg->log_opts.v[i].key, cfg->log_opts.v[i].value);
 	}
 	return 0;
 }

@@ -245,6 +245,8 @@ static void test_validate(void)
 	refused("--log-format foo", "invalid log format: foo");
 	refused("--log-driver foo", "logger: no log driver named 'foo' is registered");
 	refused("--log-opt foo=x", "unknown log opt 'foo' for json-file log driver");
+	refused("--log-opt compress=true", "the log option compress=true is not in this version");
+	refused("--log-opt labels-regex=x", "the log option labels-regex=x is not in this version");
 	refused("--insecure-registry http://foo", "should not contain '://'");
 	refused("--seccomp-profile /nope/x", "opening seccomp profile (/nope/x) failed");
 	refused("--storage-opt foo", "expected key=value");
@@ -275,7 +277,12 @@ static void test_validate(void)
 
 static void test_inert(void)
 {
-	OWN_STRV struct strv inert = { 0 }, more = { 0 };
+	OWN_STRV struct strv inert = { 0 }, more = { 0 }, named = { 0 };
+
+	ok(LOAD("--feature buildkit=true --log-opt mode=non-blocking", "{}") == 0, "features and log options without effect");
+	config_inert(&cfg, &named);
+	is_str(named.v[0], "the feature \"buildkit\" has no effect in this version", "a feature");
+	is_str(named.v[1], "the log options mode=non-blocking and max-buffer-size have no effect in this version", "a log option");
 
 	ok(LOAD("--bip 10.0.0.1/24 -b none --label a=1", "{\"dns\":[\"1.1.1.1\"]}") < 0, "bip and bridge");
 	ok(LOAD("--bip 10.0.0.1/24 --label a=1", "{\"dns\":[\"1.1.1.1\"]}") == 0, "options without effect are taken");
