@@ -261,14 +261,6 @@ static int explain(struct err *err)
 	return (says(msg, "executable file") && says(msg, "not found")) || says(msg, "no such file or directory") ? 127 : 126;
 }
 
-/* Asked when an exec failed: whether it was because its container ended under it. Its exit may still be on its way here. */
-static bool container_ended(struct container *c)
-{
-	WITH_LOCK(&c->lock);
-
-	return !c->rec.state.running || !c->run || shim_has_ended(c->run->shim);
-}
-
 static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *err)
 {
 	unsigned streams = (x->cfg.attach_stdin ? SHIM_STDIN : 0) | (x->cfg.attach_stdout ? SHIM_STDOUT : 0) |

@@ -142,6 +142,8 @@ void store_name_free(struct container_store *s, const char *name, const char *id
 size_t store_all(struct container_store *s, struct container ***ret);
 struct container *store_by_id(struct container_store *s, const char *id);
 struct run *container_run(struct container *c); /* a reference, or NULL */
+/* Asked when something failed: whether the container ended under it. Its exit may still be on its way here. */
+bool container_ended(struct container *c);
 /* A text of the record, under the lock: readers of the record hold only that. By the holder of the operation. */
 void container_set_text(struct container *c, char **field, const char *text);
 

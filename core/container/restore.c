@@ -112,9 +112,9 @@ static void adopt(struct container *c)
 
 /*
  * The record says that it does not run, yet there is a run folder: the last daemon died within a start (the shim may have
- * gone on with it) or just behind an exit.
+ * gone on with it) or just behind an exit. False: nothing of it counts, the record says all.
  */
-static void adopt_unsaved(struct container *c)
+static bool adopt_unsaved(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
 	struct shim_exit ex = { .code = 137, .lost = true };
@@ -127,7 +127,7 @@ static void adopt_unsaved(struct container *c)
 	if (!shim && (ex.lost || (ex.time && ex.time == c->rec.state.finished_at))) {
 		container_unwind(c);
 		container_drop_run_dir(c);
-		return;
+		return false;
 	}
 	lock_take(&c->lock);
 	if (shim) {
@@ -144,6 +144,7 @@ static void adopt_unsaved(struct container *c)
 	log_info("container %s was started by the last daemon as it ended", c->id);
 	if (exited)
 		container_exited_op(c, &ex);
+	return true;
 }
 
 /* What the last daemon ran for a container that is to go. */
@@ -204,34 +205,45 @@ static bool starts_with_daemon(const struct container *c)
 		(streq(policy, "on-failure") && !c->rec.manually_stopped && c->rec.state.exit_code != 0);
 }
 
-static void restore_one(struct container_store *s, struct container *c)
+/* Under the operation: what there is of a run. False: nothing, and the record says that it does not run. */
+static bool take_up(struct container *c)
 {
 	struct container_state *st = &c->rec.state;
 
+	if (st->running && st->restarting && !has_run_dir(c)) {
+		container_plan_restart(c, 0);
+		return true;
+	}
+	if (st->running) {
+		st->restarting = false; /* a restart that the last daemon began and did not save */
+		adopt(c);
+		return true;
+	}
+	return has_run_dir(c) && adopt_unsaved(c);
+}
+
+static void restore_one(struct container_store *s, struct container *c)
+{
+	struct container_state *st = &c->rec.state;
+	bool done;
+
+	op_begin_any(c);
 	if (st->removal || st->dead) {
 		st->running = st->restarting = false;
-		if (has_run_dir(c)) {
-			op_begin_any(c);
+		if (has_run_dir(c))
 			end_run(c);
-			op_end(c);
-		}
 		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
-	} else if (st->running && st->restarting && !has_run_dir(c)) {
-		container_plan_restart(c, 0);
-	} else if (st->running) {
-		st->restarting = false; /* a restart that the last daemon began and did not save */
-		op_begin_any(c);
-		adopt(c);
-		op_end(c);
-	} else if (has_run_dir(c)) {
-		op_begin_any(c);
-		adopt_unsaved(c);
-		op_end(c);
-	} else if (c->host.auto_remove) {
-		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
-	} else if (starts_with_daemon(c)) {
-		work_post(s->work, 0, start_later, unref_ctx, container_ref(c));
+		done = true;
+	} else {
+		done = take_up(c);
 	}
+	op_end(c);
+	if (done)
+		return;
+	if (c->host.auto_remove)
+		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
+	else if (starts_with_daemon(c))
+		work_post(s->work, 0, start_later, unref_ctx, container_ref(c));
 }
 
 /* Run folders that belong to no container; those of a container that was set aside stay as they are, too. */

@@ -247,7 +247,7 @@ static int pause_op(struct container *c, bool pause, struct err *err)
 	if (st.restarting)
 		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
 	if (shim_pause(run->shim, pause, err) < 0)
-		return err && err->class == ERR_NOT_FOUND ? not_running(c, err) : err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
+		return container_ended(c) ? not_running(c, err) : err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
 	lock_take(&c->lock);
 	c->rec.state.paused = pause;
 	lock_drop(&c->lock);

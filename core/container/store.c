@@ -120,6 +120,13 @@ struct run *container_run(struct container *c)
 	return c->run;
 }
 
+bool container_ended(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	return !c->rec.state.running || !c->run || shim_has_ended(c->run->shim);
+}
+
 void container_set_text(struct container *c, char **field, const char *text)
 {
 	WITH_LOCK(&c->lock);

@@ -528,6 +528,19 @@ static void test_restore(void)
 		usleep(5000);
 	}
 	ok(!c, "--rm: one that was never started goes, too");
+	c = create("half", ",\"HostConfig\":{\"AutoRemove\":true}");
+	OWN_FREE char *run3 = xasprintf("%s/containers/%s", deps.exec_root, c->id);
+	container_unref(c);
+	container_store_close(store);
+	store = NULL;
+	mkdir(run3, 0700);
+	adopt_as = 0;
+	reopen();
+	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
+		container_unref(c);
+		usleep(5000);
+	}
+	ok(!c, "also when its start or its exit was cut off");
 	mkdir(run2, 0700);
 	reopen();
 	ok(discarded == 2 && stat(run2, &st) < 0, "what runs without a container is ended");
