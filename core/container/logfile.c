@@ -2,13 +2,10 @@
 #include "container/logfile.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "base/clock.h"
 #include "base/fs.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/stream.h"
 #include "image/inflate.h"
@@ -25,34 +22,6 @@ struct logfile {
 	size_t used;
 	bool skipping;     /* inside a line that is too long */
 };
-
-void log_line_done(struct log_line *l)
-{
-	free(l->text);
-	strmap_done(&l->attrs);
-	memset(l, 0, sizeof(*l));
-}
-
-bool log_line_parse(const char *s, size_t size, struct log_line *ret)
-{
-	OWN_JSON json_t *js = json_loadb(s, size, JSON_ALLOW_NUL, NULL);
-	json_t *text = json_object_get(js, "log"), *time = json_object_get(js, "time"), *stream = json_object_get(js, "stream"),
-	       *v;
-	const char *key;
-
-	memset(ret, 0, sizeof(*ret));
-	if (!json_is_string(text) || !json_is_string(time) || !clock_parse_rfc3339(json_string_value(time), &ret->time))
-		return false;
-	ret->size = json_string_length(text);
-	ret->text = xmalloc(ret->size + 1);
-	memcpy(ret->text, json_string_value(text), ret->size + 1);
-	ret->from_stderr = json_is_string(stream) && streq(json_string_value(stream), "stderr");
-	json_object_foreach(json_object_get(js, "attrs"), key, v)
-		if (json_is_string(v))
-			strmap_set(&ret->attrs, key, json_string_value(v));
-	strmap_sort(&ret->attrs);
-	return true;
-}
 
 /* The plain text of a compressed rotated file, in memory: at most UNPACK_MAX of it, as no file this daemon bounds is larger. */
 static int logfile_unpack(const char *path)

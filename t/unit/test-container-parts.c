@@ -189,6 +189,26 @@ static void test_log_lines(void)
 	log_line_done(&l);
 }
 
+/* The one-pass reader and the JSON parser give the same: a space in front sends a line to the parser. */
+static void test_log_lines_agree(void)
+{
+	static const char *const texts[] = {
+		"", "plain\\n", "q\\\" b\\\\ s\\/ \\b\\f\\t\\r", "\\u003c\\u003E\\u0026", "\\u00e9\\u20ac", "\\u0000x", "\xc3\xa9", "\xc3",
+		"\xed\xa0\x80", "\\ud83d\\ude00", "\\ud83d", "\\u12", "\\u12g4", "\\u 123", "\\x", "raw\ttab", "cut\\", "a\",\"log\":\"b",
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		OWN_FREE char *line = xasprintf(" {\"log\":\"%s\",\"stream\":\"stderr\",\"time\":\"1970-01-01T00:00:01.5Z\"}", texts[i]);
+		struct log_line a, b;
+		bool got = log_line_parse(line + 1, strlen(line + 1), &a), want = log_line_parse(line, strlen(line), &b);
+
+		ok(got == want && (!got || (a.size == b.size && memcmp(a.text, b.text, a.size + 1) == 0 && a.time == b.time &&
+			a.from_stderr == b.from_stderr)), "both ways of reading agree about text %zu", i);
+		log_line_done(&a);
+		log_line_done(&b);
+	}
+}
+
 static void test_logfile(void)
 {
 	char dir[] = "/tmp/dkd-logs-XXXXXX", first[64], last[64];
@@ -266,6 +286,7 @@ int main(void)
 	test_tmpfs();
 	test_status();
 	test_log_lines();
+	test_log_lines_agree();
 	test_logfile();
 	test_work();
 	return tap_done();
