@@ -291,10 +291,11 @@ static int build(struct container *c, const struct image *img, struct err *err)
 	enum fs_sync sync = c->host.auto_remove ? FS_RENAME_ONLY : FS_SYNC;
 	OWN_FREE char *dir = container_dir(c);
 
-	if (rwlayer_create(layers, c->id, img ? img->chain : NULL, c->rec.mount_label, &c->host.storage_opt, err) < 0)
-		return -1;
+	/* The folder first: one without a record tells the next start to take back the layer, too. */
 	if (fs_mkdir(dir, 0710, err) < 0)
-		goto undo_layer;
+		return -1;
+	if (rwlayer_create(layers, c->id, img ? img->chain : NULL, c->rec.mount_label, &c->host.storage_opt, err) < 0)
+		goto undo_dir;
 	if (mounts_resolve(c, img, err) < 0 || prepare_root(c, layers, err) < 0)
 		goto undo_mounts;
 	if (container_save(c, true, sync, err) < 0 || (sync == FS_SYNC && fs_sync_dir(s->dir, err) < 0))
@@ -303,9 +304,9 @@ static int build(struct container *c, const struct image *img, struct err *err)
 	return 0;
 undo_mounts:
 	mounts_forget(c, true);
-	fs_remove_tree(AT_FDCWD, dir, NULL);
-undo_layer:
 	rwlayer_remove(layers, c->id, NULL);
+undo_dir:
+	fs_remove_tree(AT_FDCWD, dir, NULL);
 	return -1;
 }
 
