@@ -176,9 +176,6 @@ static int settle_network(struct container *c, const char *networking, struct st
 		if (streq(name, "none") && !c->rec.config.network_disabled)
 			strv_add(warnings, "This daemon has no bridge network: the container gets the network \"none\"");
 	}
-	if (streq(name, "none") && !str_empty(c->host.port_bindings) && !streq(c->host.port_bindings, "{}") &&
-		!streq(c->host.port_bindings, "null"))
-		strv_add(warnings, "Published ports are discarded when using the network \"none\"");
 	ep = jmap_add(&c->rec.net.networks, name, &endpoint_desc);
 	if (str_empty(networking) || streq(networking, "null"))
 		return 0;
