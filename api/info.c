@@ -205,8 +205,12 @@ static void put_runtimes(const struct api *api, int api_minor, struct jw *w)
 		jw_kobj(w, runtimes->v[i].key);
 		jw_kstr(w, "path", runtimes->v[i].value);
 		args = api->config ? strmap_get(&api->config->runtime_args, runtimes->v[i].key) : NULL;
-		if (args)
-			jw_kraw(w, "runtimeArgs", args);
+		if (args) {
+			OWN_STRV struct strv words = { 0 };
+
+			strv_split(&words, args, "\n");
+			jw_kstrv(w, "runtimeArgs", &words);
+		}
 		jw_obj_end(w);
 	}
 	jw_obj_end(w);

@@ -14,12 +14,12 @@
 
 typedef int check_fn(struct config *cfg, struct err *err);
 
-static check_fn check_log, check_numbers, check_modes, check_runtime, check_labels, check_lists, check_cgroup, check_network,
+static check_fn fill_empty, check_log, check_numbers, check_modes, check_runtime, check_labels, check_lists, check_cgroup, check_network,
 	check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths;
 
 int config_validate(struct config *cfg, struct err *err)
 {
-	static check_fn *const checks[] = { check_log, check_labels, check_numbers, check_modes, check_runtime, check_lists,
+	static check_fn *const checks[] = { fill_empty, check_log, check_labels, check_numbers, check_modes, check_runtime, check_lists,
 		check_cgroup, check_network, check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths };
 
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
@@ -53,6 +53,26 @@ void config_inert(const struct config *cfg, struct strv *ret)
 		else
 			strv_addf(ret, "the option \"%s\" of %s has no effect in this version", opts[id].key, cfg->file);
 	}
+}
+
+/* An empty word is the default of these, as Docker has it. */
+static int fill_empty(struct config *cfg, struct err *err)
+{
+	static const enum opt_id ids[] = { OPT_ID_default_runtime, OPT_ID_default_ipc_mode, OPT_ID_default_cgroupns_mode,
+		OPT_ID_log_driver, OPT_ID_log_level };
+	struct config fresh = { 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+		char **field = opt_field(cfg, ids[i]);
+
+		if (**field)
+			continue;
+		if (!fresh.log_level)
+			config_init(&fresh);
+		str_set(field, *(char **)opt_field(&fresh, ids[i]));
+	}
+	config_done(&fresh);
+	return 0;
 }
 
 static int check_log(struct config *cfg, struct err *err)

@@ -10,6 +10,7 @@ struct args {
 	int argc, at;           /* at: next argument */
 	char *const *argv;
 	struct err *err;
+	const struct legacy *alias[OPT_COUNT]; /* the older flag that set this option */
 };
 
 static const struct legacy legacies[] = {
@@ -67,6 +68,11 @@ static char *shown(const char *flag, char letter)
 	return letter ? xasprintf("-%c, --%s", letter, flag) : xasprintf("--%s", flag);
 }
 
+static int twice(struct args *a, const struct legacy *old, int id)
+{
+	return err_set(a->err, ERR_INVALID, "cannot specify both \"--%s\" and \"--%s\" option", old->flag, opts[id].flag);
+}
+
 static int set_legacy(struct args *a, const struct legacy *old, const char *value)
 {
 	OWN_ERR struct err e = ERR_INIT;
@@ -79,6 +85,9 @@ static int set_legacy(struct args *a, const struct legacy *old, const char *valu
 	if (old->act != LEGACY_ALIAS)
 		return 0;
 	id = opt_by_flag(old->to, 0);
+	if (a->cfg->from[id] == FROM_FLAG && a->alias[id] != old)
+		return twice(a, old, id);
+	a->alias[id] = old;
 	if (opt_set_text(a->cfg, (enum opt_id)id, value, &e) < 0)
 		return err_set(a->err, ERR_INVALID, "invalid argument \"%s\" for \"--%s\" flag: %s", value, old->flag,
 			err_text(&e));
@@ -91,6 +100,8 @@ static int set_flag(struct args *a, int id, const char *value)
 	OWN_FREE char *name = NULL;
 	OWN_ERR struct err e = ERR_INIT;
 
+	if (a->alias[id])
+		return twice(a, a->alias[id], id);
 	if (opt_set_text(a->cfg, (enum opt_id)id, value, &e) < 0) {
 		name = shown(opts[id].flag, opts[id].letter);
 		return err_set(a->err, ERR_INVALID, "invalid argument \"%s\" for \"%s\" flag: %s", value, name, err_text(&e));
@@ -178,7 +189,7 @@ static int parse_all(struct args *a, int *extra)
 
 int config_parse_args(struct config *cfg, int argc, char *const argv[], enum config_what *ret, int *ret_exit, struct err *err)
 {
-	struct args a = { cfg, argc, 1, argv, err };
+	struct args a = { .cfg = cfg, .argc = argc, .at = 1, .argv = argv, .err = err };
 	OWN_FREE char *why = NULL;
 	int extra = 0;
 

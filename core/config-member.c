@@ -63,7 +63,7 @@ static int json_STR(struct config *cfg, enum opt_id id, json_t *js, struct err *
 {
 	if (!json_is_string(js))
 		return wrong_type(id, "a string", js, err);
-	if (opts[id].kind == OPT_KIND_IP && !config_is_ip(json_string_value(js)))
+	if (opts[id].kind == OPT_KIND_IP && *json_string_value(js) && !config_is_ip(json_string_value(js)))
 		return err_set(err, ERR_INVALID, "invalid IP address: %s", json_string_value(js));
 	str_set(opt_field(cfg, id), json_string_value(js));
 	return 0;

@@ -140,22 +140,24 @@ static int text_IP(struct config *cfg, enum opt_id id, const char *text, struct 
 	return 0;
 }
 
-/* [[label].]*label of letters, digits, - and _; "." alone means no search domain. */
+/* [[label].]*label of letters (one at least), digits, - and _; "." alone means no search domain. */
 static bool is_domain(const char *s)
 {
 	size_t len = strlen(s);
+	bool letter = false;
 
 	if (streq(s, "."))
 		return true;
 	if (!len || len > 255)
 		return false;
 	for (const char *p = s; *p; p++) {
+		letter |= isalpha((unsigned char)*p) != 0;
 		if (!isalnum((unsigned char)*p) && !strchr("-_.", *p))
 			return false;
 		if (*p == '.' && (p == s || p[1] == '.'))
 			return false;
 	}
-	return isalnum((unsigned char)*s);
+	return letter && isalnum((unsigned char)*s);
 }
 
 static int check_mirror(const char *url, struct err *err)

@@ -108,6 +108,17 @@ static void note_ignored(const struct config *now, const struct config *file, st
 	}
 }
 
+/* A pipe gives its text once: a second reading would wait for ever for somebody to write to it. */
+static int readable_again(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
+		return err_set(err, ERR_INVALID, "unable to configure the Docker daemon with file %s: it is no file that "
+			"can be read a second time", path);
+	return 0;
+}
+
 struct config *config_reload(const struct config *now, struct err *err)
 {
 	struct config *next = xcalloc(1, sizeof(*next));
@@ -121,7 +132,7 @@ struct config *config_reload(const struct config *now, struct err *err)
 	opt_clear(&file, OPT_ID_runtimes);
 	strmap_copy(&file.runtimes, &now->flag_runtimes);
 	if (file_path(now))
-		failed = parse_file(&file, file_path(now), err);
+		failed = readable_again(file_path(now), err) < 0 || parse_file(&file, file_path(now), err) < 0;
 	if (!failed)
 		failed = config_validate(&file, err);
 	if (!failed)

@@ -131,6 +131,17 @@ static void test_legacy(void)
 	ok(args("dockerd --api-enable-cors") < 0, "asking for it is not");
 	has("reverse proxy", "and says what to do");
 	ok(args("dockerd --oom-score-adjust -500") == 0 && cfg.warnings.len == 1, "ignored with a warning");
+	args("dockerd --data-root /x --graph /y");
+	has("cannot specify both \"--graph\" and \"--data-root\" option", "not under both of its names");
+	args("dockerd --graph /y --data-root /x");
+	has("cannot specify both \"--graph\" and \"--data-root\" option", "in either order");
+	ok(args("dockerd -g /x -g /y") == 0 && streq(cfg.data_root, "/y"), "the last of two holds");
+	ok(LOAD("--default-runtime= --default-ipc-mode= --default-cgroupns-mode= --log-driver= --log-level=", "{\"ip\":\"\"}") == 0,
+		"empty words");
+	ok(streq(cfg.default_runtime, "runc") && streq(cfg.default_ipc_mode, "private") && *cfg.default_cgroupns_mode &&
+		streq(cfg.log_driver, "json-file") && streq(cfg.log_level, "info"), "are the defaults");
+	args("dockerd --dns-search 127.0.0.1");
+	has("127.0.0.1 is not a valid domain", "a search domain has letters");
 	ok(LOAD("", "{\"deprecated-key-path\":\"/x\",\"graph\":\"/y\"}") == 0 && streq(cfg.data_root, "/y"), "old keys");
 }
 
