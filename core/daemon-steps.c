@@ -227,9 +227,42 @@ int step_engine(struct daemon *d, struct err *err)
 	return 0;
 }
 
+static bool names_driver(const char *section)
+{
+	size_t n = strcspn(section, ".");
+
+	for (uint32_t kind = 0; kind < 16; kind++) {
+		const char *word = driver_kind_name(kind);
+
+		if (word && strlen(word) == n && strncmp(word, section, n) == 0)
+			return driver_present(kind, section + n + 1);
+	}
+	return false;
+}
+
+/* Options for a driver that is not here: nobody would ever ask for them. */
+static void warn_sections(const struct strmap *options)
+{
+	OWN_STRV struct strv seen = { 0 };
+
+	for (size_t i = 0; i < options->len; i++) {
+		const char *key = options->v[i].key, *name = key + strcspn(key, ".");
+		OWN_FREE char *section = xstrndup(key, (size_t)(name - key) + 1 + strcspn(name + 1, "."));
+
+		if (strv_contains(&seen, section))
+			continue;
+		strv_add(&seen, section);
+		if (!names_driver(section))
+			log_warn("the section [%s] has no effect: there is no such driver", section);
+	}
+}
+
 int step_drivers(struct daemon *d, struct err *err)
 {
-	return driver_init(&d->config->plugin_dir, &d->config->driver_options, err);
+	if (driver_init(&d->config->plugin_dir, &d->config->driver_options, err) < 0)
+		return -1;
+	warn_sections(&d->config->driver_options);
+	return 0;
 }
 
 int step_graph(struct daemon *d, struct err *err)
