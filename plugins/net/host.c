@@ -12,12 +12,24 @@ static int32_t host_capabilities(const struct dkd_call *call, struct dkd_net *n,
 	return 0;
 }
 
+/* There is none that it would know. */
+static int32_t first_option(void *to, const char *key, const char *value)
+{
+	(void)key;
+	(void)value;
+	*(int *)to = 1;
+	return 1;
+}
+
 static int32_t host_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open,
 	struct dkd_net **ret)
 {
-	(void)call;
-	(void)host;
+	int any = 0;
+
 	(void)open;
+	host->each_option(host, first_option, &any);
+	if (any)
+		return host->fail(host, call, DKD_ERR_INVALID, 0, "the section of this driver has options, and it knows none");
 	*ret = NULL; /* it has nothing to remember */
 	return 0;
 }

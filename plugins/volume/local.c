@@ -516,12 +516,25 @@ static void sweep(struct dkd_volume *v)
 	closedir(d);
 }
 
+/* There is none that it would know. */
+static int32_t first_option(void *to, const char *key, const char *value)
+{
+	(void)key;
+	(void)value;
+	*(int *)to = 1;
+	return 1;
+}
+
 static int32_t local_open(const struct dkd_call *call, const struct dkd_host *host,
 	const struct dkd_volume_open *open_args, struct dkd_volume **ret)
 {
+	int any = 0;
 	struct dkd_volume *v;
 	int sys;
 
+	host->each_option(host, first_option, &any);
+	if (any)
+		return dkd_failf(host, call, DKD_ERR_INVALID, 0, "the section of this driver has options, and it knows none");
 	if (strlen(open_args->root) > PATH_ROOM - 512)
 		return dkd_failf(host, call, DKD_ERR_INVALID, 0, "the path of the volumes is too long");
 	if (mkdir(open_args->root, 0701) < 0 && errno != EEXIST)

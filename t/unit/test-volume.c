@@ -408,12 +408,18 @@ int main(void)
 	OWN_FREE char *dir = xasprintf("%s/plugins/volume/.libs", getenv("top_builddir") ? getenv("top_builddir") : ".");
 	OWN_STRV struct strv dirs = {0};
 	OWN_ERR struct err err = ERR_INIT;
+	OWN_STRMAP struct strmap options = { 0 };
 	struct volume_store *s;
 
 	log_set_level(LOG_FATAL);
 	ok(mkdtemp(root), "a data-root");
 	strv_take(&dirs, realpath(dir, NULL));
 	is_int(driver_init_only(&dirs, NULL, &err), 0, "drivers of the build tree: %s", err_text(&err));
+	strmap_set(&options, "volume.local.z", "1");
+	driver_set_options(&options);
+	ok(!volume_store_open(root, &err) && strstr(err_text(&err), "it knows none"), "options that nobody knows are refused");
+	err_done(&err);
+	driver_set_options(NULL);
 	s = volume_store_open(root, &err);
 	if (!ok(s, "opens: %s", err_text(&err)))
 		return tap_done();
