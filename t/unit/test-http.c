@@ -684,11 +684,19 @@ static void test_crowd(struct router *router)
 		"a connection too many is told so");
 	close(fd);
 	ok(ends(ask("GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"), "OK"), "pings are answered all the same");
-	for (size_t i = 0; i < ARRAY_LEN(mute); i++)
-		mute[i] = dial();
-	fd = dial();
-	ok(starts(hear(fd, NULL), "HTTP/1.1 503 "), "with no room even for that");
-	close(fd);
+	/* On a busy machine the first of them may have given way before the last one comes: then once more. */
+	for (int tries = 0; tries < 5; tries++) {
+		for (size_t i = 0; i < ARRAY_LEN(mute); i++)
+			mute[i] = dial();
+		fd = dial();
+		r = hear(fd, NULL);
+		close(fd);
+		if (starts(r, "HTTP/1.1 503 "))
+			break;
+		for (size_t i = 0; tries < 4 && i < ARRAY_LEN(mute); i++)
+			close(mute[i]);
+	}
+	ok(starts(r, "HTTP/1.1 503 "), "with no room even for that");
 	usleep(1200000);
 	ok(ends(ask("GET /_ping HTTP/1.1\r\nHost: d\r\nConnection: close\r\n\r\n"), "OK"), "those that ask nothing give way");
 	for (size_t i = 0; i < ARRAY_LEN(mute); i++)
