@@ -94,7 +94,7 @@ ini() { printf "$1" > "$WORK/d.ini"; }
 ini '[graph.overlay2]\nnonsense = 1\n'
 refused "unknown option overlay2.nonsense" "an unknown option of the graph driver" --config-file "$WORK/d.ini" --storage-driver overlay
 ini '[volume.local]\nnonsense = 1\n'
-refused "unknown option nonsense" "an unknown option of the volume driver" --config-file "$WORK/d.ini"
+refused "unknown option nonsense|has options, and it knows none" "an unknown option of the volume driver" --config-file "$WORK/d.ini"
 refused "unknown option overlay2.nonsense|overlay2: unknown" "--storage-opt" --storage-opt overlay2.nonsense=1 --storage-driver overlay
 refused "api-cors-header is gone" "--api-cors-header" --api-cors-header '*'
 refused "cluster-store is gone" "--cluster-store" --cluster-store consul://x
@@ -102,14 +102,16 @@ refused "kv-store|default-network is gone" "--default-network" --default-network
 refused "exec-driver is gone" "--exec-driver lxc" --exec-driver lxc
 ini '[net.none]\nx = y\n'
 if start_daemon --config-file "$WORK/d.ini"; then
-	like "$(docker run --rm --network none busybox true 2>&1)" "unknown option x" "an unknown option of a network driver, when it is needed"
+	like "$(docker run --rm --network none busybox true 2>&1)" "unknown option x|has options, and it knows none" "an unknown option of a network driver, when it is needed"
 	stop_daemon
 else
-	like "$(tail -n 3 "$WORK/log")" "unknown option x" "an unknown option of a network driver"
+	like "$(tail -n 3 "$WORK/log")" "unknown option x|has options, and it knows none" "an unknown option of a network driver"
 fi
 # -g, DOCKER_TMPDIR
-start_daemon -g "$WORK/other" 2>/dev/null; ok "-g"
-[ -d "$WORK/other/image" ] && [ "$(docker info -f '{{.DockerRootDir}}')" = "$WORK/other" ]; ok "is the data-root"
+refused 'cannot specify both "--graph" and "--data-root"' "-g beside --data-root" -g "$WORK/other"
+rm -rf "$WORK/root"
+ROOT_FLAG=-g start_daemon; ok "-g"
+[ -d "$WORK/root/image" ] && [ "$(docker info -f '{{.DockerRootDir}}')" = "$WORK/root" ]; ok "is the data-root"
 like "$(tail -n 20 "$WORK/log")" "graph is now called --data-root" "and says its new name"
 stop_daemon
 mkdir "$WORK/big"

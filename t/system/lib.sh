@@ -77,7 +77,7 @@ plugin_args() {
 # start_daemon [dockerd args]: waits until it answers; 1 when it ended or never answered
 start_daemon() {
 	[ -e "$WORK/daemon.json" ] || echo '{}' > "$WORK/daemon.json"
-	"$DOCKERD" --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
+	"$DOCKERD" --config-file "$WORK/daemon.json" "${ROOT_FLAG:---data-root}" "$WORK/root" --exec-root "$WORK/exec" \
 		--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" "$@" >> "$WORK/log" 2>&1 < /dev/null &
 	DPID=$!
 	for _i in $(seq 300); do
