@@ -67,9 +67,7 @@ int request_body_json(struct request *rq, const struct jdesc *d, void *obj, bool
 		return -1;
 	if (rq->body.size == 0)
 		return allow_empty ? 0 : err_set(err, ERR_INVALID, "got EOF while reading request body");
-	if (jdesc_parse(d, rq->body.data, rq->body.size, obj, err) < 0)
-		return err_wrap(err, "invalid JSON");
-	return 0;
+	return jdesc_parse(d, rq->body.data, rq->body.size, obj, err);
 }
 
 int reply_json(struct request *rq, int status, const struct buf *json)

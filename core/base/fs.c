@@ -161,42 +161,6 @@ int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, 
 	return sync == FS_SYNC ? sync_parent(dirfd, path, err) : 0;
 }
 
-static int remove_below(int dirfd, const char *name, int depth, struct err *err)
-{
-	OWN_DIR DIR *dir = NULL;
-	struct dirent *e;
-	int fd;
-
-	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
-		return 0;
-	if (errno != EISDIR && errno != EPERM)
-		return err_errno(err, errno, "remove %s", name);
-	if (depth > 4096)
-		return err_set(err, ERR_INTERNAL, "remove %s: too deep", name);
-	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : err_errno(err, errno, "remove %s", name);
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return err_errno(err, ENOMEM, "remove %s", name);
-	}
-	while ((e = readdir(dir))) {
-		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
-			continue;
-		if (remove_below(fd, e->d_name, depth + 1, err) < 0)
-			return -1;
-	}
-	if (unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		return err_errno(err, errno, "remove %s", name);
-	return 0;
-}
-
-int fs_remove_tree(int dirfd, const char *name, struct err *err)
-{
-	return remove_below(dirfd, name, 0, err);
-}
-
 bool fs_exists(const char *path)
 {
 	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

@@ -65,7 +65,7 @@ int archive_import(struct image_store *s, struct reader *in, const char *message
 	/* the image holds the layer now, or nobody does */
 	layer_unref(image_store_layers(s), chain, NULL, NULL);
 	if (rc == 0 && image_sync(s, err) < 0) {
-		image_delete(s, ret_id, NULL, NULL);
+		image_take_back(s, ret_id, NULL);
 		rc = -1;
 	}
 	return rc;

@@ -228,13 +228,13 @@ static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err)
 	return rc;
 }
 
-/* Images that this load made go again; in reverse, so that children go before parents. */
+/* Images that this load made go again unless somebody has tagged them meanwhile; in reverse: children before parents. */
 static void take_back(struct loader *l)
 {
 	for (size_t i = l->plan.len; i-- > 0;) {
 		OWN_ERR struct err err = ERR_INIT;
 
-		if (l->plan.v[i].created && image_delete(l->store, l->plan.v[i].img->id, NULL, &err) < 0)
+		if (l->plan.v[i].created && image_take_back(l->store, l->plan.v[i].img->id, &err) < 0)
 			log_warn("%s", err_text(&err));
 	}
 }

@@ -51,6 +51,8 @@ int tags_open(struct image_store *s, struct err *err);
 void tags_close(struct image_store *s);
 /* The lock is held: what a reference points at, or NULL. Digest before tag, as Docker looks it up. */
 const char *tags_lookup(const struct image_store *s, const struct reference *ref);
+/* The operation is held: whether any reference leads to the image. */
+bool tags_any(const struct image_store *s, const char *id);
 /* The operation is held: drops every reference to the image. */
 int tags_drop_image(struct image_store *s, const char *id, struct err *err);
 

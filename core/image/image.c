@@ -229,26 +229,17 @@ void image_list_free(struct image **v, size_t n)
 	free(v);
 }
 
-int image_delete(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err)
+/* The operation is held: the image with its tags, but not its layers. */
+static int delete(struct image_store *s, const char *id, struct err *err)
 {
-	CLEANUP(image_unrefp) struct image *img = NULL;
 	const char *hex = id_digest_hex(id);
-	OWN_FREE char *content = NULL;
+	OWN_FREE char *content = xasprintf(CONTENT "/%s", hex);
 	bool found;
 
-	store_begin(s);
-	img = hex ? image_by_id(s, id) : NULL;
-	if (!img) {
-		store_end(s);
-		return err_set(err, ERR_NOT_FOUND, "No such image: %s", id);
-	}
-	content = xasprintf(CONTENT "/%s", hex);
-	if (tags_drop_image(s, id, err) < 0 || (unlinkat(s->fd, content, 0) < 0 && errno != ENOENT)) {
-		if (!err->msg)
-			err_errno(err, errno, "remove image %s", id);
-		store_end(s);
+	if (tags_drop_image(s, id, err) < 0)
 		return -1;
-	}
+	if (unlinkat(s->fd, content, 0) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "remove image %s", id);
 	{
 		OWN_FREE char *dir = xasprintf("%s/" CONTENT, s->dir), *meta = xasprintf(METADATA "/%s", hex);
 		OWN_ERR struct err ignored = ERR_INIT;
@@ -266,10 +257,38 @@ int image_delete(struct image_store *s, const char *id, struct strv *removed_lay
 		memmove(s->v + at, s->v + at + 1, (s->len - at) * sizeof(*s->v));
 	}
 	orphan_children(s, id);
-	store_end(s);
-	if (img->chain && layer_unref(s->layers, img->chain, removed_layers, err) < 0)
-		return err_wrap(err, "layers of image %s", id);
 	return 0;
+}
+
+int image_delete(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err)
+{
+	CLEANUP(image_unrefp) struct image *img = NULL;
+	int rc;
+
+	store_begin(s);
+	img = id_digest_hex(id) ? image_by_id(s, id) : NULL;
+	rc = img ? delete(s, id, err) : err_set(err, ERR_NOT_FOUND, "No such image: %s", id);
+	store_end(s);
+	if (rc == 0 && img->chain && layer_unref(s->layers, img->chain, removed_layers, err) < 0)
+		return err_wrap(err, "layers of image %s", id);
+	return rc;
+}
+
+int image_take_back(struct image_store *s, const char *id, struct err *err)
+{
+	CLEANUP(image_unrefp) struct image *img = NULL;
+	int rc = 0;
+
+	store_begin(s);
+	img = image_by_id(s, id);
+	if (img && (tags_any(s, id) || image_children(s, id, NULL)))
+		image_unref(STEAL(img));
+	if (img)
+		rc = delete(s, id, err);
+	store_end(s);
+	if (rc == 0 && img && img->chain && layer_unref(s->layers, img->chain, NULL, err) < 0)
+		return err_wrap(err, "layers of image %s", id);
+	return rc;
 }
 
 size_t image_children(struct image_store *s, const char *id, struct strv *ret)

@@ -220,6 +220,14 @@ static int sift(struct image_store *s, bool (*drop)(const struct tag *t, const v
 static bool has_id(const struct tag *t, const void *id) { return streq(t->id, id); }
 static bool has_text(const struct tag *t, const void *text) { return streq(t->text, text); }
 
+bool tags_any(const struct image_store *s, const char *id)
+{
+	for (size_t i = 0; i < s->tags_len; i++)
+		if (has_id(s->tags[i], id))
+			return true;
+	return false;
+}
+
 int tags_drop_image(struct image_store *s, const char *id, struct err *err)
 {
 	size_t dropped;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <pthread.h>
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/digest.h"
@@ -158,8 +159,44 @@ static void test_fs(void)
 	ok(fs_remove_tree(AT_FDCWD, dir, &err) == 0 && !fs_exists(dir), "tree removed");
 }
 
+/* 3000 levels, removed by a thread whose stack is as small as a request's. */
+static void *remove_deep(void *dir)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	return fs_remove_tree(AT_FDCWD, dir, &err) == 0 ? dir : NULL;
+}
+
+static void test_deep(void)
+{
+	char dir[] = "/tmp/test-deep-XXXXXX";
+	pthread_attr_t attr;
+	pthread_t thread;
+	void *done = NULL;
+	int fd;
+
+	ok(mkdtemp(dir) != NULL, "scratch");
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (int i = 0; i < 3000; i++) {
+		int next;
+
+		mkdirat(fd, i % 2 ? "a" : "b", 0700);
+		mkdirat(fd, ".removed-0", 0700);
+		next = openat(fd, i % 2 ? "a" : "b", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = next;
+	}
+	close(fd);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 192u << 10);
+	ok(pthread_create(&thread, &attr, remove_deep, dir) == 0 && pthread_join(thread, &done) == 0, "a small thread");
+	ok(done && !fs_exists(dir), "removes a tree of any depth");
+	pthread_attr_destroy(&attr);
+}
+
 int main(void)
 {
+	test_deep();
 	test_json();
 	test_clock();
 	test_ids();

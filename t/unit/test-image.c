@@ -189,6 +189,13 @@ static void test_usage(struct image_store *s)
 	image_list_free(v, n);
 }
 
+static bool has(struct image_store *s, const char *id)
+{
+	CLEANUP(image_unrefp) struct image *img = image_by_id(s, id);
+
+	return img != NULL;
+}
+
 static void test_delete(const char *id1, const char *id2)
 {
 	struct image_store *s = open_store();
@@ -199,6 +206,8 @@ static void test_delete(const char *id1, const char *id2)
 	test_usage(s);
 	while (fake[1].refs > 1)
 		layer_unref(NULL, fake[1].chain, NULL, NULL);
+	ok(image_take_back(s, id1, &err) == 0 && has(s, id1), "what has a tag is not taken back");
+	ok(image_take_back(s, A, &err) == 0, "nor what is not there");
 	ok(image_delete(s, id1, &removed, &err) == 0, "an image is deleted");
 	is_int(removed.len, 1, "with the layer that nothing else has");
 	text = xasprintf("No such image: %s", id1);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* rm -rf. What is removed may be as deep as an image made it, and the caller's stack small. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/str.h"
+
+#define DEPTH_MAX 64
+
+/* Directories further down are moved up to the root and removed from there: neither descriptors nor stack grow with the depth. */
+struct removal {
+	int root;
+	unsigned moved; /* since the root was last read */
+	unsigned names;
+};
+
+static int remove_entry(struct removal *r, int at, const char *name, int depth, struct err *err);
+
+static int failed(const char *name, struct err *err)
+{
+	return err_errno(err, errno, "remove %s", name);
+}
+
+/* Everything in the directory fd, which is closed. */
+static int remove_content(struct removal *r, int fd, const char *name, int depth, struct err *err)
+{
+	OWN_DIR DIR *dir = fdopendir(fd);
+	struct dirent *e;
+
+	if (!dir) {
+		close(fd);
+		return err_errno(err, ENOMEM, "remove %s", name);
+	}
+	while ((e = readdir(dir)))
+		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && remove_entry(r, fd, e->d_name, depth, err) < 0)
+			return -1;
+	return 0;
+}
+
+static int move_up(struct removal *r, int at, const char *name, struct err *err)
+{
+	char up[32];
+
+	for (;;) {
+		snprintf(up, sizeof(up), ".removed-%u", r->names++);
+		if (renameat2(at, name, r->root, up, RENAME_NOREPLACE) == 0)
+			break;
+		if (errno == ENOENT)
+			return 0;
+		if (errno != EEXIST)
+			return failed(name, err);
+	}
+	r->moved++;
+	return 0;
+}
+
+static int remove_entry(struct removal *r, int at, const char *name, int depth, struct err *err)
+{
+	int fd;
+
+	if (unlinkat(at, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return failed(name, err);
+	if (unlinkat(at, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != ENOTEMPTY && errno != EEXIST)
+		return failed(name, err);
+	if (depth >= DEPTH_MAX)
+		return move_up(r, at, name, err);
+	fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : failed(name, err);
+	if (remove_content(r, fd, name, depth + 1, err) < 0)
+		return -1;
+	return unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? failed(name, err) : 0;
+}
+
+int fs_remove_tree(int dirfd, const char *name, struct err *err)
+{
+	OWN_FD int root = -1;
+	struct removal r = { 0 };
+
+	if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return failed(name, err);
+	root = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (root < 0)
+		return errno == ENOENT ? 0 : failed(name, err);
+	r.root = root;
+	do {
+		int fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		r.moved = 0;
+		if (fd < 0)
+			return failed(name, err);
+		if (remove_content(&r, fd, name, 0, err) < 0)
+			return -1;
+	} while (r.moved);
+	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? failed(name, err) : 0;
+}
