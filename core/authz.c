@@ -209,8 +209,8 @@ static void add_header(void *to, const char *name, const char *value)
 }
 
 /*
- * The path as the handlers read it: each segment decoded, so that no escape hides a word from a rule. One that would
- * become something else by it (another slash, another escape) stays as it is.
+ * The path as the handlers read it: each segment decoded, so that no escape hides a word from a rule, an escaped slash
+ * neither; slashes in a row, which such a one may leave, are one.
  */
 static char *plain_path(const char *path)
 {
@@ -220,13 +220,13 @@ static char *plain_path(const char *path)
 		size_t size = strcspn(path, "/");
 		OWN_FREE char *plain = uri_decode(path, size, false);
 
-		if (plain && !strpbrk(plain, "/%"))
-			buf_adds(&b, plain);
-		else
-			buf_add(&b, path, size);
+		for (const char *s = plain ? plain : ""; *s; s++)
+			if (*s != '/' || !b.size || b.data[b.size - 1] != '/')
+				buf_addc(&b, *s);
 		path += size;
-		if (*path == '/')
-			buf_addc(&b, *path++);
+		if (*path == '/' && (!b.size || b.data[b.size - 1] != '/'))
+			buf_addc(&b, '/');
+		path += *path == '/';
 	}
 	return buf_steal(&b);
 }

@@ -128,6 +128,13 @@ void container_plan_restart(struct container *c, int64_t delay_ns)
 	work_post(c->store->work, clock_mono() + delay_ns, restart_now, restart_plan_free, p);
 }
 
+/* The lock is held. The sandbox has taken its endpoints with it. */
+static void forget_endpoints(struct container *c)
+{
+	for (size_t i = 0; i < c->rec.net.networks.len; i++)
+		str_set(&((struct endpoint *)jmap_at(&c->rec.net.networks, i, &endpoint_desc))->endpoint_id, "");
+}
+
 static int64_t publish_exit(struct container *c, const struct shim_exit *ex, bool *ret_restart)
 {
 	struct container_state *st = &c->rec.state;
@@ -147,6 +154,7 @@ static int64_t publish_exit(struct container *c, const struct shim_exit *ex, boo
 	}
 	st->restarting = *ret_restart;
 	st->running = *ret_restart;
+	forget_endpoints(c);
 	return delay;
 }
 

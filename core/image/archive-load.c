@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "image/archive-plan.h"
 
+#define TRIES 10
+
 struct loader {
 	struct image_store *store;
 	const struct archive_load_opts *opts;
@@ -17,8 +19,7 @@ struct loader {
 
 static int make_plan(struct loader *l, struct err *err);
 static int register_layers(struct loader *l, struct plan_image *pi, struct err *err);
-static int create_images(struct loader *l, struct err *err);
-static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err);
+static int store_images(struct loader *l, struct strv *ret_ids, struct err *err);
 static void take_back(struct loader *l);
 static void release(struct loader *l);
 
@@ -36,8 +37,7 @@ int archive_load(struct image_store *s, struct reader *in, const struct archive_
 	for (size_t i = 0; i < l.plan.len; i++)
 		if (register_layers(&l, &l.plan.v[i], err) < 0)
 			goto out;
-	if (create_images(&l, err) == 0)
-		rc = tag_images(&l, ret_ids, err);
+	rc = store_images(&l, ret_ids, err);
 	if (rc < 0)
 		take_back(&l);
 out:
@@ -226,6 +226,22 @@ static int tag_images(struct loader *l, struct strv *ret_ids, struct err *err)
 	}
 	free(v);
 	return rc;
+}
+
+/*
+ * Configurations and tags. Between the two somebody's prune may take an image, as it has no tag yet; its layers are held,
+ * so it is made again.
+ */
+static int store_images(struct loader *l, struct strv *ret_ids, struct err *err)
+{
+	for (int i = 0;; i++) {
+		OWN_ERR struct err why = ERR_INIT;
+
+		if (create_images(l, &why) == 0 && tag_images(l, ret_ids, &why) == 0)
+			return 0;
+		if (why.class != ERR_NOT_FOUND || i == TRIES)
+			return err_move(err, &why);
+	}
 }
 
 /* Images that this load made go again unless somebody has tagged them meanwhile; in reverse: children before parents. */
