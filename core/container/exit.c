@@ -196,6 +196,7 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 	container_save_state(c);
 	container_drop_run_dir(c);
 	announce(c, ex, started);
+	container_left_network(c);
 	lock_take(&c->lock);
 	autoremove = c->host.auto_remove && !restart && !c->keep && !c->rec.state.removal && !c->removed;
 	waiters_wake(c, false);

@@ -217,6 +217,8 @@ bool log_driver_known(const char *type);
 int container_start_op(struct container *c, struct err *err);
 /* Undoes what a start made: mounts, sandbox, layer. */
 void container_unwind(struct container *c);
+/* Behind it: tells of the network that was left, and forgets the sandbox. Of an exit, "die" is told first. */
+void container_left_network(struct container *c);
 /* The run folder holds the exit record: it goes after the state was written, so that a crash between loses no exit. */
 void container_drop_run_dir(struct container *c);
 /* exit.c */

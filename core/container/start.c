@@ -79,13 +79,17 @@ void container_unwind(struct container *c)
 	drop_shm(c);
 	if (c->store->deps.nets && sandbox_remove(c->store->deps.nets, c->id, &c->sandbox, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
-	network_event(c, "disconnect");
-	sandbox_done(&c->sandbox);
-	memset(&c->sandbox, 0, sizeof(c->sandbox));
 	err_done(&err);
 	if (c->rootfs && rwlayer_unmount(layers_of(c), c->id, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	str_set(&c->rootfs, NULL);
+}
+
+void container_left_network(struct container *c)
+{
+	network_event(c, "disconnect");
+	sandbox_done(&c->sandbox);
+	memset(&c->sandbox, 0, sizeof(c->sandbox));
 }
 
 void container_drop_run_dir(struct container *c)
@@ -313,6 +317,7 @@ static void failed(struct container *c, int code, const struct err *err)
 	bool autoremove;
 
 	container_unwind(c);
+	container_left_network(c);
 	lock_take(&c->lock);
 	c->rec.state.exit_code = code;
 	str_set(&c->rec.state.error, err_text(err));
