@@ -29,7 +29,9 @@ int daemon_signals_block(struct daemon *d, struct err *err)
 	/* With DEBUG set, SIGQUIT keeps its core dump. */
 	if (str_empty(getenv("DEBUG")))
 		sigaddset(&set, SIGQUIT);
+	/* Both come back as errors of the write. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return d->signal_fd < 0 ? err_errno(err, errno, "signalfd") : 0;

@@ -268,9 +268,7 @@ int step_drivers(struct daemon *d, struct err *err)
 int step_graph(struct daemon *d, struct err *err)
 {
 	d->graph = graph_open(d->config->storage_driver, d->data_root, &d->config->storage_opts, 0, 0, err);
-	if (!d->graph)
-		return err_wrap(err, "error initializing graphdriver");
-	return 0;
+	return d->graph ? 0 : -1;
 }
 
 int step_layers(struct daemon *d, struct err *err)

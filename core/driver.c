@@ -62,9 +62,12 @@ int driver_init(const struct strv *dirs, const struct strmap *opts, struct err *
 
 	if (builtin_dirs(&all, err) < 0)
 		return -1;
-	for (size_t i = 0; dirs && i < dirs->len; i++)
+	for (size_t i = 0; dirs && i < dirs->len; i++) {
+		if (!fs_exists(dirs->v[i]))
+			log_warn("--plugin-dir %s is not there", dirs->v[i]);
 		if (!strv_contains(&all, dirs->v[i]))
 			strv_add(&all, dirs->v[i]);
+	}
 	return driver_init_only(&all, opts, err);
 }
 

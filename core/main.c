@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* argv -> config -> daemon; nothing else. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "daemon.h"
@@ -64,11 +66,20 @@ static int run(struct config *cfg, int argc, char *argv[])
 	return -1;
 }
 
+/* Standard descriptors that were closed would be given to the next file opened, and the log be written into it. */
+static void open_standard(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			abort();
+}
+
 int main(int argc, char *argv[])
 {
 	struct config *cfg;
 	int status;
 
+	open_standard();
 	if (reexec_run(argc, argv, &status))
 		return status;
 	cfg = xcalloc(1, sizeof(*cfg));

@@ -22,7 +22,7 @@ int fs_mkdir(const char *path, mode_t mode, struct err *err)
 		return 0;
 	if (errno == EEXIST && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 		return 0;
-	return err_errno(err, errno, "mkdir %s", path);
+	return err_errno(err, errno == EEXIST ? ENOTDIR : errno, "mkdir %s", path);
 }
 
 int fs_mkdirs(const char *path, mode_t mode, struct err *err)
