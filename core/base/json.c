@@ -154,18 +154,3 @@ void *jmap_get(const struct jmap *m, const char *key, const struct jdesc *d)
 			return jmap_at(m, i, d);
 	return NULL;
 }
-
-bool jmap_del(struct jmap *m, const char *key, const struct jdesc *d)
-{
-	for (size_t i = 0; i < m->len; i++) {
-		if (!streq(m->keys[i], key))
-			continue;
-		jdesc_clear(d, jmap_at(m, i, d));
-		free(m->keys[i]);
-		m->len--;
-		memmove(m->keys + i, m->keys + i + 1, (m->len - i) * sizeof(*m->keys));
-		memmove(jmap_at(m, i, d), jmap_at(m, i + 1, d), (m->len - i) * d->size);
-		return true;
-	}
-	return false;
-}

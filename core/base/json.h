@@ -88,7 +88,6 @@ void jdesc_copy(const struct jdesc *d, void *dst, const void *src);
 void *jlist_add(struct jlist *l, const struct jdesc *d);
 void *jmap_add(struct jmap *m, const char *key, const struct jdesc *d);
 void *jmap_get(const struct jmap *m, const char *key, const struct jdesc *d); /* NULL when absent */
-bool jmap_del(struct jmap *m, const char *key, const struct jdesc *d);
 static inline void *jlist_at(const struct jlist *l, size_t i, const struct jdesc *d) { return (char *)l->v + i * d->size; }
 static inline void *jmap_at(const struct jmap *m, size_t i, const struct jdesc *d) { return (char *)m->v + i * d->size; }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/jw.h"
 
-#include <math.h>
 #include <stdio.h>
 
 #include "base/clock.h"
@@ -87,12 +86,6 @@ void jw_uint(struct jw *w, uint64_t n) { sep(w); buf_addf(w->b, "%llu", (unsigne
 void jw_bool(struct jw *w, bool b) { sep(w); buf_adds(w->b, b ? "true" : "false"); }
 void jw_null(struct jw *w) { sep(w); buf_adds(w->b, "null"); }
 void jw_raw(struct jw *w, const char *json) { sep(w); buf_adds(w->b, json); }
-
-void jw_double(struct jw *w, double d)
-{
-	sep(w);
-	buf_addf(w->b, "%.17g", isfinite(d) ? d : 0.0);
-}
 
 void jw_time(struct jw *w, int64_t ns)
 {

@@ -27,7 +27,6 @@ void jw_str(struct jw *w, const char *s); /* NULL prints "" */
 void jw_strn(struct jw *w, const char *s, size_t size);
 void jw_int(struct jw *w, int64_t n);
 void jw_uint(struct jw *w, uint64_t n);
-void jw_double(struct jw *w, double d);
 void jw_bool(struct jw *w, bool b);
 void jw_null(struct jw *w);
 void jw_raw(struct jw *w, const char *json); /* complete JSON text, trusted */

@@ -320,19 +320,6 @@ const char *strmap_get(const struct strmap *m, const char *key)
 	return NULL;
 }
 
-bool strmap_del(struct strmap *m, const char *key)
-{
-	for (size_t i = 0; i < m->len; i++) {
-		if (!streq(m->v[i].key, key))
-			continue;
-		free(m->v[i].key);
-		free(m->v[i].value);
-		m->v[i] = m->v[--m->len];
-		return true;
-	}
-	return false;
-}
-
 static int cmp_entry(const void *a, const void *b)
 {
 	return strcmp(((const struct strmap_entry *)a)->key, ((const struct strmap_entry *)b)->key);

@@ -69,7 +69,6 @@ struct strmap {
 };
 void strmap_set(struct strmap *m, const char *key, const char *value);
 const char *strmap_get(const struct strmap *m, const char *key); /* NULL when absent */
-bool strmap_del(struct strmap *m, const char *key);
 void strmap_sort(struct strmap *m);
 void strmap_copy(struct strmap *dst, const struct strmap *src);
 void strmap_done(struct strmap *m);

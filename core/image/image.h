@@ -84,8 +84,6 @@ void image_list_free(struct image **v, size_t n);
 int64_t image_usage(struct image_store *s, struct image *const *v, size_t n, int64_t *ret_shared);
 /* What start-up found damaged and left out, one sentence each; copied. */
 void image_store_damaged(struct image_store *s, struct strv *ret);
-/* What a reference points at: an id owned by the caller, or NULL. */
-char *image_ref_target(struct image_store *s, const struct reference *ref);
 /* Every tag of a repository ("busybox:1", "busybox:latest"); what else ref holds does not matter. */
 void image_repo_tags(struct image_store *s, const struct reference *ref, struct strv *ret);
 /* "busybox:latest" and "busybox@sha256:..." of an image, familiar form. */

@@ -62,12 +62,6 @@ const char *tags_lookup(const struct image_store *s, const struct reference *ref
 	return found ? s->tags[at]->id : NULL;
 }
 
-char *image_ref_target(struct image_store *s, const struct reference *ref)
-{
-	WITH_LOCK(&s->lock);
-	return xstrdup(tags_lookup(s, ref));
-}
-
 void image_refs(struct image_store *s, const char *id, struct strv *tags, struct strv *digests)
 {
 	WITH_LOCK(&s->lock);

@@ -23,7 +23,6 @@ struct logger {
 	struct buf part[2];    /* the line that has not ended yet */
 	struct buf out;        /* whole JSON lines not written yet */
 	char stamp[CLOCK_TEXT]; /* of this batch */
-	uint64_t dropped;      /* bytes */
 };
 
 static int open_file(struct logger *l, int flags)
@@ -77,11 +76,6 @@ void logger_trim(struct logger *l)
 			buf_done(&l->part[i]);
 }
 
-uint64_t logger_dropped(const struct logger *l)
-{
-	return l->dropped;
-}
-
 /* Writes the batch; on a short write the torn line is cut off again, so that the file holds whole lines only. */
 static void flush(struct logger *l)
 {
@@ -105,7 +99,6 @@ static void flush(struct logger *l)
 	if (n < 0)
 		n = 0;
 	l->size += n;
-	l->dropped += size - (size_t)n;
 	buf_reset(&l->out);
 }
 

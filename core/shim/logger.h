@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The log of a container, written as Docker's json-file driver does: one JSON object a line, lines longer than 16 KiB in
- * parts, rotation by size. A disk that refuses never stops the container: what cannot be written is dropped and counted.
+ * parts, rotation by size. A disk that refuses never stops the container: what cannot be written is dropped.
  */
 #ifndef SHIM_LOGGER_H
 #define SHIM_LOGGER_H
@@ -23,6 +23,5 @@ void logger_end(struct logger *l, int stream);
 /* Gives its buffers back until they are needed again. */
 void logger_trim(struct logger *l);
 void logger_close(struct logger *l);
-uint64_t logger_dropped(const struct logger *l);
 
 #endif

@@ -597,8 +597,3 @@ void volume_encode_status(struct volume_store *s, const struct volume *v, struct
 		volume_driver_info(d, v->name, &info, NULL);
 	volume_encode_with(v, info.status.len ? &info.status : NULL, w);
 }
-
-void volume_driver_names(struct volume_store *s, struct strv *ret)
-{
-	volume_drivers_names(s->drivers, ret);
-}

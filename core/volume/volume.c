@@ -187,14 +187,6 @@ const char *volume_driver_scope(const struct volume_driver *d)
 	return d->scope;
 }
 
-void volume_drivers_names(struct volume_drivers *ds, struct strv *ret)
-{
-	WITH_LOCK(&ds->lock);
-	for (struct volume_driver *d = ds->list; d; d = d->next)
-		if (!d->opening && !strv_contains(ret, volume_driver_name(d)))
-			strv_add(ret, volume_driver_name(d));
-}
-
 int volume_driver_create(struct volume_driver *d, const char *name, const struct strmap *opts, struct err *err)
 {
 	OWN_FREE struct dkd_pair *pairs = xcalloc(opts->len + 1, sizeof(*pairs));

@@ -57,7 +57,5 @@ void volume_encode(const struct volume *v, struct jw *w);
 void volume_encode_status(struct volume_store *s, const struct volume *v, struct jw *w);
 /* The same with UsageData (df). size -1: unknown. */
 void volume_encode_usage(const struct volume *v, int64_t size, int64_t users, struct jw *w);
-/* Names of the drivers in use, for info. */
-void volume_driver_names(struct volume_store *s, struct strv *ret);
 
 #endif

@@ -30,8 +30,6 @@ void volume_drivers_close(struct volume_drivers *ds);
 struct volume_driver *volume_driver_get(struct volume_drivers *ds, const char *name, struct err *err);
 const char *volume_driver_name(const struct volume_driver *d);
 const char *volume_driver_scope(const struct volume_driver *d);
-/* Names of the drivers opened so far. */
-void volume_drivers_names(struct volume_drivers *ds, struct strv *ret);
 
 int volume_driver_create(struct volume_driver *d, const char *name, const struct strmap *opts, struct err *err);
 int volume_driver_remove(struct volume_driver *d, const char *name, struct err *err);
