@@ -94,6 +94,13 @@ const struct driver *driver_load(uint32_t kind, const char *name, struct err *er
 	return m ? &m->driver : NULL;
 }
 
+const char *driver_kind_name(uint32_t kind)
+{
+	const struct kind *k = kind_find(kind);
+
+	return k ? k->name : NULL;
+}
+
 static const struct kind *kind_find(uint32_t number)
 {
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)

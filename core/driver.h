@@ -47,6 +47,8 @@ void driver_set_idmaps(const struct dkd_idmaps *maps);
 const struct driver *driver_load(uint32_t kind, const char *name, struct err *err);
 /* Is there a file for that name? Loads nothing. */
 bool driver_present(uint32_t kind, const char *name);
+/* "graph", "net", ...; NULL for an unknown number. */
+const char *driver_kind_name(uint32_t kind);
 
 /* Every candidate found on the search path, loaded or not, for --list-drivers, info and /plugins. */
 struct driver_info { char *name, *kind, *version, *abi, *path, *state; /* "usable" or why not */ bool loaded; };
