@@ -173,7 +173,7 @@ static int next_line(struct assembly *a, char **ret, struct err *err)
 	size_t seen = 0;
 
 	for (;;) {
-		char *start = a->text.data + a->used, *nl;
+		char *start = a->text.data ? a->text.data + a->used : NULL, *nl;
 		ssize_t n;
 
 		nl = a->text.size - a->used > seen ? memchr(start + seen, '\n', a->text.size - a->used - seen) : NULL;
