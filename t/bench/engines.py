@@ -8,8 +8,8 @@ import subprocess
 import threading
 import time
 
-# What belongs to an engine; what runs inside its containers does not.
-NAMES = ("dockerd", "containerd", "dockerd-shim", "containerd-shim", "docker-proxy", "docker-containe")
+# What belongs to an engine ("exe" is one that started itself again, to unpack); what runs inside its containers does not.
+NAMES = ("dockerd", "containerd", "dockerd-shim", "containerd-shim", "docker-proxy", "docker-containe", "exe")
 
 
 def read(path):
