@@ -42,14 +42,14 @@ struct attachment *container_attach(struct container *c, unsigned streams, struc
 		goto fail;
 	}
 	lock_take(&c->lock);
-	if (c->rec.state.running && (c->rec.state.paused || c->rec.state.restarting)) {
+	if (c->rec.state.running && !c->starting && (c->rec.state.paused || c->rec.state.restarting)) {
 		err_set(err, ERR_CONFLICT, c->rec.state.paused ? "Container %s is paused. Unpause the container before attach." :
 			"Container %s is restarting. Wait until the container is running.", c->id);
 		lock_drop(&c->lock);
 		goto fail;
 	}
-	if (c->rec.state.running && c->run) {
-		run = c->run;
+	run = c->starting ? c->starting : c->rec.state.running ? c->run : NULL;
+	if (run) {
 		atomic_fetch_add(&run->refs, 1);
 	} else {
 		a->next = c->attachments;

@@ -193,8 +193,9 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 		log_debug("container %s: %s", c->id, err_text(&err));
 	container_unwind(c);
 	delay = publish_exit(c, ex, &restart);
-	container_save_state(c);
-	container_drop_run_dir(c);
+	/* on a full disk the shim's record of the exit is all there is */
+	if (container_save_state(c))
+		container_drop_run_dir(c);
 	announce(c, ex, started);
 	container_left_network(c);
 	lock_take(&c->lock);

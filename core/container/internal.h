@@ -98,6 +98,7 @@ struct container {
 	struct container_record rec;
 	struct host_config host;
 	struct run *run;           /* from start until the exit was handled */
+	struct run *starting;      /* its streams are there, the runtime works; the start's own reference */
 	struct waiter *waiters;
 	struct attachment *attachments; /* waiting for a start */
 	struct exec **execs;
@@ -158,8 +159,8 @@ static inline void op_endp(struct container **c) { if (*c) op_end(*c); }
 struct container *container_load(struct container_store *s, const char *id, struct err *err);
 /* Writes config.v2.json (and hostconfig.json with_host). By the holder of the operation, no lock held. */
 int container_save(struct container *c, bool with_host, enum fs_sync sync, struct err *err);
-/* A state mark: rename only; failure is logged, the state in memory stands. */
-void container_save_state(struct container *c);
+/* A state mark: rename only; failure is logged (false), the state in memory stands. */
+bool container_save_state(struct container *c);
 char *container_dir(const struct container *c);
 char *container_run_dir(const struct container *c);
 

@@ -251,6 +251,7 @@ static void restore_one(struct container_store *s, struct container *c)
 /* Run folders that belong to no container; those of a container that was set aside stay as they are, too. */
 static void sweep_run_dirs(struct container_store *s)
 {
+	struct layer_store *layers = image_store_layers(s->deps.images);
 	OWN_DIR DIR *d = opendir(s->run_dir);
 	struct dirent *e;
 
@@ -262,6 +263,10 @@ static void sweep_run_dirs(struct container_store *s)
 			continue;
 		if (shim_discard(s->monitor, e->d_name, run, &err) < 0)
 			log_warn("container %s: %s", e->d_name, err_text(&err));
+		/* mounted and unmounted: so that the count of mounts, which is new, is right */
+		free(rwlayer_mount(layers, e->d_name, NULL, NULL));
+		rwlayer_unmount(layers, e->d_name, NULL);
+		rwlayer_remove(layers, e->d_name, NULL);
 		fs_remove_tree(dirfd(d), e->d_name, NULL);
 	}
 }

@@ -279,6 +279,10 @@ static struct run *prepare(struct container *c, struct err *err)
 	const char *mode = real_mode(c);
 
 	lock_none_held();
+	/* before anything is mounted: what a crash leaves is found by this folder */
+	fs_remove_tree(AT_FDCWD, run_dir, NULL);
+	if (fs_mkdirs(run_dir, 0700, err) < 0)
+		return NULL;
 	c->rootfs = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, err);
 	if (!c->rootfs)
 		return NULL;
@@ -286,10 +290,7 @@ static struct run *prepare(struct container *c, struct err *err)
 		return NULL;
 	if (netfiles_write(c, mode, err) < 0)
 		return NULL;
-	fs_remove_tree(AT_FDCWD, run_dir, NULL);
-	if (fs_mkdirs(run_dir, 0700, err) < 0 || write_bundle(c, run_dir, &mounts, err) < 0)
-		return NULL;
-	return start_shim(c, run_dir, err);
+	return write_bundle(c, run_dir, &mounts, err) < 0 ? NULL : start_shim(c, run_dir, err);
 }
 
 static void note_network(struct container *c)
@@ -350,12 +351,20 @@ static int check_startable(struct container *c, struct err *err)
 	return 0;
 }
 
+static void set_starting(struct container *c, struct run *run)
+{
+	WITH_LOCK(&c->lock);
+
+	c->starting = run;
+}
+
 static void publish(struct container *c, struct run *run, pid_t pid)
 {
 	WITH_LOCK(&c->lock);
 	struct container_state *st = &c->rec.state;
 
 	c->run = run;
+	c->starting = NULL;
 	atomic_fetch_add(&run->refs, 1);
 	c->restart_epoch++;
 	c->no_restart = false;
@@ -375,18 +384,22 @@ int container_start_op(struct container *c, struct err *err)
 	OWN_ERR struct err local = ERR_INIT;
 	CLEANUP(run_putp) struct run *run = NULL;
 	int code = EXIT_UNKNOWN;
+	bool started;
 	pid_t pid = 0;
 
 	if (check_startable(c, err) < 0)
 		return -1;
 	run = prepare(c, &local);
 	if (run) {
+		/* whoever attaches from here on goes to the shim, and misses nothing either */
+		set_starting(c, run);
 		attachments_connect(c, run);
-		if (shim_run(run->shim, &pid, &local) == 0) {
+		started = shim_run(run->shim, &pid, &local) == 0;
+		if (!started)
+			set_starting(c, NULL);
+		if (started) {
 			note_network(c);
 			publish(c, run, pid);
-			/* those that came while the runtime worked; from here on they go to the shim themselves */
-			attachments_connect(c, run);
 			container_save_state(c);
 			container_event(c, "start", NULL);
 			return 0;

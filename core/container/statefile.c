@@ -84,10 +84,12 @@ int container_save(struct container *c, bool with_host, enum fs_sync sync, struc
 	return write_table(dir, "config.v2.json", &rec, 0600, sync, err);
 }
 
-void container_save_state(struct container *c)
+bool container_save_state(struct container *c)
 {
 	OWN_ERR struct err err = ERR_INIT;
 
-	if (container_save(c, false, FS_RENAME_ONLY, &err) < 0)
-		log_error("container %s: cannot write its state: %s", c->id, err_text(&err));
+	if (container_save(c, false, FS_RENAME_ONLY, &err) == 0)
+		return true;
+	log_error("container %s: cannot write its state: %s", c->id, err_text(&err));
+	return false;
 }

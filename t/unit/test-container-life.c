@@ -541,6 +541,17 @@ static void test_restore(void)
 		usleep(5000);
 	}
 	ok(!c, "also when its start or its exit was cut off");
+	c = create("half", "");
+	OWN_FREE char *run4 = xasprintf("%s/containers/%s", deps.exec_root, c->id);
+	OWN_FREE char *home = container_dir(c), *moved = xasprintf("%s.away", home);
+	container_start(c, &err);
+	rename(home, moved);
+	container_kill(c, "KILL", &err);
+	ok(until(c, "exited") && stat(run4, &st) == 0, "an exit that cannot be written keeps the shim's record of it");
+	rename(moved, home);
+	container_remove(c, false, false, false, &err);
+	ok(stat(run4, &st) < 0, "until the container goes");
+	container_unref(c);
 	mkdir(run2, 0700);
 	reopen();
 	ok(discarded == 2 && stat(run2, &st) < 0, "what runs without a container is ended");

@@ -1,0 +1,124 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Several clients at one container, and daemons killed in the middle of it: nothing is left, nobody waits for ever.
+. "$(dirname "$0")/lib.sh"
+need_root
+need curl busybox runc timeout
+find_docker
+scratch
+mkdir "$WORK/bin"
+printf '#!/bin/sh\nfor a; do [ "$a" = run ] && sleep 1.5; done\nexec %s "$@"\n' "$(command -v runc)" > "$WORK/bin/slow"
+chmod 755 "$WORK/bin/slow"
+daemon() { start_daemon --add-runtime "slow=$WORK/bin/slow"; }
+left() { # what is there of containers, beside their records
+	printf 'shims %s mounts %s ' "$(shims | wc -l)" "$(grep -c "$WORK/" /proc/self/mountinfo)"
+	for _d in exec/containers exec/runtime exec/netns exec/sandboxes root/containers root/image/*/layerdb/mounts; do
+		printf '%s ' "$(ls "$WORK"/$_d 2>/dev/null | wc -l)"
+	done
+}
+none="shims 0 mounts 0 0 0 0 0 0 0 "
+settled() { # waits until nothing is left
+	for _i in $(seq 50); do [ "$(left)" = "$none" ] && break; sleep 0.1; done
+	is "$(left)" "$none" "$1"
+}
+state() { docker inspect -f '{{.State.Status}}' "$1" 2>/dev/null; }
+daemon; ok "starts" || done_testing
+load_busybox >/dev/null
+
+# who attaches while the runtime works gets all the output
+id=$(docker create --network none --runtime slow busybox echo early)
+docker start "$id" >/dev/null &
+starting=$!
+sleep 0.7
+is "$(timeout 20 curl -sN -X POST --unix-socket "$SOCK" "http://d/containers/$id/attach?stream=1&stdout=1" -o - | tr -d '\000-\011')" early \
+	"attached while it starts"
+wait $starting
+docker wait "$id" >/dev/null; docker rm "$id" >/dev/null
+
+# what is asked for during a start comes behind it
+docker create --name aa --network none --runtime slow busybox sleep 100 >/dev/null
+docker start aa >/dev/null & starting=$!
+sleep 0.5; docker rm -f aa >/dev/null; ok "rm -f during a start"
+wait $starting
+settled "leaves nothing"
+docker create --name aa --network none --runtime slow --restart always busybox sleep 100 >/dev/null
+docker start aa >/dev/null & starting=$!
+sleep 0.5; docker stop -t 0 aa >/dev/null; ok "stop during a start"
+wait $starting
+is "$(state aa)" exited "and it has stopped"
+docker rm aa >/dev/null
+# many at once
+many() {
+	docker create --name mm --network none busybox sleep 100
+	pids=
+	for j in 1 2; do
+		docker start mm & pids="$pids $!"
+		docker rm mm & pids="$pids $!"
+		docker kill mm & pids="$pids $!"
+	done
+	wait $pids
+	docker rm -f mm
+}
+for i in 1 2 3 4 5; do many >/dev/null 2>&1; done
+settled "starts, kills and removals at once leave nothing"
+
+# the events of an end, in Docker's order
+docker events --filter event=die --filter event=disconnect --filter event=destroy --format '{{.Action}}' > "$WORK/events" & watching=$!
+sleep 0.5
+docker run --rm --network none busybox true
+sleep 0.5; kill $watching; wait $watching 2>/dev/null
+is "$(tr '\n' ' ' < "$WORK/events")" "die disconnect destroy " "die, disconnect, destroy"
+
+# killed within a start: the shim may go on, the container is adopted or as before, and it starts
+docker create --name aa --network none --runtime slow busybox sleep 100 >/dev/null
+docker start aa >/dev/null 2>&1 & starting=$!
+sleep 0.7; stop_daemon KILL >/dev/null 2>&1; wait $starting
+sleep 1.5
+daemon; ok "comes back after a start that was cut off"
+is "$(state aa) $(shims | wc -l)" "running 1" "its container runs, watched by one shim"
+docker rm -f aa >/dev/null; settled "and can be removed"
+# killed within a restart of the policy
+docker run -d --name aa --network none --restart always --runtime slow busybox sh -c 'sleep 0.3; exit 1' >/dev/null
+for i in $(seq 60); do [ "$(state aa)" = restarting ] && break; sleep 0.1; done
+sleep 0.5; stop_daemon KILL >/dev/null 2>&1
+sleep 0.3
+daemon; ok "comes back after a restart that was cut off"
+docker rm -f aa >/dev/null; ok "its container can be removed"
+settled "and leaves nothing"
+# --rm
+docker create --rm --name aa --network none busybox true >/dev/null
+docker run -d --rm --name bb --network none busybox sleep 1 >/dev/null
+stop_daemon KILL >/dev/null 2>&1
+sleep 1.5
+daemon
+settled "--rm: neither the created nor the ended outlive a killed daemon"
+# a container whose folder has gone (as after a restored backup) does not run on unseen
+id=$(docker run -d --network none busybox sleep 100)
+stop_daemon KILL >/dev/null 2>&1
+rm -r "$WORK/root/containers/$id"
+daemon
+is "$(shims | wc -l) $(ls "$WORK/exec/containers" | wc -l) $(ls "$WORK/exec/runtime" | wc -l)" "0 0 0" "what runs without a record is ended"
+is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo) $(ls "$WORK"/root/image/*/layerdb/mounts | wc -l)" "0 0" "its layer goes, too"
+
+# anything at any time
+busy() {
+	docker run -d --network none --name "$1" busybox sleep 100; docker exec "$1" true; docker stop -t 0 "$1"; docker start "$1"; docker rm -f "$1"
+}
+for i in 1 2 3 4; do
+	pids=
+	for k in c1 c2 c3; do (busy $k) >/dev/null 2>&1 & pids="$pids $!"; done
+	timeout 10 "$DOCKER" -H "unix://$SOCK" run --rm --network none busybox true >/dev/null 2>&1 & pids="$pids $!"
+	sleep 0.$((i * 19))
+	kill -KILL "$DPID"
+	wait $pids "$DPID" 2>/dev/null
+	DPID=
+	daemon || { ok "starts again"; break; }
+	docker ps -aq | xargs -r "$DOCKER" -H "unix://$SOCK" start >/dev/null 2>"$WORK/refused"
+	# --rm may be on its way out
+	unlike "$(cat "$WORK/refused" | grep -v 'marked for removal\|No such container\|failed to start containers')" '.' "every container starts ($i)"
+	docker ps -aq | xargs -r "$DOCKER" -H "unix://$SOCK" rm -f >/dev/null 2>&1
+done
+sleep 1
+is "$(left | cut -d' ' -f1-9)" "shims 0 mounts 0 0 0 0 0 0" "killed daemons leave nothing"
+stop_daemon; is "$DSTATUS" 0 "a clean end"
+done_testing
