@@ -335,8 +335,12 @@ void strmap_copy(struct strmap *dst, const struct strmap *src)
 {
 	struct strmap copy = { .set = src->set };
 
-	for (size_t i = 0; i < src->len; i++)
-		strmap_set(&copy, src->v[i].key, src->v[i].value);
+	/* no look for doubles: clients choose the size, and the source has none */
+	copy.v = src->len ? xcalloc(src->len, sizeof(*copy.v)) : NULL;
+	for (; copy.len < src->len; copy.len++) {
+		copy.v[copy.len].key = xstrdup(src->v[copy.len].key);
+		copy.v[copy.len].value = xstrdup(src->v[copy.len].value);
+	}
 	strmap_done(dst);
 	*dst = copy;
 }
