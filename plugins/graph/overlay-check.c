@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -105,7 +106,7 @@ void overlay_check_sweep(const char *path)
 		closedir(dir);
 }
 
-int overlay_check(const char *path, struct overlay_facts *ret, const char **ret_what)
+static int try_out(const char *path, struct overlay_facts *ret, const char **ret_what)
 {
 	char root[PATH_MAX];
 	const char *lower[] = { "lower2", "lower1" };
@@ -142,4 +143,33 @@ int overlay_check(const char *path, struct overlay_facts *ret, const char **ret_
 	dir_remove(AT_FDCWD, root);
 	errno = sys;
 	return rc;
+}
+
+/* A trial mount costs tens of milliseconds (its end syncs the file system), and probe and open ask of the same one. */
+int overlay_check(const char *path, struct overlay_facts *ret, const char **ret_what)
+{
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	static struct overlay_facts facts;
+	static dev_t dev;
+	static bool known;
+	struct stat st;
+	bool same;
+
+	if (stat(path, &st) < 0)
+		return *ret_what = "look at the folder", -1;
+	pthread_mutex_lock(&mutex);
+	same = known && dev == st.st_dev;
+	if (same)
+		*ret = facts;
+	pthread_mutex_unlock(&mutex);
+	if (same)
+		return 0;
+	if (try_out(path, ret, ret_what) < 0)
+		return -1;
+	pthread_mutex_lock(&mutex);
+	facts = *ret;
+	dev = st.st_dev;
+	known = true;
+	pthread_mutex_unlock(&mutex);
+	return 0;
 }
