@@ -80,6 +80,8 @@ struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char
 		.systemd_cgroup = cfg->systemd_cgroup,
 		.seccomp_profile = cfg->seccomp_profile,
 		.stop_timeout = (int)cfg->default_stop_timeout,
+		.dns = &cfg->dns, .dns_search = &cfg->dns_search, .dns_opts = &cfg->dns_opts,
+		.host_gateway_ips = &cfg->host_gateway_ips,
 		.default_network = default_network,
 		.init_path = find_init(cfg->init_path),
 	};

@@ -323,8 +323,17 @@ int step_events(struct daemon *d, struct err *err)
 
 int step_networks(struct daemon *d, struct err *err)
 {
+	const struct config *cfg = d->config;
+	const struct net_bridge_config bridge = {
+		.bridge = cfg->bridge, .bip = cfg->bip, .fixed_cidr = cfg->fixed_cidr, .default_gateway = cfg->default_gateway,
+		.host_ip = cfg->ip, .pools = &cfg->default_address_pools, .mtu = (int)cfg->mtu, .icc = cfg->icc,
+		.ip_masq = cfg->ip_masq, .ip_forward = cfg->ip_forward, .iptables = cfg->iptables,
+	};
+
 	d->nets = net_open(d->data_root, d->exec_root, d->spawner, err);
-	return d->nets ? 0 : err_wrap(err, "error creating the network controller");
+	if (!d->nets || net_setup_bridge(d->nets, &bridge, err) < 0)
+		return err_wrap(err, "error creating the network controller");
+	return 0;
 }
 
 int step_defaults(struct daemon *d, struct err *err)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -219,11 +220,25 @@ static _Noreturn void child_exec(struct request *r, int out, int exec_pipe)
 	child_fail(exec_pipe);
 }
 
-/* In a child of its own: a new network namespace with lo up, kept alive by a bind mount. */
-static int make_netns(const char *path)
+/* New interfaces of this namespace have no IPv6, which a network that has it turns on. A kernel without it is fine. */
+static void no_ipv6(void)
+{
+	int fd = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		(void)!write(fd, "1", 1);
+		close(fd);
+	}
+}
+
+/*
+ * In a child of its own: a new network namespace with lo up, kept alive by a bind mount. The answer, with a socket made
+ * inside, goes out from here; that of the parent, after the child's end, finds nobody who listens.
+ */
+static int make_netns(const char *path, int requester)
 {
 	struct ifreq ifr = { .ifr_name = "lo" };
-	int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444), sys;
+	int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444), rtnl, sys;
 
 	if (fd < 0)
 		return errno;
@@ -234,8 +249,11 @@ static int make_netns(const char *path)
 	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
 		goto fail;
 	ifr.ifr_flags |= IFF_UP;
-	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 || mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0)
+	no_ipv6();
+	rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (rtnl < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 || mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0)
 		goto fail;
+	answer(requester, 0, 0, getpid(), rtnl, NULL);
 	return 0;
 fail:
 	sys = errno;
@@ -262,7 +280,7 @@ static void start_job(struct request *r)
 	if (pid == 0) {
 		if (r->head.op != SPAWNER_NETNS)
 			child_exec(r, out[1], exec_pipe[1]);
-		errno = make_netns(r->strings.data);
+		errno = make_netns(r->strings.data, r->fds[0]);
 		if (errno)
 			child_fail(exec_pipe[1]);
 		_exit(0);

@@ -180,26 +180,26 @@ int spawner_spawn(struct spawner *s, char *const argv[], char *const env[], cons
 	return 0;
 }
 
-static int netns_request(struct spawner *s, uint32_t op, const char *path, struct err *err)
+static int netns_request(struct spawner *s, uint32_t op, const char *path, int *ret_fd, struct err *err)
 {
 	struct spawner_head head = { .op = op };
 	char *const argv[] = { (char *)path, NULL }, *const env[] = { NULL };
 	OWN_FD int fd = -1;
 	struct spawner_answer a;
 
-	if (send_request(s, &head, argv, env, NULL, 0, &fd, err) < 0 || take_answer(fd, &a, NULL, NULL, err) < 0)
+	if (send_request(s, &head, argv, env, NULL, 0, &fd, err) < 0 || take_answer(fd, &a, ret_fd, NULL, err) < 0)
 		return -1;
 	if (a.sys)
 		return err_errno(err, a.sys, "%s the network namespace %s", op == SPAWNER_NETNS ? "make" : "drop", path);
 	return 0;
 }
 
-int spawner_netns(struct spawner *s, const char *path, struct err *err)
+int spawner_netns(struct spawner *s, const char *path, int *ret_rtnl, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS, path, err);
+	return netns_request(s, SPAWNER_NETNS, path, ret_rtnl, err);
 }
 
 int spawner_netns_drop(struct spawner *s, const char *path, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS_DROP, path, err);
+	return netns_request(s, SPAWNER_NETNS_DROP, path, NULL, err);
 }

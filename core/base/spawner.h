@@ -33,8 +33,12 @@ int spawner_run(struct spawner *s, char *const argv[], char *const env[], int st
  * Returns its pid and a pidfd. The spawner reaps it.
  */
 int spawner_spawn(struct spawner *s, char *const argv[], char *const env[], const int *fds, size_t nfds, pid_t *ret_pid, int *ret_pidfd, struct err *err);
-/* Makes a network namespace (lo up) bound at path (a file the spawner creates). Later with a user namespace around it. */
-int spawner_netns(struct spawner *s, const char *path, struct err *err);
+/*
+ * Makes a network namespace (lo up, no IPv6 on other interfaces) bound at path (a file the spawner creates). Later with a user
+ * namespace around it. *ret_rtnl (or NULL) is a NETLINK_ROUTE socket made inside: through it any thread sets the namespace up
+ * without entering it.
+ */
+int spawner_netns(struct spawner *s, const char *path, int *ret_rtnl, struct err *err);
 /* Unbinds and removes the file; missing is fine. */
 int spawner_netns_drop(struct spawner *s, const char *path, struct err *err);
 

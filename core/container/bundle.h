@@ -26,6 +26,7 @@ struct daemon_defaults {
 	struct strmap runtimes;                /* name -> absolute path */
 	struct strmap runtime_args;            /* name -> extra arguments, one a line */
 	int stop_timeout;                      /* seconds */
+	const struct strv *dns, *dns_search, *dns_opts, *host_gateway_ips; /* NULL for none */
 	const char *default_network;           /* what NetworkMode "default" means */
 };
 

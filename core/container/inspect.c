@@ -94,6 +94,23 @@ static void encode_state(const struct container_state *st, struct jw *w)
 	jw_obj_end(w);
 }
 
+/* Those of the network "bridge" once more, from the time when there was no other. */
+static void encode_default_endpoint(const struct net_settings *n, struct jw *w)
+{
+	static const struct endpoint none;
+	const struct endpoint *ep = jmap_get(&n->networks, "bridge", &endpoint_desc);
+
+	ep = ep ? ep : &none;
+	jw_kstr(w, "EndpointID", ep->endpoint_id);
+	jw_kstr(w, "Gateway", ep->gateway);
+	jw_kstr(w, "GlobalIPv6Address", ep->global_ipv6);
+	jw_kint(w, "GlobalIPv6PrefixLen", ep->global_ipv6_prefix_len);
+	jw_kstr(w, "IPAddress", ep->ip_address);
+	jw_kint(w, "IPPrefixLen", ep->ip_prefix_len);
+	jw_kstr(w, "IPv6Gateway", ep->ipv6_gateway);
+	jw_kstr(w, "MacAddress", ep->mac_address);
+}
+
 static void encode_network_settings(const struct container *c, int api_minor, struct jw *w)
 {
 	const struct net_settings *n = &c->rec.net;
@@ -112,14 +129,7 @@ static void encode_network_settings(const struct container *c, int api_minor, st
 		jw_kint(w, "LinkLocalIPv6PrefixLen", 0);
 		jw_knull(w, "SecondaryIPAddresses");
 		jw_knull(w, "SecondaryIPv6Addresses");
-		jw_kstr(w, "EndpointID", "");
-		jw_kstr(w, "Gateway", "");
-		jw_kstr(w, "GlobalIPv6Address", "");
-		jw_kint(w, "GlobalIPv6PrefixLen", 0);
-		jw_kstr(w, "IPAddress", "");
-		jw_kint(w, "IPPrefixLen", 0);
-		jw_kstr(w, "IPv6Gateway", "");
-		jw_kstr(w, "MacAddress", "");
+		encode_default_endpoint(n, w);
 	}
 	jw_key(w, "Networks");
 	container_encode_networks(c, api_minor, w);

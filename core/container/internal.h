@@ -207,7 +207,7 @@ void mount_list_sort(struct mount_list *l);
 int tree_copy(int from, int to, struct err *err);
 
 /* netfiles.c: hostname, hosts, resolv.conf of the container's folder. */
-int netfiles_write(struct container *c, const char *mode, struct err *err);
+int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err);
 
 /* logopts.c */
 int log_config_check(const struct log_config *lc, struct err *err);
@@ -216,6 +216,8 @@ bool log_driver_known(const char *type);
 
 /* start.c: the caller holds the operation. */
 int container_start_op(struct container *c, struct err *err);
+/* Takes what the sandbox got from its network into the record. */
+void container_note_network(struct container *c);
 /* Undoes what a start made: mounts, sandbox, layer. */
 void container_unwind(struct container *c);
 /* Behind it: tells of the network that was left, and forgets the sandbox. Of an exit, "die" is told first. */

@@ -24,8 +24,16 @@ static void copy_host_file(const char *path, struct buf *b)
 		buf_reset(b);
 }
 
+/* One address for "host-gateway": what the daemon was told, else the network's gateway. */
+static const char *host_gateway(const struct container *c, const struct net_endpoint *ep)
+{
+	const struct strv *told = c->store->deps.defaults ? c->store->deps.defaults->host_gateway_ips : NULL;
+
+	return told && told->len ? told->v[0] : ep->gateway4;
+}
+
 /* "name:ip" or "name=ip". */
-static int add_extra_hosts(const struct strv *extra, struct buf *b, struct err *err)
+static int add_extra_hosts(const struct strv *extra, const char *gateway, struct buf *b, struct err *err)
 {
 	for (size_t i = 0; i < extra->len; i++) {
 		size_t n = strcspn(extra->v[i], ":=");
@@ -34,8 +42,12 @@ static int add_extra_hosts(const struct strv *extra, struct buf *b, struct err *
 		size_t len = strlen(ip);
 		unsigned char raw[16];
 
-		if (streq(ip, "host-gateway"))
-			return err_set(err, ERR_INVALID, "unable to derive the IP value for host-gateway");
+		if (streq(ip, "host-gateway")) {
+			if (str_empty(gateway))
+				return err_set(err, ERR_INVALID, "unable to derive the IP value for host-gateway");
+			str_set(&ip, gateway);
+			len = strlen(ip);
+		}
 		if (*ip == '[' && ip[len - 1] == ']') {
 			ip[len - 1] = '\0';
 			memmove(ip, ip + 1, len - 1);
@@ -47,37 +59,108 @@ static int add_extra_hosts(const struct strv *extra, struct buf *b, struct err *
 	return 0;
 }
 
-static void resolv_conf(const struct host_config *h, struct buf *b)
+/* The container's own line: its name with the domain first. */
+static void add_own_name(const struct container_config *cfg, const struct net_endpoint *ep, struct buf *b)
 {
-	OWN_BUF struct buf host = { 0 };
-	OWN_STRV struct strv lines = { 0 };
+	const char *name = cfg->hostname ? cfg->hostname : "", *dot = strchr(name, '.');
+	size_t len = ep->ipv4 ? strcspn(ep->ipv4, "/") : 0;
 
-	copy_host_file("/etc/resolv.conf", &host);
-	if (!h->dns.len && !h->dns_search.len && !h->dns_options.len) {
-		buf_add(b, host.data ? host.data : "", host.size);
+	if (!len || !*name)
 		return;
+	buf_addf(b, "%.*s\t", (int)len, ep->ipv4);
+	if (!str_empty(cfg->domainname))
+		buf_addf(b, "%s.%s %s\n", name, cfg->domainname, name);
+	else if (dot)
+		buf_addf(b, "%s %.*s\n", name, (int)(dot - name), name);
+	else
+		buf_addf(b, "%s\n", name);
+}
+
+/* What the container asked for, else what the daemon gives all, else NULL. */
+static const struct strv *either(const struct strv *own, const struct strv *general)
+{
+	return own->len ? own : general && general->len ? general : NULL;
+}
+
+/* A resolver that only the host itself reaches, or one of a family that the container has not. */
+static bool is_out_of_reach(const char *line)
+{
+	const char *server = line + strlen("nameserver");
+
+	server += strspn(server, " \t");
+	return str_has_prefix(server, "127.") || strchr(server, ':');
+}
+
+/* systemd's own stub is of no use outside; the servers behind it stand in another file. */
+static void read_host_resolv(struct buf *host)
+{
+	OWN_STRV struct strv lines = { 0 };
+	size_t servers = 0, stubs = 0;
+
+	copy_host_file("/etc/resolv.conf", host);
+	strv_split(&lines, host->data ? host->data : "", "\n");
+	for (size_t i = 0; i < lines.len; i++) {
+		if (!str_has_prefix(lines.v[i], "nameserver"))
+			continue;
+		servers++;
+		stubs += strstr(lines.v[i], "127.0.0.53") != NULL;
 	}
-	if (h->dns_search.len && !(h->dns_search.len == 1 && streq(h->dns_search.v[0], "."))) {
-		OWN_FREE char *words = strv_join(&h->dns_search, " ");
+	if (servers && servers == stubs && fs_exists("/run/systemd/resolve/resolv.conf")) {
+		buf_reset(host);
+		copy_host_file("/run/systemd/resolve/resolv.conf", host);
+	}
+}
+
+/* The host's file with the lines that are answered otherwise left out. */
+static bool add_host_lines(const struct buf *host, bool filter, bool servers, bool search, bool options, struct buf *b)
+{
+	OWN_STRV struct strv lines = { 0 };
+	bool any = false;
+
+	strv_split(&lines, host->data ? host->data : "", "\n");
+	for (size_t i = 0; i < lines.len; i++) {
+		const char *l = lines.v[i];
+
+		if (str_has_prefix(l, "nameserver")) {
+			if (!servers || (filter && is_out_of_reach(l)))
+				continue;
+			any = true;
+		} else if ((str_has_prefix(l, "search") && !search) || (str_has_prefix(l, "options") && !options)) {
+			continue;
+		}
+		if (*l)
+			buf_addf(b, "%s\n", l);
+	}
+	return any;
+}
+
+static void resolv_conf(const struct container *c, bool filter, struct buf *b)
+{
+	static const struct daemon_defaults none;
+	const struct daemon_defaults *d = c->store->deps.defaults ? c->store->deps.defaults : &none;
+	const struct strv *dns = either(&c->host.dns, d->dns), *search = either(&c->host.dns_search, d->dns_search),
+		*options = either(&c->host.dns_options, d->dns_opts);
+	OWN_BUF struct buf host = { 0 };
+
+	read_host_resolv(&host);
+	if (search && !(search->len == 1 && streq(search->v[0], "."))) {
+		OWN_FREE char *words = strv_join(search, " ");
 
 		buf_addf(b, "search %s\n", words);
 	}
-	for (size_t i = 0; i < h->dns.len; i++)
-		buf_addf(b, "nameserver %s\n", h->dns.v[i]);
-	strv_split(&lines, host.data ? host.data : "", "\n");
-	for (size_t i = 0; i < lines.len; i++)
-		if ((!h->dns.len && str_has_prefix(lines.v[i], "nameserver")) ||
-			(!h->dns_search.len && str_has_prefix(lines.v[i], "search")) ||
-			(!h->dns_options.len && str_has_prefix(lines.v[i], "options")))
-			buf_addf(b, "%s\n", lines.v[i]);
-	if (h->dns_options.len) {
-		OWN_FREE char *words = strv_join(&h->dns_options, " ");
+	for (size_t i = 0; dns && i < dns->len; i++)
+		buf_addf(b, "nameserver %s\n", dns->v[i]);
+	/* Docker's last resort */
+	if (!add_host_lines(&host, filter, !dns, !search, !options, b) && !dns && filter)
+		buf_adds(b, "nameserver 8.8.8.8\nnameserver 8.8.4.4\n");
+	if (options) {
+		OWN_FREE char *words = strv_join(options, " ");
 
 		buf_addf(b, "options %s\n", words);
 	}
 }
 
-int netfiles_write(struct container *c, const char *mode, struct err *err)
+int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err)
 {
 	OWN_FREE char *dir = container_dir(c);
 	OWN_BUF struct buf hostname = { 0 };
@@ -90,9 +173,10 @@ int netfiles_write(struct container *c, const char *mode, struct err *err)
 	else
 		buf_adds(&hosts, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\n"
 			"ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
-	if (add_extra_hosts(&c->host.extra_hosts, &hosts, err) < 0)
+	if (add_extra_hosts(&c->host.extra_hosts, host_gateway(c, ep), &hosts, err) < 0)
 		return -1;
-	resolv_conf(&c->host, &resolv);
+	add_own_name(&c->rec.config, ep, &hosts);
+	resolv_conf(c, !streq(mode, "host"), &resolv);
 	if (write_file(c, dir, "hostname", &hostname, &c->rec.hostname_path, err) < 0 ||
 	    write_file(c, dir, "hosts", &hosts, &c->rec.hosts_path, err) < 0 ||
 	    write_file(c, dir, "resolv.conf", &resolv, &c->rec.resolv_path, err) < 0)

@@ -78,8 +78,9 @@ static void adopt_mounts(struct container *c)
 		c->volumes_mounted = i + 1;
 	}
 	c->shm_mounted = !str_empty(c->rec.shm_path);
-	if (c->store->deps.nets && c->rec.net.networks.len)
-		sandbox_adopt(c->store->deps.nets, c->id, c->rec.net.networks.keys[0], &c->sandbox, NULL);
+	if (c->store->deps.nets && c->rec.net.networks.len &&
+	    sandbox_adopt(c->store->deps.nets, c->id, c->rec.net.networks.keys[0], &c->sandbox, &err) == 0)
+		container_note_network(c);
 }
 
 static void adopt(struct container *c)

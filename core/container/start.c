@@ -70,6 +70,51 @@ static void network_event(struct container *c, const char *action)
 	events_log(c->store->deps.events, "network", action, n->id, "container", c->id, "name", n->name, "type", n->driver, NULL);
 }
 
+static void set_number(char **text, int64_t *ret_bits, const char *cidr)
+{
+	const char *slash = cidr ? strchr(cidr, '/') : NULL;
+	OWN_FREE char *address = slash ? xstrndup(cidr, (size_t)(slash - cidr)) : xstrdup("");
+
+	str_set(text, address);
+	*ret_bits = slash ? strtol(slash + 1, NULL, 10) : 0;
+}
+
+/* What the network gave, as the record has it; an empty endpoint takes it away. Under the lock. */
+static void set_endpoint(struct endpoint *to, const struct net_endpoint *from)
+{
+	str_set(&to->endpoint_id, from->id);
+	str_set(&to->gateway, from->gateway4 ? from->gateway4 : "");
+	str_set(&to->mac_address, from->mac ? from->mac : "");
+	set_number(&to->ip_address, &to->ip_prefix_len, from->ipv4);
+	set_number(&to->global_ipv6, &to->global_ipv6_prefix_len, from->ipv6);
+}
+
+static void forget_network(struct container *c)
+{
+	static const struct net_endpoint none;
+	WITH_LOCK(&c->lock);
+
+	for (size_t i = 0; i < c->rec.net.networks.len; i++)
+		set_endpoint(jmap_at(&c->rec.net.networks, i, &endpoint_desc), &none);
+}
+
+void container_note_network(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	str_set(&c->rec.net.sandbox_id, c->sandbox.id);
+	str_set(&c->rec.net.sandbox_key, c->sandbox.key ? c->sandbox.key : "");
+	for (size_t i = 0; i < c->rec.net.networks.len; i++) {
+		struct endpoint *ep = jmap_at(&c->rec.net.networks, i, &endpoint_desc);
+		const char *key = c->rec.net.networks.keys[i];
+
+		if (!c->sandbox.ep.network || !(streq(key, c->sandbox.ep.network) || str_has_prefix(c->sandbox.ep.network_id, key)))
+			continue; /* users name networks by id, too */
+		str_set(&ep->network_id, c->sandbox.ep.network_id);
+		set_endpoint(ep, &c->sandbox.ep);
+	}
+}
+
 void container_unwind(struct container *c)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -79,6 +124,7 @@ void container_unwind(struct container *c)
 	drop_shm(c);
 	if (c->store->deps.nets && sandbox_remove(c->store->deps.nets, c->id, &c->sandbox, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
+	forget_network(c);
 	err_done(&err);
 	if (c->rootfs && rwlayer_unmount(layers_of(c), c->id, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
@@ -288,29 +334,9 @@ static struct run *prepare(struct container *c, struct err *err)
 		return NULL;
 	if (c->store->deps.nets && enter_network(c, mode, err) < 0)
 		return NULL;
-	if (netfiles_write(c, mode, err) < 0)
+	if (netfiles_write(c, mode, &c->sandbox.ep, err) < 0)
 		return NULL;
 	return write_bundle(c, run_dir, &mounts, err) < 0 ? NULL : start_shim(c, run_dir, err);
-}
-
-static void note_network(struct container *c)
-{
-	struct network *n;
-	OWN_ERR struct err ignored = ERR_INIT;
-
-	container_set_text(c, &c->rec.net.sandbox_id, c->sandbox.id);
-	container_set_text(c, &c->rec.net.sandbox_key, c->sandbox.key ? c->sandbox.key : "");
-	for (size_t i = 0; c->store->deps.nets && i < c->rec.net.networks.len; i++) {
-		struct endpoint *ep = jmap_at(&c->rec.net.networks, i, &endpoint_desc);
-
-		n = net_find(c->store->deps.nets, c->rec.net.networks.keys[i], &ignored);
-		if (!n)
-			continue;
-		container_set_text(c, &ep->network_id, n->id);
-		if (streq(n->id, c->sandbox.ep.network_id))
-			container_set_text(c, &ep->endpoint_id, c->sandbox.ep.id);
-		network_unref(n);
-	}
 }
 
 static void failed(struct container *c, int code, const struct err *err)
@@ -398,7 +424,7 @@ int container_start_op(struct container *c, struct err *err)
 		if (!started)
 			set_starting(c, NULL);
 		if (started) {
-			note_network(c);
+			container_note_network(c);
 			publish(c, run, pid);
 			container_save_state(c);
 			container_event(c, "start", NULL);

@@ -31,6 +31,14 @@ struct network *network_ref(struct network *n)
 	return n;
 }
 
+static void net_pool_done(struct net_pool *p)
+{
+	free(p->subnet);
+	free(p->range);
+	free(p->gateway);
+	strmap_done(&p->aux);
+}
+
 void network_unref(struct network *n)
 {
 	if (!n || __atomic_sub_fetch(&n->refs, 1, __ATOMIC_ACQ_REL) > 0)
@@ -40,6 +48,9 @@ void network_unref(struct network *n)
 	free(n->scope);
 	strmap_done(&n->options);
 	strmap_done(&n->labels);
+	for (size_t i = 0; i < n->pools_len; i++)
+		net_pool_done(&n->pools[i]);
+	free(n->pools);
 	free(n);
 }
 
@@ -56,6 +67,7 @@ void net_endpoint_done(struct net_endpoint *e)
 	free(e->mac);
 	free(e->ipv4);
 	free(e->ipv6);
+	free(e->gateway4);
 	*e = (struct net_endpoint){0};
 }
 
@@ -66,6 +78,7 @@ void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src)
 	dst->mac = xstrdup(src->mac);
 	dst->ipv4 = xstrdup(src->ipv4);
 	dst->ipv6 = xstrdup(src->ipv6);
+	dst->gateway4 = xstrdup(src->gateway4);
 }
 
 bool net_is_predefined(const char *name)
@@ -128,6 +141,7 @@ void net_close(struct net_controller *nc)
 		nc->boxes = b->next;
 		net_box_free(b);
 	}
+	net_spaces_close(nc);
 	net_drivers_close(nc->drivers);
 	lock_done(&nc->lock);
 	free(nc->data_root);
@@ -165,6 +179,15 @@ struct network *net_find(struct net_controller *nc, const char *name, struct err
 	return NULL;
 }
 
+struct network *net_find_name(struct net_controller *nc, const char *name)
+{
+	WITH_LOCK(&nc->lock);
+	for (size_t i = 0; i < nc->nets_len; i++)
+		if (streq(nc->nets[i]->name, name))
+			return network_ref(nc->nets[i]);
+	return NULL;
+}
+
 size_t net_list(struct net_controller *nc, struct network ***ret)
 {
 	WITH_LOCK(&nc->lock);
@@ -177,8 +200,7 @@ size_t net_list(struct net_controller *nc, struct network ***ret)
 
 const char *net_default(const struct net_controller *nc)
 {
-	(void)nc;
-	return "none";
+	return nc->bridge ? "bridge" : "none";
 }
 
 void net_set_namer(struct net_controller *nc, net_name_fn *fn, void *ctx)
@@ -261,6 +283,26 @@ static void encode_containers(struct net_controller *nc, const struct network *n
 	free(v);
 }
 
+static void encode_ipam(const struct network *n, struct jw *w)
+{
+	jw_kobj(w, "IPAM");
+	jw_kstr(w, "Driver", "default");
+	jw_knull(w, "Options");
+	jw_karr(w, "Config");
+	for (size_t i = 0; i < n->pools_len; i++) {
+		jw_obj(w);
+		jw_kstr(w, "Subnet", n->pools[i].subnet);
+		if (n->pools[i].range)
+			jw_kstr(w, "IPRange", n->pools[i].range);
+		jw_kstr(w, "Gateway", n->pools[i].gateway);
+		if (n->pools[i].aux.len)
+			jw_kstrmap(w, "AuxiliaryAddresses", &n->pools[i].aux);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
 void net_encode(struct net_controller *nc, const struct network *n, bool containers, int api_minor, struct jw *w)
 {
 	jw_obj(w);
@@ -272,12 +314,7 @@ void net_encode(struct net_controller *nc, const struct network *n, bool contain
 	if (api_minor >= 48)
 		jw_kbool(w, "EnableIPv4", true);
 	jw_kbool(w, "EnableIPv6", n->enable_ipv6);
-	jw_kobj(w, "IPAM");
-	jw_kstr(w, "Driver", "default");
-	jw_knull(w, "Options");
-	jw_karr(w, "Config");
-	jw_arr_end(w);
-	jw_obj_end(w);
+	encode_ipam(n, w);
 	jw_kbool(w, "Internal", n->internal);
 	jw_kbool(w, "Attachable", n->attachable);
 	jw_kbool(w, "Ingress", n->ingress);
@@ -297,7 +334,7 @@ void net_encode(struct net_controller *nc, const struct network *n, bool contain
 /* Docker's own drivers. */
 static bool comes_later(const char *driver)
 {
-	return streq(driver, "bridge") || streq(driver, "macvlan") || streq(driver, "ipvlan");
+	return streq(driver, "macvlan") || streq(driver, "ipvlan");
 }
 
 static bool blank(const char *s)
@@ -330,13 +367,12 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 	if (!d) {
 		if (err && err->class == ERR_NOT_FOUND && comes_later(driver))
 			err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found: there is no such network driver "
-				"yet, the networks are none and host", driver);
+				"yet", driver);
 		return -1;
 	}
 	if (net_driver_predefined(d))
 		return err_set(err, ERR_FORBIDDEN, "only one instance of \"%s\" network is allowed", driver);
-	return err_set(err, ERR_NOT_IMPLEMENTED, "networks of driver %s cannot be made yet: the networks are "
-		"none and host", driver);
+	return err_set(err, ERR_NOT_IMPLEMENTED, "networks of driver %s cannot be made yet", driver);
 }
 
 int net_remove(struct net_controller *nc, const char *name, struct err *err)

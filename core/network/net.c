@@ -10,6 +10,7 @@
 #include "driver.h"
 #include "dockerd/net.h"
 #include "network/net_i.h"
+#include "network/rtnl.h"
 
 #define CALL_TIME (60 * NSEC_PER_SEC)
 
@@ -143,7 +144,7 @@ bool net_driver_predefined(const struct net_driver *d)
 	return d->caps.flags & DKD_NET_PREDEFINED;
 }
 
-static int emit_address(void *to, const char *key, const char *value)
+static int32_t emit_address(void *to, const char *key, const char *value)
 {
 	struct net_endpoint *ep = to;
 
@@ -200,24 +201,61 @@ static int leave(struct net_driver *d, const struct net_endpoint *ep, struct err
 	return driver_call_end(&c, d->ops->leave(&c.abi, d->handle, ep->network_id, ep->id), err);
 }
 
-/* Nothing is moved into sandboxes by the daemon yet: a driver that asks for it is refused. */
-static int emit_joined(void *to, const struct dkd_net_joined *j)
-{
-	bool *wants_move = to;
+/* What a join emitted. */
+struct joined {
+	char *interface, *prefix, *wanted, *gateway4;
+	struct strmap routes; /* destination -> via, "" for the link itself */
+	bool in_sandbox;
+};
 
-	*wants_move = j->interface_name && !j->in_sandbox;
+static void joined_done(struct joined *j)
+{
+	free(j->interface);
+	free(j->prefix);
+	free(j->wanted);
+	free(j->gateway4);
+	strmap_done(&j->routes);
+}
+
+static int32_t emit_joined(void *to, const struct dkd_net_joined *j)
+{
+	struct joined *mine = to;
+
+	str_set(&mine->interface, j->interface_name);
+	str_set(&mine->prefix, j->interface_prefix);
+	str_set(&mine->wanted, j->interface_wanted);
+	str_set(&mine->gateway4, j->gateway4);
+	for (uint32_t i = 0; i < j->routes_len; i++)
+		strmap_set(&mine->routes, j->routes[i].destination, j->routes[i].via ? j->routes[i].via : "");
+	mine->in_sandbox = j->in_sandbox;
 	return 0;
 }
 
-static int join(struct net_driver *d, const struct net_endpoint *ep, const char *container_id,
-	const char *netns_path, uint32_t flags, struct err *err)
+/* A sandbox has one network: the interface is the first of its kind. */
+static int wire(const struct joined *j, struct net_endpoint *ep, int netns_fd, int rtnl, struct err *err)
+{
+	OWN_FREE char *name = j->wanted ? xstrdup(j->wanted) : xasprintf("%s0", j->prefix ? j->prefix : "eth");
+	OWN_FREE struct rtnl_route *routes = xcalloc(j->routes.len + 1, sizeof(*routes));
+	struct rtnl_wire w = { .from = j->interface, .to = name, .mac = ep->mac, .ipv4 = ep->ipv4, .gateway4 = j->gateway4,
+		.routes = routes, .routes_len = j->routes.len };
+
+	for (size_t i = 0; i < j->routes.len; i++)
+		routes[i] = (struct rtnl_route){ j->routes.v[i].key, *j->routes.v[i].value ? j->routes.v[i].value : NULL };
+	if ((!j->in_sandbox && rtnl_move(j->interface, netns_fd, err) < 0) || rtnl_wire(rtnl, &w, err) < 0)
+		return -1;
+	str_set(&ep->gateway4, j->gateway4);
+	return 0;
+}
+
+static int join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
+	const char *netns_path, int rtnl, uint32_t flags, struct err *err)
 {
 	OWN_FD int fd = netns_path ? open(netns_path, O_RDONLY | O_CLOEXEC) : -1;
 	struct dkd_net_join j = {
 		.size = sizeof(j), .flags = flags, .network = ep->network_id, .endpoint = ep->id, .container = container_id,
 		.sandbox = netns_path, .sandbox_fd = fd, .sandbox_userns_fd = -1,
 	};
-	bool wants_move = false;
+	CLEANUP(joined_done) struct joined joined = { 0 };
 	struct driver_call c;
 
 	if (!d->ops->join)
@@ -225,24 +263,25 @@ static int join(struct net_driver *d, const struct net_endpoint *ep, const char 
 	if (netns_path && fd < 0)
 		return err_errno(err, errno, "open %s", netns_path);
 	call_begin(&c, d);
-	if (driver_call_end(&c, d->ops->join(&c.abi, d->handle, &j, emit_joined, &wants_move), err) < 0)
+	if (driver_call_end(&c, d->ops->join(&c.abi, d->handle, &j, emit_joined, &joined), err) < 0)
 		return -1;
-	if (wants_move) {
+	if (!joined.interface || rtnl < 0)
+		return 0;
+	if (wire(&joined, ep, fd, rtnl, err) < 0) {
 		leave(d, ep, NULL);
-		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s leaves its interface to the daemon, "
-			"which cannot move interfaces yet", d->asked);
+		return -1;
 	}
 	return 0;
 }
 
 int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
-	const char *netns_path, bool restored, struct err *err)
+	const char *netns_path, int rtnl, bool restored, struct err *err)
 {
 	uint32_t flags = restored ? DKD_NET_RESTORED : 0;
 
 	if (create_endpoint(d, ep, flags, err) < 0)
 		return -1;
-	if (join(d, ep, container_id, netns_path, flags, err) < 0) {
+	if (join(d, ep, container_id, netns_path, rtnl, flags, err) < 0) {
 		delete_endpoint(d, ep, NULL);
 		return -1;
 	}
@@ -254,4 +293,77 @@ int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct
 	int ret = leave(d, ep, err);
 
 	return delete_endpoint(d, ep, ret < 0 ? NULL : err) < 0 ? -1 : ret;
+}
+
+/* Borrows the strings; the array is the caller's to free. */
+static struct dkd_pair *pairs(const struct strmap *a, const struct strmap *b, uint32_t *ret_len)
+{
+	struct dkd_pair *v = xcalloc(a->len + (b ? b->len : 0) + 1, sizeof(*v));
+
+	*ret_len = 0;
+	for (size_t i = 0; i < a->len; i++)
+		v[(*ret_len)++] = (struct dkd_pair){ a->v[i].key, a->v[i].value };
+	for (size_t i = 0; b && i < b->len; i++)
+		v[(*ret_len)++] = (struct dkd_pair){ b->v[i].key, b->v[i].value };
+	return v;
+}
+
+int net_driver_create(struct net_driver *d, const struct network *n, const struct strmap *extra, bool restored, struct err *err)
+{
+	struct dkd_net_network w = { .size = sizeof(w), .id = n->id, .name = n->name, .flags = DKD_NET_IPV4 };
+	OWN_FREE struct dkd_pair *options = pairs(&n->options, extra, &w.options_len);
+	OWN_FREE struct dkd_pair *labels = pairs(&n->labels, NULL, &w.labels_len);
+	OWN_FREE struct dkd_net_pool *pools = xcalloc(n->pools_len + 1, sizeof(*pools));
+	struct driver_call c;
+	int ret;
+
+	if (!d->ops->create_network)
+		return 0;
+	w.flags |= (n->internal ? DKD_NET_INTERNAL : 0) | (restored ? DKD_NET_RESTORED : 0);
+	w.options = options;
+	w.labels = labels;
+	w.pools = pools;
+	w.pools_len = (uint32_t)n->pools_len;
+	for (size_t i = 0; i < n->pools_len; i++) {
+		const struct net_pool *p = &n->pools[i];
+
+		pools[i] = (struct dkd_net_pool){ .size = sizeof(*pools), .subnet = p->subnet, .range = p->range, .gateway = p->gateway };
+		pools[i].aux = pairs(&p->aux, NULL, &pools[i].aux_len);
+	}
+	call_begin(&c, d);
+	ret = driver_call_end(&c, d->ops->create_network(&c.abi, d->handle, &w), err);
+	for (size_t i = 0; i < n->pools_len; i++)
+		free((void *)pools[i].aux);
+	return ret;
+}
+
+static int32_t emit_info(void *to, const char *key, const char *value)
+{
+	(void)value;
+	if (streq(key, "interface"))
+		*(bool *)to = true;
+	return 0;
+}
+
+bool net_driver_stands(struct net_driver *d, const char *network_id, const char *endpoint_id)
+{
+	bool stands = false;
+	struct driver_call c;
+
+	if (!d->ops->oper_info)
+		return false;
+	call_begin(&c, d);
+	if (driver_call_end(&c, d->ops->oper_info(&c.abi, d->handle, network_id, endpoint_id, emit_info, &stands), NULL) < 0)
+		return false;
+	return stands;
+}
+
+int net_driver_sweep(struct net_driver *d, const struct strv *endpoints, struct err *err)
+{
+	struct driver_call c;
+
+	if (!d->ops->sweep)
+		return 0;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->sweep(&c.abi, d->handle, (const char *const *)endpoints->v, (uint32_t)endpoints->len), err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Network controller and facade: networks by name, sandboxes, endpoints; the only caller of net drivers. Thread-safe.
- * There are the networks "none" and "host", and no way yet to make others.
+ * There are the networks "none", "host" and, unless it is not wanted, "bridge"; users make no others yet.
  */
 #ifndef NETWORK_NET_H
 #define NETWORK_NET_H
@@ -15,6 +15,12 @@
 
 struct net_controller;
 
+/* An address pool of a network. */
+struct net_pool {
+	char *subnet, *range, *gateway; /* range NULL: all of the subnet */
+	struct strmap aux;              /* name -> address that no container gets */
+};
+
 /* A snapshot: never changes while somebody holds it. */
 struct network {
 	char id[65];
@@ -22,6 +28,8 @@ struct network {
 	int64_t created;
 	bool internal, attachable, ingress, enable_ipv6;
 	struct strmap options, labels;
+	struct net_pool *pools;
+	size_t pools_len;
 	int refs; /* atomic */
 };
 
@@ -31,6 +39,7 @@ struct net_endpoint {
 	char network_id[65];
 	char *network;          /* name */
 	char *mac, *ipv4, *ipv6; /* addresses with prefix length */
+	char *gateway4;
 };
 void net_endpoint_done(struct net_endpoint *e);
 void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src);
@@ -46,6 +55,16 @@ struct sandbox {
 
 struct net_controller *net_open(const char *data_root, const char *exec_root, struct spawner *sp, struct err *err);
 void net_close(struct net_controller *nc);
+/* What the daemon's options say about the default bridge. Borrowed; strings NULL or "" for none. */
+struct net_bridge_config {
+	const char *bridge;          /* an existing bridge, "none" for no bridge network, else docker0 is made */
+	const char *bip, *fixed_cidr, *default_gateway, *host_ip;
+	const struct strv *pools;    /* "base=CIDR,size=N" */
+	int mtu;
+	bool icc, ip_masq, ip_forward, iptables;
+};
+/* Once, before any sandbox: the network "bridge", as it was before where nothing says otherwise. */
+int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *cfg, struct err *err);
 /* By id, unique id prefix or name: ERR_NOT_FOUND "network X not found". Release with network_unref. */
 struct network *net_find(struct net_controller *nc, const char *name, struct err *err);
 size_t net_list(struct net_controller *nc, struct network ***ret);
@@ -55,7 +74,7 @@ DEFINE_CLEANUP(struct network, network_unref)
 void net_list_free(struct network **v, size_t len);
 /* none, host, bridge, default: names that are not the users' to make or to remove. */
 bool net_is_predefined(const char *name);
-/* The network that a container without --network gets: "bridge" once there is one, until then "none". */
+/* The network that a container without --network gets: "bridge" when there is one, else "none". */
 const char *net_default(const struct net_controller *nc);
 
 /*
@@ -78,7 +97,7 @@ struct net_spec {
 int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct err *err);
 int net_remove(struct net_controller *nc, const char *name, struct err *err);
 
-/* Makes the sandbox of a container for a network mode ("none", "host", ...), runs the driver's join. */
+/* Makes the sandbox of a container for a network mode ("none", "host", ...): namespace, address, wire. */
 int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err);
 /* The sandbox of another container, for the mode "container:ID". ERR_CONFLICT when that one has none. Nothing to remove. */
 int sandbox_share(struct net_controller *nc, const char *container_id, struct sandbox *ret, struct err *err);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/lock.h"
+#include "network/ipam.h"
 #include "network/net.h"
 
 /* An opened driver; lives until net_drivers_close(). */
@@ -23,9 +24,19 @@ struct net_driver *net_driver_get(struct net_drivers *ds, const char *name, stru
 bool net_driver_host_sandbox(const struct net_driver *d);
 /* One network, which the daemon makes. */
 bool net_driver_predefined(const struct net_driver *d);
-/* Driver's half of a container's way onto a network and back; a failing join has left nothing. */
+/* extra: options that users do not see. */
+int net_driver_create(struct net_driver *d, const struct network *n, const struct strmap *extra, bool restored, struct err *err);
+/*
+ * A container's way onto a network and back: the driver's half, then the interface is named and given its addresses and
+ * routes. rtnl is a netlink socket of the sandbox, -1 when there is nothing to do there (restored). A failing join has left
+ * nothing but what goes with the namespace.
+ */
 int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
-	const char *netns_path, bool restored, struct err *err);
+	const char *netns_path, int rtnl, bool restored, struct err *err);
+/* Whether an endpoint's interface is still there. */
+bool net_driver_stands(struct net_driver *d, const char *network_id, const char *endpoint_id);
+/* Removes what belongs to none of these endpoints. */
+int net_driver_sweep(struct net_driver *d, const struct strv *endpoints, struct err *err);
 int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err);
 
 /* A container's sandbox, as the controller keeps it and the exec-root remembers it. */
@@ -47,6 +58,8 @@ struct net_controller {
 	struct network **nets;      /* snapshots */
 	size_t nets_len;
 	struct net_box *boxes;
+	struct net_space *spaces;
+	bool bridge;                /* there is a network "bridge"; set at start only */
 	net_name_fn *name_of;
 	void *name_ctx;
 };
@@ -61,6 +74,17 @@ void net_box_unlink(const char *exec_root, const char *container_id);
 /* Where a sandbox's namespace is bound. */
 char *net_box_path(const char *exec_root, const struct net_box *b);
 
+/* space.c: addresses of a network; none for one without pools. */
+void net_space_open(struct net_controller *nc, const struct network *n);
+void net_spaces_close(struct net_controller *nc);
+/* Fills ep->ipv4; nothing on networks without addresses. Waits a little for those that linger. */
+int net_address_take(struct net_controller *nc, struct net_driver *d, struct net_endpoint *ep, struct err *err);
+/* Out of use; free once its interface is gone. */
+void net_address_give(struct net_controller *nc, const struct net_endpoint *ep);
+/* That of a sandbox that stands already. */
+void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep);
+
+struct network *net_find_name(struct net_controller *nc, const char *name);
 struct network *network_new(const char *name, const char *driver);
 struct network *network_ref(struct network *n);
 

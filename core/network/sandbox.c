@@ -87,21 +87,26 @@ static struct network *find_mode(struct net_controller *nc, const char *mode, st
 	return net_find(nc, mode, err);
 }
 
-/* Namespace, driver, file, in this order; undone on failure. */
+/* Namespace, address, wire, file, in this order; undone on failure. */
 static int build(struct net_controller *nc, struct net_driver *d, struct net_box *b, struct err *err)
 {
 	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
 	OWN_FREE char *path = b->host ? NULL : net_box_path(nc->exec_root, b);
+	OWN_FD int rtnl = -1;
 
-	if (path && (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, path, err) < 0))
+	if (path && (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, path, &rtnl, err) < 0))
 		return -1;
-	if (net_driver_join(d, &b->ep, b->container, path, false, err) < 0)
+	if (net_address_take(nc, d, &b->ep, err) < 0)
 		goto undo_netns;
+	if (net_driver_join(d, &b->ep, b->container, path, rtnl, false, err) < 0)
+		goto undo_address;
 	if (net_box_write(nc->exec_root, b, err) < 0)
 		goto undo_join;
 	return 0;
 undo_join:
 	net_driver_leave(d, &b->ep, NULL);
+undo_address:
+	net_address_give(nc, &b->ep);
 undo_netns:
 	if (path)
 		spawner_netns_drop(nc->spawner, path, NULL);
@@ -156,6 +161,7 @@ static int demolish(struct net_controller *nc, const struct net_box *b, struct e
 		net_driver_leave(d, &b->ep, &first);
 	if (!b->host)
 		spawner_netns_drop(nc->spawner, path, first.msg ? NULL : &first);
+	net_address_give(nc, &b->ep);
 	/* Last: while something may be left, the next start knows of it. */
 	if (!first.msg)
 		net_box_unlink(nc->exec_root, b->container);
@@ -212,8 +218,9 @@ int sandbox_adopt(struct net_controller *nc, const char *container_id, const cha
 			return -1;
 	}
 	d = net_driver_get(nc->drivers, n->driver, err);
-	if (!d || net_driver_join(d, &b->ep, container_id, path, true, err) < 0)
+	if (!d || net_driver_join(d, &b->ep, container_id, path, -1, true, err) < 0)
 		return err_wrap(err, "network %s", n->name);
+	net_address_hold(nc, &b->ep);
 	old = withdraw(nc, container_id);
 	if (old)
 		net_box_free(old);
@@ -221,8 +228,8 @@ int sandbox_adopt(struct net_controller *nc, const char *container_id, const cha
 	return 0;
 }
 
-/* Sandboxes of containers that are not there any more. used collects the files of the others' namespaces. */
-static void sweep_boxes(struct net_controller *nc, const struct strv *keep, struct strv *used)
+/* Sandboxes of containers that are not there any more. used collects the files of the others' namespaces, endpoints theirs. */
+static void sweep_boxes(struct net_controller *nc, const struct strv *keep, struct strv *used, struct strv *endpoints)
 {
 	OWN_FREE char *dir = xasprintf("%s/sandboxes", nc->exec_root);
 	OWN_DIR DIR *d = opendir(dir);
@@ -244,18 +251,28 @@ static void sweep_boxes(struct net_controller *nc, const struct strv *keep, stru
 				log_warn("cannot remove the sandbox of container %.12s: %s", id, err_text(&err));
 		} else if ((b = net_box_read(nc->exec_root, id, NULL)) && !b->host) {
 			strv_addf(used, "%.12s", b->id);
+			strv_add(endpoints, b->ep.id);
 		}
 	}
+}
+
+static void sweep_driver(struct net_controller *nc, const struct strv *endpoints)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct net_driver *d = net_driver_get(nc->drivers, "bridge", &err);
+
+	if (!d || net_driver_sweep(d, endpoints, &err) < 0)
+		log_warn("cannot remove interfaces that are nobody's: %s", err_text(&err));
 }
 
 void net_sweep(struct net_controller *nc, const struct strv *keep)
 {
 	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
 	OWN_DIR DIR *d = NULL;
-	OWN_STRV struct strv used = {0};
+	OWN_STRV struct strv used = {0}, endpoints = {0};
 	struct dirent *e;
 
-	sweep_boxes(nc, keep, &used);
+	sweep_boxes(nc, keep, &used, &endpoints);
 	d = opendir(dir);
 	while (d && (e = readdir(d))) {
 		OWN_FREE char *path = NULL;
@@ -268,4 +285,6 @@ void net_sweep(struct net_controller *nc, const struct strv *keep)
 		if (spawner_netns_drop(nc->spawner, path, &err) < 0)
 			log_warn("cannot remove %s: %s", path, err_text(&err));
 	}
+	if (nc->bridge)
+		sweep_driver(nc, &endpoints);
 }

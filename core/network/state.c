@@ -19,6 +19,7 @@ struct net_item {
 	int64_t created;
 	bool internal, attachable, enable_ipv6;
 	struct strmap options, labels;
+	struct jlist pools; /* struct net_pool */
 };
 struct net_file {
 	int64_t version;
@@ -26,9 +27,15 @@ struct net_file {
 };
 struct box_item {
 	int64_t version;
-	char *container, *id, *endpoint, *network, *network_id, *mac, *ipv4, *ipv6;
+	char *container, *id, *endpoint, *network, *network_id, *mac, *ipv4, *ipv6, *gateway4;
 	bool host;
 };
+
+JDESC(net_pool_desc, net_pool,
+	JFIELD(net_pool, subnet, "Subnet", J_STR, J_REQUIRED),
+	JFIELD(net_pool, range, "IPRange", J_STR, J_OMITEMPTY),
+	JFIELD(net_pool, gateway, "Gateway", J_STR, 0),
+	JFIELD(net_pool, aux, "AuxiliaryAddresses", J_STRMAP, 0));
 
 JDESC(net_item_desc, net_item,
 	JFIELD(net_item, name, "Name", J_STR, J_REQUIRED),
@@ -40,7 +47,8 @@ JDESC(net_item_desc, net_item,
 	JFIELD(net_item, attachable, "Attachable", J_BOOL, 0),
 	JFIELD(net_item, enable_ipv6, "EnableIPv6", J_BOOL, 0),
 	JFIELD(net_item, options, "Options", J_STRMAP, 0),
-	JFIELD(net_item, labels, "Labels", J_STRMAP, 0));
+	JFIELD(net_item, labels, "Labels", J_STRMAP, 0),
+	JFIELD_SUB(net_item, pools, "Pools", J_LIST, J_NONNULL, net_pool_desc));
 
 JDESC(net_file_desc, net_file,
 	JFIELD(net_file, version, "Version", J_I64, J_REQUIRED),
@@ -56,7 +64,8 @@ JDESC(net_box_desc, box_item,
 	JFIELD(box_item, network_id, "NetworkID", J_STR, 0),
 	JFIELD(box_item, mac, "MacAddress", J_STR, 0),
 	JFIELD(box_item, ipv4, "IPv4Address", J_STR, 0),
-	JFIELD(box_item, ipv6, "IPv6Address", J_STR, 0));
+	JFIELD(box_item, ipv6, "IPv6Address", J_STR, 0),
+	JFIELD(box_item, gateway4, "Gateway", J_STR, 0));
 
 static char *net_path(const char *data_root)
 {
@@ -70,6 +79,18 @@ static void put_aside(const char *path, const struct err *why)
 	log_warn("the list of networks is damaged; it is kept as %s: %s", aside, err_text(why));
 	if (rename(path, aside) < 0)
 		log_warn("cannot rename %s: %s", path, strerror(errno));
+}
+
+static void copy_pools(struct network *n, const struct jlist *pools)
+{
+	n->pools = xcalloc(pools->len + 1, sizeof(*n->pools));
+	for (size_t i = 0; i < pools->len; i++) {
+		const struct net_pool *p = jlist_at(pools, i, &net_pool_desc);
+		struct net_pool *q = &n->pools[n->pools_len++];
+
+		*q = (struct net_pool){ .subnet = xstrdup(p->subnet), .range = xstrdup(p->range), .gateway = xstrdup(p->gateway) };
+		strmap_copy(&q->aux, &p->aux);
+	}
 }
 
 static struct network *from_item(const struct net_item *it)
@@ -91,6 +112,7 @@ static struct network *from_item(const struct net_item *it)
 	strmap_done(&n->labels);
 	strmap_copy(&n->labels, &it->labels);
 	n->options.set = n->labels.set = true;
+	copy_pools(n, &it->pools);
 	return n;
 }
 
@@ -135,6 +157,7 @@ int net_state_write(const char *data_root, struct network *const *nets, size_t l
 			.name = nets[i]->name, .id = nets[i]->id, .driver = nets[i]->driver, .scope = nets[i]->scope,
 			.created = nets[i]->created, .internal = nets[i]->internal, .attachable = nets[i]->attachable,
 			.enable_ipv6 = nets[i]->enable_ipv6, .options = nets[i]->options, .labels = nets[i]->labels,
+			.pools = { nets[i]->pools, nets[i]->pools_len, true },
 		};
 	jw_init(&w, &text);
 	jdesc_encode(&net_file_desc, &file, &w);
@@ -168,7 +191,7 @@ int net_box_write(const char *exec_root, const struct net_box *b, struct err *er
 	struct box_item it = {
 		.version = STATE_VERSION, .container = b->container, .id = b->id, .host = b->host, .endpoint = (char *)b->ep.id,
 		.network = b->ep.network, .network_id = (char *)b->ep.network_id, .mac = b->ep.mac,
-		.ipv4 = b->ep.ipv4, .ipv6 = b->ep.ipv6,
+		.ipv4 = b->ep.ipv4, .ipv6 = b->ep.ipv6, .gateway4 = b->ep.gateway4,
 	};
 	OWN_BUF struct buf text = {0};
 	struct jw w;
@@ -211,6 +234,7 @@ struct net_box *net_box_read(const char *exec_root, const char *container_id, st
 		b->ep.mac = STEAL(it.mac);
 		b->ep.ipv4 = STEAL(it.ipv4);
 		b->ep.ipv6 = STEAL(it.ipv6);
+		b->ep.gateway4 = STEAL(it.gateway4);
 	}
 	jdesc_clear(&net_box_desc, &it);
 	return b;

@@ -74,10 +74,15 @@ plugin_args() {
 		done
 	done
 }
+# Options of the network and a command before the daemon's: a test that wants the bridge takes the first away and names a
+# network namespace of its own, so that no test touches the host's interfaces.
+NETARGS="-b none"
+NETNS=
 # start_daemon [dockerd args]: waits until it answers; 1 when it ended or never answered
 start_daemon() {
 	[ -e "$WORK/daemon.json" ] || echo '{}' > "$WORK/daemon.json"
-	"$DOCKERD" --config-file "$WORK/daemon.json" "${ROOT_FLAG:---data-root}" "$WORK/root" --exec-root "$WORK/exec" \
+	${NETNS:+nsenter "--net=$NETNS"} "$DOCKERD" $NETARGS --config-file "$WORK/daemon.json" \
+		"${ROOT_FLAG:---data-root}" "$WORK/root" --exec-root "$WORK/exec" \
 		--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" "$@" >> "$WORK/log" 2>&1 < /dev/null &
 	DPID=$!
 	for _i in $(seq 300); do

@@ -200,7 +200,7 @@ static void test_none(struct net_controller **nc)
 	is_int(sandbox_adopt(*nc, C3, "none", &other, &err), -1, "a container that has none");
 
 	is_int(sandbox_create(*nc, C3, "none", &other, &err), 0, "another");
-	is_int(spawner_netns(spawner, stray, &err), 0, "a namespace that is no container's");
+	is_int(spawner_netns(spawner, stray, NULL, &err), 0, "a namespace that is no container's");
 	close(creat(keepme, 0600));
 	strv_add(&keep, C2);
 	net_sweep(*nc, &keep);
