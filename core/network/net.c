@@ -265,8 +265,12 @@ static int join(struct net_driver *d, struct net_endpoint *ep, const char *conta
 	call_begin(&c, d);
 	if (driver_call_end(&c, d->ops->join(&c.abi, d->handle, &j, emit_joined, &joined), err) < 0)
 		return -1;
-	if (!joined.interface || rtnl < 0)
+	if (!joined.interface || flags & DKD_NET_RESTORED)
 		return 0;
+	if (rtnl < 0) {
+		leave(d, ep, NULL);
+		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s has an interface for a sandbox that is the host's", d->asked);
+	}
 	if (wire(&joined, ep, fd, rtnl, err) < 0) {
 		leave(d, ep, NULL);
 		return -1;

@@ -28,7 +28,7 @@ bool net_driver_predefined(const struct net_driver *d);
 int net_driver_create(struct net_driver *d, const struct network *n, const struct strmap *extra, bool restored, struct err *err);
 /*
  * A container's way onto a network and back: the driver's half, then the interface is named and given its addresses and
- * routes. rtnl is a netlink socket of the sandbox, -1 when there is nothing to do there (restored). A failing join has left
+ * routes. rtnl is a netlink socket of the sandbox, -1 for one that is the host's or stands already. A failing join has left
  * nothing but what goes with the namespace.
  */
 int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,

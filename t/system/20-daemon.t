@@ -31,10 +31,10 @@ like "$(docker node ls 2>&1)" "not a swarm manager" "docker node ls"
 like "$(docker network ls --format '{{.Name}}' | sort | tr '\n' ' ')" "host none" "networks"
 # a second daemon on the same root, then with the same pid file
 "$DOCKERD" --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec2" --pidfile "$WORK/2.pid" \
-	-H "unix://$WORK/2.sock" --plugin-dir "$PLUGDIR" > "$WORK/log2" 2>&1 < /dev/null
+	-H "unix://$WORK/2.sock" --plugin-dir "$PLUGDIR" -b none > "$WORK/log2" 2>&1 < /dev/null
 [ $? -ne 0 ]; ok "a second daemon on the same data-root is refused"
 "$DOCKERD" --config-file "$WORK/daemon.json" --data-root "$WORK/root2" --exec-root "$WORK/exec2" --pidfile "$WORK/docker.pid" \
-	-H "unix://$WORK/2.sock" --plugin-dir "$PLUGDIR" > "$WORK/log2" 2>&1 < /dev/null
+	-H "unix://$WORK/2.sock" --plugin-dir "$PLUGDIR" -b none > "$WORK/log2" 2>&1 < /dev/null
 [ $? -ne 0 ]; ok "a second daemon on the same pid file is refused"
 is "$(api GET /_ping)" OK "the first one is well"
 # reload

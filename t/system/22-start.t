@@ -8,7 +8,7 @@ find_docker
 export DOCKER
 scratch
 echo '{}' > "$WORK/daemon.json"
-common="--config-file $WORK/daemon.json --data-root $WORK/root --exec-root $WORK/exec --pidfile $WORK/docker.pid --plugin-dir $PLUGDIR"
+common="--config-file $WORK/daemon.json --data-root $WORK/root --exec-root $WORK/exec --pidfile $WORK/docker.pid --plugin-dir $PLUGDIR -b none"
 # a step that fails: those before it are undone
 out=$("$DOCKERD" $common -H "unix://$SOCK" -D -s nosuch 2>&1)
 is $? 1 "an unknown graph driver ends with 1"

@@ -296,15 +296,15 @@ static void test_inert(void)
 	is_str(named.v[1], "the log options mode=non-blocking and max-buffer-size have no effect in this version", "a log option");
 
 	ok(LOAD("--bip 10.0.0.1/24 -b none --label a=1", "{\"dns\":[\"1.1.1.1\"]}") < 0, "bip and bridge");
-	ok(LOAD("--bip 10.0.0.1/24 --label a=1", "{\"dns\":[\"1.1.1.1\"]}") == 0, "options without effect are taken");
+	ok(LOAD("--bip6 fd00::1/64 --label a=1", "{\"fixed-cidr-v6\":\"fd00::/64\"}") == 0, "options without effect are taken");
 	config_inert(&cfg, &inert);
 	is_int(inert.len, 2, "and named, if set");
 	setenv("DOCKER_RAMDISK", "1", 1);
 	config_inert(&cfg, &more);
 	is_str(more.v[0], "DOCKER_RAMDISK has no effect in this version", "so are variables");
 	unsetenv("DOCKER_RAMDISK");
-	is_str(inert.v[0], "--bip has no effect in this version", "a flag");
-	ok(strstr(inert.v[1], "the option \"dns\" of /tmp/") != NULL, "a key");
+	is_str(inert.v[0], "--bip6 has no effect in this version", "a flag");
+	ok(strstr(inert.v[1], "the option \"fixed-cidr-v6\" of /tmp/") != NULL, "a key");
 }
 
 static void test_reload(void)
