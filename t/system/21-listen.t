@@ -29,7 +29,7 @@ stop_daemon; is "$DSTATUS" 0 "stops"
 refused() { # pattern what args: the last lines of what it says
 	_p=$1 _w=$2
 	shift 2
-	_out=$(timeout 20 "$DOCKERD" --config-file /dev/null --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" --plugin-dir "$PLUGDIR" "$@" 2>&1 < /dev/null)
+	_out=$(timeout 20 "$DOCKERD" --config-file /dev/null --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" --plugin-dir "$PLUGDIR" -b none "$@" 2>&1 < /dev/null)
 	[ $? -ne 0 ]; ok "$_w: refused"
 	like "$_out" "$_p" "$_w: in words"
 }
@@ -93,7 +93,7 @@ print("asked", asked, "answered", answered, "refused", "some" if refused > 3 els
 p.terminate()
 print("ended", p.wait())
 P
-is "$(python3 "$WORK/early.py" "$SOCK" "$DOCKERD" --config-file /dev/null --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" --plugin-dir "$PLUGDIR" -H "unix://$SOCK" | tr '\n' ' ')" "asked 5 answered 5 refused none ended 0 " "early clients wait for their answer"
+is "$(python3 "$WORK/early.py" "$SOCK" "$DOCKERD" --config-file /dev/null --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" --plugin-dir "$PLUGDIR" -b none -H "unix://$SOCK" | tr '\n' ' ')" "asked 5 answered 5 refused none ended 0 " "early clients wait for their answer"
 # SIGQUIT stops as well; DEBUG keeps its core dump
 start_daemon; stop_daemon QUIT; is "$DSTATUS" 0 "SIGQUIT stops"
 start_daemon; stop_daemon INT; is "$DSTATUS" 0 "SIGINT stops"
