@@ -44,7 +44,7 @@ def quiet(argv, **kw):
 class Bench:
     def __init__(self, work):
         self.work, self.rows = work, []
-        self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work)])]
+        self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work), "-b", "none"])]
         other = env("OTHER_DOCKERD", "/usr/sbin/dockerd")
         if other and os.access(other, os.X_OK):
             self.engines.append(Engine("other", other, work, ["-b", "none", "--iptables=false", "--ip6tables=false"]))

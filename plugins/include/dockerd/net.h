@@ -7,8 +7,8 @@
  *
  * The daemon owns networks, addresses (IPAM) and sandboxes (network namespaces); a driver makes the wires. Order for a
  * container: create_network once, then for each container create_endpoint, join, program_ports, and back: revoke_ports,
- * leave, delete_endpoint. Interfaces that join() names are moved into the sandbox, renamed, given their addresses and
- * routes by the daemon. Undoing something that is not there is fine.
+ * leave, delete_endpoint. Interfaces that join() names are moved into the sandbox (unless in_sandbox says that they are),
+ * renamed, given MAC, addresses and routes, and taken up by the daemon. Undoing something that is not there is fine.
  */
 #ifndef DOCKERD_NET_H
 #define DOCKERD_NET_H
@@ -72,7 +72,7 @@ struct dkd_net_network {
 	uint32_t flags;                   /* DKD_NET_INTERNAL ... */
 	const char *id;
 	const char *name;
-	const struct dkd_pair *options;
+	const struct dkd_pair *options;   /* the users', and the daemon's own, "dockerd.": firewall, ip_forward, existing */
 	const struct dkd_pair *labels;
 	uint32_t options_len;
 	uint32_t labels_len;
@@ -158,7 +158,7 @@ struct dkd_net_ops {
 	/* Emits what it chose: "mac", "ipv4", "ipv6". */
 	int32_t (*create_endpoint)(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_endpoint *endpoint, dkd_emit_pair *emit, void *to);
 	int32_t (*delete_endpoint)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint);
-	/* Facts about an endpoint for inspect. */
+	/* Facts about an endpoint. "interface", as long as one of it stands on the host: its address is not given out again before. */
 	int32_t (*oper_info)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint, dkd_emit_pair *emit, void *to);
 	int32_t (*join)(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_join *join, dkd_emit_joined *emit, void *to);
 	int32_t (*leave)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint);
