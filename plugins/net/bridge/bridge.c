@@ -324,7 +324,8 @@ static void port_name(const char *endpoint, char ret[IFNAMSIZ])
 }
 
 /* The pair's far end keeps the port's name: the daemon renames it and gives it addresses, MAC and routes. */
-static int32_t bridge_join(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_join *j, dkd_emit_joined *emit, void *to)
+static int32_t bridge_join(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_join *j,
+	dkd_emit_joined *emit, void *to)
 {
 	struct dkd_net_joined done = { .size = sizeof(done), .interface_prefix = "eth", .in_sandbox = 1 };
 	char name[IFNAMSIZ], gateway[INET_ADDRSTRLEN];
