@@ -228,12 +228,16 @@ int sandbox_adopt(struct net_controller *nc, const char *container_id, const cha
 	return 0;
 }
 
-/* Sandboxes of containers that are not there any more. used collects the files of the others' namespaces, endpoints theirs. */
-static void sweep_boxes(struct net_controller *nc, const struct strv *keep, struct strv *used, struct strv *endpoints)
+/*
+ * Sandboxes of containers that are not there any more. used collects the files of the others' namespaces, endpoints theirs; false
+ * when one of theirs cannot be read.
+ */
+static bool sweep_boxes(struct net_controller *nc, const struct strv *keep, struct strv *used, struct strv *endpoints)
 {
 	OWN_FREE char *dir = xasprintf("%s/sandboxes", nc->exec_root);
 	OWN_DIR DIR *d = opendir(dir);
 	struct dirent *e;
+	bool whole = true;
 
 	while (d && (e = readdir(d))) {
 		CLEANUP(net_box_freep) struct net_box *b = NULL;
@@ -249,11 +253,15 @@ static void sweep_boxes(struct net_controller *nc, const struct strv *keep, stru
 			log_debug("removes the sandbox of container %.12s, which is gone", id);
 			if (sandbox_remove(nc, id, NULL, &err) < 0)
 				log_warn("cannot remove the sandbox of container %.12s: %s", id, err_text(&err));
-		} else if ((b = net_box_read(nc->exec_root, id, NULL)) && !b->host) {
+		} else if (!(b = net_box_read(nc->exec_root, id, &err))) {
+			log_warn("the sandbox of container %.12s: %s", id, err_text(&err));
+			whole = false;
+		} else if (!b->host) {
 			strv_addf(used, "%.12s", b->id);
 			strv_add(endpoints, b->ep.id);
 		}
 	}
+	return whole;
 }
 
 static void sweep_driver(struct net_controller *nc, const struct strv *endpoints)
@@ -271,8 +279,9 @@ void net_sweep(struct net_controller *nc, const struct strv *keep)
 	OWN_DIR DIR *d = NULL;
 	OWN_STRV struct strv used = {0}, endpoints = {0};
 	struct dirent *e;
+	bool whole;
 
-	sweep_boxes(nc, keep, &used, &endpoints);
+	whole = sweep_boxes(nc, keep, &used, &endpoints);
 	d = opendir(dir);
 	while (d && (e = readdir(d))) {
 		OWN_FREE char *path = NULL;
@@ -285,6 +294,7 @@ void net_sweep(struct net_controller *nc, const struct strv *keep)
 		if (spawner_netns_drop(nc->spawner, path, &err) < 0)
 			log_warn("cannot remove %s: %s", path, err_text(&err));
 	}
-	if (nc->bridge)
+	/* an interface whose owner is not known may be a running container's */
+	if (nc->bridge && whole)
 		sweep_driver(nc, &endpoints);
 }

@@ -84,6 +84,14 @@ docker exec two ping -c 1 -W 2 "$(address one)" >/dev/null; ok "and is reached"
 docker rm -f one two >/dev/null
 gone 0 "no interface is left"
 
+docker run -d --name three busybox sleep 1000 >/dev/null
+stop_daemon KILL >/dev/null 2>&1
+ip -n "$ME" link del docker0
+start_daemon; ok "starts without its bridge"
+docker exec three ping -c 1 -W 2 198.51.100.2 >/dev/null; ok "which is made anew around the running containers"
+docker rm -f three >/dev/null
+gone 0 "no interface is left"
+
 # many at a time
 mkdir "$WORK/out"
 for i in $(seq 20); do docker run --rm busybox sh -c 'ip -o -4 addr show dev eth0 | tr -s " " | cut -d" " -f4; sleep 2; ping -c 1 -W 2 172.17.0.1 >/dev/null && echo pong' > "$WORK/out/$i" 2>&1 & pids="${pids:-} $!"; done

@@ -335,11 +335,11 @@ static int32_t bridge_join(const struct dkd_call *call, struct dkd_net *d, const
 
 	if (get(d, j->network, &n) < 0)
 		return dkd_failf(d->host, call, DKD_ERR_NOT_FOUND, 0, "network %.12s is not of this driver", j->network);
+	port_name(j->endpoint, name);
 	if (j->flags & DKD_NET_RESTORED) /* its wire stands as long as its namespace */
-		return 0;
+		return link_attach(&n, name, &e) < 0 ? say(d, call, &e) : 0;
 	if (j->sandbox_fd < 0)
 		return dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "a bridge network needs a network namespace");
-	port_name(j->endpoint, name);
 	if (link_veth(&n, name, j->sandbox_fd, &e) < 0)
 		return say(d, call, &e);
 	done.interface_name = name;

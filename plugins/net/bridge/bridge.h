@@ -40,6 +40,8 @@ int link_bridge_delete(const char *bridge, struct br_error *e);
  * lies in the namespace.
  */
 int link_veth(const struct br_net *n, const char *name, int netns_fd, struct br_error *e);
+/* Puts a port back into a bridge that was made anew; nothing for one that is not there or in place. */
+int link_attach(const struct br_net *n, const char *name, struct br_error *e);
 int link_delete(const char *name, struct br_error *e);
 /* Calls fn for each port of the bridge that is a veth; fn returns nonzero for those to delete. */
 typedef int link_port_fn(void *ctx, const char *name);

@@ -341,6 +341,39 @@ int link_veth(const struct br_net *n, const char *name, int netns_fd, struct br_
 	return rc;
 }
 
+static int attach(struct talk *t, const struct br_net *n, const char *name, struct br_error *e)
+{
+	int master = (int)if_nametoindex(n->bridge);
+	struct ifinfomsg *i;
+	struct link l;
+
+	if (get_link(t, name, &l, e) < 0)
+		return -1;
+	if (!l.index || l.master == master)
+		return 0;
+	i = talk_link(t, RTM_NEWLINK, NLM_F_ACK);
+	i->ifi_index = l.index;
+	i->ifi_flags = i->ifi_change = IFF_UP;
+	mnl_attr_put_u32(t->h, IFLA_MASTER, (uint32_t)master);
+	if (talk_do(t, NULL, NULL) < 0)
+		return br_fail(e, errno, "put %s into bridge %s", name, n->bridge);
+	if (!n->icc && isolate(t, name) < 0)
+		return br_fail(e, errno, "isolate %s from the other ports of bridge %s", name, n->bridge);
+	return 0;
+}
+
+int link_attach(const struct br_net *n, const char *name, struct br_error *e)
+{
+	struct talk t;
+	int rc;
+
+	if (talk_open(&t, e) < 0)
+		return -1;
+	rc = attach(&t, n, name, e);
+	mnl_socket_close(t.nl);
+	return rc;
+}
+
 struct sweep {
 	int master;
 	link_port_fn *fn;
