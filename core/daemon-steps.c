@@ -331,9 +331,11 @@ int step_networks(struct daemon *d, struct err *err)
 	};
 
 	d->nets = net_open(d->data_root, d->exec_root, d->spawner, err);
-	if (!d->nets || net_setup_bridge(d->nets, &bridge, err) < 0)
-		return err_wrap(err, "error creating the network controller");
-	return 0;
+	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0)
+		return 0;
+	net_close(d->nets);
+	d->nets = NULL;
+	return err_wrap(err, "error creating the network controller");
 }
 
 int step_defaults(struct daemon *d, struct err *err)
