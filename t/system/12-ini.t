@@ -56,14 +56,14 @@ log-opts = max-size=3m
 default-ulimits = nofile=123:456
 runtimes = mine=$(command -v runc)
 shutdown-timeout = 9
-mtu = 1400
-dns = 9.9.9.9
+network-control-plane-mtu = 1400
+metrics-addr = 127.0.0.1:9
 [graph.overlay]
 override_kernel_check = true
 [graph.nosuch]
 a = b
 E2
-start_daemon --config-file "$WORK/d.ini" --storage-driver overlay --iptables=false --bip 10.9.8.1/24 --daemon -e native --oom-score-adjust -500 --restart=false
+start_daemon --config-file "$WORK/d.ini" --storage-driver overlay --userland-proxy=false --http-proxy http://127.0.0.1:9 --daemon -e native --oom-score-adjust -500 --restart=false
 ok "starts" || done_testing
 load_busybox >/dev/null
 is "$(docker info -f '{{json .Labels}} {{.Debug}}')" '["rack=7","room=2"] true' "its keys hold"
@@ -75,9 +75,9 @@ docker rm cc >/dev/null
 log=$(cat "$WORK/log")
 like "$log" "override_kernel_check has no effect" "the overlay driver got its section"
 like "$log" "the section \[graph\.nosuch\] has no effect" "a section of no driver is named"
-like "$log" 'the option \\?"mtu\\?" of .* has no effect in this version' "a key without effect is named, with its file"
-like "$log" 'the option \\?"dns\\?" of .* has no effect' "each of them"
-for flag in iptables bip restart; do like "$log" "level=warning msg=\"--$flag has no effect" "--$flag without effect is named"; done
+like "$log" 'the option \\?"network-control-plane-mtu\\?" of .* has no effect in this version' "a key without effect is named, with its file"
+like "$log" 'the option \\?"metrics-addr\\?" of .* has no effect' "each of them"
+for flag in userland-proxy http-proxy restart; do like "$log" "level=warning msg=\"--$flag has no effect" "--$flag without effect is named"; done
 like "$log" 'daemon is not needed' "--daemon of older engines"
 like "$log" 'oom-score-adjust has no effect' "--oom-score-adjust"
 unlike "$log" '(data-root|pidfile|plugin-dir|storage-driver) has no effect' "what has one is not"
