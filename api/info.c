@@ -278,7 +278,7 @@ static void put_warnings(const struct api *api, struct jw *w)
 	if (!cgroup_controller("cpuset"))
 		strv_add(&all, "WARNING: No cpuset support");
 	if (api->nets && streq(net_default(api->nets), "none"))
-		strv_add(&all, "WARNING: there is no bridge network yet: containers without --network have none");
+		strv_add(&all, "WARNING: there is no bridge network: containers without --network have none");
 	runtime_warnings(api, &all);
 	if (api->images)
 		image_store_damaged(api->images, &all);

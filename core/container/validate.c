@@ -358,7 +358,7 @@ static void add_warnings(const struct container_config *cfg, const struct host_c
 	    streq(strmap_get(&hc->log.config, "mode"), "non-blocking")))
 		strv_add(warnings, "The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
 	if (hc->publish_all_ports || (hc->port_bindings && !streq(hc->port_bindings, "{}") && !streq(hc->port_bindings, "null")))
-		strv_add(warnings, "Published ports are discarded: this build has no bridge network yet.");
+		strv_add(warnings, "Published ports are discarded: this build does not publish ports yet.");
 }
 
 /* "80", "80/tcp", "8000-8010/udp" */
