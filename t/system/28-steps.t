@@ -7,7 +7,7 @@ need curl
 scratch
 echo '{}' > "$WORK/daemon.json"
 dockerd() { # later flags win over these
-	timeout -s TERM 20 "$DOCKERD" --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
+	timeout -s TERM 20 "$DOCKERD" -b none --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
 		--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" "$@" < /dev/null 2>&1
 }
 fails() { # what pattern [dockerd args]
@@ -49,11 +49,11 @@ done
 mkdir -p "$WORK/root/engine-id"
 fails "engine id: a folder" "cannot keep the engine's id"
 fails "authorization: unknown driver" "authz driver nosuch not found" --authorization-plugin nosuch
-like "$(timeout -s TERM 2 "$DOCKERD" --config-file /dev/null --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "" \
+like "$(timeout -s TERM 2 "$DOCKERD" -b none --config-file /dev/null --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "" \
 	-H "unix://$SOCK" --plugin-dir "$PLUGDIR" --plugin-dir /nonexistent 2>&1)" "plugin-dir /nonexistent is not there" "a driver folder that is not there"
 # closed standard descriptors: nothing of the log may end in a file of the daemon's
 start_daemon_closed() {
-	"$DOCKERD" --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" \
+	"$DOCKERD" -b none --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" \
 		-H "unix://$SOCK" --plugin-dir "$PLUGDIR" -D <&- >&- 2>&- &
 	DPID=$!
 	for _i in $(seq 100); do [ "$(api GET /_ping 2>/dev/null)" = OK ] && return 0; sleep 0.1; done
@@ -64,7 +64,7 @@ is "$(readlink "/proc/$DPID/fd/0" "/proc/$DPID/fd/1" "/proc/$DPID/fd/2" | sort -
 is "$(cat "$WORK/docker.pid")" "$DPID" "the pid file holds the pid alone"
 stop_daemon; is "$DSTATUS" 0 "stops"
 # few descriptors: refused clients, not a dead daemon
-(ulimit -n 64; exec "$DOCKERD" --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
+(ulimit -n 64; exec "$DOCKERD" -b none --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
 	--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" >> "$WORK/log" 2>&1 < /dev/null) &
 DPID=$!
 for _i in $(seq 50); do [ -S "$SOCK" ] && [ "$(api GET /_ping 2>/dev/null)" = OK ] && break; sleep 0.1; done

@@ -78,7 +78,7 @@ cat > "$WORK/dockerd.conf" <<-EOF
 EOF
 start_daemon_ini() {
 	cp "$WORK/dockerd.conf" "$WORK/daemon.conf"
-	"$DOCKERD" --config-file "$WORK/daemon.conf" --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" \
+	"$DOCKERD" -b none --config-file "$WORK/daemon.conf" --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "$WORK/docker.pid" \
 		-H "unix://$SOCK" --plugin-dir "$PLUGDIR" >> "$WORK/log" 2>&1 < /dev/null &
 	DPID=$!
 	for _i in $(seq 100); do

@@ -34,7 +34,12 @@ unlike() {
 }
 skip() { TAP_N=$((TAP_N + 1)); echo "ok $TAP_N - $1 # SKIP $2"; }
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
-done_testing() { echo "1..$TAP_N"; exit $((TAP_BAD > 0)); }
+done_testing() {
+	[ -z "$WORK" ] || is "$(host_bridge)" "$HOST_BRIDGE" "the host's docker0 was left alone"
+	echo "1..$TAP_N"
+	exit $((TAP_BAD > 0))
+}
+host_bridge() { cat /sys/class/net/docker0/ifindex 2>/dev/null || echo none; }
 
 need_root() { [ "$(id -u)" = 0 ] || skip_all "needs root"; }
 need() { for _c in "$@"; do command -v "$_c" >/dev/null 2>&1 || skip_all "$_c is not installed"; done; }
@@ -56,6 +61,7 @@ api_status() { # METHOD PATH [curl args]: status only
 }
 
 scratch() {
+	HOST_BRIDGE=$(host_bridge)
 	WORK=$(mktemp -d /tmp/dkd-test-XXXXXX)
 	SOCK=$WORK/docker.sock
 	trap cleanup EXIT
