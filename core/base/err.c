@@ -92,16 +92,6 @@ int err_status(enum err_class class)
 	return class < ERR_CLASSES ? status[class] : 500;
 }
 
-const char *err_class_name(enum err_class class)
-{
-	static const char *const name[] = {
-#define ERR_CLASS(name, status, text) [ERR_##name] = text,
-#include "base/err.tbl"
-#undef ERR_CLASS
-	};
-	return class < ERR_CLASSES ? name[class] : "unknown";
-}
-
 void bug(const char *file, int line, const char *what)
 {
 	fprintf(stderr, "dockerd: BUG at %s:%d: %s\n", file, line, what);

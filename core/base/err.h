@@ -38,7 +38,6 @@ int err_move(struct err *dst, struct err *src);
 void err_done(struct err *err);
 
 int err_status(enum err_class class);
-const char *err_class_name(enum err_class class);
 static inline const char *err_text(const struct err *err) { return err->msg ? err->msg : ""; }
 
 /* Our own faults: stay in release builds, print the place and abort. */
