@@ -8,9 +8,9 @@
 
 #include "base/log.h"
 #include "container/internal.h"
-#include "image/inflate.h"
 #include "image/layer.h"
 #include "image/packtar.h"
+#include "image/unpack.h"
 #include "image/untar.h"
 
 /* Where a path of the container leads: a pinned root and the path below it. */
@@ -187,10 +187,7 @@ int container_get_path(struct container *c, const char *path, struct writer *out
 
 int container_put_path(struct container *c, const char *path, bool keep_types, struct reader *in, struct err *err)
 {
-	const struct untar_opts opts = { .flags = keep_types ? UNTAR_KEEP_TYPES : 0 };
 	CLEANUP(place_done) struct place p = { .rootfd = -1 };
-	OWN_TAR_READER struct tar_reader *tar = NULL;
-	OWN_READER struct reader *plain = NULL;
 	OWN_FD int fd = -1;
 
 	if (place_find(c, path, &p, err) < 0)
@@ -202,11 +199,7 @@ int container_put_path(struct container *c, const char *path, bool keep_types, s
 		return missing(c, path, err);
 	if (p.read_only)
 		return err_set(err, ERR_FORBIDDEN, "container rootfs is marked read-only");
-	plain = inflate_new(in, NULL, err);
-	if (!plain)
-		return -1;
-	tar = tar_reader_new(plain, NULL);
-	if (untar(fd, tar, &opts, NULL, err) < 0)
+	if (unpack_files(in, fd, keep_types ? UNTAR_KEEP_TYPES : 0, err) < 0)
 		return -1;
 	container_event(c, "extract-to-dir", NULL);
 	return 0;

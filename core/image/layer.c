@@ -9,11 +9,10 @@
 
 #include "base/fs.h"
 #include "base/log.h"
-#include "base/tar.h"
 #include "image/inflate.h"
 #include "image/layer-priv.h"
 #include "image/tarsplit.h"
-#include "image/untar.h"
+#include "image/unpack.h"
 
 static size_t bucket(const char *id)
 {
@@ -146,58 +145,6 @@ char *layer_chain_id(const char *parent, const char *diffid)
 	return xstrdup(chain);
 }
 
-/* The plain archive on its way to the tar reader: counted into the digest, stopped when the client goes. */
-struct hashed {
-	struct reader reader; /* first */
-	struct reader *in;
-	struct digest digest;
-	const struct cancel *cancel;
-};
-
-static ssize_t hashed_read(struct reader *reader, void *data, size_t size, struct err *err)
-{
-	struct hashed *h = (struct hashed *)reader;
-	ssize_t n;
-
-	if (cancel_fired(h->cancel))
-		return err_set(err, ERR_CANCELLED, "cancelled");
-	n = h->in->read(h->in, data, size, err);
-	if (n > 0)
-		digest_add(&h->digest, data, (size_t)n);
-	return n;
-}
-
-/* One pass: plain bytes -> digest, tree, tar-split lines. */
-static int unpack(struct hashed *h, const struct graph_tree *tree, struct writer *split, int64_t *ret_size, struct err *err)
-{
-	__attribute__((cleanup(tarsplit_freep))) struct tarsplit *lines = tarsplit_new(split, true);
-	OWN_TAR_READER struct tar_reader *tar = tar_reader_new(&h->reader, tarsplit_tap(lines));
-	struct untar_opts opts = { .flags = UNTAR_LAYER, .whiteout = tree->whiteout };
-
-	if (untar(tree->fd, tar, &opts, ret_size, err) < 0 || tar_drain(tar, err) < 0)
-		return -1;
-	return tarsplit_end(lines, err);
-}
-
-static int unpack_into(struct reader *in, const struct graph_tree *tree, int split_fd, const struct cancel *c,
-	char ret_diffid[DIGEST_TEXT], int64_t *ret_size, struct err *err)
-{
-	OWN_READER struct reader *plain = inflate_new(in, NULL, err);
-	struct hashed h = { .reader = { .read = hashed_read }, .in = plain, .cancel = c };
-	__attribute__((cleanup(gzip_writer_freep))) struct gzip_writer *gz = NULL;
-	struct fd_writer out;
-
-	if (!plain)
-		return -1;
-	digest_init(&h.digest);
-	fd_writer_init(&out, split_fd);
-	gz = gzip_writer_new(&out.writer);
-	if (unpack(&h, tree, gzip_writer_sink(gz), ret_size, err) < 0 || gzip_writer_end(gz, err) < 0)
-		return -1;
-	digest_text(&h.digest, ret_diffid);
-	return 0;
-}
-
 /* Fills the driver's layer and the staging folder. */
 static int fill(struct layer_store *s, struct layer *l, struct layer_stage *st, struct reader *in, const struct cancel *c, struct err *err)
 {
@@ -211,7 +158,7 @@ static int fill(struct layer_store *s, struct layer *l, struct layer_stage *st, 
 		return err_errno(err, errno, "create tar-split.json.gz");
 	if (graph_tree_write(s->graph, l->cache_id, below, &tree, err) < 0)
 		return -1;
-	rc = unpack_into(in, &tree, split_fd, c, l->diffid, &l->size, err);
+	rc = unpack_layer(in, &tree, split_fd, c, l->diffid, &l->size, err);
 	graph_tree_done(s->graph, &tree);
 	if (rc < 0)
 		return -1;
