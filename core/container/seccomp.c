@@ -87,20 +87,50 @@ static void put_default(struct jw *w)
 	jw_arr_end(w);
 }
 
-/* socket(): the families that are harmless to the host; AF_ALG (38), AF_VSOCK (40) and others are not among them. */
+/*
+ * Values of one argument as cubes: "value", with any of the bits of "free" besides. libseccomp compiles the filter at every
+ * start of a container, in time that grows with the square of the rules, so a rule should cover as many values as it can.
+ */
+struct cube { uint32_t value, free; };
+
+static void put_cubes(struct jw *w, const char *name, const struct cube *v, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		put_arg_rule(w, name, 0, ~(uint64_t)v[i].free, v[i].value, "SCMP_CMP_MASKED_EQ");
+}
+
+/*
+ * socket(): the families that are harmless to the host: 0-11, 13-18, 21, 22, 24, 26-33, 35, 36, 39, 41-45; AF_ALG (38), AF_VSOCK
+ * (40) and others are not among them. Cubes may overlap.
+ */
 static void put_sockets(struct jw *w)
 {
-	static const uint8_t families[] = { 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45 };
+	static const struct cube families[] = {
+		{ 0, 7 },   /* 0-7 */
+		{ 0, 26 },  /* 0 2 8 10 16 18 24 26 */
+		{ 0, 33 },  /* 0 1 32 33 */
+		{ 1, 20 },  /* 1 5 17 21 */
+		{ 2, 28 },  /* 2 6 10 14 18 22 26 30 */
+		{ 3, 36 },  /* 3 7 35 39 */
+		{ 9, 36 },  /* 9 13 41 45 */
+		{ 10, 21 }, /* 10 11 14 15 26 27 30 31 */
+		{ 10, 33 }, /* 10 11 42 43 */
+		{ 28, 3 },  /* 28-31 */
+		{ 36, 8 },  /* 36 44 */
+	};
 
-	put_arg_rule(w, "socket", 0, 12, 0, "SCMP_CMP_LT");
-	for (size_t i = 0; i < ARRAY_LEN(families); i++)
-		put_arg_rule(w, "socket", 0, families[i], 0, "SCMP_CMP_EQ");
+	put_cubes(w, "socket", families, ARRAY_LEN(families));
+}
+
+static void put_personalities(struct jw *w)
+{
+	static const struct cube personalities[] = { { PER_LINUX, UNAME26 | PER_LINUX32 }, { 0xffffffff, 0 } };
+
+	put_cubes(w, "personality", personalities, ARRAY_LEN(personalities));
 }
 
 void seccomp_builtin(uint64_t caps, struct jw *w)
 {
-	static const uint32_t personalities[] = { PER_LINUX, PER_LINUX32, UNAME26, UNAME26 | PER_LINUX32, 0xffffffff };
-
 	jw_obj(w);
 	put_default(w);
 	jw_karr(w, "syscalls");
@@ -114,8 +144,7 @@ void seccomp_builtin(uint64_t caps, struct jw *w)
 #include "container/seccomp.tbl"
 #undef SECCOMP_ALLOW
 	put_sockets(w);
-	for (size_t i = 0; i < ARRAY_LEN(personalities); i++)
-		put_arg_rule(w, "personality", 0, personalities[i], 0, "SCMP_CMP_EQ");
+	put_personalities(w);
 	if (!has_cap(caps, CAP_SYS_ADMIN)) {
 		put_arg_rule(w, "clone", streq(ARCH, "s390x") ? 1 : 0, CLONE_NAMESPACES, 0, "SCMP_CMP_MASKED_EQ");
 		/* its flags are behind a pointer: programs fall back to clone on ENOSYS */

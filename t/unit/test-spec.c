@@ -186,15 +186,56 @@ static void test_bundle(int fd)
 	ok(bundle_write(&in, root, &err) == 0, "writes %s", err_text(&err));
 	ok(!fs_exists("/tmp/deep"), "the working directory is made inside");
 	ok(fs_read(fd, "config.json", 1 << 20, &b, &err) == 0, "reads back");
-	js = json_read(b.data, b.size, &err);
-	ok(js != NULL, "is JSON %s", err_text(&err));
+	js = json_loadb(b.data, b.size, JSON_DECODE_INT_AS_REAL, NULL); /* seccomp's masks have 64 bits */
+	ok(js != NULL, "is JSON");
 	is_int(json_array_size(json_object_get(json_object_get(json_object_get(js, "process"), "capabilities"), "bounding")), 1, "one capability");
 	is_int(json_is_true(json_object_get(json_object_get(js, "root"), "readonly")), 1, "read-only root");
-	is_int(json_integer_value(json_object_get(json_object_get(json_object_get(json_object_get(js, "linux"), "resources"), "memory"), "limit")), 10000000, "memory limit");
+	is_int((int64_t)json_real_value(json_object_get(json_object_get(json_object_get(json_object_get(js, "linux"), "resources"), "memory"), "limit")), 10000000, "memory limit");
 	ok(strstr(b.data, "/proc/interrupts") && strstr(b.data, "/proc/kcore"), "masked paths");
 	ok(strstr(b.data, "\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ERRNO\"") != NULL, "seccomp");
 	json_decref(js);
 	create_body_done(&body);
+}
+
+/* Whether the rules for a system call with a condition on its first argument allow the value. */
+static bool allowed(const char *profile, const char *name, uint64_t value)
+{
+	OWN_FREE char *rule = xasprintf("{\"names\":[\"%s\"],\"action\":\"SCMP_ACT_ALLOW\",\"args\":[{\"index\":0,", name);
+
+	for (const char *at = profile; (at = strstr(at, rule)); at++) {
+		unsigned long long mask, datum;
+		char op[32];
+
+		BUG_ON(sscanf(at + strlen(rule), "\"value\":%llu,\"valueTwo\":%llu,\"op\":\"%31[A-Z_]", &mask, &datum, op) != 3);
+		BUG_ON(!streq(op, "SCMP_CMP_MASKED_EQ"));
+		if ((value & mask) == datum)
+			return true;
+	}
+	return false;
+}
+
+static void test_seccomp_values(const char *profile)
+{
+	static const uint8_t families[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33,
+		35, 36, 39, 41, 42, 43, 44, 45 };
+	size_t wrong = 0, k = 0;
+
+	for (uint64_t family = 0; family < 4096; family++) {
+		bool want = k < ARRAY_LEN(families) && families[k] == family;
+
+		k += want;
+		if (allowed(profile, "socket", family) != want || allowed(profile, "socket", family | UINT64_C(1) << 32) ||
+		    allowed(profile, "socket", family | UINT64_C(1) << 63))
+			wrong++;
+	}
+	is_int(wrong, 0, "socket's families");
+	wrong = 0;
+	for (uint64_t p = 0; p < 1 << 19; p++)
+		if (allowed(profile, "personality", p) != (p == 0 || p == 8 || p == 0x20000 || p == 0x20008))
+			wrong++;
+	is_int(wrong, 0, "personalities");
+	ok(allowed(profile, "personality", 0xffffffff) && !allowed(profile, "personality", UINT64_MAX) &&
+	   !allowed(profile, "personality", 0xfffffffe), "asking for the personality");
 }
 
 static void test_seccomp(void)
@@ -213,6 +254,7 @@ static void test_seccomp(void)
 	jw_init(&w, &b);
 	seccomp_builtin(0, &w);
 	ok(!strstr(b.data, "io_uring") && !strstr(b.data, "\"mount\"") && strstr(b.data, "\"clone3\""), "built-in without capabilities");
+	test_seccomp_values(b.data);
 	buf_reset(&b);
 	jw_init(&w, &b);
 	seccomp_builtin(UINT64_C(1) << 21, &w);
