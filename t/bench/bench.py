@@ -44,10 +44,10 @@ def quiet(argv, **kw):
 class Bench:
     def __init__(self, work):
         self.work, self.rows = work, []
-        self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work), "-b", "none"])]
+        self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work)])]
         other = env("OTHER_DOCKERD", "/usr/sbin/dockerd")
         if other and os.access(other, os.X_OK):
-            self.engines.append(Engine("other", other, work, ["-b", "none", "--iptables=false", "--ip6tables=false"]))
+            self.engines.append(Engine("other", other, work, []))
         else:
             print(f"bench: there is no {other or 'other dockerd'}: ours alone, no ratios", file=sys.stderr)
         self.cases = (env("CASES") or "").split()
@@ -100,6 +100,7 @@ class Bench:
 
     def run(self):
         for e in self.engines:
+            e.own_network()
             e.start()
         image = os.path.join(self.work, "busybox.tar")
         with open(image, "wb") as f:
@@ -118,9 +119,9 @@ class Bench:
             raise RuntimeError(f"{e.name}: {out[5]} of {out[0]} requests failed: {path or lines[0]}")
         return float(out[2])
 
-    def containers(self, e, n, cmd, prefix, host=None):
+    def containers(self, e, n, cmd, prefix, network="none"):
         """Creates n of them; their names."""
-        body = json.dumps({"Image": "busybox", "Cmd": cmd, "HostConfig": dict({"NetworkMode": "none"}, **(host or {}))})
+        body = json.dumps({"Image": "busybox", "Cmd": cmd, "HostConfig": {"NetworkMode": network}})
         names = [f"{prefix}{i}" for i in range(n)]
         self.httpbench(e, 4, 0, lines=[f"POST /containers/create?name={c} {body}" for c in names])
         return names
@@ -153,18 +154,22 @@ class Bench:
 
     def case_run(self):
         bare = self.bare_runc()
-        noop, runc, run = [], [], {e.name: [] for e in self.engines}
-        for _ in range(ROUNDS * 3): # all four in turn, so that what else the machine does falls on each
+        networks = ("none", "bridge")
+        noop, runc, run = [], [], {n: {e.name: [] for e in self.engines} for n in networks}
+        for _ in range(ROUNDS * 3): # all in turn, so that what else the machine does falls on each
             noop.append(clock(self.engines[0].docker, CLI, "ps", "-q") * 1e3)
             runc.append(clock(quiet, bare, stdin=subprocess.DEVNULL) * 1e3)
-            for e in self.engines:
-                run[e.name].append(clock(e.docker, CLI, "run", "--rm", "--network", "none", "busybox", "true") * 1e3)
-        self.row("docker run --rm --network none busybox true", "ms", run)
+            for n in networks:
+                for e in self.engines:
+                    run[n][e.name].append(clock(e.docker, CLI, "run", "--rm", "--network", n, "busybox", "true") * 1e3)
+        for n in networks:
+            self.row(f"docker run --rm --network {n} busybox true", "ms", run[n])
         self.row("a CLI call that does nothing (docker ps -q)", "ms", {"ours": noop})
         self.row("runc run of the same bundle", "ms", {"ours": runc})
         self.engines[0].docker(CLI, "rm", "-f", "bare")
         floor = statistics.median(noop) + statistics.median(runc)
-        self.row("docker run above the sum of both", "ms", {k: [statistics.median(v) - floor] for k, v in run.items()})
+        for n in networks:
+            self.row(f"above the sum of both, --network {n}", "ms", {k: [statistics.median(v) - floor] for k, v in run[n].items()})
 
     def bare_runc(self):
         """The bundle that our daemon made for the container "bare", which must live on: its files are mounted."""
@@ -189,12 +194,13 @@ class Bench:
         return ["runc", "--root", os.path.join(self.work, "runc"), "run", "--bundle", bundle, "dkd-bench-bare"]
 
     def case_starts(self):
-        def starts(e):
-            names = self.containers(e, 40, ["sleep", "1000"], "s")
+        def starts(e, network):
+            names = self.containers(e, 40, ["sleep", "1000"], "s", network)
             rate = self.start_all(e, names)
             self.remove_all(e, names)
             return rate
-        self.row("40 starts, 8 at a time", "per second", self.each(starts, 2), higher=True)
+        for network in ("none", "bridge"):
+            self.row(f"40 starts, 8 at a time, --network {network}", "per second", self.each(lambda e: starts(e, network), 2), higher=True)
 
     def case_exec(self):
         for e in self.engines:

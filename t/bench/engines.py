@@ -42,15 +42,23 @@ class Engine:
     def __init__(self, name, program, work, extra):
         self.name, self.program, self.extra = name, program, extra
         self.work = os.path.join(work, name)
+        self.netns = None
         self.sock = os.path.join(self.work, "docker.sock")
         self.daemon = None
         os.makedirs(self.work, mode=0o755, exist_ok=True)
         with open(os.path.join(self.work, "daemon.json"), "w") as f:
             f.write("{}")
 
+    def own_network(self):
+        """A network namespace of its own, whose docker0 no other engine or host has."""
+        self.netns = f"dkd-bench-{os.getpid()}-{self.name}"
+        subprocess.run(["ip", "netns", "add", self.netns], check=True)
+        subprocess.run(["ip", "-n", self.netns, "link", "set", "lo", "up"], check=True)
+
     def argv(self):
         w = self.work
-        return [self.program, "--config-file", f"{w}/daemon.json", "--data-root", f"{w}/root", "--exec-root", f"{w}/exec",
+        enter = ["nsenter", f"--net=/run/netns/{self.netns}"] if self.netns else []
+        return enter + [self.program, "--config-file", f"{w}/daemon.json", "--data-root", f"{w}/root", "--exec-root", f"{w}/exec",
                 "--pidfile", f"{w}/docker.pid", "-H", f"unix://{self.sock}"] + self.extra
 
     def start(self, limit=60):
@@ -138,6 +146,8 @@ class Engine:
             for point in sorted((p for p in points if p.startswith(self.work + "/")), reverse=True):
                 subprocess.run(["umount", "-l", point], stderr=subprocess.DEVNULL)
             shutil.rmtree(self.work, ignore_errors=True)
+            if self.netns:
+                subprocess.run(["ip", "netns", "del", self.netns], stderr=subprocess.DEVNULL)
 
 
 class Peak:
