@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "driver.h"
+#include "image/unpack.h"
 
 #define INSECURE_DELAY_MS 15000
 
@@ -70,6 +71,7 @@ void unstep_graph(struct daemon *d)
 void unstep_layers(struct daemon *d)
 {
 	layer_store_close(d->layers);
+	unpack_done();
 }
 
 void unstep_images(struct daemon *d)
@@ -271,10 +273,37 @@ int step_graph(struct daemon *d, struct err *err)
 	return d->graph ? 0 : -1;
 }
 
+/* Our other programs stand beside the build's dockerd, or where they were installed. */
+static char *find_program(const char *name)
+{
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash;
+
+	if (n > 0) {
+		OWN_FREE char *status = NULL;
+
+		self[n] = '\0';
+		slash = strrchr(self, '/');
+		*slash = '\0';
+		status = xasprintf("%s/config.status", self);
+		if (fs_exists(status))
+			return xasprintf("%s/%s", self, name);
+	}
+	return xasprintf(DKD_LIBEXECDIR "/%s", name);
+}
+
 int step_layers(struct daemon *d, struct err *err)
 {
+	OWN_FREE char *program = find_program("dockerd-untar");
+
+	if (unpack_setup(d->spawner, program, err) < 0)
+		return -1;
 	d->layers = layer_store_open(d->graph, d->data_root, err);
-	return d->layers ? 0 : err_wrap(err, "cannot open the layer store");
+	if (d->layers)
+		return 0;
+	unpack_done();
+	return err_wrap(err, "cannot open the layer store");
 }
 
 int step_images(struct daemon *d, struct err *err)
@@ -344,31 +373,11 @@ int step_defaults(struct daemon *d, struct err *err)
 	return 0;
 }
 
-/* The shim stands beside the build's dockerd, or where it was installed. */
-static char *find_shim(void)
-{
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n > 0) {
-		OWN_FREE char *status = NULL;
-
-		self[n] = '\0';
-		slash = strrchr(self, '/');
-		*slash = '\0';
-		status = xasprintf("%s/config.status", self);
-		if (fs_exists(status))
-			return xasprintf("%s/dockerd-shim", self);
-	}
-	return xstrdup(DKD_LIBEXECDIR "/dockerd-shim");
-}
-
 int step_containers(struct daemon *d, struct err *err)
 {
 	struct container_deps deps;
 
-	d->shim_path = find_shim();
+	d->shim_path = find_program("dockerd-shim");
 	if (access(d->shim_path, X_OK) < 0)
 		return err_errno(err, errno, "the program %s is needed", d->shim_path);
 	deps = (struct container_deps){

@@ -212,11 +212,17 @@ static _Noreturn void child_exec(struct request *r, int out, int exec_pipe)
 	fds[n++] = r->head.op == SPAWNER_RUN && r->head.with_stdin && r->n_fds > 2 ? r->fds[2] : null;
 	fds[n++] = out >= 0 ? out : null;
 	fds[n++] = out >= 0 ? out : null;
-	if (r->head.op == SPAWNER_SPAWN)
+	if (r->head.op != SPAWNER_RUN)
 		for (size_t i = 2; i < r->n_fds; i++)
 			fds[n++] = r->fds[i];
 	child_place(fds, n, 0, &exec_pipe);
-	execve(argv[0], argv, env);
+	if (r->head.op == SPAWNER_TASK) {
+		/* the last descriptor is the program */
+		fcntl((int)n - 1, F_SETFD, FD_CLOEXEC);
+		syscall(SYS_execveat, (int)n - 1, "", argv, env, AT_EMPTY_PATH);
+	} else {
+		execve(argv[0], argv, env);
+	}
 	child_fail(exec_pipe);
 }
 
@@ -341,16 +347,16 @@ static bool receive(int fd, struct request *r)
 	return true;
 }
 
-/* The requester's socket: a byte asks to kill; its mere end leaves the command running. */
+/* The requester's socket: a byte asks to kill; its mere end leaves a command running, and ends a task. */
 static void job_asked(struct job *j)
 {
 	char c;
 	ssize_t n = recv(j->answer, &c, 1, MSG_DONTWAIT);
 
 	/* the child may not have come to its setsid() yet */
-	if (n == 1 && j->op == SPAWNER_RUN && kill(-j->pid, SIGKILL) < 0)
+	if (((n == 1 && j->op == SPAWNER_RUN) || (n >= 0 && j->op == SPAWNER_TASK)) && kill(-j->pid, SIGKILL) < 0)
 		kill(j->pid, SIGKILL);
-	else if (n == 0)
+	if (n == 0)
 		fd_close(&j->answer);
 }
 

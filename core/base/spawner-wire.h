@@ -9,7 +9,7 @@
 #define SPAWNER_FDS    32          /* descriptors of one request, the answer socket and the memfd among them */
 #define SPAWNER_OUTPUT (64 * 1024) /* of a command's output that is kept */
 
-enum spawner_op { SPAWNER_RUN, SPAWNER_SPAWN, SPAWNER_NETNS, SPAWNER_NETNS_DROP };
+enum spawner_op { SPAWNER_RUN, SPAWNER_SPAWN, SPAWNER_TASK, SPAWNER_NETNS, SPAWNER_NETNS_DROP };
 
 /* The memfd holds argc + envc strings, each with its NUL. */
 struct spawner_head {

@@ -180,6 +180,35 @@ int spawner_spawn(struct spawner *s, char *const argv[], char *const env[], cons
 	return 0;
 }
 
+int spawner_task(struct spawner *s, int program, char *const argv[], char *const env[], const int *fds, size_t nfds, int *ret_task, struct err *err)
+{
+	struct spawner_head head = { .op = SPAWNER_TASK };
+	int all[SPAWNER_FDS];
+
+	if (nfds >= SPAWNER_FDS)
+		return err_set(err, ERR_INTERNAL, "too many descriptors for a child: %zu", nfds);
+	memcpy(all, fds, nfds * sizeof(*fds));
+	all[nfds] = program;
+	return send_request(s, &head, argv, env, all, nfds + 1, ret_task, err);
+}
+
+int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err)
+{
+	OWN_FD int fd = STEAL_FD(*task);
+	struct spawner_answer a;
+	char kill_it = 'k';
+
+	/* one that has ended is not asked any more: its answer is there */
+	if (kill)
+		(void)!send(fd, &kill_it, 1, MSG_NOSIGNAL);
+	if (take_answer(fd, &a, NULL, NULL, err) < 0)
+		return -1;
+	if (a.sys)
+		return err_errno(err, a.sys, "start a process");
+	*ret_status = a.status;
+	return 0;
+}
+
 static int netns_request(struct spawner *s, uint32_t op, const char *path, int *ret_fd, struct err *err)
 {
 	struct spawner_head head = { .op = op };

@@ -7,6 +7,7 @@
 #ifndef BASE_SPAWNER_H
 #define BASE_SPAWNER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -33,6 +34,13 @@ int spawner_run(struct spawner *s, char *const argv[], char *const env[], int st
  * Returns its pid and a pidfd. The spawner reaps it.
  */
 int spawner_spawn(struct spawner *s, char *const argv[], char *const env[], const int *fds, size_t nfds, pid_t *ret_pid, int *ret_pidfd, struct err *err);
+/*
+ * Starts the program behind the descriptor program (argv[0] is only its name) for a piece of work, with fds[i] at descriptor
+ * 3+i as spawner_spawn() does. *ret_task becomes readable when it has ended; spawner_task_end() waits for that, closes
+ * *task and tells how. Closing the descriptor instead kills it, without waiting.
+ */
+int spawner_task(struct spawner *s, int program, char *const argv[], char *const env[], const int *fds, size_t nfds, int *ret_task, struct err *err);
+int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err);
 /*
  * Makes a network namespace (lo up, no IPv6 on other interfaces) bound at path (a file the spawner creates). Later with a user
  * namespace around it. *ret_rtnl (or NULL) is a NETLINK_ROUTE socket made inside: through it any thread sets the namespace up

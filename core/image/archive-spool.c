@@ -9,7 +9,7 @@
 #include "base/id.h"
 #include "base/str.h"
 #include "base/tar.h"
-#include "image/inflate.h"
+#include "image/unpack.h"
 
 #define MEMBERS_MAX 65536
 #define LINKS_MAX 8     /* in a row */
@@ -30,7 +30,7 @@ static const struct spool_member *find(const struct spool *sp, const char *name)
 
 struct spool *spool_read(struct reader *in, const char *tmp_dir, const struct cancel *c, struct err *err)
 {
-	OWN_READER struct reader *plain = inflate_new(in, NULL, err);
+	OWN_READER struct reader *plain = unpack_plain(in, c, err);
 	OWN_TAR_READER struct tar_reader *tar = plain ? tar_reader_new(plain, NULL) : NULL;
 	OWN_SPOOL struct spool *sp = xcalloc(1, sizeof(*sp));
 	const struct tar_entry *e;

@@ -168,26 +168,36 @@ static int zstd_start(struct inflate *f, struct err *err)
 	return 0;
 }
 
+int inflate_kind_of(const void *data, size_t n, enum inflate_kind *ret, struct err *err)
+{
+	const uint8_t *p = data;
+
+	*ret = INFLATE_PLAIN;
+	if (n >= 3 && memcmp(p, "\x1f\x8b\x08", 3) == 0)
+		*ret = INFLATE_GZIP;
+	else if (n >= 4 && (memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0 ||
+		   ((p[0] & 0xf0) == 0x50 && memcmp(p + 1, "\x2a\x4d\x18", 3) == 0)))
+		*ret = INFLATE_ZSTD;
+	else if (n >= 3 && memcmp(p, "BZh", 3) == 0)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "bzip2 compression is not supported");
+	else if (n >= 6 && memcmp(p, "\xfd" "7zXZ\0", 6) == 0)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "xz compression is not supported");
+	return 0;
+}
+
 static int start(struct inflate *f, struct err *err)
 {
-	ssize_t n = fill(f, 6, err);
+	ssize_t n = fill(f, INFLATE_MAGIC, err);
 
-	if (n < 0)
+	if (n < 0 || inflate_kind_of(f->buf, (size_t)n, &f->kind, err) < 0)
 		return -1;
 	f->reader.read = plain_read;
-	if (n >= 3 && memcmp(f->buf, "\x1f\x8b\x08", 3) == 0) {
-		f->kind = INFLATE_GZIP;
+	if (f->kind == INFLATE_ZSTD)
+		return zstd_start(f, err);
+	if (f->kind == INFLATE_GZIP) {
 		f->gz = xmalloc(sizeof(*f->gz));
 		gzip_start(f);
 		f->reader.read = gzip_read;
-	} else if (n >= 4 && (memcmp(f->buf, "\x28\xb5\x2f\xfd", 4) == 0 ||
-		   ((f->buf[0] & 0xf0) == 0x50 && memcmp(f->buf + 1, "\x2a\x4d\x18", 3) == 0))) {
-		f->kind = INFLATE_ZSTD;
-		return zstd_start(f, err);
-	} else if (n >= 3 && memcmp(f->buf, "BZh", 3) == 0) {
-		return err_set(err, ERR_NOT_IMPLEMENTED, "bzip2 compression is not supported");
-	} else if (n >= 6 && memcmp(f->buf, "\xfd" "7zXZ\0", 6) == 0) {
-		return err_set(err, ERR_NOT_IMPLEMENTED, "xz compression is not supported");
 	}
 	return 0;
 }

@@ -12,9 +12,13 @@
 
 enum inflate_kind { INFLATE_PLAIN, INFLATE_GZIP, INFLATE_ZSTD };
 
+#define INFLATE_MAGIC 6 /* first bytes that tell the kind */
+/* What begins with these bytes (fewer: the whole stream). bzip2 and xz are refused by name (ERR_NOT_IMPLEMENTED). */
+int inflate_kind_of(const void *data, size_t size, enum inflate_kind *ret, struct err *err);
+
 /*
  * A reader of the plain bytes of in, which stays the caller's and must outlive it. Reads the first bytes at once.
- * bzip2 and xz are refused by name (ERR_NOT_IMPLEMENTED). Free with reader_close().
+ * Free with reader_close(). The daemon does this with its own files only: what others made goes through unpack.h.
  */
 struct reader *inflate_new(struct reader *in, enum inflate_kind *ret_kind, struct err *err);
 

@@ -1,68 +1,269 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "image/unpack.h"
 
-#include "base/tar.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/cleanup.h"
+#include "base/id.h"
+#include "base/str.h"
 #include "image/inflate.h"
-#include "image/tarsplit.h"
-#include "image/untar.h"
+#include "image/unpack-worker.h"
+#include "image/untar-work.h"
 
-/* The plain archive on its way to the tar reader: counted into the digest, stopped when the client goes. */
-struct hashed {
-	struct reader reader; /* first */
-	struct reader *in;
-	struct digest digest;
-	const struct cancel *cancel;
-};
+/* Set before threads, constant afterwards. */
+static struct { struct spawner *spawner; int program; } setup = { NULL, -1 };
 
-static ssize_t hashed_read(struct reader *reader, void *data, size_t size, struct err *err)
+/* A stream whose first bytes were looked at. */
+struct head { struct reader reader; struct reader *in; uint8_t v[INFLATE_MAGIC]; size_t pos, len; enum inflate_kind kind; };
+
+int unpack_setup(struct spawner *s, const char *program, struct err *err)
 {
-	struct hashed *h = (struct hashed *)reader;
-	ssize_t n;
-
-	if (cancel_fired(h->cancel))
-		return err_set(err, ERR_CANCELLED, "cancelled");
-	n = h->in->read(h->in, data, size, err);
-	if (n > 0)
-		digest_add(&h->digest, data, (size_t)n);
-	return n;
+	setup.program = open(program, O_PATH | O_CLOEXEC);
+	if (setup.program < 0 || faccessat(AT_FDCWD, program, X_OK, AT_EACCESS) < 0)
+		return err_errno(err, errno, "the program %s is needed", program);
+	setup.spawner = s;
+	return 0;
 }
 
-/* One pass: plain bytes -> digest, tree, tar-split lines. */
-static int unpack(struct hashed *h, const struct graph_tree *tree, struct writer *split, int64_t *ret_size, struct err *err)
+void unpack_done(void)
 {
-	__attribute__((cleanup(tarsplit_freep))) struct tarsplit *lines = tarsplit_new(split, true);
-	OWN_TAR_READER struct tar_reader *tar = tar_reader_new(&h->reader, tarsplit_tap(lines));
-	struct untar_opts opts = { .flags = UNTAR_LAYER, .whiteout = tree->whiteout };
+	setup.spawner = NULL;
+	fd_close(&setup.program);
+}
 
-	if (untar(tree->fd, tar, &opts, ret_size, err) < 0 || tar_drain(tar, err) < 0)
+static ssize_t head_read(struct reader *reader, void *data, size_t size, struct err *err)
+{
+	struct head *h = (struct head *)reader;
+
+	if (h->pos == h->len)
+		return h->in->read(h->in, data, size, err);
+	if (size > h->len - h->pos)
+		size = h->len - h->pos;
+	memcpy(data, h->v + h->pos, size);
+	h->pos += size;
+	return (ssize_t)size;
+}
+
+static int head_init(struct head *h, struct reader *in, struct err *err)
+{
+	ssize_t n = reader_read_all(in, h->v, sizeof(h->v), err);
+
+	if (n < 0)
 		return -1;
-	return tarsplit_end(lines, err);
+	h->reader = (struct reader){ head_read, NULL };
+	h->in = in;
+	h->len = (size_t)n;
+	return inflate_kind_of(h->v, h->len, &h->kind, err);
+}
+
+/* All of size bytes: 0; 1 when the process reads no more; -1. */
+static int send_all(struct worker *w, const char *data, size_t size, struct err *err)
+{
+	while (size) {
+		ssize_t n = worker_send(w, data, size);
+
+		if (n < 0 || worker_over(w))
+			return 1;
+		data += n;
+		size -= (size_t)n;
+		if (n == 0 && worker_wait(w, true, -1, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Everything that in gives; d (or NULL) counts it while the process works on it. *ret_whole: it took all. */
+static int feed(struct worker *w, struct reader *in, struct digest *d, bool *ret_whole, struct err *err)
+{
+	OWN_FREE char *chunk = xmalloc(WORKER_CHUNK);
+	ssize_t n = 0;
+	int over = 0;
+
+	while (!over && (n = in->read(in, chunk, WORKER_CHUNK, err)) > 0) {
+		over = send_all(w, chunk, (size_t)n, err);
+		if (over == 0 && d)
+			digest_add(d, chunk, (size_t)n);
+	}
+	if (over < 0 || n < 0)
+		return -1;
+	*ret_whole = !over;
+	fd_close(&w->pipe);
+	return worker_finish(w, err);
+}
+
+static int layer_here(struct reader *in, const struct graph_tree *tree, int split_fd, const struct cancel *c,
+	char ret_diffid[DIGEST_TEXT], int64_t *ret_size, struct err *err)
+{
+	struct untar_work w = { .cancel = c, .hash = true };
+
+	if (untar_work_layer(&w, in, tree->fd, tree->whiteout, split_fd, err) < 0)
+		return -1;
+	memcpy(ret_diffid, w.digest, DIGEST_TEXT);
+	*ret_size = w.size;
+	return 0;
+}
+
+/* What is plain is hashed here, beside the process; else that must do it, as it alone sees the plain bytes. */
+static int layer_there(struct worker *w, struct head *h, const struct graph_tree *tree, int split_fd,
+	char ret_diffid[DIGEST_TEXT], struct err *err)
+{
+	bool plain = h->kind == INFLATE_PLAIN, whole = false;
+	char whiteout[12];
+	const char *const argv[] = { "dockerd-untar", "layer", whiteout, plain ? "0" : "1", NULL };
+	struct digest d;
+
+	snprintf(whiteout, sizeof(whiteout), "%d", (int)tree->whiteout);
+	digest_init(&d);
+	if (worker_start(w, setup.spawner, setup.program, argv, tree->fd, split_fd, err) < 0 ||
+		feed(w, &h->reader, plain ? &d : NULL, &whole, err) < 0)
+		return -1;
+	if (plain && whole)
+		digest_text(&d, ret_diffid);
+	else if (!plain && id_digest_hex(w->result.digest))
+		memcpy(ret_diffid, w->result.digest, DIGEST_TEXT);
+	else
+		return err_set(err, ERR_INTERNAL, "the process that unpacks did not read all");
+	return 0;
 }
 
 int unpack_layer(struct reader *in, const struct graph_tree *tree, int split_fd, const struct cancel *c,
 	char ret_diffid[DIGEST_TEXT], int64_t *ret_size, struct err *err)
 {
-	OWN_READER struct reader *plain = inflate_new(in, NULL, err);
-	struct hashed h = { .reader = { .read = hashed_read }, .in = plain, .cancel = c };
-	__attribute__((cleanup(gzip_writer_freep))) struct gzip_writer *gz = NULL;
-	struct fd_writer out;
+	CLEANUP(worker_drop) struct worker w = WORKER_INIT;
+	struct head h = { .kind = INFLATE_PLAIN };
+	struct stat st;
 
-	if (!plain)
+	if (!setup.spawner)
+		return layer_here(in, tree, split_fd, c, ret_diffid, ret_size, err);
+	if (fstat(tree->fd, &st) < 0)
+		return err_errno(err, errno, "stat a layer's folder");
+	w.cancel = c;
+	w.layer = true;
+	w.overlay = tree->whiteout == GRAPH_WHITEOUT_OVERLAY;
+	w.dev = st.st_dev;
+	if (head_init(&h, in, err) < 0 || layer_there(&w, &h, tree, split_fd, ret_diffid, err) < 0)
 		return -1;
-	digest_init(&h.digest);
-	fd_writer_init(&out, split_fd);
-	gz = gzip_writer_new(&out.writer);
-	if (unpack(&h, tree, gzip_writer_sink(gz), ret_size, err) < 0 || gzip_writer_end(gz, err) < 0)
-		return -1;
-	digest_text(&h.digest, ret_diffid);
+	*ret_size = w.result.size;
 	return 0;
 }
 
 int unpack_files(struct reader *in, int dirfd, unsigned flags, struct err *err)
 {
-	const struct untar_opts opts = { .flags = flags };
-	OWN_READER struct reader *plain = inflate_new(in, NULL, err);
-	OWN_TAR_READER struct tar_reader *tar = plain ? tar_reader_new(plain, NULL) : NULL;
+	CLEANUP(worker_drop) struct worker w = WORKER_INIT;
+	char flag[12];
+	const char *const argv[] = { "dockerd-untar", "files", flag, NULL };
+	struct untar_work here = { 0 };
+	struct head h = { .kind = INFLATE_PLAIN };
+	bool whole;
 
-	return plain ? untar(dirfd, tar, &opts, NULL, err) : -1;
+	if (!setup.spawner)
+		return untar_work_files(&here, in, dirfd, flags, err);
+	snprintf(flag, sizeof(flag), "%u", flags);
+	if (head_init(&h, in, err) < 0 || worker_start(&w, setup.spawner, setup.program, argv, dirfd, -1, err) < 0)
+		return -1;
+	return feed(&w, &h.reader, NULL, &whole, err);
+}
+
+/* The plain bytes come back while the others go out: one thread, which sends only when nothing has come. */
+struct pump {
+	struct reader reader; /* first */
+	struct head head;
+	struct worker worker;
+	int out;              /* what the process writes, non-blocking */
+	bool eof;             /* of head */
+	char *chunk;
+	size_t pos, len;      /* of chunk, not sent yet */
+};
+
+/* Sends on. 1: some went; 0: there is no room, or nothing left. */
+static int pump_send(struct pump *p, struct err *err)
+{
+	ssize_t n;
+
+	if (p->pos == p->len && !p->eof) {
+		n = p->head.reader.read(&p->head.reader, p->chunk, WORKER_CHUNK, err);
+		if (n < 0)
+			return -1;
+		p->eof = n == 0;
+		p->pos = 0;
+		p->len = (size_t)n;
+	}
+	n = p->pos < p->len ? worker_send(&p->worker, p->chunk + p->pos, p->len - p->pos) : 0;
+	if (n < 0)
+		p->pos = p->len, p->eof = true;
+	if (p->eof && p->pos == p->len)
+		fd_close(&p->worker.pipe);
+	p->pos += n > 0 ? (size_t)n : 0;
+	return n > 0;
+}
+
+static ssize_t pump_read(struct reader *reader, void *data, size_t size, struct err *err)
+{
+	struct pump *p = (struct pump *)reader;
+
+	if (p->out < 0)
+		return p->head.reader.read(&p->head.reader, data, size, err);
+	for (;;) {
+		ssize_t n = read(p->out, data, size);
+		int sent;
+
+		if (n > 0)
+			return n;
+		if (n == 0)
+			return worker_finish(&p->worker, err);
+		if (errno != EAGAIN && errno != EINTR)
+			return err_errno(err, errno, "read plain bytes");
+		/* once it has answered, what it wrote before is left, and the end of that */
+		if (worker_over(&p->worker)) {
+			if (worker_finish(&p->worker, err) < 0)
+				return -1;
+			continue;
+		}
+		sent = pump_send(p, err);
+		if (sent < 0 || (sent == 0 && worker_wait(&p->worker, p->pos < p->len, p->out, err) < 0))
+			return -1;
+	}
+}
+
+static void pump_close(struct reader *reader)
+{
+	struct pump *p = (struct pump *)reader;
+
+	worker_drop(&p->worker);
+	fd_close(&p->out);
+	free(p->chunk);
+	free(p);
+}
+
+static int pump_start(struct pump *p, struct err *err)
+{
+	const char *const argv[] = { "dockerd-untar", "plain", NULL };
+	OWN_FD int theirs = -1;
+	int fds[2];
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_errno(err, errno, "make a pipe");
+	p->out = fds[0], theirs = fds[1];
+	fcntl(p->out, F_SETFL, O_NONBLOCK);
+	p->chunk = xmalloc(WORKER_CHUNK);
+	return worker_start(&p->worker, setup.spawner, setup.program, argv, theirs, -1, err);
+}
+
+struct reader *unpack_plain(struct reader *in, const struct cancel *c, struct err *err)
+{
+	struct pump *p;
+
+	if (!setup.spawner)
+		return inflate_new(in, NULL, err);
+	p = xcalloc(1, sizeof(*p));
+	p->reader = (struct reader){ pump_read, pump_close };
+	p->worker = (struct worker)WORKER_INIT;
+	p->worker.cancel = c;
+	p->out = -1;
+	if (head_init(&p->head, in, err) == 0 && (p->head.kind == INFLATE_PLAIN || pump_start(p, err) == 0))
+		return &p->reader;
+	pump_close(&p->reader);
+	return NULL;
 }

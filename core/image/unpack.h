@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The one door through which archives come onto disk: layers of images, and files for containers. Decompressing and
- * unpacking happen behind it. Thread-safe.
+ * The one door through which archives come in: layers of images, files for containers, archives of images. What decompresses
+ * and unpacks is a process of its own, dockerd-untar, started for each by the spawner and confined before it reads the first
+ * byte (core/untar). The calling thread feeds it, sets the attributes it has no right to, and waits for its end: when a
+ * function here returns, nobody writes to the tree any more. Thread-safe; no lock may be held.
  */
 #ifndef IMAGE_UNPACK_H
 #define IMAGE_UNPACK_H
@@ -10,8 +12,16 @@
 
 #include "base/cancel.h"
 #include "base/digest.h"
+#include "base/spawner.h"
 #include "base/stream.h"
 #include "image/graph.h"
+
+/*
+ * Before threads: names the program, which is opened once, so that an upgrade never mixes two versions. Without this call
+ * (unit tests) all happens in the calling process.
+ */
+int unpack_setup(struct spawner *s, const char *program, struct err *err);
+void unpack_done(void);
 
 /*
  * Unpacks a layer (plain, gzip or zstd: detected) into tree, and writes its tar-split.json.gz to split_fd. ret_diffid: the
@@ -21,5 +31,10 @@ int unpack_layer(struct reader *in, const struct graph_tree *tree, int split_fd,
 	char ret_diffid[DIGEST_TEXT], int64_t *ret_size, struct err *err);
 /* Unpacks into the folder dirfd, by the flags of untar.h. */
 int unpack_files(struct reader *in, int dirfd, unsigned flags, struct err *err);
+/*
+ * A reader of the plain bytes of in, which stays the caller's and must outlive it. Reads the first bytes at once; what is
+ * plain already takes no process. Free with reader_close().
+ */
+struct reader *unpack_plain(struct reader *in, const struct cancel *c, struct err *err);
 
 #endif

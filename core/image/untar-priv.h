@@ -29,6 +29,8 @@ struct untar {
 /* Sets the error of a failed system call on the current member: what its archive asked for is the archive's fault. -1. */
 int untar_fail(struct untar *u, int sys, const char *what, struct err *err);
 int untar_count(struct untar *u, struct err *err);
+/* An attribute that the process that unpacks may lack the right for: by the host. -1 with errno. */
+int untar_set_xattr(struct untar *u, int fd, const char *name, const void *value, size_t size);
 
 /* Makes path (clean) the current parent, with the folders that are missing. With make false: 0 when it is not there, else 1. */
 int untar_parent(struct untar *u, const char *path, bool make, struct err *err);

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -15,7 +16,9 @@
 #include "base/str.h"
 #include "image/untar-priv.h"
 
-#define PROC_FD 32 /* "/proc/self/fd/N" */
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452 /* since Linux 6.6 */
+#endif
 
 int untar_fail(struct untar *u, int sys, const char *what, struct err *err)
 {
@@ -72,26 +75,53 @@ static bool xattr_wanted(const char *name)
 		(!str_has_prefix(name, "system.") || str_has_prefix(name, "system.posix_acl_"));
 }
 
+static void warn(struct untar *u, bool *once, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void warn(struct untar *u, bool *once, const char *fmt, ...)
+{
+	OWN_FREE char *text = NULL;
+	va_list ap;
+
+	if (*once)
+		return;
+	*once = true;
+	va_start(ap, fmt);
+	text = xvasprintf(fmt, ap);
+	va_end(ap);
+	if (u->opts->host && u->opts->host->warn)
+		u->opts->host->warn(u->opts->host, text);
+	else
+		log_warn("%s", text);
+}
+
+int untar_set_xattr(struct untar *u, int fd, const char *name, const void *value, size_t size)
+{
+	struct untar_host *h = u->opts->host;
+
+	if (h && h->set_xattr && (str_has_prefix(name, "trusted.") || str_has_prefix(name, "security.")))
+		return h->set_xattr(h, fd, name, value, size);
+	return fsetxattr(fd, name, value, size, 0);
+}
+
 static bool xattr_refused(struct untar *u, const char *name)
 {
 	if (xattr_wanted(name))
 		return false;
-	if (!u->warned_xattr)
-		log_warn("attribute %s of \"%s\" in an archive is not stored", name, u->what);
-	u->warned_xattr = true;
+	warn(u, &u->warned_xattr, "attribute %s of \"%s\" in an archive is not stored", name, u->what);
 	return true;
 }
 
-/* By descriptor, or by a path through a descriptor of ours, whose last component is not followed. */
-static int set_xattrs(struct untar *u, const struct tar_entry *e, int fd, const char *path, struct err *err)
+/* By descriptor; or, with fd -1, of name in the current folder, which is not followed: no kernel sets them relative to a folder. */
+static int set_xattrs(struct untar *u, const struct tar_entry *e, int fd, const char *name, struct err *err)
 {
+	if (fd < 0 && e->xattrs_len && fchdir(u->parent_fd) < 0)
+		return untar_fail(u, errno, "set attribute of", err);
 	for (size_t i = 0; i < e->xattrs_len; i++) {
 		const struct tar_xattr *x = &e->xattrs[i];
 		int rc;
 
 		if (xattr_refused(u, x->name))
 			continue;
-		rc = path ? lsetxattr(path, x->name, x->value, x->size, 0) : fsetxattr(fd, x->name, x->value, x->size, 0);
+		rc = fd < 0 ? lsetxattr(name, x->name, x->value, x->size, 0) : untar_set_xattr(u, fd, x->name, x->value, x->size);
 		/* Not every file system takes every attribute, nor does every kind of file. */
 		if (rc < 0 && errno != EOPNOTSUPP && errno != EPERM)
 			return untar_fail(u, errno, "set attribute of", err);
@@ -118,22 +148,28 @@ static int set_fd_metadata(struct untar *u, const struct tar_entry *e, int fd, s
 	return futimens(fd, times) < 0 ? untar_fail(u, errno, "set times of", err) : 0;
 }
 
+/*
+ * A device or FIFO that was just made here, without opening it. Kernels without the call follow a link that somebody put in
+ * its place meanwhile (a running container may), which leads nowhere but into that container's own root.
+ */
+static int set_node_mode(struct untar *u, int fd, const char *name, uint32_t mode)
+{
+	if (syscall(SYS_fchmodat2, fd, "", mode, AT_EMPTY_PATH) == 0)
+		return 0;
+	return errno == ENOSYS ? fchmodat(u->parent_fd, name, mode, 0) : -1;
+}
+
 /* Links, devices and FIFOs, which must not be opened: by an O_PATH descriptor. */
 static int set_node_metadata(struct untar *u, const struct tar_entry *e, const char *name, struct err *err)
 {
 	OWN_FD int fd = openat(u->parent_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	char path[PROC_FD + TAR_NAME_MAX + 2];
 	struct timespec times[2];
 
 	if (fd < 0 || fchownat(fd, "", e->uid, e->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
 		return untar_fail(u, errno, "set owner of", err);
-	if (e->type != TAR_SYMLINK) {
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		if (chmod(path, e->mode) < 0)
-			return untar_fail(u, errno, "set mode of", err);
-	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", u->parent_fd, name);
-	if (set_xattrs(u, e, -1, path, err) < 0)
+	if (e->type != TAR_SYMLINK && set_node_mode(u, fd, name, e->mode) < 0)
+		return untar_fail(u, errno, "set mode of", err);
+	if (set_xattrs(u, e, -1, name, err) < 0)
 		return -1;
 	entry_times(e, times);
 	return utimensat(u->parent_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? untar_fail(u, errno, "set times of", err) : 0;
@@ -246,9 +282,7 @@ static int put_node(struct untar *u, const struct tar_entry *e, const char *name
 
 	if (e->type == TAR_CHARDEV && e->major == 0 && e->minor == 0) {
 		/* It would be a whiteout, which archives spell otherwise. */
-		if (!u->warned_device)
-			log_warn("character device 0:0 \"%s\" in a layer is not stored", u->what);
-		u->warned_device = true;
+		warn(u, &u->warned_device, "character device 0:0 \"%s\" in a layer is not stored", u->what);
 		return 0;
 	}
 	if (make_node(u, e, name) < 0) {

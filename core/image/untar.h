@@ -3,6 +3,7 @@
  * Extraction of a tar stream into a directory. Nothing in the stream reaches outside: every path is resolved by the kernel
  * inside the root (openat2), "..", where it climbs out, is an error, whatever is there already is never followed as the last
  * component, and owner, mode, times and attributes go to the object just made. The caller removes the tree after a failure.
+ * Changes the working directory where attributes of links are set: for a process of its own (unpack.h).
  */
 #ifndef IMAGE_UNTAR_H
 #define IMAGE_UNTAR_H
@@ -18,10 +19,18 @@
 #define UNTAR_LAYER      1u /* an image layer: .wh. names are whiteouts, a member named twice is an error */
 #define UNTAR_KEEP_TYPES 2u /* a folder never replaces something else, nor the other way round */
 
+/* What the process that unpacks leaves to others; NULL members are done here. */
+struct untar_host {
+	/* An attribute trusted.* or security.*, which takes more rights than unpacking does. -1 with errno. */
+	int (*set_xattr)(struct untar_host *h, int fd, const char *name, const void *value, size_t size);
+	void (*warn)(struct untar_host *h, const char *text);
+};
+
 struct untar_opts {
 	unsigned flags;
 	enum graph_whiteout whiteout; /* of the tree, with UNTAR_LAYER */
 	uint64_t entries_max;         /* 0: UNTAR_ENTRIES_MAX */
+	struct untar_host *host;      /* may be NULL */
 };
 
 /* Reads to the end mark. ret_size (may be NULL) gets the bytes of the files and links written. */

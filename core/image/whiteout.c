@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -23,7 +22,7 @@ bool whiteout_is(const struct stat *st)
 
 int whiteout_set_opaque(struct untar *u, int fd, struct err *err)
 {
-	return fsetxattr(fd, "trusted.overlay.opaque", "y", 1, 0) < 0 ? untar_fail(u, errno, "mark opaque", err) : 0;
+	return untar_set_xattr(u, fd, "trusted.overlay.opaque", "y", 1) < 0 ? untar_fail(u, errno, "mark opaque", err) : 0;
 }
 
 static int bad_name(struct untar *u, struct err *err)

@@ -486,7 +486,7 @@ static void test_changes(void)
 
 static int extract_at_most(uint64_t max, struct err *err)
 {
-	struct untar_opts opts = { UNTAR_LAYER, GRAPH_WHITEOUT_OVERLAY, max };
+	struct untar_opts opts = { .flags = UNTAR_LAYER, .whiteout = GRAPH_WHITEOUT_OVERLAY, .entries_max = max };
 	struct mem_reader in;
 	OWN_TAR_READER struct tar_reader *r = NULL;
 
