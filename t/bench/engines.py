@@ -45,12 +45,13 @@ class Engine:
         self.netns = None
         self.sock = os.path.join(self.work, "docker.sock")
         self.daemon = None
-        os.makedirs(self.work, mode=0o755, exist_ok=True)
+        os.makedirs(os.path.join(self.work, "exec"), mode=0o755, exist_ok=True)
         with open(os.path.join(self.work, "daemon.json"), "w") as f:
             f.write("{}")
 
-    def own_network(self):
-        """A network namespace of its own, whose docker0 no other engine or host has."""
+    def settle(self):
+        """A network namespace of its own, whose docker0 no other engine or host has; state in memory, as below /run."""
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "bench", os.path.join(self.work, "exec")], check=True)
         self.netns = f"dkd-bench-{os.getpid()}-{self.name}"
         subprocess.run(["ip", "netns", "add", self.netns], check=True)
         subprocess.run(["ip", "-n", self.netns, "link", "set", "lo", "up"], check=True)
