@@ -7,12 +7,19 @@
 #define DELAY_FIRST (100 * NSEC_PER_SEC / 1000)
 #define DELAY_MAX (60 * NSEC_PER_SEC)
 #define RAN_WELL (10 * NSEC_PER_SEC)
+#define OOM_EVENTS 100 /* the most that one message of a shim makes */
 
 struct exit_note {
 	struct container *container;
 	char *exec_id;
 	struct shim_exit ex;
 };
+
+static void tell_oom(struct container *c, int kills)
+{
+	for (int i = 0; i < kills && i < OOM_EVENTS; i++)
+		container_event(c, "oom", NULL);
+}
 
 static void exit_note_free(void *ctx)
 {
@@ -51,6 +58,19 @@ void container_on_exit(void *ctx, const char *container_id, const char *exec_id,
 	n->exec_id = xstrdup(exec_id);
 	n->ex = *ex;
 	work_post(s->work, 0, exit_note_handle, exit_note_free, n);
+}
+
+/* On the monitor's thread. */
+void container_on_oom(void *ctx, const char *container_id, int kills)
+{
+	CLEANUP(container_unrefp) struct container *c = store_by_id(ctx, container_id);
+
+	if (!c)
+		return;
+	lock_take(&c->lock);
+	c->rec.state.oom_killed = true;
+	lock_drop(&c->lock);
+	tell_oom(c, kills);
 }
 
 static bool policy_is(const struct container *c, const char *name)
@@ -166,8 +186,7 @@ static void announce(struct container *c, const struct shim_exit *ex, int64_t st
 
 	snprintf(code, sizeof(code), "%d", ex->code);
 	snprintf(seconds, sizeof(seconds), "%lld", (long long)(ran > 0 ? ran / NSEC_PER_SEC : 0));
-	if (ex->oom)
-		container_event(c, "oom", NULL);
+	tell_oom(c, ex->oom_untold);
 	container_event(c, "die", "exitCode", code, "execDuration", seconds, NULL);
 }
 

@@ -129,6 +129,9 @@ struct container_store {
 	atomic_bool stopping;      /* shutdown: no restarts, no starts */
 	struct shim_monitor *monitor;
 	struct work *work;
+	struct lock settle_lock;   /* LEAF: guards what follows */
+	pthread_cond_t settled;
+	size_t settling;           /* containers whose run the start has not decided yet */
 };
 
 /* store.c */
@@ -155,6 +158,9 @@ void op_end(struct container *c);
 static inline void op_endp(struct container **c) { if (*c) op_end(*c); }
 #define OWN_OP CLEANUP(op_endp)
 
+/* restore.c: waits until the start has decided what runs (-1: as long as it takes); how many are left. */
+size_t container_store_settle(struct container_store *s, int64_t timeout_ns);
+
 /* statefile.c */
 struct container *container_load(struct container_store *s, const char *id, struct err *err);
 /* Writes config.v2.json (and hostconfig.json with_host). By the holder of the operation, no lock held. */
@@ -171,6 +177,8 @@ bool state_word_valid(const char *w);
 
 /* wait.c, under c->lock: wakes the waiters of an exit (or removal). */
 void waiters_wake(struct container *c, bool removed);
+/* Those who wait for a removal that has failed. */
+void waiters_fail_removal(struct container *c, const char *why);
 /* attach.c */
 void attachments_connect(struct container *c, struct run *r);
 void attachments_drop(struct container *c);
@@ -226,6 +234,7 @@ void container_left_network(struct container *c);
 void container_drop_run_dir(struct container *c);
 /* exit.c */
 void container_on_exit(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
+void container_on_oom(void *ctx, const char *container_id, int kills);
 /* Takes note of an exit: the caller holds the operation. */
 void container_exited_op(struct container *c, const struct shim_exit *ex);
 void container_plan_restart(struct container *c, int64_t delay_ns);
@@ -239,6 +248,8 @@ int container_remove_op(struct container *c, bool volumes, struct err *err);
 /* stop.c */
 int container_signal(struct container *c, int sig, struct err *err);
 bool container_wait_stopped(struct container *c, int64_t timeout_ns); /* <0: for ever */
+/* Behind a SIGKILL. Where the process is over and its shim does not tell, the shim is ended, too. */
+bool container_wait_killed(struct container *c);
 int container_stop_timeout(const struct container *c);
 
 /* inspect.c, list.c: pieces of answers; the encoders run under c->lock. */

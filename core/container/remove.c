@@ -6,8 +6,6 @@
 #include "container/internal.h"
 #include "image/layer.h"
 
-#define KILL_WAIT (10ll * 1000000000)
-
 /* Marks it; one removal at a time. */
 static int mark(struct container *c, bool force, bool *ret_running, struct err *err)
 {
@@ -45,7 +43,7 @@ static void unmark(struct container *c)
 	c->rec.state.removal = false;
 }
 
-int container_remove_op(struct container *c, bool volumes, struct err *err)
+static int remove_all(struct container *c, bool volumes, struct err *err)
 {
 	struct container_store *s = c->store;
 	OWN_FREE char *dir = container_dir(c);
@@ -90,6 +88,14 @@ int container_remove_op(struct container *c, bool volumes, struct err *err)
 	return 0;
 }
 
+int container_remove_op(struct container *c, bool volumes, struct err *err)
+{
+	if (remove_all(c, volumes, err) == 0)
+		return 0;
+	waiters_fail_removal(c, err_text(err));
+	return -1;
+}
+
 int container_remove(struct container *c, bool force, bool volumes, bool link, struct err *err)
 {
 	bool running = false;
@@ -111,7 +117,7 @@ int container_remove(struct container *c, bool force, bool volumes, bool link, s
 		lock_drop(&c->lock);
 		if (container_signal(c, SIGKILL, &gone) < 0 && gone.class != ERR_CONFLICT)
 			log_warn("container %s: %s", c->id, err_text(&gone));
-		if (!container_wait_stopped(c, KILL_WAIT)) {
+		if (!container_wait_killed(c)) {
 			unmark(c);
 			return err_set(
 				err, ERR_INTERNAL, "cannot remove container \"%s\": could not kill container", c->rec.name);

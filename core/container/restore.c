@@ -12,6 +12,8 @@
 #include "image/layer.h"
 
 #define LOOK_NS (20 * 1000000)
+#define SETTLE_NS (NSEC_PER_SEC * 6 / 10) /* a start waits no longer for what runs, or ran, under the last daemon */
+#define GRACE_NS (2 * NSEC_PER_SEC)       /* from SIGKILL until a shim that does not tell of it is ended */
 
 /* A folder without config.v2.json: a create or a removal that did not come to its end. */
 static void drop_leftover(struct container_store *s, const char *id)
@@ -83,6 +85,33 @@ static void adopt_mounts(struct container *c)
 		container_note_network(c);
 }
 
+static void goes_on(struct container *c, struct shim *shim, pid_t pid)
+{
+	WITH_LOCK(&c->lock);
+
+	c->run = xcalloc(1, sizeof(*c->run));
+	atomic_init(&c->run->refs, 1);
+	c->run->shim = shim;
+	if (pid)
+		c->rec.state.pid = pid;
+	log_info("container %s goes on (pid %lld)", c->id, (long long)c->rec.state.pid);
+}
+
+/* A container whose process lives, whatever its shim is at: does not wait. False: it needs a closer look. */
+static bool adopt_running(struct container *c)
+{
+	OWN_FREE char *dir = container_run_dir(c);
+	struct shim *shim;
+	pid_t pid = 0;
+
+	shim = shim_adopt_running(c->store->monitor, c->id, dir, &pid, NULL);
+	if (!shim)
+		return false;
+	adopt_mounts(c);
+	goes_on(c, shim, pid);
+	return true;
+}
+
 static void adopt(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
@@ -95,19 +124,11 @@ static void adopt(struct container *c)
 	adopt_mounts(c);
 	shim = shim_adopt(c->store->monitor, c->id, dir, &pid, &exited, &ex, &err);
 	if (shim) {
-		lock_take(&c->lock);
-		c->run = xcalloc(1, sizeof(*c->run));
-		atomic_init(&c->run->refs, 1);
-		c->run->shim = shim;
-		if (pid)
-			c->rec.state.pid = pid;
-		lock_drop(&c->lock);
-		log_info("container %s goes on (pid %lld)", c->id, (long long)c->rec.state.pid);
-		if (!exited)
-			return;
-	} else if (err.msg) {
-		log_warn("container %s: %s", c->id, err_text(&err));
+		goes_on(c, shim, pid);
+		return;
 	}
+	if (err.msg)
+		log_warn("container %s: %s", c->id, err_text(&err));
 	container_exited_op(c, &ex);
 }
 
@@ -225,12 +246,13 @@ static bool take_up(struct container *c)
 	return has_run_dir(c) && adopt_unsaved(c);
 }
 
-static void restore_one(struct container_store *s, struct container *c)
+/* Under the operation, which it ends. */
+static void settle(struct container *c)
 {
+	struct container_store *s = c->store;
 	struct container_state *st = &c->rec.state;
 	bool done;
 
-	op_begin_any(c);
 	if (st->removal || st->dead) {
 		st->running = st->restarting = false;
 		if (has_run_dir(c))
@@ -247,6 +269,77 @@ static void restore_one(struct container_store *s, struct container *c)
 		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
 	else if (starts_with_daemon(c))
 		work_post(s->work, 0, start_later, unref_ctx, container_ref(c));
+}
+
+static void settled(void *ctx)
+{
+	struct container *c = ctx;
+	struct container_store *s = c->store;
+
+	container_unref(c);
+	lock_take(&s->settle_lock);
+	s->settling--;
+	pthread_cond_signal(&s->settled);
+	lock_drop(&s->settle_lock);
+}
+
+static void settle_never(void *ctx)
+{
+	op_end(ctx);
+	settled(ctx);
+}
+
+static void settle_now(void *ctx)
+{
+	struct container *c = ctx;
+
+	if (atomic_load(&c->store->stopping)) {
+		settle_never(c);
+		return;
+	}
+	settle(c);
+	settled(c);
+}
+
+/*
+ * What needs no more than a look is decided here. The rest has its operation taken and goes to the workers: requests for such
+ * a container wait for it, lists and all others do not.
+ */
+static void restore_one(struct container_store *s, struct container *c)
+{
+	const struct container_state *st = &c->rec.state;
+
+	op_begin_any(c);
+	if (!st->removal && !st->dead && st->running && !st->restarting && adopt_running(c)) {
+		op_end(c);
+		return;
+	}
+	if (!st->running && !has_run_dir(c)) {
+		settle(c);
+		return;
+	}
+	lock_take(&s->settle_lock);
+	s->settling++;
+	lock_drop(&s->settle_lock);
+	work_post(s->work, 0, settle_now, settle_never, container_ref(c));
+}
+
+size_t container_store_settle(struct container_store *s, int64_t timeout_ns)
+{
+	int64_t end = clock_mono() + timeout_ns, left = -1;
+	WITH_LOCK(&s->settle_lock);
+
+	while (s->settling && (timeout_ns < 0 || (left = end - clock_mono()) > 0))
+		lock_wait(&s->settle_lock, &s->settled, left);
+	return s->settling;
+}
+
+/* It has, or may turn out to have, a sandbox. */
+static bool may_run(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	return c->op || (c->rec.state.running && !c->rec.state.restarting);
 }
 
 /* Run folders that belong to no container; those of a container that was set aside stay as they are, too. */
@@ -278,7 +371,7 @@ int container_store_restore(struct container_store *s, struct err *err)
 	OWN_STRV struct strv keep = { 0 };
 	struct container **v;
 	struct dirent *e;
-	size_t n;
+	size_t n, left;
 
 	if (!d)
 		return err_errno(err, errno, "cannot read %s", s->dir);
@@ -286,9 +379,13 @@ int container_store_restore(struct container_store *s, struct err *err)
 		if (id_is_hex64(e->d_name))
 			load_one(s, e->d_name);
 	n = store_all(s, &v);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		restore_one(s, v[i]);
-		if (container_is_running(v[i]))
+	left = container_store_settle(s, SETTLE_NS);
+	if (left)
+		log_warn("%zu containers are still being looked at", left);
+	for (size_t i = 0; i < n; i++) {
+		if (may_run(v[i]))
 			strv_add(&keep, v[i]->id);
 		container_unref(v[i]);
 	}
@@ -300,7 +397,7 @@ int container_store_restore(struct container_store *s, struct err *err)
 	return 0;
 }
 
-struct stopping { struct container *container; int64_t kill_at; bool killed; };
+struct stopping { struct container *container; int64_t kill_at, end_at; };
 
 static void stop_signal_to(struct stopping *sp)
 {
@@ -312,6 +409,14 @@ static void stop_signal_to(struct stopping *sp)
 	container_signal(c, sig > 0 ? sig : SIGTERM, NULL);
 }
 
+static void end_stuck(struct container *c)
+{
+	CLEANUP(run_putp) struct run *run = container_run(c);
+
+	if (run && shim_end_stuck(run->shim))
+		log_warn("container %s has ended, but its shim did not tell; it was ended, too", c->id);
+}
+
 /* One look at each: true while one still runs. */
 static bool press_on(struct stopping *v, size_t n)
 {
@@ -321,9 +426,12 @@ static bool press_on(struct stopping *v, size_t n)
 		if (!container_is_running(v[i].container))
 			continue;
 		left = true;
-		if (!v[i].killed && clock_mono() >= v[i].kill_at) {
-			v[i].killed = true;
+		if (!v[i].end_at && clock_mono() >= v[i].kill_at) {
+			v[i].end_at = clock_mono() + GRACE_NS;
 			container_signal(v[i].container, SIGKILL, NULL);
+		} else if (v[i].end_at && clock_mono() >= v[i].end_at) {
+			v[i].end_at = INT64_MAX;
+			end_stuck(v[i].container);
 		}
 	}
 	return left;

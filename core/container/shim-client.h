@@ -11,6 +11,8 @@
 #include "container/shim.h"
 #include "shim/proto.h"
 
+#define SHIM_JANITORS 4
+
 enum shim_phase { PHASE_NEW, PHASE_ASKED /* to run */, PHASE_RUNNING, PHASE_ENDED };
 
 struct shim {
@@ -20,14 +22,17 @@ struct shim {
 	char *runtime, *runtime_root;
 	struct strv runtime_args;
 	bool systemd_cgroup;
+	int64_t version;              /* of the protocol it speaks */
 
 	struct lock lock;             /* LEAF: what follows */
 	enum shim_phase phase;
 	bool lost;                    /* its connection ended before its time */
+	bool unheard;                 /* lost, but nobody listened to it: it may live */
 	int pidfd;                    /* of the container's init; -1 before it runs */
 	struct strv execs;            /* running ones */
 
-	int fd;                       /* events; the monitor thread's own once it watches */
+	int fd;                       /* events; the monitor thread's own once it watches. -1: it watches pidfd */
+	bool asked;                   /* the answer to SUBSCRIBE is still to come; the monitor thread's */
 	struct buf in;                /* the monitor thread's */
 	struct shim *next;            /* in the monitor's list, under its lock */
 };
@@ -36,6 +41,7 @@ struct shim_monitor {
 	struct spawner *spawner;
 	char *shim_path;
 	shim_exit_fn *on_exit;
+	shim_oom_fn *on_oom;
 	void *ctx;
 	int epfd, stop_fd;
 	pthread_t thread;
@@ -44,17 +50,25 @@ struct shim_monitor {
 	pthread_cond_t cond;
 	struct shim *shims;           /* watched, each with a reference */
 	struct shim *lost;            /* to be cleaned up, each with a reference */
-	bool stopping, has_janitor;
-	pthread_t janitor;
+	bool stopping;
+	int n_lost, idle;             /* length of lost; janitors without work */
+	size_t n_janitors;
+	pthread_t janitors[SHIM_JANITORS];
 };
 
 struct shim *shim_alloc(struct shim_monitor *m, const char *id, const char *dir);
 struct shim *shim_ref(struct shim *s);
-/* Begins to listen to s->fd. */
+/* Begins to listen to s->fd, or where there is none to s->pidfd. */
 void shim_watch(struct shim *s);
+/* It was found dead before anybody listened to it: the end of its container will be reported. */
+void shim_watch_lost(struct shim *s);
+/* Kills the shim, if it lives. */
+void shim_kill_shim(struct shim *s);
 
 /* How it ended, as the shim wrote it down. False when it did not. */
 bool shim_read_exit(const char *dir, struct shim_exit *ret);
+/* A container of a shim that cannot be asked has ended: whether the shim came to write down how. Waits a little. */
+bool shim_await_record(struct shim *s, struct shim_exit *ret);
 /* Kills what is left of a container without a shim and removes it from the runtime; tells how it ended. pidfd may be -1. */
 void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Listens to all shims on one thread. A shim whose connection ends before its container did is lost: a second thread, begun
- * with the first loss, kills and removes what is left and reports it, so that a slow runtime delays nobody else's exit.
+ * Listens to all shims on one thread. A shim whose connection ends before its container did is lost: a few more threads, begun
+ * with the first losses, kill and remove what is left and report it, so that a slow runtime delays nobody else's exit. Of a shim
+ * that cannot be subscribed to, the container's own process is watched.
  */
 #include "container/shim.h"
 
@@ -24,28 +25,30 @@
 #include "container/shim-client.h"
 
 #define BURY_MS 30000
+#define RECORD_MS 3000 /* for a shim that cannot be asked to write down how its container ended */
 
 struct exit_file {
-	int64_t version, code, time;
+	int64_t version, code, time, oom_untold;
 	bool oom;
 };
 JDESC(exit_desc, exit_file,
 	JFIELD(exit_file, version, "version", J_I64, 0),
 	JFIELD(exit_file, code, "code", J_I64, 0),
 	JFIELD(exit_file, time, "time", J_I64, 0),
-	JFIELD(exit_file, oom, "oom", J_BOOL, 0));
+	JFIELD(exit_file, oom, "oom", J_BOOL, 0),
+	JFIELD(exit_file, oom_untold, "oomUntold", J_I64, 0));
 
 bool shim_read_exit(const char *dir, struct shim_exit *ret)
 {
 	OWN_FREE char *path = xasprintf("%s/%s", dir, SHIM_EXIT);
 	OWN_BUF struct buf b = { 0 };
-	struct exit_file f = { 0 };
+	struct exit_file f = { .oom_untold = -1 };
 	bool good;
 
 	if (fs_read(AT_FDCWD, path, 4096, &b, NULL) < 0)
 		return false;
 	good = jdesc_parse(&exit_desc, b.data, b.size, &f, NULL) == 0 && f.version > 0;
-	*ret = (struct shim_exit){ .code = (int)f.code, .time = f.time, .oom = f.oom };
+	*ret = (struct shim_exit){ .code = (int)f.code, .time = f.time, .oom = f.oom, .oom_untold = f.oom_untold < 0 ? f.oom : (int)f.oom_untold };
 	jdesc_clear(&exit_desc, &f);
 	return good;
 }
@@ -115,6 +118,8 @@ void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret)
 {
 	int code;
 
+	/* with it goes a zombie that it did not reap, and the runtime that it may be starting the container with */
+	shim_kill_shim(s);
 	if (shim_read_exit(s->dir, ret)) {
 		runtime_delete(s);
 		return;
@@ -122,6 +127,14 @@ void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret)
 	code = kill_and_wait(pidfd);
 	*ret = (struct shim_exit){ .code = code, .time = clock_now(), .lost = true };
 	runtime_delete(s);
+}
+
+bool shim_await_record(struct shim *s, struct shim_exit *ret)
+{
+	for (int64_t end = clock_mono() + RECORD_MS * INT64_C(1000000); clock_mono() < end; usleep(20000))
+		if (shim_read_exit(s->dir, ret))
+			return true;
+	return false;
 }
 
 /* Its phase and execs belong to nobody else any more once lost is set. */
@@ -140,8 +153,10 @@ static void bury_lost(struct shim *s)
 	s->execs = (struct strv){ 0 };
 	pidfd = STEAL_FD(s->pidfd);
 	lock_drop(&s->lock);
-	log_warn("container %.12s: its shim has died", s->id);
-	shim_bury(s, pidfd, &ex);
+	if (!s->unheard || !shim_await_record(s, &ex)) {
+		log_warn("container %.12s: its shim has died or does not answer", s->id);
+		shim_bury(s, pidfd, &ex);
+	}
 	fd_close(&pidfd);
 	for (size_t i = 0; i < gone.len; i++)
 		m->on_exit(m->ctx, s->id, gone.v[i], &(struct shim_exit){ .code = 137, .time = ex.time, .lost = true });
@@ -160,6 +175,7 @@ static void *janitor_main(void *arg)
 
 		if (s) {
 			m->lost = s->next;
+			m->n_lost--;
 			lock_drop(&m->lock);
 			bury_lost(s);
 			shim_unref(s);
@@ -167,7 +183,9 @@ static void *janitor_main(void *arg)
 		} else if (m->stopping) {
 			break;
 		} else {
+			m->idle++;
 			lock_wait(&m->lock, &m->cond, -1);
+			m->idle--;
 		}
 	}
 	lock_drop(&m->lock);
@@ -180,8 +198,8 @@ static void hand_to_janitor(struct shim_monitor *m, struct shim *s)
 	lock_take(&m->lock);
 	s->next = m->lost;
 	m->lost = s;
-	if (!m->has_janitor)
-		m->has_janitor = pthread_create(&m->janitor, NULL, janitor_main, m) == 0;
+	if (++m->n_lost > m->idle && m->n_janitors < SHIM_JANITORS)
+		m->n_janitors += pthread_create(&m->janitors[m->n_janitors], NULL, janitor_main, m) == 0;
 	pthread_cond_signal(&m->cond);
 	lock_drop(&m->lock);
 }
@@ -190,7 +208,8 @@ static void unwatch(struct shim_monitor *m, struct shim *s)
 {
 	bool lost;
 
-	epoll_ctl(m->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+	epoll_ctl(m->epfd, EPOLL_CTL_DEL, s->fd >= 0 ? s->fd : s->pidfd, NULL);
+	s->unheard = s->fd < 0;
 	fd_close(&s->fd);
 	lock_take(&m->lock);
 	for (struct shim **p = &m->shims; *p; p = &(*p)->next) {
@@ -210,29 +229,89 @@ static void unwatch(struct shim_monitor *m, struct shim *s)
 		shim_unref(s);
 }
 
-static void take_event(struct shim *s, const struct shim_msg *msg)
+static void tell_exit(struct shim *s, const struct shim_msg *msg)
 {
 	struct shim_monitor *m = s->monitor;
 	const char *exec_id = shim_msg_get_str(msg, TAG_EXEC);
 	struct shim_exit ex = { .code = (int)shim_msg_get_int(msg, TAG_CODE, 137), .time = shim_msg_get_int(msg, TAG_TIME, 0),
 		.oom = shim_msg_get_int(msg, TAG_OOM, 0) };
+	bool again;
 
-	if (msg->head.type != SHIM_EXITED)
-		return;
+	/* a shim of the first release tells of the kills with the end */
+	ex.oom_untold = (int)shim_msg_get_int(msg, TAG_OOM_UNTOLD, ex.oom);
 	lock_take(&s->lock);
+	again = !exec_id && s->phase == PHASE_ENDED;
 	if (exec_id)
 		strv_del(&s->execs, exec_id);
 	else
 		s->phase = PHASE_ENDED;
 	lock_drop(&s->lock);
-	m->on_exit(m->ctx, s->id, exec_id, &ex);
+	if (!again)
+		m->on_exit(m->ctx, s->id, exec_id, &ex);
+}
+
+/* The answer to SUBSCRIBE of a shim whose container's process was seen alive. */
+static void take_subscription(struct shim *s, const struct shim_msg *msg)
+{
+	s->asked = false;
+	if (shim_msg_get_int(msg, TAG_STATE, SHIM_ENDED) == SHIM_ENDED)
+		tell_exit(s, msg);
+}
+
+/* False: there will be no events. */
+static bool take_event(struct shim *s, const struct shim_msg *msg)
+{
+	struct shim_monitor *m = s->monitor;
+	const char *text = shim_msg_get_str(msg, TAG_TEXT);
+
+	switch (msg->head.type) {
+	case SHIM_OK:
+		if (s->asked)
+			take_subscription(s, msg);
+		return true;
+	case SHIM_ERROR:
+		log_warn("container %.12s: its shim refuses: %s", s->id, text ? text : "without a reason");
+		return !s->asked;
+	case SHIM_EXITED:
+		tell_exit(s, msg);
+		return true;
+	case SHIM_OOM:
+		if (m->on_oom)
+			m->on_oom(m->ctx, s->id, (int)shim_msg_get_int(msg, TAG_OOM_UNTOLD, 1));
+		return true;
+	}
+	return true;
+}
+
+static void watch_fd(struct shim_monitor *m, struct shim *s)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = s };
+
+	if (s->fd >= 0)
+		ev.events |= EPOLLRDHUP;
+	BUG_ON(epoll_ctl(m->epfd, EPOLL_CTL_ADD, s->fd >= 0 ? s->fd : s->pidfd, &ev) < 0);
+}
+
+/* The monitor's thread: from now on the container's process is all there is to watch. */
+static void watch_process(struct shim_monitor *m, struct shim *s)
+{
+	epoll_ctl(m->epfd, EPOLL_CTL_DEL, s->fd, NULL);
+	fd_close(&s->fd);
+	s->asked = false;
+	watch_fd(m, s);
 }
 
 static void shim_ready(struct shim_monitor *m, struct shim *s)
 {
-	ssize_t n = recv(s->fd, buf_reserve(&s->in, 4096), 4096, MSG_DONTWAIT);
+	bool good = true;
+	ssize_t n;
 	int got;
 
+	if (s->fd < 0) {
+		unwatch(m, s);
+		return;
+	}
+	n = recv(s->fd, buf_reserve(&s->in, 4096), 4096, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0) {
@@ -245,9 +324,11 @@ static void shim_ready(struct shim_monitor *m, struct shim *s)
 
 		got = shim_msg_parse(&s->in, &msg);
 		if (got > 0)
-			take_event(s, &msg);
-	} while (got > 0);
-	if (got < 0)
+			good = take_event(s, &msg);
+	} while (got > 0 && good);
+	if (!good)
+		watch_process(m, s);
+	else if (got < 0)
 		unwatch(m, s);
 	else if (s->in.size == 0)
 		buf_done(&s->in);
@@ -271,14 +352,26 @@ static void *monitor_main(void *arg)
 void shim_watch(struct shim *s)
 {
 	struct shim_monitor *m = s->monitor;
-	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP, .data.ptr = s };
 
 	shim_ref(s);
 	lock_take(&m->lock);
 	s->next = m->shims;
 	m->shims = s;
 	lock_drop(&m->lock);
-	BUG_ON(epoll_ctl(m->epfd, EPOLL_CTL_ADD, s->fd, &ev) < 0);
+	watch_fd(m, s);
+}
+
+void shim_watch_lost(struct shim *s)
+{
+	lock_take(&s->lock);
+	s->lost = true;
+	lock_drop(&s->lock);
+	hand_to_janitor(s->monitor, shim_ref(s));
+}
+
+void shim_monitor_on_oom(struct shim_monitor *m, shim_oom_fn *fn)
+{
+	m->on_oom = fn;
 }
 
 struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *shim_path, shim_exit_fn *on_exit, void *ctx, struct err *err)
@@ -315,10 +408,10 @@ void shim_monitor_free(struct shim_monitor *m)
 	pthread_join(m->thread, NULL);
 	lock_take(&m->lock);
 	m->stopping = true;
-	pthread_cond_signal(&m->cond);
+	pthread_cond_broadcast(&m->cond);
 	lock_drop(&m->lock);
-	if (m->has_janitor)
-		pthread_join(m->janitor, NULL);
+	for (size_t i = 0; i < m->n_janitors; i++)
+		pthread_join(m->janitors[i], NULL);
 	while ((s = m->shims)) {
 		m->shims = s->next;
 		fd_close(&s->fd);

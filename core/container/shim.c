@@ -14,13 +14,15 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "container/shim-client.h"
 
 #define ANSWER_MS   30000 /* of a request that has nothing to wait for */
+#define SOON_MS     5000  /* of one that a stuck shim must not delay */
 #define ADOPT_TRIES 500   /* of 20 ms: a shim that is starting its container for a daemon that died */
 
 struct state_file {
-	int64_t version, shim, pid, pid_start;
+	int64_t version, shim, shim_start, pid, pid_start;
 	char *id, *runtime, *runtime_root, *bundle;
 	struct strv runtime_args;
 	bool systemd_cgroup;
@@ -29,6 +31,7 @@ JDESC(state_desc, state_file,
 	JFIELD(state_file, version, "version", J_I64, 0),
 	JFIELD(state_file, id, "id", J_STR, 0),
 	JFIELD(state_file, shim, "shim", J_I64, 0),
+	JFIELD(state_file, shim_start, "shimStart", J_I64, 0),
 	JFIELD(state_file, pid, "pid", J_I64, 0),
 	JFIELD(state_file, pid_start, "pidStart", J_I64, 0),
 	JFIELD(state_file, runtime, "runtime", J_STR, 0),
@@ -51,6 +54,7 @@ struct shim *shim_alloc(struct shim_monitor *m, const char *id, const char *dir)
 	s->id = xstrdup(id);
 	s->dir = xstrdup(dir);
 	s->fd = s->pidfd = -1;
+	s->version = SHIM_VERSION;
 	lock_init(&s->lock, LOCK_LEAF);
 	return s;
 }
@@ -80,17 +84,19 @@ void shim_unref(struct shim *s)
 DEFINE_CLEANUP(struct shim, shim_unref)
 #define OWN_SHIM CLEANUP(shim_unrefp)
 
-static int connect_shim(const char *dir, int *ret_sys)
+/* Waits where a shim does not accept what is queued for it, unless told not to: EAGAIN then. */
+static int connect_shim(const char *dir, bool wait, int *ret_sys)
 {
 	OWN_FD int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1;
+	struct timeval limit = { .tv_sec = SOON_MS / 1000 };
 	struct sockaddr_un a;
 
 	*ret_sys = ENOENT;
 	if (dirfd < 0)
 		return -1;
 	shim_address(dir, dirfd, SHIM_SOCKET, &a);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
 		*ret_sys = errno;
 		return -1;
 	}
@@ -141,6 +147,12 @@ static enum err_class class_of(int64_t status)
 	return ERR_INTERNAL;
 }
 
+static int too_new(int64_t version, struct err *err)
+{
+	return err_set(err, ERR_NOT_IMPLEMENTED, "the container was started by a newer version: its shim speaks protocol %lld, this daemon "
+		"%d; it runs on untouched", (long long)version, SHIM_VERSION);
+}
+
 /* The answer to what was asked on fd; an error of the shim's is the caller's. ret_fd (may be NULL) is set or -1. */
 static int take_answer(int fd, int timeout_ms, struct shim_msg *ret, int *ret_fd, struct err *err)
 {
@@ -151,6 +163,8 @@ static int take_answer(int fd, int timeout_ms, struct shim_msg *ret, int *ret_fd
 		return err_errno(err, errno, "the container's shim does not answer");
 	if (m.head.size > SHIM_MAX_BODY || m.head.version == 0)
 		return err_set(err, ERR_INTERNAL, "the container's shim answers nonsense");
+	if (m.head.version > SHIM_VERSION && m.head.type != SHIM_ERROR)
+		return too_new(m.head.version, err);
 	buf_reserve(&m.body, m.head.size);
 	m.body.size = m.head.size;
 	if (receive(fd, m.body.data, m.head.size, ANSWER_MS, &with) < 0)
@@ -177,10 +191,12 @@ static int ask(struct shim *s, const struct shim_msg *m, int timeout_ms, struct 
 	int sys;
 
 	lock_none_held();
-	fd = connect_shim(s->dir, &sys);
+	if (s->version > SHIM_VERSION)
+		return too_new(s->version, err);
+	fd = connect_shim(s->dir, true, &sys);
 	if (fd < 0) {
 		err_errno(err, sys, "reach the container's shim");
-		if (err)
+		if (err && sys != EAGAIN)
 			err->class = ERR_NOT_FOUND;
 		return -1;
 	}
@@ -304,15 +320,16 @@ static int read_state(const char *dir, struct state_file *ret, struct err *err)
 	return jdesc_parse(&state_desc, b.data, b.size, ret, err);
 }
 
-/* The pid that the file names, if it is still that process. */
-static int open_recorded(const struct state_file *f)
+/* A pid that the file names, if it is still that process. */
+static int open_process(int64_t pid, int64_t start)
 {
 	int fd;
 
-	if (f->pid <= 0 || f->pid > INT32_MAX)
+	if (pid <= 0 || pid > INT32_MAX)
 		return -1;
-	fd = (int)syscall(SYS_pidfd_open, (pid_t)f->pid, 0);
-	if (fd >= 0 && shim_pid_start((pid_t)f->pid) != f->pid_start)
+	fd = (int)syscall(SYS_pidfd_open, (pid_t)pid, 0);
+	/* read behind the opening: from here on the number is this process's own */
+	if (fd >= 0 && shim_pid_start((pid_t)pid) != start)
 		fd_close(&fd);
 	return fd;
 }
@@ -325,12 +342,13 @@ static int subscribe(struct shim *s, enum shim_run_state *ret_state, pid_t *ret_
 
 		shim_msg_init(&m, SHIM_SUBSCRIBE);
 		fd_close(&s->fd);
-		if (ask(s, &m, ANSWER_MS, &answer, &s->pidfd, &s->fd, err) < 0)
+		if (ask(s, &m, SOON_MS, &answer, &s->pidfd, &s->fd, err) < 0)
 			return -1;
 		*ret_state = (enum shim_run_state)shim_msg_get_int(&answer, TAG_STATE, SHIM_ENDED);
 		*ret_pid = (pid_t)shim_msg_get_int(&answer, TAG_PID, 0);
 		*ret_exit = (struct shim_exit){ .code = (int)shim_msg_get_int(&answer, TAG_CODE, 0),
-			.time = shim_msg_get_int(&answer, TAG_TIME, 0), .oom = shim_msg_get_int(&answer, TAG_OOM, 0) };
+			.time = shim_msg_get_int(&answer, TAG_TIME, 0), .oom = shim_msg_get_int(&answer, TAG_OOM, 0),
+			.oom_untold = (int)shim_msg_get_int(&answer, TAG_OOM_UNTOLD, shim_msg_get_int(&answer, TAG_OOM, 0)) };
 		if (*ret_state != SHIM_STARTING || i >= ADOPT_TRIES)
 			return 0;
 		usleep(20000);
@@ -338,7 +356,7 @@ static int subscribe(struct shim *s, enum shim_run_state *ret_state, pid_t *ret_
 }
 
 /* What the files say about a container, so that it can be buried. */
-static struct shim *recorded(struct shim_monitor *m, const char *id, const char *dir, int *ret_pidfd, struct err *err)
+static struct shim *recorded(struct shim_monitor *m, const char *id, const char *dir, int *ret_pidfd, pid_t *ret_pid, struct err *err)
 {
 	OWN_SHIM struct shim *s = shim_alloc(m, id, dir);
 	CLEANUP(state_file_done) struct state_file f = { 0 };
@@ -353,7 +371,52 @@ static struct shim *recorded(struct shim_monitor *m, const char *id, const char 
 	s->runtime_root = STEAL(f.runtime_root);
 	strv_copy(&s->runtime_args, &f.runtime_args);
 	s->systemd_cgroup = f.systemd_cgroup;
-	*ret_pidfd = open_recorded(&f);
+	s->version = f.version;
+	*ret_pidfd = open_process(f.pid, f.pid_start);
+	*ret_pid = (pid_t)f.pid;
+	return STEAL(s);
+}
+
+static bool is_over(int pidfd)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return pidfd < 0 || poll(&p, 1, 0) != 0;
+}
+
+/* Does not wait for the answer, which the monitor takes. False: there is no shim. */
+static bool subscribe_later(struct shim *s)
+{
+	OWN_SHIM_MSG struct shim_msg m = { 0 };
+	int sys;
+
+	if (s->version > SHIM_VERSION) {
+		log_warn("container %.12s: its shim speaks protocol %lld, this daemon %d: it is left alone until a newer daemon comes", s->id,
+			(long long)s->version, SHIM_VERSION);
+		return true;
+	}
+	s->fd = connect_shim(s->dir, false, &sys);
+	if (s->fd < 0)
+		return sys == EAGAIN; /* as many wait already as its queue holds */
+	shim_msg_init(&m, SHIM_SUBSCRIBE);
+	s->asked = shim_msg_send(s->fd, &m, -1, MSG_DONTWAIT) == 0;
+	return s->asked;
+}
+
+struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, struct err *err)
+{
+	OWN_SHIM struct shim *s = NULL;
+	OWN_FD int pidfd = -1;
+
+	s = recorded(m, id, dir, &pidfd, ret_pid, err);
+	if (!s || is_over(pidfd))
+		return NULL;
+	s->pidfd = STEAL_FD(pidfd);
+	s->phase = PHASE_RUNNING;
+	if (subscribe_later(s))
+		shim_watch(s);
+	else
+		shim_watch_lost(s);
 	return STEAL(s);
 }
 
@@ -365,11 +428,13 @@ struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir,
 	OWN_FD int pidfd = -1;
 
 	*ret_exited = false;
-	s = recorded(m, id, dir, &pidfd, err);
+	s = recorded(m, id, dir, &pidfd, ret_pid, err);
 	if (!s)
 		return NULL;
 	if (subscribe(s, &state, ret_pid, ret_exit, NULL) < 0) {
 		*ret_exited = true;
+		if (s->version > SHIM_VERSION && shim_await_record(s, ret_exit))
+			return NULL;
 		shim_bury(s, pidfd, ret_exit);
 		return NULL;
 	}
@@ -389,33 +454,61 @@ int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct
 {
 	OWN_FREE char *file = xasprintf("%s/%s", dir, SHIM_STATE);
 	OWN_SHIM struct shim *s = NULL;
-	OWN_FD int pidfd = -1, conn = -1;
+	OWN_FD int pidfd = -1;
 	struct shim_exit ignored;
-	struct ucred peer;
-	socklen_t size = sizeof(peer);
-	int sys;
+	pid_t pid;
 
 	if (!fs_exists(file))
 		return 0;
-	s = recorded(m, id, dir, &pidfd, err);
+	s = recorded(m, id, dir, &pidfd, &pid, err);
 	if (!s)
 		return -1;
-	conn = connect_shim(dir, &sys);
-	if (conn >= 0 && getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0) {
-		OWN_FD int shim = (int)syscall(SYS_pidfd_open, peer.pid, 0);
-
-		/* the runtime that it may be starting the container with dies with it */
-		if (shim >= 0 && syscall(SYS_pidfd_send_signal, shim, SIGKILL, NULL, 0) == 0)
-			cancel_wait(NULL, shim, POLLIN, ANSWER_MS);
-	}
+	shim_kill_shim(s);
 	fd_close(&pidfd);
 	shim_unref(STEAL(s));
 	/* written anew if it had just started */
-	s = recorded(m, id, dir, &pidfd, err);
+	s = recorded(m, id, dir, &pidfd, &pid, err);
 	if (!s)
 		return -1;
 	shim_bury(s, pidfd, &ignored);
 	return 0;
+}
+
+/* The pidfd of the shim, by what it wrote down or, of the first release's, by its socket. */
+static int open_shim(struct shim *s)
+{
+	CLEANUP(state_file_done) struct state_file f = { 0 };
+	OWN_FD int conn = -1;
+	struct ucred peer = { 0 };
+	socklen_t size = sizeof(peer);
+	int sys;
+
+	if (read_state(s->dir, &f, NULL) == 0 && f.shim_start)
+		return open_process(f.shim, f.shim_start);
+	conn = connect_shim(s->dir, false, &sys);
+	if (conn < 0 || getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -1;
+	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+void shim_kill_shim(struct shim *s)
+{
+	OWN_FD int fd = open_shim(s);
+
+	if (fd >= 0 && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
+		cancel_wait(NULL, fd, POLLIN, SOON_MS);
+}
+
+bool shim_end_stuck(struct shim *s)
+{
+	bool over;
+
+	lock_take(&s->lock);
+	over = s->lost || is_over(s->pidfd);
+	lock_drop(&s->lock);
+	if (over)
+		shim_kill_shim(s);
+	return over;
 }
 
 bool shim_has_ended(struct shim *s)
@@ -446,10 +539,29 @@ int shim_resize(struct shim *s, const char *exec_id, uint16_t rows, uint16_t col
 	return ask(s, &m, ANSWER_MS, NULL, NULL, NULL, err);
 }
 
+/* Without the shim, which may be busy or stuck. 1: not possible here. */
+static int signal_process(struct shim *s, int signal, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+
+	if (s->phase == PHASE_ENDED)
+		return err_set(err, ERR_NOT_FOUND, "the process is not running");
+	if (s->pidfd < 0)
+		return 1;
+	if (is_over(s->pidfd))
+		return err_set(err, ERR_NOT_FOUND, "the process is not running");
+	if (syscall(SYS_pidfd_send_signal, s->pidfd, signal, NULL, 0) < 0)
+		return errno == ESRCH ? err_set(err, ERR_NOT_FOUND, "the process is not running") : err_errno(err, errno, "signal %d", signal);
+	return 0;
+}
+
 int shim_kill(struct shim *s, const char *exec_id, int signal, bool all, struct err *err)
 {
 	OWN_SHIM_MSG struct shim_msg m = { 0 };
+	int r;
 
+	if (!exec_id && !all && (r = signal_process(s, signal, err)) <= 0)
+		return r;
 	shim_msg_init(&m, SHIM_KILL);
 	shim_msg_str(&m, TAG_EXEC, exec_id);
 	shim_msg_int(&m, TAG_SIGNAL, signal);

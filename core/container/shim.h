@@ -21,6 +21,7 @@ struct shim;
 struct shim_exit {
 	int code;          /* 0..255; 128+signal when killed */
 	bool oom;          /* the cgroup's counter said so */
+	int oom_untold;    /* processes killed for want of memory that no shim_oom_fn told of */
 	int64_t time;      /* ns */
 	bool lost;         /* the shim died; code is what could be found out (137 otherwise) */
 };
@@ -29,6 +30,9 @@ struct shim_exit {
  * a short life is over by then.
  */
 typedef void shim_exit_fn(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
+
+/* So many processes of the container were killed for want of memory; it goes on. */
+typedef void shim_oom_fn(void *ctx, const char *container_id, int kills);
 
 struct shim_log {
 	const char *driver;      /* "json-file" or "none"; another is ERR_NOT_IMPLEMENTED at shim_start(), compress too */
@@ -53,6 +57,8 @@ struct shim_config {
 };
 
 struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *shim_path, shim_exit_fn *on_exit, void *ctx, struct err *err);
+/* Before the first shim. */
+void shim_monitor_on_oom(struct shim_monitor *m, shim_oom_fn *fn);
 void shim_monitor_free(struct shim_monitor *m);
 
 /* Starts the shim process; streams exist, the container does not run yet, attachments are possible. */
@@ -69,6 +75,12 @@ int shim_run(struct shim *s, pid_t *ret_pid, struct err *err);
 struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited,
 	struct shim_exit *ret_exit, struct err *err);
 /*
+ * The same where the container's process lives, without waiting for the shim: a container goes on under a shim that is slow, stuck,
+ * dead (its end is reported then), or newer than this daemon (which then refuses every request but signals, in words, and still
+ * reports the end). NULL without err: the process is over or was not there yet, shim_adopt() will tell.
+ */
+struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, struct err *err);
+/*
  * Ends whatever a shim of that dir still runs, the shim with it: a start that was never acknowledged because the daemon died
  * in between. Nothing is reported. Fine when there is none.
  */
@@ -76,6 +88,8 @@ int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct
 void shim_unref(struct shim *s);
 /* The container's process is over, as far as the monitor was told; on_exit comes or has come. Takes a LEAF lock. */
 bool shim_has_ended(struct shim *s);
+/* Ends a shim that does not tell of its process's end; the monitor then reports that. False when the process is not over. */
+bool shim_end_stuck(struct shim *s);
 
 #define SHIM_STDIN  1u
 #define SHIM_STDOUT 2u

@@ -10,6 +10,7 @@
 
 #define STOP_TIMEOUT_DEFAULT 10
 #define KILL_WAIT (10 * NSEC_PER_SEC)
+#define STUCK_AFTER (4 * NSEC_PER_SEC) /* output that nobody takes holds back the report of an exit for two */
 
 static int not_running(const struct container *c, struct err *err)
 {
@@ -141,6 +142,19 @@ bool container_wait_stopped(struct container *c, int64_t timeout_ns)
 	return true;
 }
 
+bool container_wait_killed(struct container *c)
+{
+	CLEANUP(run_putp) struct run *run = NULL;
+
+	if (container_wait_stopped(c, STUCK_AFTER))
+		return true;
+	run = container_run(c);
+	lock_none_held();
+	if (run && shim_end_stuck(run->shim))
+		log_warn("container %s has ended, but its shim did not tell; it was ended, too", c->id);
+	return container_wait_stopped(c, KILL_WAIT);
+}
+
 int container_kill(struct container *c, const char *signal, struct err *err)
 {
 	int sig = str_empty(signal) ? SIGKILL : client_signal(signal, err);
@@ -151,8 +165,8 @@ int container_kill(struct container *c, const char *signal, struct err *err)
 		return 0;
 	if (container_signal(c, sig, err) < 0)
 		return err_wrap(err, "Cannot kill container: %s", c->id);
-	if (sig == SIGKILL && !container_wait_stopped(c, KILL_WAIT))
-		log_warn("container %s has not ended %lld s after SIGKILL", c->id, (long long)(KILL_WAIT / NSEC_PER_SEC));
+	if (sig == SIGKILL && !container_wait_killed(c))
+		log_warn("container %s has not ended %lld s after SIGKILL", c->id, (long long)((STUCK_AFTER + KILL_WAIT) / NSEC_PER_SEC));
 	return 0;
 }
 
@@ -170,7 +184,7 @@ static int stop_running(struct container *c, int sig, int timeout_s, struct err 
 	err_done(&gone);
 	if (!container_wait_stopped(c, 0) && container_signal(c, SIGKILL, &gone) < 0 && gone.class != ERR_CONFLICT)
 		return err_move(err, &gone);
-	if (!container_wait_stopped(c, KILL_WAIT))
+	if (!container_wait_killed(c))
 		return err_set(err, ERR_INTERNAL, "container %s did not end after SIGKILL", c->id);
 	return 0;
 }

@@ -25,12 +25,15 @@ struct container_store *container_store_open(const struct container_deps *deps, 
 	s->dir = xasprintf("%s/containers", deps->data_root);
 	s->run_dir = xasprintf("%s/containers", deps->exec_root);
 	lock_init(&s->lock, LOCK_MAP);
+	lock_init(&s->settle_lock, LOCK_LEAF);
+	lock_cond_init(&s->settled);
 	s->work = work_new(WORK_THREADS);
 	if (fs_mkdirs(s->dir, 0710, err) < 0 || fs_mkdirs(s->run_dir, 0700, err) < 0)
 		goto fail;
 	s->monitor = shim_monitor_new(deps->spawner, deps->shim_path, container_on_exit, s, err);
 	if (!s->monitor)
 		goto fail;
+	shim_monitor_on_oom(s->monitor, container_on_oom);
 	if (deps->nets)
 		net_set_namer(deps->nets, name_of, s);
 	return s;
@@ -46,6 +49,7 @@ void container_store_close(struct container_store *s)
 	atomic_store(&s->stopping, true);
 	if (s->deps.nets)
 		net_set_namer(s->deps.nets, NULL, NULL);
+	container_store_settle(s, -1);
 	if (s->monitor)
 		shim_monitor_free(s->monitor);
 	work_free(s->work);
@@ -60,6 +64,8 @@ void container_store_close(struct container_store *s)
 	free(s->execs);
 	free(s->dir);
 	free(s->run_dir);
+	pthread_cond_destroy(&s->settled);
+	lock_done(&s->settle_lock);
 	lock_done(&s->lock);
 	free(s);
 }

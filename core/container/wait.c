@@ -67,6 +67,22 @@ void waiters_wake(struct container *c, bool removed)
 	}
 }
 
+void waiters_fail_removal(struct container *c, const char *why)
+{
+	struct waiter **at = &c->waiters, *w;
+	WITH_LOCK(&c->lock);
+
+	while ((w = *at)) {
+		if (w->cond != WAIT_REMOVED) {
+			at = &w->next;
+			continue;
+		}
+		*at = w->next;
+		waiter_finish(w);
+		str_set(&w->error, why);
+	}
+}
+
 static void waiter_unlink(struct waiter *w)
 {
 	struct container *c = w->container;

@@ -3,7 +3,10 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
 
+#include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
 
@@ -89,20 +92,45 @@ char *cgroup_oom_file(pid_t pid, const char *state_file)
 	return file ? file : from_state(state_file);
 }
 
-bool cgroup_oom_killed(const char *file)
+int64_t cgroup_oom_kills(const char *file)
 {
 	char text[1024], *at;
 	ssize_t n;
 	int fd;
 
 	if (!file || (fd = open(file, O_RDONLY | O_CLOEXEC)) < 0)
-		return false;
+		return 0;
 	n = fs_read_all(fd, text, sizeof(text) - 1);
 	close(fd);
 	if (n <= 0)
-		return false;
+		return 0;
 	text[n] = '\0';
 	/* "oom_kill_disable" stands before it in the old hierarchy's file */
 	at = strstr(text, "oom_kill ");
-	return at && strtol(at + 9, NULL, 10) > 0;
+	return at ? strtoll(at + 9, NULL, 10) : 0;
+}
+
+/* The old hierarchy signals an eventfd that is registered with the control file. */
+static int watch_v1(const char *file)
+{
+	OWN_FREE char *dir = xstrndup(file, (size_t)(strrchr(file, '/') - file));
+	OWN_FREE char *registry = xasprintf("%s/cgroup.event_control", dir);
+	OWN_FD int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), control = open(file, O_RDONLY | O_CLOEXEC);
+	OWN_FD int to = open(registry, O_WRONLY | O_CLOEXEC);
+	char line[32];
+	int n = snprintf(line, sizeof(line), "%d %d", event, control);
+
+	return event >= 0 && control >= 0 && to >= 0 && write(to, line, (size_t)n) == n ? STEAL_FD(event) : -1;
+}
+
+int cgroup_oom_watch(const char *file)
+{
+	OWN_FD int fd = -1;
+
+	if (!file)
+		return -1;
+	if (str_has_suffix(file, "/memory.oom_control"))
+		return watch_v1(file);
+	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	return fd >= 0 && inotify_add_watch(fd, file, IN_MODIFY) >= 0 ? STEAL_FD(fd) : -1;
 }

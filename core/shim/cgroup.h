@@ -11,6 +11,10 @@
  * ended already, from the runtime's own state file.
  */
 char *cgroup_oom_file(pid_t pid, const char *state_file);
-bool cgroup_oom_killed(const char *file);
+/* How many processes in it were killed so far; 0 when unknown. */
+int64_t cgroup_oom_kills(const char *file);
+/* A descriptor that becomes readable when memory runs out there, some time before or after the counter changes; -1 when the
+ * kernel cannot. */
+int cgroup_oom_watch(const char *file);
 
 #endif

@@ -102,6 +102,7 @@ static int do_subscribe(struct conn *c, const struct shim_msg *m, struct err *er
 	shim_msg_int(&a, TAG_CODE, t->code);
 	shim_msg_int(&a, TAG_TIME, t->time);
 	shim_msg_int(&a, TAG_OOM, t->oom);
+	shim_msg_int(&a, TAG_OOM_UNTOLD, t->state == SHIM_ENDED ? oom_untold() : 0);
 	shim_msg_send(c->src.fd, &a, t->pid ? t->pidfd : -1, MSG_DONTWAIT);
 	task_replay();
 	return 0;
@@ -249,7 +250,9 @@ static void dispatch(struct conn *c, const struct shim_msg *m)
 {
 	OWN_ERR struct err err = ERR_INIT;
 
-	if (m->head.type >= ARRAY_LEN(requests) || !requests[m->head.type])
+	if (m->head.version > SHIM_VERSION)
+		err_set(&err, ERR_NOT_IMPLEMENTED, "this shim speaks protocol version %d, not %d", SHIM_VERSION, m->head.version);
+	else if (m->head.type >= ARRAY_LEN(requests) || !requests[m->head.type])
 		err_set(&err, ERR_NOT_IMPLEMENTED, "this shim (protocol %d) does not know request %d", SHIM_VERSION, m->head.type);
 	else if (m->head.type != SHIM_CONFIG && !task_configured())
 		err_set(&err, ERR_CONFLICT, "the shim is not configured yet");

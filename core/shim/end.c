@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/jw.h"
-#include "shim/cgroup.h"
 #include "shim/control.h"
 
 #define REPORT_AFTER (2 * NSEC_PER_SEC) /* output that nobody takes does not hold back the report of an exit */
@@ -35,6 +34,7 @@ static void write_exit(void)
 	jw_kint(&w, "code", self.container.code);
 	jw_kint(&w, "time", self.container.time);
 	jw_kbool(&w, "oom", self.container.oom);
+	jw_kint(&w, "oomUntold", oom_untold());
 	jw_obj_end(&w);
 	fs_write_atomic(self.dirfd, SHIM_EXIT, b.data, b.size, 0600, FS_RENAME_ONLY, NULL);
 }
@@ -78,10 +78,13 @@ static void report(struct task *t)
 	shim_msg_int(&m, TAG_CODE, t->code);
 	shim_msg_int(&m, TAG_TIME, t->time);
 	shim_msg_int(&m, TAG_OOM, t->oom);
+	shim_msg_int(&m, TAG_OOM_UNTOLD, t->id ? 0 : oom_untold());
 	loop_timer_off(&t->report_timer);
 	if (!t->reported)
 		t->reported = control_event(&m);
 	if (!t->id) {
+		if (t->reported)
+			self.oom_told = self.oom_kills;
 		if (first || !deleted)
 			start_delete(NULL);
 		task_check_end();
@@ -139,7 +142,8 @@ static void on_exit_of(pid_t pid, int status)
 	t->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	t->state = SHIM_ENDED;
 	if (!t->id) {
-		t->oom = cgroup_oom_killed(self.oom_file);
+		oom_end();
+		t->oom = self.oom_kills > 0;
 		write_exit();
 	}
 	loop_timer(&t->report_timer, REPORT_AFTER, report_timer_fired);
@@ -171,6 +175,11 @@ int task_release(struct conn *conn, struct err *err)
 
 void task_replay(void)
 {
+	for (struct task *t = self.execs; t; t = t->next)
+		if (t->state == SHIM_RUNNING)
+			streams_orphaned(&t->streams);
+	if (self.container.state == SHIM_RUNNING)
+		oom_tell();
 	for (struct task *t = self.execs; t; t = t->next)
 		if (t->state == SHIM_ENDED && !t->reported && !t->report_timer.at)
 			report(t);

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What daemon and dockerd-shim say to each other, on descriptor 3 of a new shim and on DIR/shim.sock. A daemon speaks with
- * every shim since the first release, so this only grows: numbers keep their meaning, a receiver ignores fields it does
- * not know and answers an unknown request with 501. Integers are the machine's own (both sides run on it).
+ * every shim since the first release, so this only grows: numbers keep their meaning, a receiver ignores fields and events it
+ * does not know and answers an unknown request with 501. Integers are the machine's own (both sides run on it).
+ *
+ * SHIM_VERSION is raised where a peer of the version before would do wrong; a daemon then goes on speaking the older ones, and a
+ * message of a version that is too new is refused in words. In every version stay: the head, SHIM_ERROR with its fields, and
+ * version, id, shim, shimStart, pid and pidStart of SHIM_STATE, version, code, time and oom of SHIM_EXIT: with them a daemon
+ * that is too old to speak with a shim leaves it alone and still sees its container end. t/abi/shim-1 is the first shim, kept.
  *
  * A message is a head and a body of fields; a field is tag, size and bytes. Strings carry their NUL; numbers are int64_t.
  * A connection is either one request and its answer, or SUBSCRIBE and then events, or ATTACH and then a raw stream.
@@ -20,7 +25,7 @@
 #define SHIM_VERSION  1
 #define SHIM_MAX_BODY (4u << 20)
 #define SHIM_SOCKET   "shim.sock"
-#define SHIM_STATE    "shim.json" /* SHIM_STATE_KEYS: who runs what, for a daemon that finds the shim dead */
+#define SHIM_STATE    "shim.json" /* who runs what, for a daemon that finds the shim dead */
 #define SHIM_EXIT     "exit.json" /* how the container ended */
 
 enum shim_type {
@@ -36,7 +41,8 @@ enum shim_type {
 	SHIM_RELEASE,     /* answered when the runtime's container is deleted; the shim ends */
 	SHIM_OK = 100,
 	SHIM_ERROR,       /* STATUS (an HTTP status), TEXT */
-	SHIM_EXITED = 120, /* event: EXEC?, CODE, TIME, OOM */
+	SHIM_EXITED = 120, /* event: EXEC?, CODE, TIME, OOM, OOM_UNTOLD */
+	SHIM_OOM,          /* event: OOM_UNTOLD more processes were killed for want of memory */
 };
 
 enum shim_tag {
@@ -44,6 +50,7 @@ enum shim_tag {
 	TAG_LOG_DRIVER = 20, TAG_LOG_PATH, TAG_LOG_MAX_SIZE, TAG_LOG_MAX_FILE, TAG_LOG_ATTRS,
 	TAG_EXEC = 40, TAG_STREAMS, TAG_SIGNAL, TAG_ALL, TAG_PAUSE, TAG_PROCESS,
 	TAG_STATUS = 60, TAG_TEXT, TAG_PID, TAG_STATE, TAG_CODE, TAG_TIME, TAG_OOM,
+	TAG_OOM_UNTOLD, /* kills that no event told of */
 };
 
 #define SHIM_F_TTY            1

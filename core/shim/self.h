@@ -15,6 +15,7 @@ struct self {
 	struct task container;
 	struct task *execs;
 	char *oom_file;         /* cgroup.h; NULL when unknown */
+	int64_t oom_kills, oom_told;
 };
 extern struct self self;
 
@@ -25,6 +26,13 @@ void exec_free(struct task *t);
 void exec_sweep(void);
 /* Has that done later: for callers inside an exec's own streams. */
 void exec_sweep_later(void);
+
+/* oom.c */
+void oom_watch(void);
+/* The last look, at the container's end. */
+void oom_end(void);
+/* To whom it may concern: told again until a daemon has taken it. */
+void oom_tell(void);
 
 /* end.c */
 void end_on_drained(struct streams *s);

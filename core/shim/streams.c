@@ -456,6 +456,14 @@ bool streams_attached(const struct streams *s)
 	return s->attachers;
 }
 
+void streams_orphaned(struct streams *s)
+{
+	if (s->tty || s->attachers)
+		return;
+	stdin_end(s);
+	update(s);
+}
+
 int streams_resize(struct streams *s, uint16_t rows, uint16_t cols)
 {
 	struct winsize ws = { .ws_row = rows, .ws_col = cols };

@@ -54,6 +54,8 @@ void streams_exited(struct streams *s);
 /* Owns fd from here on. */
 void streams_attach(struct streams *s, int fd, unsigned mask);
 bool streams_attached(const struct streams *s);
+/* Nobody will attach any more: without a terminal that is the end of stdin. */
+void streams_orphaned(struct streams *s);
 int streams_resize(struct streams *s, uint16_t rows, uint16_t cols);
 /* Closes everything at once. */
 void streams_done(struct streams *s);

@@ -37,6 +37,7 @@ static void write_state(void)
 	jw_kint(&w, "version", SHIM_VERSION);
 	jw_kstr(&w, "id", self.runtime.id);
 	jw_kint(&w, "shim", getpid());
+	jw_kint(&w, "shimStart", shim_pid_start(getpid()));
 	jw_kint(&w, "pid", self.container.pid);
 	jw_kint(&w, "pidStart", self.container.pid ? shim_pid_start(self.container.pid) : 0);
 	jw_kstr(&w, "runtime", self.runtime.path);
@@ -251,6 +252,7 @@ static void on_started(struct command *c, int status)
 		OWN_FREE char *state = xasprintf("%s/%s/state.json", self.runtime.root, self.runtime.id);
 
 		self.oom_file = cgroup_oom_file(t->pid, state);
+		oom_watch();
 		write_state();
 	}
 }

@@ -46,7 +46,9 @@ int task_command(const struct strv *words, struct conn *conn, struct err *err);
 int task_release(struct conn *conn, struct err *err);
 /* conn is no more. */
 void task_forget(struct conn *conn);
-/* A new subscriber: tells it of the ends that nobody heard of. */
+/* Kills for want of memory that no daemon was told of. */
+int64_t oom_untold(void);
+/* A new subscriber: tells it of the ends that nobody heard of; who was attached to execs of the last daemon never comes back. */
 void task_replay(void);
 /* Ends the shim if nothing is left to do. */
 void task_check_end(void);

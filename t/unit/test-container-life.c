@@ -58,7 +58,7 @@ int rwlayer_changes(struct layer_store *s, const char *id, void (*emit)(void *, 
 struct shim_monitor { shim_exit_fn *on_exit; void *ctx; };
 struct shim { char id[65]; struct shim_monitor *m; };
 static char run_error[128];
-static int shims, discarded, exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended */
+static int shims, discarded, exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended, 3: its process is seen alive */
 static char attached_before_run;
 static void (*during_run)(void);
 
@@ -70,6 +70,7 @@ struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *path, shim
 	m->ctx = ctx;
 	return m;
 }
+void shim_monitor_on_oom(struct shim_monitor *m, shim_oom_fn *fn) {}
 void shim_monitor_free(struct shim_monitor *m) { free(m); }
 static struct shim *make(struct shim_monitor *m, const char *id)
 {
@@ -106,6 +107,12 @@ struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, p
 	*ex = (struct shim_exit){ .code = adopt_as == 2 ? 9 : 137, .lost = adopt_as == 0 };
 	return adopt_as == 1 ? make(m, id) : NULL;
 }
+struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const char *d, pid_t *ret_pid, struct err *err)
+{
+	*ret_pid = getpid();
+	return adopt_as == 3 ? make(m, id) : NULL;
+}
+bool shim_end_stuck(struct shim *s) { return false; }
 int shim_discard(struct shim_monitor *m, const char *id, const char *d, struct err *err)
 {
 	discarded++;
