@@ -4,6 +4,7 @@
 
 #include "../core/config.h" /* not the build's own */
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/lock.h"
 #include "container/cgroup.h"
 #include "container/container.h"
@@ -265,6 +266,28 @@ static void runtime_warnings(const struct api *api, struct strv *ret)
 	}
 }
 
+/* Of a store that is damaged all over, the first; the log and dockerd --check have them all. */
+#define DAMAGE_SHOWN 100
+
+struct shown { struct strv *to; size_t n; };
+
+static void show_damage(void *ctx, const struct damage *d)
+{
+	struct shown *s = ctx;
+
+	if (s->n++ < DAMAGE_SHOWN)
+		strv_addf(s->to, "WARNING: %s", d->text);
+}
+
+static void put_damage(struct strv *to)
+{
+	struct shown s = { to, 0 };
+
+	damage_each(show_damage, &s);
+	if (s.n > DAMAGE_SHOWN)
+		strv_addf(to, "WARNING: %zu more are damaged: see the log, or dockerd --check", s.n - DAMAGE_SHOWN);
+}
+
 static void put_warnings(const struct api *api, struct jw *w)
 {
 	OWN_STRV struct strv all = { .set = true };
@@ -280,8 +303,7 @@ static void put_warnings(const struct api *api, struct jw *w)
 	if (api->nets && streq(net_default(api->nets), "none"))
 		strv_add(&all, "WARNING: there is no bridge network: containers without --network have none");
 	runtime_warnings(api, &all);
-	if (api->images)
-		image_store_damaged(api->images, &all);
+	put_damage(&all);
 	lock_take(&lock);
 	for (size_t i = 0; i < extra_warnings.len; i++)
 		strv_add(&all, extra_warnings.v[i]);

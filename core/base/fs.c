@@ -161,6 +161,35 @@ int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, 
 	return sync == FS_SYNC ? sync_parent(dirfd, path, err) : 0;
 }
 
+int fs_write_copied(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err)
+{
+	OWN_FREE char *copy = xasprintf("%s.copy", path);
+	OWN_ERR struct err why = ERR_INIT;
+
+	if (fs_write_atomic(dirfd, path, data, size, mode, sync, &why) < 0) {
+		if (why.class != ERR_NO_SPACE || unlinkat(dirfd, copy, 0) < 0)
+			return err_move(err, &why);
+		if (fs_write_atomic(dirfd, path, data, size, mode, sync, err) < 0)
+			return -1;
+	}
+	if (fs_write_atomic(dirfd, copy, data, size, mode, FS_RENAME_ONLY, NULL) < 0)
+		unlinkat(dirfd, copy, 0);
+	return 0;
+}
+
+int fs_set_aside(int dirfd, const char *path, struct err *err)
+{
+	OWN_FREE char *aside = xasprintf("%s.damaged", path);
+
+	if (renameat(dirfd, path, dirfd, aside) == 0 || errno == ENOENT)
+		return 0;
+	/* a folder of that name is in the way, from an earlier time */
+	if ((errno == ENOTEMPTY || errno == EEXIST || errno == EISDIR || errno == ENOTDIR) && fs_remove_tree(dirfd, aside, NULL) == 0 &&
+	    renameat(dirfd, path, dirfd, aside) == 0)
+		return 0;
+	return err_errno(err, errno, "set %s aside", path);
+}
+
 bool fs_exists(const char *path)
 {
 	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

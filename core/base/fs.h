@@ -29,6 +29,13 @@ int fs_mkdir(const char *path, mode_t mode, struct err *err);
 int fs_read(int dirfd, const char *path, size_t max, struct buf *ret, struct err *err);
 /* Writes path anew: temp file beside it, then rename; FS_SYNC also syncs file and folder. */
 int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err);
+/*
+ * The same, and a second copy beside it, PATH.copy, that is not synced: what is read when the first one is damaged. A copy
+ * that cannot be written is removed, as an old one would lie; on a full disk its room is used for the first.
+ */
+int fs_write_copied(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err);
+/* PATH becomes PATH.damaged, whatever it is; missing is fine. */
+int fs_set_aside(int dirfd, const char *path, struct err *err);
 int fs_sync_dir(const char *path, struct err *err);
 /* rm -rf of one name below dirfd, never following links; missing is fine. */
 int fs_remove_tree(int dirfd, const char *name, struct err *err);

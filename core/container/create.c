@@ -320,6 +320,8 @@ int container_create(struct container_store *s, const char *name, const char *pl
 		img = image_get(s->deps.images, body->config.image, err);
 		if (!img || check_platform(platform, img, body->config.image, err) < 0)
 			return -1;
+		if (img->damaged)
+			return err_set(err, ERR_INTERNAL, "image %s is damaged: %s", body->config.image, img->damaged);
 	}
 	id_new(id);
 	c = container_new(s, id);

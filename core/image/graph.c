@@ -376,20 +376,77 @@ static int32_t keep_pair(void *to, const char *key, const char *value)
 	return 0;
 }
 
+static int describe(struct graph *g, const char *id, struct strmap *ret, struct err *err)
+{
+	struct driver_call c;
+	struct mounted *m;
+	int rc;
+
+	if (!g->ops->metadata || !id_is_name(id, 1))
+		return 0;
+	m = op_begin(g, id);
+	driver_call_begin(&c, g->driver);
+	rc = call_end(g, &c, g->ops->metadata(&c.abi, g->d, id, keep_pair, ret), "describe", id, err);
+	op_end(g, m);
+	return rc < 0 ? -1 : 0;
+}
+
+/* "/root/overlay2/ID/diff:..." */
+static char *first_lower(const struct strmap *map)
+{
+	const char *text = strmap_get(map, "LowerDir"), *end, *start;
+	size_t n = text ? strcspn(text, ":") : 0;
+
+	if (n < 5 || memcmp(text + n - 5, "/diff", 5) != 0)
+		return NULL;
+	end = start = text + n - 5;
+	while (start > text && start[-1] != '/')
+		start--;
+	return xstrndup(start, (size_t)(end - start));
+}
+
+int graph_check(struct graph *g, const char *id, const char *parent, char **ret_why, char **ret_below, struct err *err)
+{
+	struct dkd_graph_tree tree = { .size = sizeof(tree), .access = DKD_GRAPH_TREE_READ, .id = id, .parent = parent };
+	OWN_STRMAP struct strmap map = { 0 };
+	OWN_ERR struct err why = ERR_INIT;
+	OWN_FREE char *path = NULL;
+	struct driver_call c;
+	struct mounted *m;
+	int rc;
+
+	if (check_id(id, err) < 0)
+		return -1;
+	if (!graph_exists(g, id))
+		return err_set(err, ERR_NOT_FOUND, "%s: there is no layer %s", graph_name(g), id);
+	rc = describe(g, id, &map, &why);
+	if (rc < 0 && g->ops->tree) {
+		m = op_begin(g, id);
+		driver_call_begin(&c, g->driver);
+		rc = call_end(g, &c, g->ops->tree(&c.abi, g->d, &tree, keep_text, &path), "repair", id, NULL);
+		if (rc == 0 && g->ops->tree_done) {
+			driver_call_begin(&c, g->driver);
+			call_end(g, &c, g->ops->tree_done(&c.abi, g->d, &tree), "close", id, NULL);
+		}
+		op_end(g, m);
+		rc = rc < 0 || describe(g, id, &map, NULL) < 0 ? -1 : 1;
+	}
+	if (rc < 0)
+		return err_move(err, &why);
+	if (rc > 0 && ret_why)
+		*ret_why = STEAL(why.msg);
+	if (ret_below)
+		*ret_below = first_lower(&map);
+	return rc;
+}
+
 void graph_metadata(struct graph *g, const char *id, struct jw *w)
 {
 	OWN_STRMAP struct strmap map = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
-	struct driver_call c;
-	struct mounted *m;
 
-	if (g->ops->metadata && id_is_name(id, 1)) {
-		m = op_begin(g, id);
-		driver_call_begin(&c, g->driver);
-		if (call_end(g, &c, g->ops->metadata(&c.abi, g->d, id, keep_pair, &map), "describe", id, &err) < 0)
-			log_debug("%s", err_text(&err));
-		op_end(g, m);
-	}
+	if (describe(g, id, &map, &err) < 0)
+		log_debug("%s", err_text(&err));
 	map.set = map.len > 0;
 	jw_strmap(w, &map);
 }

@@ -39,6 +39,13 @@ int graph_put(struct graph *g, const char *id, struct err *err);
 void graph_metadata(struct graph *g, const char *id, struct jw *w);
 
 /*
+ * Is the layer whole, as far as the driver can tell without reading it? Where it is not and parent is known (NULL: none) the
+ * driver is asked to put it right. 0, 1 repaired (ret_why says what was wrong, owned by the caller), -1 with err. ret_below
+ * (may be NULL) gets the id of the layer right below, when the driver tells.
+ */
+int graph_check(struct graph *g, const char *id, const char *parent, char **ret_why, char **ret_below, struct err *err);
+
+/*
  * Where a layer's tar goes (write) or comes from (read). Native drivers give their diff directory and its whiteout style;
  * for the others the facade mounts. End with graph_tree_done().
  */

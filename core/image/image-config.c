@@ -146,7 +146,7 @@ struct image *image_parse(const char *config, size_t size, struct err *err)
 static void image_free(struct image *img)
 {
 	char *const owned[] = { img->architecture, img->variant, img->os, img->os_version, img->author, img->comment,
-		img->container, img->docker_version, img->config_raw, img->parent, img->chain };
+		img->container, img->docker_version, img->config_raw, img->parent, img->chain, img->damaged, img->held };
 
 	for (size_t i = 0; i < ARRAY_LEN(owned); i++)
 		free(owned[i]);

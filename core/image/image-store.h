@@ -34,7 +34,6 @@ struct image_store {
 	size_t len, room;
 	struct tag **tags;     /* sorted by repo, then text; changed by the operation's holder only, under lock */
 	size_t tags_len;
-	struct strv damaged;   /* what start-up could not use, one sentence each */
 };
 
 /* The operation. No lock may be held. */
@@ -47,7 +46,10 @@ void store_touch(struct image_store *s, const char *id);
 /* The lock is held. Index of the id, or where it would go. */
 size_t store_find(const struct image_store *s, const char *id, bool *ret_found);
 
-int tags_open(struct image_store *s, struct err *err);
+/* Never fails for want of a readable file: then there are no tags. */
+void tags_open(struct image_store *s);
+/* The ids that references lead to, once each reference. */
+void tags_ids(const struct image_store *s, struct strv *ret);
 void tags_close(struct image_store *s);
 /* The lock is held: what a reference points at, or NULL. Digest before tag, as Docker looks it up. */
 const char *tags_lookup(const struct image_store *s, const struct reference *ref);

@@ -10,6 +10,7 @@
 #include <sys/file.h>
 
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/digest.h"
 #include "base/fs.h"
 #include "base/id.h"
@@ -21,6 +22,9 @@
 
 static int make_folders(struct image_store *s, struct err *err);
 static int load_all(struct image_store *s, struct err *err);
+static void add_missing(struct image_store *s);
+static size_t claim_all(struct image_store *s);
+static void succeed(struct image_store *s, struct image *old, struct image *img);
 static void insert(struct image_store *s, struct image *img);
 static struct image *take(struct image_store *s, const char *id);
 static struct image *by_prefix(struct image_store *s, const char *name);
@@ -41,13 +45,16 @@ struct image_store *image_store_open(struct layer_store *layers, const char *dat
 	s->fd = -1;
 	lock_init(&s->lock, LOCK_MAP);
 	lock_cond_init(&s->idle);
-	if (make_folders(s, err) < 0 || load_all(s, err) < 0 || tags_open(s, err) < 0) {
+	if (make_folders(s, err) < 0 || load_all(s, err) < 0) {
 		err_wrap(err, "image store");
 		image_store_close(s);
 		return NULL;
 	}
-	/* what a load that never ended left behind; an image left out may come back, with its layers */
-	if (!s->damaged.len)
+	tags_open(s);
+	add_missing(s);
+	layer_settle(layers);
+	/* what a load that never ended left behind; a damaged image may become whole again, with its layers */
+	if (claim_all(s) == 0)
 		layer_sweep(layers);
 	return s;
 }
@@ -60,7 +67,6 @@ void image_store_close(struct image_store *s)
 		image_unref(s->v[i].img);
 	free(s->v);
 	tags_close(s);
-	strv_done(&s->damaged);
 	fd_close(&s->fd);
 	pthread_cond_destroy(&s->idle);
 	lock_done(&s->lock);
@@ -72,13 +78,6 @@ void image_store_close(struct image_store *s)
 struct layer_store *image_store_layers(struct image_store *s)
 {
 	return s->layers;
-}
-
-void image_store_damaged(struct image_store *s, struct strv *ret)
-{
-	WITH_LOCK(&s->lock);
-	for (size_t i = 0; i < s->damaged.len; i++)
-		strv_add(ret, s->damaged.v[i]);
 }
 
 void store_begin(struct image_store *s)
@@ -114,6 +113,12 @@ void store_end(struct image_store *s)
 	lock_drop(&s->lock);
 }
 
+/* The chain that the image holds a reference on, or NULL. */
+static const char *held(const struct image *img)
+{
+	return img->damaged ? img->held : img->chain;
+}
+
 static int create(struct image_store *s, struct image *img, const char *config, size_t size, struct err *err)
 {
 	OWN_FREE char *path = xasprintf(CONTENT "/%s", id_digest_hex(img->id));
@@ -135,28 +140,54 @@ static int create(struct image_store *s, struct image *img, const char *config, 
 int image_create(struct image_store *s, const char *config, size_t size, const char *parent, char ret_id[72], struct err *err)
 {
 	CLEANUP(image_unrefp) struct image *img = image_parse(config, size, err);
+	OWN_FREE char *path = NULL;
 	struct image *old;
 	int rc = 0;
 
 	if (!img)
 		return -1;
 	digest_of(config, size, img->id);
+	path = xasprintf(CONTENT "/%s", id_digest_hex(img->id));
 	img->parent = str_empty(parent) ? NULL : xstrdup(parent);
 	set_chain(img);
 	strcpy(ret_id, img->id);
 	store_begin(s);
 	old = image_by_id(s, img->id);
-	if (old)
-		image_unref(old);
-	else
+	if (old && old->damaged)
+		rc = fs_set_aside(s->fd, path, err);
+	if (rc == 0 && (!old || old->damaged))
 		rc = create(s, img, config, size, err);
-	if (!old && rc == 0) {
+	if (rc == 0 && !old) {
 		lock_take(&s->lock);
 		insert(s, STEAL(img));
 		lock_drop(&s->lock);
+	} else if (rc == 0 && old->damaged) {
+		succeed(s, old, STEAL(img));
 	}
+	image_unref(old);
 	store_end(s);
 	return rc;
+}
+
+/* The operation is held: a damaged image came again, whole. */
+static void succeed(struct image_store *s, struct image *old, struct image *img)
+{
+	bool found;
+
+	if (!img->parent)
+		img->parent = xstrdup(old->parent);
+	lock_take(&s->lock);
+	size_t at = store_find(s, old->id, &found);
+
+	BUG_ON(!found || s->v[at].img != old);
+	img->last_tag = image_last_tag(old);
+	s->v[at].img = img;
+	lock_drop(&s->lock);
+	damage_forget("image", old->id);
+	log_info("image %s is whole again", old->id);
+	if (old->held)
+		layer_unref(s->layers, old->held, NULL, NULL);
+	image_unref(old); /* the table's */
 }
 
 struct image *image_get(struct image_store *s, const char *name, struct err *err)
@@ -238,8 +269,8 @@ static int delete(struct image_store *s, const char *id, struct err *err)
 
 	if (tags_drop_image(s, id, err) < 0)
 		return -1;
-	if (unlinkat(s->fd, content, 0) < 0 && errno != ENOENT)
-		return err_errno(err, errno, "remove image %s", id);
+	if (fs_remove_tree(s->fd, content, err) < 0)
+		return err_wrap(err, "remove image %s", id);
 	{
 		OWN_FREE char *dir = xasprintf("%s/" CONTENT, s->dir), *meta = xasprintf(METADATA "/%s", hex);
 		OWN_ERR struct err ignored = ERR_INIT;
@@ -256,6 +287,7 @@ static int delete(struct image_store *s, const char *id, struct err *err)
 		s->len--;
 		memmove(s->v + at, s->v + at + 1, (s->len - at) * sizeof(*s->v));
 	}
+	damage_forget("image", id);
 	orphan_children(s, id);
 	return 0;
 }
@@ -269,7 +301,7 @@ int image_delete(struct image_store *s, const char *id, struct strv *removed_lay
 	img = id_digest_hex(id) ? image_by_id(s, id) : NULL;
 	rc = img ? delete(s, id, err) : err_set(err, ERR_NOT_FOUND, "No such image: %s", id);
 	store_end(s);
-	if (rc == 0 && img->chain && layer_unref(s->layers, img->chain, removed_layers, err) < 0)
+	if (rc == 0 && held(img) && layer_unref(s->layers, held(img), removed_layers, err) < 0)
 		return err_wrap(err, "layers of image %s", id);
 	return rc;
 }
@@ -286,7 +318,7 @@ int image_take_back(struct image_store *s, const char *id, struct err *err)
 	if (img)
 		rc = delete(s, id, err);
 	store_end(s);
-	if (rc == 0 && img && img->chain && layer_unref(s->layers, img->chain, NULL, err) < 0)
+	if (rc == 0 && img && held(img) && layer_unref(s->layers, held(img), NULL, err) < 0)
 		return err_wrap(err, "layers of image %s", id);
 	return rc;
 }
@@ -335,25 +367,56 @@ static int make_folders(struct image_store *s, struct err *err)
 	return s->fd < 0 ? err_errno(err, errno, "open %s", s->dir) : 0;
 }
 
-/* One image of the disk, or NULL with the reason. */
-static struct image *load_one(struct image_store *s, const char *hex, struct err *err)
+/* It stays in the lists with its reason, and nothing can be made of it. */
+static void mark_damaged(struct image *img, const char *why)
+{
+	str_set(&img->damaged, why);
+	strmap_set(&img->config.labels, IMAGE_DAMAGED_LABEL, why);
+	damage_note("image", img->id, DAMAGE_LOST, "image %.12s is damaged: %s", img->id + strlen("sha256:"), why);
+}
+
+static struct image *stub(const char *hex, const char *why)
+{
+	struct image *img = xcalloc(1, sizeof(*img));
+
+	img->refs = 1;
+	snprintf(img->id, sizeof(img->id), "sha256:%s", hex);
+	img->created = CLOCK_ZERO;
+	img->architecture = xstrdup("");
+	img->os = xstrdup("");
+	mark_damaged(img, why);
+	return img;
+}
+
+/* What an image tells of its layers. */
+static void teach(struct image_store *s, const struct image *img)
+{
+	OWN_FREE char *below = NULL;
+
+	for (size_t i = 0; i < img->diff_ids.len; i++) {
+		char *chain = layer_chain_id(below, img->diff_ids.v[i]);
+
+		layer_teach(s->layers, chain, below, img->diff_ids.v[i]);
+		free(below);
+		below = chain;
+	}
+}
+
+/* One image of the disk; its layers are claimed later. */
+static struct image *load_one(struct image_store *s, const char *hex)
 {
 	OWN_BUF struct buf raw = { 0 };
-	CLEANUP(image_unrefp) struct image *img = NULL;
+	OWN_ERR struct err err = ERR_INIT;
 	OWN_FREE char *id = xasprintf("sha256:%s", hex);
+	struct image *img = image_raw(s, id, &raw, &err) == 0 ? image_parse(raw.data, raw.size, &err) : NULL;
 
-	if (image_raw(s, id, &raw, err) < 0)
-		return NULL;
-	img = image_parse(raw.data, raw.size, err);
 	if (!img)
-		return NULL;
+		return stub(hex, err_text(&err));
 	strcpy(img->id, id);
 	set_chain(img);
 	read_metadata(s, img);
-	if (img->chain && layer_ref(s->layers, img->chain, err) < 0)
-		return NULL;
-	fill_layers(s, img);
-	return STEAL(img);
+	teach(s, img);
+	return img;
 }
 
 static int load_all(struct image_store *s, struct err *err)
@@ -365,22 +428,60 @@ static int load_all(struct image_store *s, struct err *err)
 	if (!dir)
 		return err_errno(err, errno, "open %s/" CONTENT, s->dir);
 	while ((e = readdir(dir))) {
-		OWN_ERR struct err why = ERR_INIT;
-		struct image *img;
-
 		if (str_has_prefix(e->d_name, ".tmp-"))
 			unlinkat(fd, e->d_name, 0);
-		if (!id_is_hex64(e->d_name))
-			continue;
-		img = load_one(s, e->d_name, &why);
-		if (img) {
-			insert(s, img);
-			continue;
-		}
-		log_warn("image %s is left out: %s", e->d_name, err_text(&why));
-		strv_addf(&s->damaged, "image %.12s is left out: %s", e->d_name, err_text(&why));
+		if (id_is_hex64(e->d_name))
+			insert(s, load_one(s, e->d_name));
 	}
 	return 0;
+}
+
+/* Images that tags know of and nothing else: a tag is made last and goes first. */
+static void add_missing(struct image_store *s)
+{
+	OWN_STRV struct strv ids = { 0 };
+	bool found;
+
+	tags_ids(s, &ids);
+	for (size_t i = 0; i < ids.len; i++) {
+		store_find(s, ids.v[i], &found);
+		if (!found)
+			insert(s, stub(id_digest_hex(ids.v[i]), "its configuration is missing"));
+	}
+}
+
+/* The image holds its topmost layer, or of a damaged one what is left. */
+static void claim(struct image_store *s, struct image *img)
+{
+	OWN_FREE char *why = NULL, *claimed = NULL;
+
+	for (size_t n = img->diff_ids.len; n && !claimed; n--) {
+		OWN_FREE char *chain = NULL;
+
+		for (size_t i = 0; i < n; i++) {
+			OWN_FREE char *below = chain;
+
+			chain = layer_chain_id(below, img->diff_ids.v[i]);
+		}
+		claimed = layer_claim(s->layers, chain, &why);
+	}
+	if (!why)
+		return;
+	img->held = STEAL(claimed);
+	mark_damaged(img, why);
+}
+
+/* How many images are damaged. */
+static size_t claim_all(struct image_store *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->len; i++) {
+		claim(s, s->v[i].img);
+		fill_layers(s, s->v[i].img);
+		n += s->v[i].img->damaged != NULL;
+	}
+	return n;
 }
 
 size_t store_find(const struct image_store *s, const char *id, bool *ret_found)
@@ -521,6 +622,10 @@ static void orphan_children(struct image_store *s, const char *id)
 		strcpy(fresh->id, old->id);
 		fresh->chain = xstrdup(old->chain);
 		fresh->size = old->size;
+		fresh->damaged = xstrdup(old->damaged);
+		fresh->held = xstrdup(old->held);
+		if (old->damaged)
+			strmap_set(&fresh->config.labels, IMAGE_DAMAGED_LABEL, old->damaged);
 		fresh->last_tag = image_last_tag(old);
 		s->v[at].img = fresh;
 		image_unref(old);

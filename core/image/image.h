@@ -54,7 +54,11 @@ struct image {
 	char *chain;             /* top layer's chain id, NULL without layers */
 	int64_t size;            /* sum of the layers' diffs */
 	int64_t last_tag;        /* ns, 0 never; read with image_last_tag() */
+	char *damaged;           /* why it cannot be used: it is listed and can be removed; NULL: whole */
+	char *held;              /* of a damaged image: the topmost of its layers that is there */
 };
+/* The label that a damaged image shows its reason in. */
+#define IMAGE_DAMAGED_LABEL "dockerd.damaged"
 static inline int64_t image_last_tag(const struct image *img) { return __atomic_load_n(&img->last_tag, __ATOMIC_RELAXED); }
 
 struct image_store;
@@ -82,8 +86,6 @@ void image_list_free(struct image **v, size_t n);
  * sizes of all layers, each counted once, is returned.
  */
 int64_t image_usage(struct image_store *s, struct image *const *v, size_t n, int64_t *ret_shared);
-/* What start-up found damaged and left out, one sentence each; copied. */
-void image_store_damaged(struct image_store *s, struct strv *ret);
 /* Every tag of a repository ("busybox:1", "busybox:latest"); what else ref holds does not matter. */
 void image_repo_tags(struct image_store *s, const struct reference *ref, struct strv *ret);
 /* "busybox:latest" and "busybox@sha256:..." of an image, familiar form. */

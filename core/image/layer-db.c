@@ -103,22 +103,33 @@ bool layer_db_cache_id(struct layer_store *s, const char *hex, char ret[ID_HEX +
 	return read_hex(s->sha256_fd, hex, "cache-id", ret, &err) == 0;
 }
 
+/* What can be read is; the first thing that is wrong is said. */
 static int read_layer(struct layer_store *s, const char *hex, struct layer *l, struct err *err)
 {
-	char size[VALUE_MAX];
+	OWN_ERR struct err other = ERR_INIT;
 	OWN_FREE char *chain = NULL;
+	char size[VALUE_MAX];
+	bool diff, parent;
 
 	snprintf(l->chain, sizeof(l->chain), "sha256:%s", hex);
-	if (read_digest(s->sha256_fd, hex, "diff", false, l->diffid, err) < 0 ||
-	    read_digest(s->sha256_fd, hex, "parent", true, l->parent_chain, err) < 0 ||
-	    read_hex(s->sha256_fd, hex, "cache-id", l->cache_id, err) < 0 || read_value(s->sha256_fd, hex, "size", size, err) < 0)
-		return -1;
-	if (!str_to_i64(size, &l->size) || l->size < 0)
-		return err_set(err, ERR_INTERNAL, "its file size holds no size");
-	chain = layer_chain_id(*l->parent_chain ? l->parent_chain : NULL, l->diffid);
-	if (!streq(chain, l->chain))
-		return err_set(err, ERR_INTERNAL, "its files diff and parent do not give its id");
-	return 0;
+	l->size = -1;
+	diff = read_digest(s->sha256_fd, hex, "diff", false, l->diffid, err) == 0;
+	parent = read_digest(s->sha256_fd, hex, "parent", true, l->parent_chain, err->msg ? &other : err) == 0;
+	if (read_hex(s->sha256_fd, hex, "cache-id", l->cache_id, err->msg ? &other : err) < 0)
+		*l->cache_id = '\0';
+	if (read_value(s->sha256_fd, hex, "size", size, err->msg ? &other : err) == 0 &&
+	    (!str_to_i64(size, &l->size) || l->size < 0)) {
+		l->size = -1;
+		err_set(err->msg ? &other : err, ERR_INTERNAL, "its file size holds no size");
+	}
+	if (diff && parent) {
+		chain = layer_chain_id(*l->parent_chain ? l->parent_chain : NULL, l->diffid);
+		if (streq(chain, l->chain))
+			return err->msg ? -1 : 0;
+		err_set(err, ERR_INTERNAL, "its files diff and parent do not give its id");
+	}
+	*l->diffid = *l->parent_chain = '\0';
+	return -1;
 }
 
 static void load_layer(struct layer_store *s, const char *name)
@@ -129,77 +140,53 @@ static void load_layer(struct layer_store *s, const char *name)
 	if (!id_is_hex64(name))
 		return;
 	l = xcalloc(1, sizeof(*l));
-	if (read_layer(s, name, l, &err) == 0) {
-		layer_insert(s, l);
-		return;
-	}
-	log_warn("layer sha256:%s is damaged and left out: %s", name, err_text(&err));
-	free(l);
+	if (read_layer(s, name, l, &err) < 0)
+		l->damaged = xstrdup(err_text(&err));
+	layer_insert(s, l);
 }
 
-/* A layer counts only with all its parents. Ids are digests over the parent's id, so that there are no circles. */
-static bool link_layer(struct layer_store *s, struct layer *l)
-{
-	struct layer *parent;
-
-	if (l->state != LAYER_READ)
-		return l->state == LAYER_LINKED;
-	l->state = LAYER_LINKED;
-	if (!*l->parent_chain)
-		return true;
-	parent = layer_find(s, l->parent_chain);
-	if (!parent || !link_layer(s, parent)) {
-		log_warn("layer %s is left out: its parent %s is missing", l->chain, l->parent_chain);
-		l->state = LAYER_BROKEN;
-		return false;
-	}
-	l->parent = parent;
-	parent->refs++;
-	return true;
-}
-
+/* Ids are digests over the parent's id, so that there are no circles. */
 static void link_layers(struct layer_store *s)
 {
 	for (size_t i = 0; i < LAYER_BUCKETS; i++)
-		for (struct layer *l = s->layers[i]; l; l = l->next)
-			link_layer(s, l);
-	for (size_t i = 0; i < LAYER_BUCKETS; i++) {
-		struct layer **at = &s->layers[i];
-
-		while (*at) {
-			struct layer *l = *at;
-
-			if (l->state == LAYER_LINKED) {
-				at = &l->next;
-				continue;
+		for (struct layer *l = s->layers[i]; l; l = l->next) {
+			l->parent = *l->parent_chain ? layer_find(s, l->parent_chain) : NULL;
+			if (l->parent) {
+				l->parent->refs++;
+			} else if (*l->parent_chain && !l->damaged) {
+				l->damaged = xasprintf("its parent %s is missing", l->parent_chain);
+				l->parent_missing = true;
 			}
-			*at = l->next;
-			free(l);
 		}
-	}
 }
 
+static bool is_init_id(const char *id)
+{
+	return strlen(id) == ID_HEX + strlen(INIT_SUFFIX) && str_has_suffix(id, INIT_SUFFIX) && id_is_name(id, 1);
+}
+
+/* As far as it can be read. */
 static int read_mount(struct layer_store *s, struct rwlayer *m, struct err *err)
 {
+	OWN_ERR struct err other = ERR_INIT;
 	char init[VALUE_MAX], parent[DIGEST_TEXT];
 
-	if (read_hex(s->mounts_fd, m->container, "mount-id", m->mount_id, err) < 0 ||
-	    read_optional(s->mounts_fd, m->container, "init-id", init, err) < 0 ||
-	    read_digest(s->mounts_fd, m->container, "parent", true, parent, err) < 0)
-		return -1;
-	if (*init) {
-		if (strlen(init) != ID_HEX + strlen(INIT_SUFFIX) || !str_has_suffix(init, INIT_SUFFIX) || !id_is_name(init, 1))
-			return err_set(err, ERR_INTERNAL, "its file init-id holds no id");
-		memcpy(m->init_id, init, strlen(init) + 1);
+	if (read_hex(s->mounts_fd, m->container, "mount-id", m->mount_id, err) < 0)
+		*m->mount_id = '\0';
+	if (read_optional(s->mounts_fd, m->container, "init-id", init, err->msg ? &other : err) == 0 && *init) {
+		if (is_init_id(init))
+			memcpy(m->init_id, init, strlen(init) + 1);
+		else
+			err_set(err->msg ? &other : err, ERR_INTERNAL, "its file init-id holds no id");
 	}
-	if (*parent) {
+	if (read_digest(s->mounts_fd, m->container, "parent", true, parent, err->msg ? &other : err) == 0 && *parent) {
 		m->parent = layer_find(s, parent);
 		if (m->parent)
 			m->parent->refs++;
 		else
-			log_warn("container %s: its image layer %s is missing", m->container, parent);
+			err_set(err->msg ? &other : err, ERR_INTERNAL, "its image layer %s is missing", parent);
 	}
-	return 0;
+	return err->msg ? -1 : 0;
 }
 
 static void load_mount(struct layer_store *s, const char *name)
@@ -211,12 +198,19 @@ static void load_mount(struct layer_store *s, const char *name)
 		return;
 	m = xcalloc(1, sizeof(*m));
 	m->container = xstrdup(name);
-	if (read_mount(s, m, &err) == 0) {
-		rwlayer_insert(s, m);
-		return;
-	}
-	log_warn("layer of container %s is damaged and left out: %s", name, err_text(&err));
-	rwlayer_free(m);
+	if (read_mount(s, m, &err) < 0)
+		m->damaged = xstrdup(err_text(&err));
+	rwlayer_insert(s, m);
+}
+
+int layer_db_put_back(struct layer_store *s, int dirfd, const char *entry, const char *file, const char *text, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/%s", entry, file);
+
+	(void)s;
+	if (fs_set_aside(dirfd, path, err) < 0)
+		return -1;
+	return fs_write_atomic(dirfd, path, text, strlen(text), 0644, FS_SYNC, err);
 }
 
 /* Names first, then work: what fn does may change the folder. */
@@ -238,7 +232,7 @@ static int each_name(int dirfd, struct strv *ret, struct err *err)
 	return 0;
 }
 
-static bool owned(struct layer_store *s, const char *id)
+bool layer_db_owned(struct layer_store *s, const char *id)
 {
 	WITH_LOCK(&s->lock);
 	for (size_t i = 0; i < LAYER_BUCKETS; i++) {
@@ -263,7 +257,7 @@ void layer_db_take_back(struct layer_store *s, int dirfd, const char *name)
 
 		if (read_value(dirfd, name, files[i], id, &local) < 0)
 			continue; /* never written, or lost before the layer itself was made */
-		if (strlen(id) < ID_HEX || !id_is_name(id, 1) || owned(s, id))
+		if (strlen(id) < ID_HEX || !id_is_name(id, 1) || layer_db_owned(s, id))
 			continue;
 		if (graph_remove(s->graph, id, &err) < 0) {
 			log_warn("layer store: unfinished layer %s stays until the next start: %s", id, err_text(&err));

@@ -21,7 +21,9 @@ struct layer {
 	int refs;                  /* images, containers, layers on top; at start nobody has claimed any yet */
 	int pins;                  /* work under way */
 	bool doomed;               /* the last reference went while it was pinned */
-	enum { LAYER_READ, LAYER_LINKED, LAYER_BROKEN } state; /* while the store opens */
+	char *damaged;             /* what is wrong with its own files; NULL: nothing. Its parents are asked beside that */
+	bool parent_missing;       /* that is all that is wrong */
+	bool settled;              /* while the store opens */
 };
 
 struct rwlayer {
@@ -30,6 +32,7 @@ struct rwlayer {
 	char mount_id[ID_HEX + 1];
 	char init_id[ID_HEX + sizeof(INIT_SUFFIX)]; /* "" without */
 	struct layer *parent;      /* holds a reference; NULL: scratch, or lost */
+	char *damaged;             /* why it cannot be mounted, or NULL */
 };
 
 struct layer_store {
@@ -49,6 +52,12 @@ void rwlayer_insert(struct layer_store *s, struct rwlayer *m);
 void rwlayer_detach(struct layer_store *s, struct rwlayer *m);
 
 void rwlayer_free(struct rwlayer *m);
+void layer_free(struct layer *l);
+static inline void layer_freep(struct layer **l) { if (*l) layer_free(*l); }
+/* layer-damage.c, under the lock: what is wrong with the layer or with one it stands on, or NULL. */
+const char *layer_trouble(const struct layer *l);
+/* Under the lock: l is new in the store, and those that missed it stand on it again. */
+void layer_found(struct layer_store *s, struct layer *l);
 
 /*
  * A change under way is a folder in layerdb/tmp that names the driver's layers it makes or removes (cache-id, mount-id,
@@ -64,8 +73,14 @@ int layer_stage_put(struct layer_stage *st, const char *file, const char *text, 
 /* Ends it however far it came: what it names and nobody owns is removed. Nothing to do when it was renamed away. */
 void layer_stage_drop(struct layer_store *s, struct layer_stage *st);
 
-/* Reads layers and mounts, then sweeps tmp. Damaged entries are left out with a warning. */
+/* Reads layers and mounts, then sweeps tmp. Damaged entries stay, with what of them could be read. */
 int layer_db_load(struct layer_store *s, struct err *err);
+/* Does a layer of the store or of a container have the driver's layer? */
+bool layer_db_owned(struct layer_store *s, const char *id);
+/* Writes a file of an entry anew; what was there is set aside. */
+int layer_db_put_back(struct layer_store *s, int dirfd, const char *entry, const char *file, const char *text, struct err *err);
+/* Does the driver's layer hold what the tar-split of l describes, to the last byte? dir: the folder of the tar-split. */
+bool layer_verify(struct layer_store *s, const struct layer *l, int dir, const char *cache_id, struct err *err);
 /* The driver's name of the layer that sha256/HEX describes, whatever else is wrong with it. */
 bool layer_db_cache_id(struct layer_store *s, const char *hex, char ret[ID_HEX + 1]);
 /* Removes the driver's layers that the folder names and nobody owns, then the folder. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "image/inflate.h"
@@ -67,6 +68,12 @@ void rwlayer_detach(struct layer_store *s, struct rwlayer *m)
 	*at = m->next;
 }
 
+void layer_free(struct layer *l)
+{
+	free(l->damaged);
+	free(l);
+}
+
 static int open_folder(const char *dir, const char *name, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
@@ -111,7 +118,7 @@ void layer_store_close(struct layer_store *s)
 			struct layer *l = s->layers[i];
 
 			s->layers[i] = l->next;
-			free(l);
+			layer_free(l);
 		}
 		while (s->mounts[i]) {
 			struct rwlayer *m = s->mounts[i];
@@ -193,19 +200,21 @@ static int digest_write(struct writer *writer, const void *data, size_t size, st
 	return 0;
 }
 
-/* Does the tree hold what the staged tar-split describes, to the last byte? */
-static bool verify(struct layer_store *s, const struct layer *l, const struct layer_stage *st, const char *cache_id)
+bool layer_verify(struct layer_store *s, const struct layer *l, int dir, const char *cache_id, struct err *err)
 {
-	OWN_FD int fd = openat(st->fd, "tar-split.json.gz", O_RDONLY | O_CLOEXEC);
-	OWN_ERR struct err err = ERR_INIT;
+	OWN_FD int fd = openat(dir, "tar-split.json.gz", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct digest_writer sum = { .writer = { digest_write } };
 	char got[DIGEST_TEXT];
 
 	digest_init(&sum.digest);
-	if (fd < 0 || assemble(s, cache_id, l->parent, fd, &sum.writer, NULL, &err) < 0)
+	if (fd < 0)
+		return err_errno(err, errno, "open tar-split.json.gz"), false;
+	if (assemble(s, cache_id, l->parent, fd, &sum.writer, NULL, err) < 0)
 		return false;
 	digest_text(&sum.digest, got);
-	return streq(got, l->diffid);
+	if (!streq(got, l->diffid))
+		return err_set(err, ERR_INTERNAL, "its content does not give its digest"), false;
+	return true;
 }
 
 /*
@@ -217,7 +226,7 @@ static int repair(struct layer_store *s, struct layer *l, struct layer_stage *st
 	char old[ID_HEX + 1];
 
 	if (layer_exists(s, l->chain) || !layer_db_cache_id(s, id_digest_hex(l->chain), old) ||
-	    !graph_exists(s->graph, old) || !verify(s, l, st, old))
+	    !graph_exists(s->graph, old) || !layer_verify(s, l, st->fd, old, NULL))
 		return 0;
 	if (graph_remove(s->graph, l->cache_id, err) < 0 || layer_stage_put(st, "cache-id", old, err) < 0)
 		return -1;
@@ -236,6 +245,25 @@ static int set_aside(struct layer_store *s, const char *hex, char ret_name[64], 
 	return renameat(s->sha256_fd, hex, s->tmp_fd, ret_name) < 0 ? err_errno(err, errno, "set aside layer %s", hex) : 0;
 }
 
+/* The damaged layer that others hold becomes what was read now, and gets the reference. Under the lock. */
+static void heal(struct layer *there, const struct layer *l)
+{
+	memcpy(there->diffid, l->diffid, sizeof(there->diffid));
+	memcpy(there->cache_id, l->cache_id, sizeof(there->cache_id));
+	there->size = l->size;
+	if (!there->parent && l->parent) {
+		there->parent = l->parent;
+		snprintf(there->parent_chain, sizeof(there->parent_chain), "%s", l->parent->chain);
+		l->parent->refs++;
+		l->parent->doomed = false;
+	}
+	free(STEAL(there->damaged));
+	there->parent_missing = there->doomed = false;
+	there->refs++;
+	log_info("layer %s is whole again", there->chain);
+	damage_forget("layer", there->chain);
+}
+
 /* 1: the chain is there already and got the reference; 0: published. ret_aside gets what was in the way, or "". */
 static int publish(struct layer_store *s, struct layer *l, struct layer_stage *st, char ret_aside[64], struct err *err)
 {
@@ -244,7 +272,7 @@ static int publish(struct layer_store *s, struct layer *l, struct layer_stage *s
 	struct layer *there = layer_find(s, l->chain);
 
 	*ret_aside = '\0';
-	if (there) {
+	if (there && !there->damaged) {
 		there->refs++;
 		there->doomed = false;
 		return 1;
@@ -254,12 +282,18 @@ static int publish(struct layer_store *s, struct layer *l, struct layer_stage *s
 	if (renameat(s->tmp_fd, st->name, s->sha256_fd, hex) < 0)
 		return err_errno(err, errno, "store layer %s", l->chain);
 	*st->name = '\0'; /* it is no staging folder any more */
+	if (there) {
+		heal(there, l);
+		layer_found(s, there);
+		return 1;
+	}
 	l->refs = 1;
 	if (l->parent) {
 		l->parent->refs++;
 		l->parent->doomed = false;
 	}
 	layer_insert(s, l);
+	layer_found(s, l);
 	return 0;
 }
 
@@ -310,11 +344,23 @@ static struct layer *find_or_fail(struct layer_store *s, const char *chain, stru
 	return l;
 }
 
+/* The same for work: damaged ones are refused. */
+static struct layer *find_whole(struct layer_store *s, const char *chain, struct err *err)
+{
+	struct layer *l = find_or_fail(s, chain, err);
+	const char *trouble = l ? layer_trouble(l) : NULL;
+
+	if (!trouble)
+		return l;
+	err_set(err, ERR_INTERNAL, "layer %.19s is damaged: %s", chain, trouble);
+	return NULL;
+}
+
 /* Keeps the layer in place for a piece of work, without a claim on it. */
 static struct layer *pin(struct layer_store *s, const char *chain, struct err *err)
 {
 	WITH_LOCK(&s->lock);
-	struct layer *l = find_or_fail(s, chain, err);
+	struct layer *l = find_whole(s, chain, err);
 
 	if (l)
 		l->pins++;
@@ -338,14 +384,13 @@ int layer_register(struct layer_store *s, const char *parent, struct reader *tar
 	char **ret_chain, char **ret_diffid, struct err *err)
 {
 	struct layer *below = parent ? pin(s, parent, err) : NULL;
-	OWN_FREE struct layer *l = NULL;
+	__attribute__((cleanup(layer_freep))) struct layer *l = NULL;
 	int rc;
 
 	if (parent && !below)
 		return -1;
 	l = xcalloc(1, sizeof(*l));
 	l->parent = below;
-	l->state = LAYER_LINKED;
 	rc = register_layer(s, l, tar, want_diffid, c, err);
 	if (rc >= 0) {
 		if (ret_chain)
@@ -363,7 +408,7 @@ int layer_register(struct layer_store *s, const char *parent, struct reader *tar
 int layer_ref(struct layer_store *s, const char *chain, struct err *err)
 {
 	WITH_LOCK(&s->lock);
-	struct layer *l = find_or_fail(s, chain, err);
+	struct layer *l = find_whole(s, chain, err);
 
 	if (!l)
 		return -1;
@@ -412,13 +457,14 @@ int layer_unref(struct layer_store *s, const char *chain, struct strv *removed, 
 
 	snprintf(next, sizeof(next), "%s", chain);
 	for (;;) {
-		OWN_FREE struct layer *l = NULL;
+		__attribute__((cleanup(layer_freep))) struct layer *l = NULL;
 		char name[64];
 		int rc = drop_ref(s, next, &l, name, err);
 
 		if (rc <= 0)
 			return rc;
 		layer_db_take_back(s, s->tmp_fd, name);
+		damage_forget("layer", l->chain);
 		if (removed)
 			strv_add(removed, l->chain);
 		if (!l->parent)
@@ -449,7 +495,9 @@ void layer_sweep(struct layer_store *s)
 bool layer_exists(struct layer_store *s, const char *chain)
 {
 	WITH_LOCK(&s->lock);
-	return layer_find(s, chain) != NULL;
+	struct layer *l = layer_find(s, chain);
+
+	return l && !layer_trouble(l);
 }
 
 int64_t layer_size(struct layer_store *s, const char *chain)

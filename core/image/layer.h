@@ -33,9 +33,27 @@ int layer_ref(struct layer_store *s, const char *chain, struct err *err);    /* 
 int layer_unref(struct layer_store *s, const char *chain, struct strv *removed, struct err *err);
 /*
  * Removes every layer that has no reference: what a load that never ended left behind. After the image store took its
- * references, and only when no image was left out as damaged; before requests run.
+ * references, and only when no image is damaged; before requests run.
  */
 void layer_sweep(struct layer_store *s);
+/* For what is known of layers elsewhere: the layer with this id has this digest and this parent. Repairs one that lost them. */
+void layer_teach(struct layer_store *s, const char *chain, const char *parent, const char *diffid);
+/*
+ * Once, behind the last layer_teach(), before requests run: looks at what every layer has on disk, puts right what can be,
+ * and notes the rest as damage.
+ */
+void layer_settle(struct layer_store *s);
+/*
+ * A reference also on a damaged layer, for images that stay listed: the chain that is held now (owned by the caller), or NULL
+ * when there is no such layer. *ret_why, when it is NULL, gets what is wrong.
+ */
+char *layer_claim(struct layer_store *s, const char *chain, char **ret_why);
+/* Why a container's layer cannot be mounted, or NULL; owned by the caller. */
+char *rwlayer_damage(struct layer_store *s, const char *container_id);
+/* For dockerd --check, nothing else runs: reads every layer and notes those that are not what they were; how many there are. */
+size_t layer_check_all(struct layer_store *s);
+/* The driver's layers that nobody has are noted, or removed. Not when a layer is damaged: it may be its data. */
+void layer_orphans(struct layer_store *s, bool remove);
 bool layer_exists(struct layer_store *s, const char *chain);
 int64_t layer_size(struct layer_store *s, const char *chain);                /* of its diff, bytes; -1 unknown */
 char *layer_diffid(struct layer_store *s, const char *chain);                /* owned by caller; NULL unknown */

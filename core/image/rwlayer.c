@@ -14,6 +14,7 @@
 void rwlayer_free(struct rwlayer *m)
 {
 	free(m->container);
+	free(m->damaged);
 	free(m);
 }
 
@@ -214,6 +215,8 @@ static int get_names(struct layer_store *s, const char *container_id, struct nam
 
 	if (!m)
 		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
+	if (m->damaged)
+		return err_set(err, ERR_INTERNAL, "the container's layer is damaged: %s", m->damaged);
 	memcpy(ret->mount, m->mount_id, sizeof(m->mount_id));
 	snprintf(ret->below, sizeof(ret->below), "%s", *m->init_id ? m->init_id : m->parent ? m->parent->cache_id : "");
 	return 0;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -16,7 +17,7 @@
 #define FILE_NAME "repositories.json"
 #define FILE_MAX (64u << 20)
 
-static int read_file(struct image_store *s, struct err *err);
+static int read_file(struct image_store *s, const char *name, struct err *err);
 static int write_file(struct image_store *s, struct tag *const *v, size_t n, struct err *err);
 static int load_repo(struct image_store *s, json_t *refs);
 static struct tag *tag_new(const struct reference *ref, const char *id);
@@ -25,18 +26,39 @@ static int tag_cmp(const void *a, const void *b);
 static size_t find(struct tag *const *v, size_t len, const char *repo, const char *text, bool *ret_found);
 static void replace(struct image_store *s, struct tag **v, size_t n);
 
-int tags_open(struct image_store *s, struct err *err)
+/* The second copy, where there is one. */
+static bool read_copy(struct image_store *s, const char *why)
 {
-	OWN_ERR struct err why = ERR_INIT;
-	OWN_FREE char *path = xasprintf("%s/" FILE_NAME, s->dir), *aside = xasprintf("%s.damaged", path);
+	OWN_ERR struct err err = ERR_INIT;
 
-	if (read_file(s, &why) == 0 || why.class == ERR_NOT_FOUND)
-		return 0;
-	if (rename(path, aside) < 0)
-		return err_errno(err, errno, "set %s aside", path);
-	log_warn("%s is damaged (%s): set aside as %s, no image has a tag now", path, err_text(&why), aside);
-	strv_addf(&s->damaged, "the tags of all images are lost: %s was damaged (%s)", path, err_text(&why));
-	return write_file(s, NULL, 0, err);
+	tags_close(s);
+	if (read_file(s, FILE_NAME ".copy", &err) < 0)
+		return false;
+	damage_note("image", "tags", DAMAGE_REPAIRED, "%s/" FILE_NAME " was damaged (%s): the tags come from its copy", s->dir, why);
+	return true;
+}
+
+void tags_open(struct image_store *s)
+{
+	OWN_ERR struct err why = ERR_INIT, err = ERR_INIT;
+
+	if (read_file(s, FILE_NAME, &why) == 0)
+		return;
+	if (!read_copy(s, err_text(&why))) {
+		tags_close(s);
+		if (why.class == ERR_NOT_FOUND)
+			return; /* nothing was ever tagged */
+		damage_note("image", "tags", DAMAGE_LOST, "the tags of all images are lost: %s/" FILE_NAME " was damaged (%s)", s->dir,
+			err_text(&why));
+	}
+	if (fs_set_aside(s->fd, FILE_NAME, &err) < 0 || write_file(s, s->tags, s->tags_len, &err) < 0)
+		log_warn("%s/" FILE_NAME ": %s", s->dir, err_text(&err));
+}
+
+void tags_ids(const struct image_store *s, struct strv *ret)
+{
+	for (size_t i = 0; i < s->tags_len; i++)
+		strv_add(ret, s->tags[i]->id);
 }
 
 void tags_close(struct image_store *s)
@@ -243,7 +265,7 @@ int image_untag(struct image_store *s, const struct reference *ref, struct err *
 	return rc;
 }
 
-static int read_file(struct image_store *s, struct err *err)
+static int read_file(struct image_store *s, const char *name, struct err *err)
 {
 	OWN_BUF struct buf text = { 0 };
 	OWN_JSON json_t *js = NULL;
@@ -251,7 +273,7 @@ static int read_file(struct image_store *s, struct err *err)
 	json_t *refs, *all;
 	size_t bad = 0;
 
-	if (fs_read(s->fd, FILE_NAME, FILE_MAX, &text, err) < 0)
+	if (fs_read(s->fd, name, FILE_MAX, &text, err) < 0)
 		return -1;
 	js = json_read(text.data, text.size, err);
 	if (!js)
@@ -263,10 +285,8 @@ static int read_file(struct image_store *s, struct err *err)
 		bad += (size_t)load_repo(s, refs);
 	if (s->tags_len)
 		qsort(s->tags, s->tags_len, sizeof(*s->tags), tag_cmp);
-	if (bad) {
-		log_warn("%s/" FILE_NAME ": %zu entries make no sense and are left out", s->dir, bad);
-		strv_addf(&s->damaged, "%zu tags are left out: they make no sense", bad);
-	}
+	if (bad)
+		damage_note("image", "tags", DAMAGE_LOST, "%s/%s: %zu tags make no sense and are left out", s->dir, name, bad);
 	return 0;
 }
 
@@ -310,7 +330,7 @@ static int write_file(struct image_store *s, struct tag *const *v, size_t n, str
 	jw_obj_end(&w);
 	jw_obj_end(&w);
 	lock_none_held();
-	return fs_write_atomic(s->fd, FILE_NAME, b.data, b.size, 0600, FS_SYNC, err);
+	return fs_write_copied(s->fd, FILE_NAME, b.data, b.size, 0600, FS_SYNC, err);
 }
 
 static struct tag *tag_new(const struct reference *ref, const char *id)

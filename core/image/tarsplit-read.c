@@ -312,7 +312,7 @@ static int64_t line_bytes(const struct line *l)
 	return l->payload ? (int64_t)(l->payload_size / 4 * 3 - pad) : 0;
 }
 
-int64_t tarsplit_size(struct reader *json, struct err *err)
+static int64_t sum(struct reader *json, bool content, struct err *err)
 {
 	struct assembly a = { .json = json };
 	int64_t total = 0, bytes;
@@ -321,7 +321,7 @@ int64_t tarsplit_size(struct reader *json, struct err *err)
 	int n;
 
 	while ((n = next_line(&a, &text, err)) > 0) {
-		bytes = parse(text, &l) ? line_bytes(&l) : -1;
+		bytes = !parse(text, &l) ? -1 : content && l.type != 1 ? 0 : line_bytes(&l);
 		if (bytes < 0 || __builtin_add_overflow(total, bytes, &total)) {
 			n = damaged(err);
 			break;
@@ -329,4 +329,14 @@ int64_t tarsplit_size(struct reader *json, struct err *err)
 	}
 	buf_done(&a.text);
 	return n < 0 ? -1 : total;
+}
+
+int64_t tarsplit_size(struct reader *json, struct err *err)
+{
+	return sum(json, false, err);
+}
+
+int64_t tarsplit_content_size(struct reader *json, struct err *err)
+{
+	return sum(json, true, err);
 }

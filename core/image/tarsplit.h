@@ -31,4 +31,7 @@ int tarsplit_assemble(struct reader *json, int rootfd, struct writer *out, const
 /* How many bytes that gives, from the lines alone; -1. */
 int64_t tarsplit_size(struct reader *json, struct err *err);
 
+/* The bytes of the files alone; -1. */
+int64_t tarsplit_content_size(struct reader *json, struct err *err);
+
 #endif

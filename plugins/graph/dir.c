@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -141,7 +142,8 @@ int dir_remove(int at, const char *name)
 
 ssize_t dir_read_file(int at, const char *name, char *ret, size_t size)
 {
-	int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* Not blocked by what is no file, however it came there. */
+	int fd = openat(at, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	ssize_t n;
 
 	if (fd < 0)
@@ -174,6 +176,18 @@ int dir_write_file(int at, const char *name, const char *text, mode_t mode)
 	if (close(fd) < 0)
 		n = -1;
 	return n < 0 ? -1 : 0;
+}
+
+int dir_set_aside(int at, const char *name)
+{
+	char aside[NAME_MAX * 2];
+
+	if (snprintf(aside, sizeof(aside), "%s.damaged", name) >= (int)sizeof(aside))
+		return errno = ENAMETOOLONG, -1;
+	if (renameat(at, name, at, aside) == 0 || errno == ENOENT)
+		return 0;
+	/* a folder is in the way: of an earlier time */
+	return dir_remove(at, aside) < 0 ? -1 : renameat(at, name, at, aside);
 }
 
 const char *dir_fs_name(const char *path)

@@ -21,6 +21,8 @@ int dir_copy(const struct dkd_call *call, int src, int dst);
 /* The whole of a small file below a directory, without white space at its end: its length, or -1. */
 ssize_t dir_read_file(int at, const char *name, char *ret, size_t size);
 int dir_write_file(int at, const char *name, const char *text, mode_t mode);
+/* NAME becomes NAME.damaged; missing is fine. Whatever its type, it is not opened. */
+int dir_set_aside(int at, const char *name);
 /* Docker's name of the file system that path lies on. */
 const char *dir_fs_name(const char *path);
 

@@ -106,6 +106,28 @@ void overlay_check_sweep(const char *path)
 		closedir(dir);
 }
 
+static bool parameter_on(const char *name)
+{
+	char path[64], text[8];
+
+	snprintf(path, sizeof(path), "/sys/module/overlay/parameters/%s", name);
+	return dir_read_file(AT_FDCWD, path, text, sizeof(text)) > 0 && (*text == 'Y' || *text == '1');
+}
+
+/* Where nothing can be tried out: what the kernel's parameters and the folder itself tell. */
+static void guess(const char *path, struct overlay_facts *ret)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e = dir ? readdir(dir) : NULL;
+
+	ret->guessed = true;
+	ret->d_type = e && e->d_type != DT_UNKNOWN;
+	ret->metacopy = !ret->userxattr && parameter_on("metacopy");
+	ret->native_diff = !ret->metacopy && (ret->userxattr || !parameter_on("redirect_dir"));
+	if (dir)
+		closedir(dir);
+}
+
 static int try_out(const char *path, struct overlay_facts *ret, const char **ret_what)
 {
 	char root[PATH_MAX];
@@ -164,8 +186,12 @@ int overlay_check(const char *path, struct overlay_facts *ret, const char **ret_
 	pthread_mutex_unlock(&mutex);
 	if (same)
 		return 0;
-	if (try_out(path, ret, ret_what) < 0)
-		return -1;
+	if (try_out(path, ret, ret_what) < 0) {
+		if (errno != ENOSPC && errno != EDQUOT && errno != EROFS)
+			return -1;
+		guess(path, ret); /* a full or read-only disk must not keep the daemon from its data */
+		return 0;
+	}
 	pthread_mutex_lock(&mutex);
 	facts = *ret;
 	dev = st.st_dev;

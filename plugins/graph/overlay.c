@@ -148,16 +148,19 @@ static int32_t prepare(const struct dkd_call *call, struct dkd_graph *g)
 {
 	const char *what;
 
-	if (dir_make_all(g->root, 0710) < 0 || dir_make(AT_FDCWD, g->root, 0710, geteuid(), g->gid) < 0)
+	/* On a read-only file system what is there does, as it is. */
+	if ((dir_make_all(g->root, 0710) < 0 || dir_make(AT_FDCWD, g->root, 0710, geteuid(), g->gid) < 0) && errno != EROFS)
 		return fail(g, call, "make %s", g->root);
 	g->fd = open(g->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (g->fd < 0 || dir_make(g->fd, "l", 0700, g->uid, g->gid) < 0)
+	if (g->fd < 0 || (dir_make(g->fd, "l", 0700, g->uid, g->gid) < 0 && errno != EROFS))
 		return fail(g, call, "make %s/l", g->root);
 	overlay_check_sweep(g->root);
 	if (overlay_check(g->root, &g->facts, &what) < 0)
 		return fail(g, call, "driver not supported: overlay2: cannot %s in %s", what, g->root);
 	if (!g->facts.d_type)
 		return no_d_type(call, g->host, g->fs_name);
+	if (g->facts.guessed)
+		dkd_logf(g->host, DKD_LOG_WARN, "overlay2: nothing can be written in %s: what the kernel can do there is taken from its parameters", g->root);
 	if (!g->facts.native_diff)
 		dkd_logf(g->host, DKD_LOG_WARN, "Not using native diff for overlay2, this may cause degraded performance for building images: "
 			"the kernel follows redirects or copies metadata only");
@@ -249,7 +252,9 @@ static int read_lowers(struct dkd_graph *g, const char *id, struct lowers *l)
 	if (n < 0 && errno == ENOENT) {
 		l->text[0] = '\0';
 		l->len = 0;
-		return 0;
+		/* Only a layer with a parent has a work folder: then the file was there and is lost. */
+		snprintf(path, sizeof(path), "%s/work", id);
+		return faccessat(g->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? (errno = EUCLEAN, -1) : 0;
 	}
 	if (n == 0) /* left empty by a power cut */
 		return errno = EUCLEAN, -1;
@@ -296,7 +301,7 @@ static int make_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1]
 	return dir_write_file(g->fd, path, ret, 0644);
 }
 
-/* The short name of a layer whose link file a power cut left empty. */
+/* The short name of a layer whose link file is lost or damaged. */
 static int find_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1])
 {
 	int fd = openat(g->fd, "l", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -315,10 +320,10 @@ static int find_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1]
 	}
 	if (dir)
 		closedir(dir);
-	if (!found)
-		return make_link(g, id, ret);
 	snprintf(path, sizeof(path), "%s/link", id);
-	return dir_write_file(g->fd, path, ret, 0644);
+	if (dir_set_aside(g->fd, path) < 0)
+		return -1;
+	return found ? dir_write_file(g->fd, path, ret, 0644) : make_link(g, id, ret);
 }
 
 static int read_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1])
@@ -338,7 +343,86 @@ static int read_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1]
 	return find_link(g, id, ret);
 }
 
+/*
+ * Damage: what a power cut, a bad disk or a hand did to the small files. A layer without its diff is lost; everything else
+ * follows from the other layers once the parent is known.
+ */
+
+/* Is the layer whole? -1 and what is wrong with it. */
+static int check_layer(struct dkd_graph *g, const char *id, const char **ret_what)
+{
+	char path[PATH_MAX], text[64], below[NAME_MAX + 1];
+	struct stat st;
+	struct lowers l;
+	ssize_t n;
+
+	*ret_what = "diff";
+	snprintf(path, sizeof(path), "%s/diff", id);
+	if (fstatat(g->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	if (!S_ISDIR(st.st_mode))
+		return errno = ENOTDIR, -1;
+	*ret_what = "link";
+	snprintf(path, sizeof(path), "%s/link", id);
+	n = dir_read_file(g->fd, path, text, sizeof(text));
+	if (n < 0)
+		return -1;
+	if (!is_link_name(text, (size_t)n))
+		return errno = EUCLEAN, -1;
+	snprintf(path, sizeof(path), "l/%s", text);
+	if (link_target(g, path, below, sizeof(below)) < 0)
+		return -1;
+	if (strcmp(below, id) != 0)
+		return errno = EUCLEAN, -1;
+	*ret_what = "lower";
+	if (read_lowers(g, id, &l) < 0)
+		return -1;
+	for (size_t i = 0; i < l.len; i++)
+		if (link_target(g, l.v[i], below, sizeof(below)) < 0)
+			return -1;
+	return 0;
+}
+
+/* The symbolic link of a layer whose link file is whole. */
+static int put_back_link(struct dkd_graph *g, const char *id)
+{
+	char link[LINK_LEN + 1], path[PATH_MAX], target[PATH_MAX], there[NAME_MAX + 1];
+
+	if (read_link(g, id, link) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "l/%s", link);
+	if (link_target(g, path, there, sizeof(there)) == 0 && strcmp(there, id) == 0)
+		return 0;
+	snprintf(target, sizeof(target), "../%s/diff", id);
+	return dir_set_aside(g->fd, path) < 0 ? -1 : symlinkat(target, g->fd, path);
+}
+
 /* Layers */
+
+static int write_lower(struct dkd_graph *g, const char *id, const char *parent);
+
+/* Puts right what check_layer() finds, as far as the layer's own diff is there; parents first, by the caller. */
+static int repair_layer(struct dkd_graph *g, const char *id, const char *parent)
+{
+	char path[PATH_MAX];
+	const char *what;
+	struct stat st;
+
+	if (check_layer(g, id, &what) == 0)
+		return 0;
+	snprintf(path, sizeof(path), "%s/diff", id);
+	if (fstatat(g->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode) || put_back_link(g, id) < 0)
+		return -1;
+	if (check_layer(g, id, &what) == 0)
+		return 0;
+	if (!parent)
+		return -1;
+	snprintf(path, sizeof(path), "%s/lower", id);
+	if (dir_set_aside(g->fd, path) < 0 || write_lower(g, id, parent) != 0)
+		return -1;
+	dkd_logf(g->host, DKD_LOG_INFO, "overlay2: wrote %s/%s/lower anew", g->root, id);
+	return check_layer(g, id, &what);
+}
 
 static int32_t check_create(const struct dkd_call *call, struct dkd_graph *g, const struct dkd_graph_create *c)
 {
@@ -485,6 +569,8 @@ static int mount_layer(struct dkd_graph *g, const char *id, const char *label, s
 		.index_off = g->facts.index_off, .userxattr = g->facts.userxattr,
 	};
 
+	int rc;
+
 	snprintf(diff, sizeof(diff), "%s/diff", id);
 	snprintf(work, sizeof(work), "%s/work", id);
 	snprintf(merged, sizeof(merged), "%s/merged", id);
@@ -498,7 +584,11 @@ static int mount_layer(struct dkd_graph *g, const char *id, const char *label, s
 	}
 	if (dir_make(g->fd, merged, 0700, g->uid, g->gid) < 0)
 		return -1;
-	if (overlay_mount(&m) < 0) {
+	rc = overlay_mount(&m);
+	/* The work folder is the kernel's and holds nothing that lasts: a lost one is made anew. */
+	if (rc < 0 && errno == ENOENT && m.work && dir_make(g->fd, work, 0700, g->uid, g->gid) == 0)
+		rc = overlay_mount(&m);
+	if (rc < 0) {
 		int sys = errno;
 
 		unlinkat(g->fd, merged, AT_REMOVEDIR);
@@ -579,10 +669,12 @@ static int32_t overlay_metadata(const struct dkd_call *call, struct dkd_graph *g
 	char path[PATH_MAX];
 	struct lowers l;
 
+	const char *what;
+
 	if (!overlay_exists(call, g, id))
 		return dkd_failf(g->host, call, DKD_ERR_NOT_FOUND, ENOENT, "layer %s", id);
-	if (read_lowers(g, id, &l) < 0)
-		return fail(g, call, "read %s/%s/lower", g->root, id);
+	if (check_layer(g, id, &what) < 0 || read_lowers(g, id, &l) < 0)
+		return fail(g, call, "read %s/%s/%s", g->root, id, what);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		snprintf(path, sizeof(path), "%s/%s/%s", g->root, id, rows[i].name);
 		emit(to, rows[i].key, path);
@@ -611,6 +703,8 @@ static int32_t overlay_tree(const struct dkd_call *call, struct dkd_graph *g, st
 	if (!overlay_exists(call, g, t->id))
 		return dkd_failf(g->host, call, DKD_ERR_NOT_FOUND, ENOENT, "layer %s", t->id);
 	rc = is_parent(g, t->id, t->parent);
+	if (rc <= 0 && t->access == DKD_GRAPH_TREE_READ)
+		rc = repair_layer(g, t->id, t->parent) < 0 ? -1 : is_parent(g, t->id, t->parent);
 	if (rc < 0)
 		return fail(g, call, "read %s/%s/lower", g->root, t->id);
 	/* What is written follows this driver's own rules; what is read may have been written through a mount. */

@@ -29,6 +29,7 @@ struct overlay_facts {
 	bool d_type;      /* directory entries carry their type */
 	bool native_diff; /* an upper directory alone tells what changed: no redirects, no metadata-only copies */
 	bool metacopy;
+	bool guessed;     /* not tried out: nothing can be written */
 	bool index_off;   /* the kernel knows index=off, and gets it */
 	bool userxattr;   /* inside a user namespace: user.overlay.* instead of trusted.overlay.* */
 };

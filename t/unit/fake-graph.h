@@ -3,6 +3,7 @@
 #ifndef T_FAKE_GRAPH_H
 #define T_FAKE_GRAPH_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -42,6 +43,22 @@ bool graph_exists(struct graph *g, const char *id)
 	OWN_FREE char *path = fake_path(id);
 
 	return fs_exists(path);
+}
+
+int graph_check(struct graph *g, const char *id, const char *parent, char **ret_why, char **ret_below, struct err *err)
+{
+	return graph_exists(g, id) ? 0 : err_set(err, ERR_NOT_FOUND, "there is no layer %s", id);
+}
+
+int graph_list(struct graph *g, struct strv *ret, struct err *err)
+{
+	OWN_DIR DIR *dir = opendir(fake_root);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir)))
+		if (*e->d_name != '.')
+			strv_add(ret, e->d_name);
+	return 0;
 }
 
 char *graph_get(struct graph *g, const char *id, const char *label, struct err *err) { return fake_path(id); }

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -267,8 +268,8 @@ static void test_refused(void)
 static void test_damage(const char *id2)
 {
 	OWN_FREE char *content = xasprintf("imagedb/content/sha256/%s", id2 + 7), *good = slurp(content), *aside = NULL, *file = NULL;
-	OWN_STRV struct strv why = { 0 };
 	struct image_store *s;
+	struct image *img;
 	OWN_ERR struct err err = ERR_INIT;
 	char id[72];
 
@@ -276,29 +277,45 @@ static void test_damage(const char *id2)
 	spill("imagedb/content/sha256/" "0000000000000000000000000000000000000000000000000000000000000000", "");
 	spill("imagedb/content/sha256/../../x", "");
 	s = open_store();
-	image_store_damaged(s, &why);
-	is_int(why.len, 2, "damaged configurations are left out and named");
-	misses(s, "busybox", ERR_NOT_FOUND, "No such image: busybox:latest");
+	is_int(damage_count(DAMAGE_LOST), 2, "damaged configurations are noted");
+	img = image_get(s, "busybox", NULL);
+	ok(img && streq(img->id, id2) && img->damaged && strmap_get(&img->config.labels, IMAGE_DAMAGED_LABEL),
+		"the image stays listed, with the reason");
+	image_unref(img);
 	ok(image_create(s, good, strlen(good), NULL, id, &err) == 0 && streq(id, id2), "the same image can come again");
+	img = image_get(s, "busybox", NULL);
+	ok(img && !img->damaged && img->chain, "and is whole");
+	image_unref(img);
+	is_int(damage_count(DAMAGE_LOST), 1, "and not among the damaged any more");
+	ok(image_delete(s, "sha256:" "0000000000000000000000000000000000000000000000000000000000000000", NULL, &err) == 0 &&
+		damage_count(DAMAGE_LOST) == 0, "a damaged one can be removed: %s", err_text(&err));
 	finds(s, "busybox", id2);
 	image_store_close(s);
 	spill("repositories.json", "{\"Repositories\":{\"busybox\":{\"busybox:la");
 	s = open_store();
 	aside = slurp("repositories.json.damaged");
 	ok(aside && strlen(aside) == 39, "damaged tags are set aside");
+	finds(s, "busybox", id2);
+	is_int(damage_count(DAMAGE_REPAIRED), 1, "and come from the copy");
+	image_store_close(s);
+	spill("repositories.json", "");
+	spill("repositories.json.copy", "{");
+	s = open_store();
 	file = slurp("repositories.json");
-	is_str(file, "{\"Repositories\":{}}", "and empty ones written");
+	is_str(file, "{\"Repositories\":{}}", "without a copy empty ones are written");
+	is_int(damage_count(DAMAGE_LOST), 1, "and that is noted");
 	finds(s, id2, id2);
 	image_store_close(s);
 	s = open_store();
 	finds(s, id2, id2);
 	image_store_close(s);
+	damage_forget("image", "tags");
 	spill("repositories.json", "{\"Repositories\":{\"busybox\":{\"busybox:latest\":\"sha256:../x\",\"Bad Name:x\":\"" A "\",\"y:1\":\"" A "\"},\"z\":3}}");
 	s = open_store();
-	strv_done(&why);
-	image_store_damaged(s, &why);
-	ok(why.len == 2 && str_has_prefix(why.v[1], "3 tags"), "single bad entries are left out");
-	misses(s, "y:1", ERR_NOT_FOUND, "No such image: y:1");
+	is_int(damage_count(DAMAGE_LOST), 1 + 1, "single bad entries are left out, and that is noted");
+	img = image_get(s, "y:1", NULL);
+	ok(img && img->damaged, "a tag without an image is listed");
+	image_unref(img);
 	image_store_close(s);
 }
 

@@ -4,6 +4,7 @@
 #include <sys/xattr.h>
 #include <zstd.h>
 
+#include "base/damage.h"
 #include "base/digest.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -322,6 +323,64 @@ static void test_restart(void)
 	shell("rm -rf %s/layers/*", dir);
 }
 
+/* What is put right from what else there is. */
+static void test_settle(void)
+{
+	static const char *const files[] = { "diff", "parent", "size", "cache-id" };
+	OWN_FREE char *chain = NULL, *top = NULL, *base_diff = NULL, *top_diff = NULL;
+	OWN_BUF struct buf tar = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	struct layer_store *s = reopen(NULL);
+	int64_t size;
+
+	make_tar(&tar, "settle");
+	reg(s, NULL, tar.data, tar.size, NULL, &chain, &err);
+	reg(s, chain, tar.data, tar.size, NULL, &top, &err);
+	base_diff = layer_diffid(s, chain);
+	top_diff = layer_diffid(s, top);
+	size = layer_size(s, top);
+	for (int i = 0; i < 4; i++)
+		for (int way = 0; way < 3; way++) {
+			OWN_FREE char *path = xasprintf("image/fake/layerdb/sha256/%s/%s", top + 7, files[i]), *why = NULL, *held = NULL;
+			size_t before = damage_count(DAMAGE_REPAIRED);
+
+			if (way == 0)
+				put(path, "");
+			else
+				shell("rm %s/%s", dir, path);
+			if (way == 2)
+				shell("mkdir -p %s/%s", dir, path);
+			s = reopen(s);
+			ok(!layer_exists(s, top), "%s damaged, way %d: the layer cannot be used", files[i], way);
+			layer_teach(s, chain, NULL, base_diff);
+			layer_teach(s, top, chain, top_diff);
+			layer_settle(s);
+			held = layer_claim(s, top, &why);
+			ok(layer_exists(s, top) && held && !why, "it is put right: %s", why ? why : "");
+			ok(damage_count(DAMAGE_REPAIRED) > before, "and that is noted");
+			ok(layer_size(s, top) > 0 && layer_size(s, top) <= size, "its size");
+			rebuilt(s, top, &tar, "its content");
+			damage_forget("layer", top);
+		}
+	/* A base that is gone: what stands on it is listed, refused and removable. */
+	shell("mv %s/image/fake/layerdb/sha256/%s %s/saved", dir, chain + 7, dir);
+	s = reopen(s);
+	{
+		OWN_FREE char *why = NULL, *held = NULL;
+
+		layer_settle(s);
+		held = layer_claim(s, top, &why);
+		ok(held && why, "a layer without its base is held, and said to be damaged: %s", why ? why : "");
+		ok(layer_ref(s, top, &err) < 0 && strstr(err_text(&err), "damaged"), "but cannot be used: %s", err_text(&err));
+		free(STEAL(chain));
+		ok(reg(s, NULL, tar.data, tar.size, NULL, &chain, NULL) == 0 && layer_exists(s, top), "until its base comes back");
+		ok(layer_unref(s, top, NULL, NULL) == 0 && !layer_exists(s, top), "and it can go");
+		layer_unref(s, chain, NULL, NULL);
+	}
+	layer_store_close(s);
+	shell("rm -rf %s/saved %s/layers/*", dir, dir);
+}
+
 static void test_tampered(void)
 {
 	OWN_BUF struct buf tar = { 0 }, got = { 0 };
@@ -511,6 +570,7 @@ int main(void)
 	test_register();
 	test_refused();
 	test_restart();
+	test_settle();
 	test_tampered();
 	test_given();
 	fake_style = GRAPH_WHITEOUT_DELETE;
