@@ -20,6 +20,10 @@ struct upload {
 	struct request_ops mine;
 	struct lock lock;               /* leaf: all below */
 	pthread_cond_t changed;
+	/*
+	 * One thread writes, one reads. Bytes are copied without the lock: the writer alone touches what is free, the reader
+	 * alone what is filled; head is the reader's, len changes hands under the lock.
+	 */
 	char *ring;
 	size_t size, head, len;
 	bool eof, aborted, done, joined;
@@ -78,8 +82,10 @@ bool upload_push(struct upload *u, const char *data, size_t size)
 	while (size) {
 		size_t at, n;
 
-		while (u->len == u->size && !u->done)
-			lock_wait(&u->lock, &u->changed, -1);
+		/* A full ring is waited for until it is half empty: not every reading wakes us. */
+		if (u->len == u->size)
+			while (u->len > u->size / 2 && !u->done)
+				lock_wait(&u->lock, &u->changed, -1);
 		if (u->done)
 			return u->h->rq.status < 400 && !u->h->rq.failed;
 		at = (u->head + u->len) % u->size;
@@ -88,11 +94,14 @@ bool upload_push(struct upload *u, const char *data, size_t size)
 			n = u->size - at;
 		if (n > size)
 			n = size;
+		lock_drop(&u->lock);
 		memcpy(u->ring + at, data, n);
+		lock_take(&u->lock);
 		u->len += n;
 		data += n;
 		size -= n;
-		pthread_cond_broadcast(&u->changed);
+		if (u->len == n)
+			pthread_cond_broadcast(&u->changed);
 	}
 	return true;
 }
@@ -153,7 +162,9 @@ static struct upload *upload_of(struct request *rq)
 static ssize_t up_read(struct request *rq, void *data, size_t size, struct err *err)
 {
 	struct upload *u = upload_of(rq);
+	const char *at;
 	size_t n;
+	bool full;
 	WITH_LOCK(&u->lock);
 
 	while (u->len == 0 && !u->eof && !u->aborted) {
@@ -173,10 +184,15 @@ static ssize_t up_read(struct request *rq, void *data, size_t size, struct err *
 	n = u->len < size ? u->len : size;
 	if (n > u->size - u->head)
 		n = u->size - u->head;
-	memcpy(data, u->ring + u->head, n);
+	at = u->ring + u->head;
+	lock_drop(&u->lock);
+	memcpy(data, at, n);
+	lock_take(&u->lock);
+	full = u->len > u->size / 2;
 	u->head = (u->head + n) % u->size;
 	u->len -= n;
-	pthread_cond_broadcast(&u->changed);
+	if (full && u->len <= u->size / 2)
+		pthread_cond_broadcast(&u->changed);
 	return (ssize_t)n;
 }
 
