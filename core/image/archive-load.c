@@ -5,6 +5,7 @@
  */
 #include "image/archive.h"
 
+#include "base/id.h"
 #include "base/log.h"
 #include "image/archive-plan.h"
 
@@ -37,6 +38,9 @@ int archive_load(struct image_store *s, struct reader *in, const struct archive_
 	for (size_t i = 0; i < l.plan.len; i++)
 		if (register_layers(&l, &l.plan.v[i], err) < 0)
 			goto out;
+	/* gone before the sync, which would write it out */
+	spool_freep(&sp);
+	l.spool = sp = NULL;
 	rc = store_images(&l, ret_ids, err);
 	if (rc < 0)
 		take_back(&l);
@@ -112,6 +116,7 @@ static ssize_t progress_read(struct reader *r, void *data, size_t size, struct e
 
 static int register_one(struct loader *l, struct plan_image *pi, size_t i, char **ret_chain, struct err *err)
 {
+	const struct spool_member *m = pi->layers[i];
 	const char *diff = pi->img->diff_ids.v[i];
 	OWN_FREE char *chain = layer_chain_id(pi->chain, diff);
 	OWN_READER struct reader *in = NULL;
@@ -120,8 +125,11 @@ static int register_one(struct loader *l, struct plan_image *pi, size_t i, char 
 		*ret_chain = STEAL(chain);
 		return 0;
 	}
-	in = spool_reader(l->spool, pi->layers[i]);
-	struct progress p = { { progress_read, NULL }, in, l, diff, 0, pi->layers[i]->size, 0 };
+	/* what promises its diff id is compared while it is unpacked */
+	if (m->promise && !streq(m->promise, id_digest_hex(diff)) && spool_check(l->spool, m, l->opts->cancel, err) < 0)
+		return -1;
+	in = spool_reader(l->spool, m);
+	struct progress p = { { progress_read, NULL }, in, l, diff, 0, m->size, 0 };
 
 	if (layer_register(image_store_layers(l->store), pi->chain, &p.reader, diff, l->opts->cancel, ret_chain, NULL, err) < 0)
 		return err_wrap(err, "layer %.19s", diff);

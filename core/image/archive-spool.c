@@ -13,6 +13,7 @@
 
 #define MEMBERS_MAX 65536
 #define LINKS_MAX 8     /* in a row */
+#define CHECK_SIZE (128 * 1024)
 
 struct spool {
 	int fd;
@@ -26,6 +27,8 @@ static int read_member(struct spool *sp, struct tar_reader *tar, const struct ta
 	struct err *err);
 static int check_names(struct spool *sp, struct err *err);
 static char *normalise(const char *base, const char *name);
+static bool kept(struct digest *d, const char *hex);
+static int broken_promise(const char *hex, struct err *err);
 static const struct spool_member *find(const struct spool *sp, const char *name);
 
 struct spool *spool_read(struct reader *in, const char *tmp_dir, const struct cancel *c, struct err *err)
@@ -90,7 +93,27 @@ int spool_bytes(const struct spool *sp, const struct spool_member *m, size_t max
 
 	if (m->size > (int64_t)max)
 		return err_set(err, ERR_TOO_LARGE, "invalid archive: %.200s is larger than %zu bytes", m->name, max);
-	return reader_slurp(r, max, ret, err);
+	return spool_check(sp, m, NULL, err) < 0 ? -1 : reader_slurp(r, max, ret, err);
+}
+
+int spool_check(const struct spool *sp, const struct spool_member *m, const struct cancel *c, struct err *err)
+{
+	OWN_READER struct reader *r = spool_reader(sp, m);
+	OWN_FREE char *data = xmalloc(CHECK_SIZE);
+	struct digest d;
+	ssize_t n;
+
+	if (!m->promise)
+		return 0;
+	digest_init(&d);
+	while ((n = r->read(r, data, CHECK_SIZE, err)) > 0) {
+		if (cancel_fired(c))
+			return err_set(err, ERR_CANCELLED, "cancelled");
+		digest_add(&d, data, (size_t)n);
+	}
+	if (n < 0)
+		return -1;
+	return kept(&d, m->promise) ? 0 : broken_promise(m->promise, err);
 }
 
 struct span { struct reader reader; int fd; int64_t at, left; };
@@ -163,15 +186,30 @@ static const char *promised(const char *name)
 	return str_has_prefix(name, prefix) && id_is_hex64(name + strlen(prefix)) ? name + strlen(prefix) : NULL;
 }
 
-static int copy_payload(struct spool *sp, struct tar_reader *tar, struct spool_member *m, const struct cancel *c, struct err *err)
+static int broken_promise(const char *hex, struct err *err)
+{
+	return err_set(err, ERR_INVALID, "invalid archive: blob sha256:%s has the wrong digest", hex);
+}
+
+static bool kept(struct digest *d, const char *hex)
+{
+	char text[DIGEST_TEXT];
+
+	digest_text(d, text);
+	return streq(text + strlen("sha256:"), hex);
+}
+
+static int copy_payload(struct spool *sp, struct tar_reader *tar, struct spool_member *m, int64_t size, const struct cancel *c,
+	struct err *err)
 {
 	const char *hex = promised(m->name);
 	struct digest d;
 	const void *data;
 	ssize_t n;
 
-	if (hex)
-		digest_init(&d);
+	if (size > SPOOL_CHECKED)
+		m->promise = STEAL(hex);
+	digest_init(&d);
 	while ((n = tar_data(tar, &data, err)) > 0) {
 		if (cancel_fired(c))
 			return err_set(err, ERR_CANCELLED, "cancelled");
@@ -182,13 +220,8 @@ static int copy_payload(struct spool *sp, struct tar_reader *tar, struct spool_m
 		m->size += n;
 		sp->size += n;
 	}
-	if (n == 0 && hex) {
-		char text[DIGEST_TEXT];
-
-		digest_text(&d, text);
-		if (!streq(text + strlen("sha256:"), hex))
-			return err_set(err, ERR_INVALID, "invalid archive: blob sha256:%s has the wrong digest", hex);
-	}
+	if (n == 0 && hex && !kept(&d, hex))
+		return broken_promise(hex, err);
 	return n < 0 ? -1 : 0;
 }
 
@@ -205,7 +238,7 @@ static int read_member(struct spool *sp, struct tar_reader *tar, const struct ta
 	case TAR_DIR:
 		return 0;
 	case TAR_FILE:
-		return copy_payload(sp, tar, add(sp, STEAL(name)), c, err);
+		return copy_payload(sp, tar, add(sp, STEAL(name)), e->size, c, err);
 	case TAR_SYMLINK:
 		link = normalise(name, e->link);
 		break;

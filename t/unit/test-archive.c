@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #define FAKE_REGISTER 1
+#include "image/archive-spool.h"
 #include "image/archive.h"
 
 #include <dirent.h>
@@ -348,6 +349,42 @@ static void test_oci(void)
 	refused(&a, "an archive for other platforms only", "no image for linux/");
 }
 
+/* Large blobs are compared with their names only when they are used. */
+static void test_promises(void)
+{
+	const size_t size = (1 << 20) + 1;
+	OWN_FREE char *big = xmalloc(size + 1), *hex = NULL;
+	OWN_SPOOL struct spool *sp = NULL;
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf got = { 0 };
+	const struct spool_member *m;
+	struct archive a;
+	struct mem_reader in;
+
+	memset(big, 'x', size);
+	big[size] = '\0';
+	begin(&a);
+	hex = put_blob(&a, big);
+	put(&a, "blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000", big);
+	put(&a, "big", big);
+	tar_write_end(&a.tw, NULL);
+	mem_reader_init(&in, a.b.data, a.b.size);
+	sp = spool_read(&in.reader, tmp, NULL, &err);
+	if (!ok(sp != NULL, "large blobs are spooled: %s", err_text(&err)))
+		return;
+	m = spool_find(sp, "blobs/sha256/0000000000000000000000000000000000000000000000000000000000000000");
+	ok(m && m->promise && spool_check(sp, m, NULL, &err) < 0 && strstr(err_text(&err), "wrong digest"), "a lie is found when asked for");
+	err_done(&err);
+	ok(spool_bytes(sp, m, 2 * size, &got, &err) < 0 && strstr(err_text(&err), "wrong digest"), "and when read");
+	m = spool_find(sp, "big");
+	ok(m && !m->promise && spool_check(sp, m, NULL, NULL) == 0, "others promise nothing");
+	OWN_FREE char *name = xasprintf("blobs/sha256/%s", hex + 7);
+
+	m = spool_find(sp, name);
+	ok(m && m->promise && spool_check(sp, m, NULL, NULL) == 0, "a promise that is kept");
+	buf_done(&a.b);
+}
+
 static void test_oci_hostile(void)
 {
 	OWN_FREE char *config = config_of(one, "\"architecture\":\"amd64\",\"os\":\"linux\",\"comment\":\"evil\",");
@@ -482,6 +519,7 @@ int main(void)
 	test_members();
 	test_oci();
 	test_oci_hostile();
+	test_promises();
 	test_save();
 	test_import();
 	image_store_close(store);
