@@ -302,6 +302,8 @@ static void put_warnings(const struct api *api, struct jw *w)
 		strv_add(&all, "WARNING: No cpuset support");
 	if (api->nets && streq(net_default(api->nets), "none"))
 		strv_add(&all, "WARNING: there is no bridge network: containers without --network have none");
+	else if (api->nets && !net_forwarding())
+		strv_add(&all, "WARNING: IPv4 forwarding is disabled");
 	runtime_warnings(api, &all);
 	put_damage(&all);
 	lock_take(&lock);

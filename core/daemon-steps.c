@@ -357,6 +357,7 @@ int step_networks(struct daemon *d, struct err *err)
 		.bridge = cfg->bridge, .bip = cfg->bip, .fixed_cidr = cfg->fixed_cidr, .default_gateway = cfg->default_gateway,
 		.host_ip = cfg->ip, .pools = &cfg->default_address_pools, .mtu = (int)cfg->mtu, .icc = cfg->icc,
 		.ip_masq = cfg->ip_masq, .ip_forward = cfg->ip_forward, .iptables = cfg->iptables,
+		.forward_drop = !cfg->ip_forward_no_drop,
 	};
 
 	d->nets = net_open(d->data_root, d->exec_root, d->spawner, err);

@@ -176,6 +176,8 @@ static int settle_network(struct container *c, const char *networking, struct st
 		if (streq(name, "none") && !c->rec.config.network_disabled)
 			strv_add(warnings, "This daemon has no bridge network: the container gets the network \"none\"");
 	}
+	if (streq(name, "bridge") && !c->rec.config.network_disabled && !net_forwarding())
+		strv_add(warnings, "IPv4 forwarding is disabled. Networking will not work.");
 	ep = jmap_add(&c->rec.net.networks, name, &endpoint_desc);
 	if (str_empty(networking) || streq(networking, "null"))
 		return 0;
@@ -267,6 +269,8 @@ static int check(struct container *c, const struct image *img, const char *netwo
 {
 	struct container_store *s = c->store;
 
+	if (container_validate_sharing(&c->rec.config, &c->host, err) < 0)
+		return -1;
 	if (img)
 		container_config_merge(&c->rec.config, &img->config);
 	if (split_command(c, err) < 0)

@@ -215,6 +215,8 @@ void mount_list_sort(struct mount_list *l);
 int tree_copy(int from, int to, struct err *err);
 
 /* netfiles.c: hostname, hosts, resolv.conf of the container's folder. */
+/* In another's network: its files and its name. */
+int netfiles_share(struct container *c, struct container *other, struct err *err);
 int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err);
 
 /* logopts.c */

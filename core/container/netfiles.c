@@ -160,6 +160,27 @@ static void resolv_conf(const struct container *c, bool filter, struct buf *b)
 	}
 }
 
+int netfiles_share(struct container *c, struct container *other, struct err *err)
+{
+	OWN_FREE char *name = NULL, *domain = NULL, *hostname = NULL, *hosts = NULL, *resolv = NULL;
+
+	lock_take(&other->lock);
+	name = xstrdup(other->rec.config.hostname);
+	domain = xstrdup(other->rec.config.domainname);
+	hostname = xstrdup(other->rec.hostname_path);
+	hosts = xstrdup(other->rec.hosts_path);
+	resolv = xstrdup(other->rec.resolv_path);
+	lock_drop(&other->lock);
+	if (str_empty(hostname) || str_empty(hosts) || str_empty(resolv))
+		return err_set(err, ERR_CONFLICT, "container %s has no files of a network to share", other->id);
+	container_set_text(c, &c->rec.config.hostname, name);
+	container_set_text(c, &c->rec.config.domainname, domain);
+	container_set_text(c, &c->rec.hostname_path, hostname);
+	container_set_text(c, &c->rec.hosts_path, hosts);
+	container_set_text(c, &c->rec.resolv_path, resolv);
+	return 0;
+}
+
 int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err)
 {
 	OWN_FREE char *dir = container_dir(c);

@@ -302,19 +302,21 @@ static int explain(struct err *err)
 	return code;
 }
 
-/* A sandbox of its own, or another container's. */
+/* A sandbox of its own, or another container's with its files. */
 static int enter_network(struct container *c, const char *mode, struct err *err)
 {
 	CLEANUP(container_unrefp) struct container *other = NULL;
 
 	if (!str_has_prefix(mode, "container:")) {
-		if (sandbox_create(c->store->deps.nets, c->id, mode, &c->sandbox, err) < 0)
+		if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, mode, &c->sandbox, err) < 0)
 			return -1;
 		network_event(c, "connect");
-		return 0;
+		return netfiles_write(c, mode, &c->sandbox.ep, err);
 	}
 	other = container_find(c->store, mode + strlen("container:"), err);
-	return other ? sandbox_share(c->store->deps.nets, other->id, &c->sandbox, err) : -1;
+	if (!other || (c->store->deps.nets && sandbox_share(c->store->deps.nets, other->id, &c->sandbox, err) < 0))
+		return -1;
+	return netfiles_share(c, other, err);
 }
 
 /* Everything up to the shim that holds the streams. */
@@ -332,9 +334,7 @@ static struct run *prepare(struct container *c, struct err *err)
 	c->rootfs = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, err);
 	if (!c->rootfs)
 		return NULL;
-	if (c->store->deps.nets && enter_network(c, mode, err) < 0)
-		return NULL;
-	if (netfiles_write(c, mode, &c->sandbox.ep, err) < 0)
+	if (enter_network(c, mode, err) < 0)
 		return NULL;
 	return write_bundle(c, run_dir, &mounts, err) < 0 ? NULL : start_shim(c, run_dir, err);
 }

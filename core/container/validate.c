@@ -305,6 +305,13 @@ static int check_devices(const struct host_config *hc, struct err *err)
 	return 0;
 }
 
+static bool publishes(const struct host_config *hc)
+{
+	const char *p = hc->port_bindings;
+
+	return hc->publish_all_ports || (p && !streq(p, "{}") && !streq(p, "null"));
+}
+
 /* Accepted by Docker, without effect here yet: words instead of silence. */
 static int check_missing(const struct container_config *cfg, const struct host_config *hc, struct err *err)
 {
@@ -357,7 +364,7 @@ static void add_warnings(const struct container_config *cfg, const struct host_c
 	if (strmap_get(&hc->log.config, "max-buffer-size") || (strmap_get(&hc->log.config, "mode") &&
 	    streq(strmap_get(&hc->log.config, "mode"), "non-blocking")))
 		strv_add(warnings, "The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
-	if (hc->publish_all_ports || (hc->port_bindings && !streq(hc->port_bindings, "{}") && !streq(hc->port_bindings, "null")))
+	if (publishes(hc))
 		strv_add(warnings, "Published ports are discarded: this build does not publish ports yet.");
 }
 
@@ -410,6 +417,30 @@ static int check_ports(const struct host_config *hc, struct err *err)
 		}
 	}
 	return 0;
+}
+
+int container_validate_sharing(const struct container_config *cfg, const struct host_config *hc, struct err *err)
+{
+	bool shared = hc->network_mode && str_has_prefix(hc->network_mode, "container:");
+	const char *what = NULL;
+
+	if (shared && !str_empty(cfg->hostname))
+		what = "hostname and the network mode";
+	else if (hc->uts_mode && streq(hc->uts_mode, "host") && !str_empty(cfg->hostname))
+		what = "hostname and the UTS mode";
+	else if (shared && hc->links.len)
+		what = "container type network can't be used with links. This would result in undefined behavior";
+	else if (shared && hc->dns.len)
+		what = "dns and the network mode";
+	else if (shared && hc->extra_hosts.len)
+		what = "custom host-to-IP mapping and the network mode";
+	else if ((shared || streq(hc->network_mode ? hc->network_mode : "", "host")) && !str_empty(cfg->mac_address))
+		what = "mac-address and the network mode";
+	else if (shared && publishes(hc))
+		what = "port publishing and the container type network mode";
+	else if (shared && cfg->exposed_ports.len)
+		what = "port exposing and the container type network mode";
+	return what ? invalid(err, "conflicting options: %s", what) : 0;
 }
 
 int container_validate(const struct container_config *cfg, const struct host_config *hc, const struct daemon_defaults *d,

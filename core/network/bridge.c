@@ -2,10 +2,13 @@
 /* The default network "bridge": which subnet it has, what it looks like, its driver. */
 #include <stdio.h>
 
+#include "base/fs.h"
+#include "base/log.h"
 #include "network/net_i.h"
 #include "network/rtnl.h"
 
 #define BRIDGE_DEFAULT "docker0"
+#define OPTION_NAME "com.docker.network.bridge.name"
 
 /* Docker's local default-address-pools: 172.17.0.0/16 first. */
 static const struct { const char *base; unsigned bits; } default_pools[] = {
@@ -16,7 +19,6 @@ static const struct { const char *base; unsigned bits; } default_pools[] = {
 struct choice {
 	const struct net_bridge_config *cfg;
 	const char *name;
-	bool existing;
 	struct cidr4 address; /* of the bridge; its network is the subnet */
 	struct cidr4 range;
 	bool has_range;
@@ -137,11 +139,18 @@ static int fill(struct network *n, const struct choice *c, struct err *err)
 	set_bool(n, "com.docker.network.bridge.enable_icc", cfg->icc);
 	set_bool(n, "com.docker.network.bridge.enable_ip_masquerade", cfg->ip_masq);
 	strmap_set(&n->options, "com.docker.network.bridge.host_binding_ipv4", str_empty(cfg->host_ip) ? "0.0.0.0" : cfg->host_ip);
-	strmap_set(&n->options, "com.docker.network.bridge.name", c->name);
+	strmap_set(&n->options, OPTION_NAME, c->name);
 	snprintf(text, sizeof(text), "%d", cfg->mtu > 0 ? cfg->mtu : 1500);
 	strmap_set(&n->options, "com.docker.network.driver.mtu", text);
 	strmap_sort(&n->options);
 	return 0;
+}
+
+bool net_forwarding(void)
+{
+	OWN_BUF struct buf text = { 0 };
+
+	return fs_read(AT_FDCWD, "/proc/sys/net/ipv4/ip_forward", 16, &text, NULL) == 0 && text.size && text.data[0] == '1';
 }
 
 /* Puts n in the place of the one of its name, or of none; n NULL takes that away. */
@@ -169,33 +178,85 @@ static int save(struct net_controller *nc, struct err *err)
 	return net_state_write(nc->data_root, nc->nets, nc->nets_len, err);
 }
 
+static bool same_text(const char *a, const char *b)
+{
+	return streq(a ? a : "", b ? b : "");
+}
+
+static bool same_map(const struct strmap *a, const struct strmap *b)
+{
+	for (size_t i = 0; i < a->len; i++)
+		if (!same_text(strmap_get(b, a->v[i].key), a->v[i].value))
+			return false;
+	return a->len == b->len;
+}
+
+static bool is_same(const struct network *a, const struct network *b)
+{
+	const struct net_pool *p = a->pools, *q = b->pools;
+
+	return a->pools_len == 1 && b->pools_len == 1 && same_text(p->subnet, q->subnet) && same_text(p->range, q->range) &&
+		same_text(p->gateway, q->gateway) && same_map(&p->aux, &q->aux) && same_map(&a->options, &b->options);
+}
+
+/*
+ * Containers that run have addresses and a gateway of the network as it was, and would be cut off by another one: what is
+ * new about it waits until the daemon starts without them.
+ */
+static bool must_stay(struct net_controller *nc, const struct network *before, const struct network *n)
+{
+	const char *name = before ? strmap_get(&before->options, OPTION_NAME) : NULL;
+
+	if (!name || !before->pools_len || (n && is_same(before, n)) || !net_in_use(nc, before))
+		return false;
+	log_warn("containers run on the network bridge: it stays as it was, %s on %s, until the daemon starts without them",
+		before->pools[0].subnet, name);
+	return true;
+}
+
+static int set_up(struct net_controller *nc, struct net_driver *d, struct network *n, const struct net_bridge_config *cfg,
+	bool restored, struct err *err)
+{
+	OWN_STRMAP struct strmap extra = { 0 };
+	bool ours = streq(strmap_get(&n->options, OPTION_NAME), BRIDGE_DEFAULT);
+
+	strmap_set(&extra, "dockerd.firewall", cfg->iptables ? "true" : "false");
+	strmap_set(&extra, "dockerd.ip_forward", cfg->ip_forward ? "true" : "false");
+	strmap_set(&extra, "dockerd.forward_drop", cfg->forward_drop ? "true" : "false");
+	strmap_set(&extra, "dockerd.existing", ours ? "false" : "true");
+	if (net_driver_create(d, n, &extra, restored, err) < 0)
+		return -1;
+	nc->bridge = true;
+	net_space_open(nc, n);
+	return 0;
+}
+
 int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *cfg, struct err *err)
 {
 	OWN_NETWORK struct network *before = net_find_name(nc, "bridge"), *n = NULL;
-	OWN_STRMAP struct strmap extra = { 0 };
-	struct choice c = { .cfg = cfg, .name = str_empty(cfg->bridge) ? BRIDGE_DEFAULT : cfg->bridge,
-		.existing = !str_empty(cfg->bridge) };
+	struct choice c = { .cfg = cfg, .name = str_empty(cfg->bridge) ? BRIDGE_DEFAULT : cfg->bridge };
 	struct net_driver *d;
 
-	if (streq(c.name, "none")) {
+	if (streq(c.name, "none") && !must_stay(nc, before, NULL)) {
 		replace(nc, "bridge", NULL);
 		return before ? save(nc, err) : 0;
 	}
+	d = net_driver_get(nc->drivers, "bridge", err);
+	if (d && streq(c.name, "none"))
+		return set_up(nc, d, before, cfg, true, err);
 	n = network_new("bridge", "bridge");
 	if (before) {
 		memcpy(n->id, before->id, sizeof(n->id));
 		n->created = before->created;
 	}
-	d = net_driver_get(nc->drivers, "bridge", err);
 	if (!d || choose(&c, before, err) < 0 || fill(n, &c, err) < 0)
 		return err_wrap(err, "default network bridge");
-	strmap_set(&extra, "dockerd.firewall", cfg->iptables ? "true" : "false");
-	strmap_set(&extra, "dockerd.ip_forward", cfg->ip_forward ? "true" : "false");
-	strmap_set(&extra, "dockerd.existing", c.existing && !streq(c.name, BRIDGE_DEFAULT) ? "true" : "false");
-	if (net_driver_create(d, n, &extra, before != NULL, err) < 0)
+	if (must_stay(nc, before, n)) {
+		network_unref(n);
+		n = network_ref(before);
+	}
+	if (set_up(nc, d, n, cfg, before != NULL, err) < 0)
 		return err_wrap(err, "default network bridge");
-	nc->bridge = true;
-	net_space_open(nc, n);
 	replace(nc, "bridge", STEAL(n));
 	return save(nc, err);
 }

@@ -62,6 +62,7 @@ struct net_bridge_config {
 	const struct strv *pools;    /* "base=CIDR,size=N" */
 	int mtu;
 	bool icc, ip_masq, ip_forward, iptables;
+	bool forward_drop;           /* when ip_forward has to turn it on, the host forwards for its bridges only */
 };
 /* Once, before any sandbox: the network "bridge", as it was before where nothing says otherwise. */
 int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *cfg, struct err *err);
@@ -76,6 +77,8 @@ void net_list_free(struct network **v, size_t len);
 bool net_is_predefined(const char *name);
 /* The network that a container without --network gets: "bridge" when there is one, else "none". */
 const char *net_default(const struct net_controller *nc);
+/* Whether the kernel forwards IPv4, without which a bridge ends at the host. */
+bool net_forwarding(void);
 
 /*
  * Who knows the names of containers, for the Containers of an inspected network: fn returns the name without "/", owned

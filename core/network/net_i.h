@@ -84,6 +84,9 @@ void net_address_give(struct net_controller *nc, const struct net_endpoint *ep);
 /* That of a sandbox that stands already. */
 void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep);
 
+/* Whether containers of before this start are on it, by their sandboxes' files. */
+bool net_in_use(struct net_controller *nc, const struct network *n);
+
 struct network *net_find_name(struct net_controller *nc, const char *name);
 struct network *network_new(const char *name, const char *driver);
 struct network *network_ref(struct network *n);

@@ -193,6 +193,25 @@ static bool is_netns(const char *path)
 	return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
 }
 
+bool net_in_use(struct net_controller *nc, const struct network *n)
+{
+	OWN_FREE char *dir = xasprintf("%s/sandboxes", nc->exec_root);
+	OWN_DIR DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		OWN_FREE char *id = xstrndup(e->d_name, ID_HEX), *path = NULL;
+		CLEANUP(net_box_freep) struct net_box *b = id_is_hex64(id) ? net_box_read(nc->exec_root, id, NULL) : NULL;
+
+		if (!b || !streq(b->ep.network_id, n->id))
+			continue;
+		path = net_box_path(nc->exec_root, b);
+		if (is_netns(path))
+			return true;
+	}
+	return false;
+}
+
 int sandbox_adopt(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err)
 {
 	CLEANUP(net_box_freep) struct net_box *b = net_box_read(nc->exec_root, container_id, err);

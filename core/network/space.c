@@ -131,7 +131,8 @@ static int take(struct net_controller *nc, struct net_endpoint *ep, struct err *
 	if (!s)
 		return 0;
 	if (ipam_take(s->ipam, ep->id, &address, err) < 0)
-		return -1;
+		return err_set(err, ERR_UNAVAILABLE, "no available IPv4 addresses on this network's address pools: %s (%s)", ep->network,
+			ep->network_id);
 	cidr4_text(address, s->subnet.bits, text);
 	str_set(&ep->ipv4, text);
 	return 1;

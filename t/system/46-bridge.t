@@ -1,30 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# The default bridge, in a network namespace of the test's own; a second one plays the world outside.
+# The default bridge, in a network namespace of the test's own; others play the world outside.
 . "$(dirname "$0")/lib.sh"
-need_root
-need curl busybox runc ip nft nsenter
-find_docker
-scratch
-ME=dkd-$$ OUT=dkd-$$-out
-undo_networks() { ip netns del "$ME" 2>/dev/null; ip netns del "$OUT" 2>/dev/null; }
-trap 'cleanup; undo_networks' EXIT
-ip netns add "$ME" && ip netns add "$OUT" || skip_all "no network namespaces"
-nsenter "--net=/run/netns/$ME" nft list tables >/dev/null 2>&1 || skip_all "no nftables in this kernel"
-ip link add dkdv0 netns "$ME" type veth peer name dkdv1 netns "$OUT"
-ip -n "$ME" addr add 198.51.100.1/24 dev dkdv0
-ip -n "$OUT" addr add 198.51.100.2/24 dev dkdv1
-for n in "$ME" "$OUT"; do ip -n "$n" link set lo up; done
-ip -n "$ME" link set dkdv0 up
-ip -n "$OUT" link set dkdv1 up
-ip -n "$ME" route replace default via 198.51.100.2
-NETNS=/run/netns/$ME
-NETARGS=
-here() { nsenter "--net=$NETNS" "$@"; }
-outside() { nsenter "--net=/run/netns/$OUT" "$@"; }
-veths() { ip -n "$ME" -o link show type veth | grep -c ": veth"; }
-gone() { for _i in $(seq 50); do [ "$(veths)" = "$1" ] && break; sleep 0.1; done; is "$(veths)" "$1" "$2"; }
-address() { docker inspect -f '{{.NetworkSettings.IPAddress}}' "$1"; }
+. "$(dirname "$0")/netlib.sh"
 
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null

@@ -72,7 +72,7 @@ struct dkd_net_network {
 	uint32_t flags;                   /* DKD_NET_INTERNAL ... */
 	const char *id;
 	const char *name;
-	const struct dkd_pair *options;   /* the users', and the daemon's own, "dockerd.": firewall, ip_forward, existing */
+	const struct dkd_pair *options;   /* the users', and the daemon's own, "dockerd.": firewall, ip_forward, forward_drop, existing */
 	const struct dkd_pair *labels;
 	uint32_t options_len;
 	uint32_t labels_len;

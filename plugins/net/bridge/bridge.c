@@ -5,7 +5,8 @@
  *
  * Options of a network: com.docker.network.bridge.{name,enable_icc,enable_ip_masquerade,host_binding_ipv4,default_bridge,
  * inhibit_ipv4}, com.docker.network.driver.mtu; from the daemon: dockerd.firewall=false (no rules), dockerd.ip_forward=false
- * (leave the kernel's switch), dockerd.existing=true (the bridge is somebody else's: not made, its other addresses stay).
+ * (leave the kernel's switch), dockerd.forward_drop=false (who turns that switch on need not close the other ways through the
+ * host), dockerd.existing=true (the bridge is somebody else's: not made, its other addresses stay).
  * A bridge and its rules outlive the daemon: running containers go on with them. delete_network removes both.
  */
 #include <arpa/inet.h>
@@ -27,8 +28,11 @@
 
 struct dkd_net {
 	const struct dkd_host *host;
-	pthread_mutex_t lock; /* nets */
+	pthread_mutex_t rules; /* changes of networks and of their rules: taken before lock */
+	pthread_mutex_t lock;  /* nets */
 	struct br_net *nets;
+	struct watch *watch;   /* under rules, as what follows */
+	int closed;            /* the table for all is needed */
 };
 
 static int32_t bridge_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open,
@@ -40,6 +44,7 @@ static int32_t bridge_open(const struct dkd_call *call, const struct dkd_host *h
 	if (!n)
 		return dkd_failf(host, call, DKD_ERR_INTERNAL, ENOMEM, "out of memory");
 	n->host = host;
+	pthread_mutex_init(&n->rules, NULL);
 	pthread_mutex_init(&n->lock, NULL);
 	*ret = n;
 	return 0;
@@ -47,11 +52,13 @@ static int32_t bridge_open(const struct dkd_call *call, const struct dkd_host *h
 
 static void bridge_close(struct dkd_net *d)
 {
+	watch_stop(d->watch);
 	for (struct br_net *n = d->nets, *next; n; n = next) {
 		next = n->next;
 		free(n);
 	}
 	pthread_mutex_destroy(&d->lock);
+	pthread_mutex_destroy(&d->rules);
 	free(d);
 }
 
@@ -175,6 +182,7 @@ static int read_network(const struct dkd_net_network *w, struct br_net *n, struc
 	    flag_option(w, "com.docker.network.bridge.inhibit_ipv4", 0, &inhibit, e) < 0 ||
 	    flag_option(w, "dockerd.firewall", 1, &n->firewall, e) < 0 ||
 	    flag_option(w, "dockerd.ip_forward", 1, &n->forward, e) < 0 ||
+	    flag_option(w, "dockerd.forward_drop", 1, &n->close, e) < 0 ||
 	    flag_option(w, "dockerd.existing", 0, &n->existing, e) < 0)
 		return -1;
 	if (inhibit)
@@ -182,31 +190,89 @@ static int read_network(const struct dkd_net_network *w, struct br_net *n, struc
 	return 0;
 }
 
-static int turn_on_forwarding(struct br_error *e)
+/* 1, 0, or -1 */
+static int forwarding_is_on(struct br_error *e)
 {
-	int fd = open(IP_FORWARD, O_RDWR | O_CLOEXEC), rc = 0;
+	int fd = open(IP_FORWARD, O_RDONLY | O_CLOEXEC);
 	char now = 0;
+	ssize_t n;
 
 	if (fd < 0)
 		return br_fail(e, errno, "open " IP_FORWARD);
-	if ((read(fd, &now, 1) != 1 || now != '1') && pwrite(fd, "1\n", 2, 0) != 2)
+	n = read(fd, &now, 1);
+	close(fd);
+	return n == 1 && now == '1';
+}
+
+static int turn_on_forwarding(struct br_error *e)
+{
+	int fd = open(IP_FORWARD, O_WRONLY | O_CLOEXEC), rc = 0;
+
+	if (fd < 0)
+		return br_fail(e, errno, "open " IP_FORWARD);
+	if (write(fd, "1\n", 2) != 2)
 		rc = br_fail(e, errno, "turn on IP forwarding");
 	close(fd);
 	return rc;
 }
 
-/* Rules that an earlier daemon wrote go, too, when this one shall write none. */
-static int setup(const struct br_net *n, struct br_error *e)
+/*
+ * A host that forwarded nothing would, from the moment on that a network needs it, be a router between all that it is
+ * connected to: the table "dockerd" is there first. It stays until the host starts anew, and tells later daemons that it is
+ * needed.
+ */
+static int set_forwarding(struct dkd_net *d, const struct br_net *n, struct br_error *e)
+{
+	int close_rest = n->firewall && n->close, on = 1;
+	struct br_error ignored;
+
+	if (n->forward && !n->internal && (on = forwarding_is_on(e)) < 0)
+		return -1;
+	if (!close_rest) {
+		nft_policy_delete(&ignored);
+	} else if (!on || nft_policy_stands()) {
+		if (nft_policy_write(n->bridge, e) < 0)
+			return -1;
+		d->closed = 1;
+	}
+	return on ? 0 : turn_on_forwarding(e);
+}
+
+/* What the watch calls. */
+static void put_back(void *ctx)
+{
+	struct dkd_net *d = ctx;
+	struct br_error e;
+	int policy_lost;
+
+	pthread_mutex_lock(&d->rules);
+	policy_lost = d->closed && !nft_policy_stands();
+	for (const struct br_net *n = d->nets; n; n = n->next) {
+		int lost = n->firewall && !nft_stands(n);
+
+		if (lost)
+			dkd_logf(d->host, DKD_LOG_WARN, "somebody took the nftables rules of bridge %s away: they are put back", n->bridge);
+		if ((lost && nft_write(n, &e) < 0) || (policy_lost && n->firewall && n->close && nft_policy_write(n->bridge, &e) < 0))
+			dkd_logf(d->host, DKD_LOG_ERROR, "%s: %s", e.what, strerror(e.sys));
+	}
+	pthread_mutex_unlock(&d->rules);
+}
+
+/* Rules that an earlier daemon wrote go, too, when this one shall write none. Under d->rules. */
+static int setup(struct dkd_net *d, const struct br_net *n, struct br_error *e)
 {
 	struct br_error ignored;
 
-	if (link_bridge(n, e) < 0)
+	if (link_bridge(n, e) < 0 || set_forwarding(d, n, e) < 0)
 		return -1;
-	if (n->forward && !n->internal && turn_on_forwarding(e) < 0)
+	if (!n->firewall) {
+		nft_delete(n->bridge, &ignored);
+		return 0;
+	}
+	if (nft_write(n, e) < 0)
 		return -1;
-	if (n->firewall)
-		return nft_write(n, e);
-	nft_delete(n->bridge, &ignored);
+	if (!d->watch && !(d->watch = watch_start(put_back, d)))
+		dkd_logf(d->host, DKD_LOG_WARN, "nftables rules that somebody deletes are not put back: cannot watch them");
 	return 0;
 }
 
@@ -223,20 +289,25 @@ static int32_t bridge_create_network(const struct dkd_call *call, struct dkd_net
 {
 	struct br_net *n = calloc(1, sizeof(*n)), **p;
 	struct br_error e = { 0, "out of memory" };
+	int rc = n ? read_network(w, n, &e) : -1;
 
-	if (!n || read_network(w, n, &e) < 0 || setup(n, &e) < 0) {
+	pthread_mutex_lock(&d->rules);
+	if (rc == 0)
+		rc = setup(d, n, &e);
+	if (rc == 0) {
+		pthread_mutex_lock(&d->lock);
+		p = find(d, n->id);
+		if (*p) {
+			n->next = (*p)->next;
+			free(*p);
+		}
+		*p = n;
+		pthread_mutex_unlock(&d->lock);
+	}
+	pthread_mutex_unlock(&d->rules);
+	if (rc < 0)
 		free(n);
-		return say(d, call, &e);
-	}
-	pthread_mutex_lock(&d->lock);
-	p = find(d, n->id);
-	if (*p) {
-		n->next = (*p)->next;
-		free(*p);
-	}
-	*p = n;
-	pthread_mutex_unlock(&d->lock);
-	return 0;
+	return rc < 0 ? say(d, call, &e) : 0;
 }
 
 /* A copy, since the network may go at any time. */
@@ -258,15 +329,17 @@ static int32_t bridge_delete_network(const struct dkd_call *call, struct dkd_net
 	struct br_net *n, **p;
 	int rc;
 
+	pthread_mutex_lock(&d->rules);
 	pthread_mutex_lock(&d->lock);
 	p = find(d, network);
 	n = *p;
 	if (n)
 		*p = n->next;
 	pthread_mutex_unlock(&d->lock);
+	rc = n && n->firewall ? nft_delete(n->bridge, &e) : 0;
+	pthread_mutex_unlock(&d->rules);
 	if (!n)
 		return 0;
-	rc = n->firewall ? nft_delete(n->bridge, &e) : 0;
 	if (!n->existing && link_bridge_delete(n->bridge, &e) < 0)
 		rc = -1;
 	free(n);
@@ -323,6 +396,21 @@ static void port_name(const char *endpoint, char ret[IFNAMSIZ])
 	snprintf(ret, IFNAMSIZ, PORT_PREFIX "%.*s", PORT_DIGITS, endpoint);
 }
 
+/* A bridge that somebody deleted comes back with the next container, as far as it is the driver's to make. */
+static int find_bridge(struct dkd_net *d, const struct br_net *n, struct br_error *e)
+{
+	int rc;
+
+	if (if_nametoindex(n->bridge))
+		return 0;
+	pthread_mutex_lock(&d->rules);
+	rc = setup(d, n, e) < 0 || link_attach_all(n, e) < 0 ? -1 : 0;
+	pthread_mutex_unlock(&d->rules);
+	if (rc == 0)
+		dkd_logf(d->host, DKD_LOG_WARN, "bridge %s was gone: it is made anew", n->bridge);
+	return rc;
+}
+
 /* The pair's far end keeps the port's name: the daemon renames it and gives it addresses, MAC and routes. */
 static int32_t bridge_join(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_join *j,
 	dkd_emit_joined *emit, void *to)
@@ -340,7 +428,7 @@ static int32_t bridge_join(const struct dkd_call *call, struct dkd_net *d, const
 		return link_attach(&n, name, &e) < 0 ? say(d, call, &e) : 0;
 	if (j->sandbox_fd < 0)
 		return dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "a bridge network needs a network namespace");
-	if (link_veth(&n, name, j->sandbox_fd, &e) < 0)
+	if (find_bridge(d, &n, &e) < 0 || link_veth(&n, name, j->sandbox_fd, &e) < 0)
 		return say(d, call, &e);
 	done.interface_name = name;
 	if (n.router && !n.internal) {
@@ -391,22 +479,13 @@ static int32_t bridge_sweep(const struct dkd_call *call, struct dkd_net *d, cons
 {
 	struct owners owners = { endpoints, endpoints_len };
 	struct br_error e = { 0 };
-	char (*bridges)[IFNAMSIZ] = NULL;
-	size_t len = 0;
 	int rc = 0;
 
-	pthread_mutex_lock(&d->lock);
+	pthread_mutex_lock(&d->rules);
 	for (const struct br_net *n = d->nets; n; n = n->next)
-		len++;
-	bridges = len ? calloc(len, sizeof(*bridges)) : NULL;
-	len = 0;
-	for (const struct br_net *n = d->nets; bridges && n; n = n->next)
-		memcpy(bridges[len++], n->bridge, IFNAMSIZ);
-	pthread_mutex_unlock(&d->lock);
-	for (size_t i = 0; i < len; i++)
-		if (link_sweep(bridges[i], is_nobodys, &owners, &e) < 0)
+		if (link_sweep(n, is_nobodys, &owners, &e) < 0)
 			rc = -1;
-	free(bridges);
+	pthread_mutex_unlock(&d->rules);
 	return rc < 0 ? say(d, call, &e) : 0;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Inside the bridge driver: its networks (bridge.c), links by rtnetlink (link.c), the firewall by nfnetlink (nft.c).
+ * Inside the bridge driver: its networks (bridge.c), links by rtnetlink (link.c), the firewall by nfnetlink
+ * (nft.c) and the eye on it (watch.c).
  * Nothing is remembered of endpoints: the name of an endpoint's interface follows from its id.
  */
 #ifndef NET_BRIDGE_H
@@ -14,6 +15,7 @@
 
 #define MTU_DEFAULT 1500u
 #define ERROR_SIZE 200
+#define NFT_TABLE "dockerd" /* what names of tables begin with */
 
 struct br_net {
 	char id[65];
@@ -21,7 +23,7 @@ struct br_net {
 	uint32_t mtu;
 	uint32_t subnet, mask, gateway, router; /* host byte order; gateway: the bridge's own address, router: the containers' gateway, 0 for none */
 	uint32_t prefix;                /* bits of mask */
-	int icc, masquerade, firewall, forward, internal, existing;
+	int icc, masquerade, firewall, forward, close, internal, existing; /* close: drop what forwarding would let through else */
 	struct br_net *next;
 };
 
@@ -42,13 +44,29 @@ int link_bridge_delete(const char *bridge, struct br_error *e);
 int link_veth(const struct br_net *n, const char *name, int netns_fd, struct br_error *e);
 /* Puts a port back into a bridge that was made anew; nothing for one that is not there or in place. */
 int link_attach(const struct br_net *n, const char *name, struct br_error *e);
+/* All of the network's, as their aliases tell. */
+int link_attach_all(const struct br_net *n, struct br_error *e);
 int link_delete(const char *name, struct br_error *e);
-/* Calls fn for each port of the bridge that is a veth; fn returns nonzero for those to delete. */
+/* Calls fn for each port of the network; fn returns nonzero for those to delete. */
 typedef int link_port_fn(void *ctx, const char *name);
-int link_sweep(const char *bridge, link_port_fn *fn, void *ctx, struct br_error *e);
+int link_sweep(const struct br_net *n, link_port_fn *fn, void *ctx, struct br_error *e);
 
 /* The network's table, anew in one transaction. */
 int nft_write(const struct br_net *n, struct br_error *e);
 int nft_delete(const char *bridge, struct br_error *e);
+/* Whether it has all of its rules. */
+int nft_stands(const struct br_net *n);
+/* The table for all: lets this bridge through beside those that it knows, and drops the rest. */
+int nft_policy_write(const char *bridge, struct br_error *e);
+int nft_policy_delete(struct br_error *e);
+int nft_policy_stands(void);
+
+/*
+ * A thread that calls fn, at most once a second, after rules or tables whose names begin with NFT_TABLE were deleted by whomever. NULL when
+ * the kernel tells of no changes.
+ */
+struct watch;
+struct watch *watch_start(void (*fn)(void *ctx), void *ctx);
+void watch_stop(struct watch *w);
 
 #endif

@@ -2,6 +2,7 @@
 /* Bridges and veth pairs by rtnetlink, each call on a socket of its own. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libmnl/libmnl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -12,9 +13,14 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "bridge.h"
 
+#define CONF6 "/proc/sys/net/ipv6/conf/"
+#define PORTS_MAX 1023 /* of the kernel's BR_MAX_PORTS one is never given out */
+#define ALIAS "dockerd:" /* and the network's id: whose a port is that is in no bridge */
+#define ALIAS_SIZE (sizeof(ALIAS) + 64)
 #define MSG_SIZE 1024
 #define ANSWER_SIZE 32768
 
@@ -85,8 +91,8 @@ static int talk_do(struct talk *t, mnl_cb_t cb, void *ctx)
 }
 
 struct link {
-	int index, master, up, isolated;
-	char name[IFNAMSIZ], kind[16];
+	int index, master, up;
+	char name[IFNAMSIZ], kind[16], alias[ALIAS_SIZE];
 };
 
 static void read_link(const struct nlmsghdr *h, struct link *l)
@@ -100,6 +106,8 @@ static void read_link(const struct nlmsghdr *h, struct link *l)
 			l->master = (int)mnl_attr_get_u32(a);
 		else if (mnl_attr_get_type(a) == IFLA_IFNAME)
 			snprintf(l->name, sizeof(l->name), "%s", mnl_attr_get_str(a));
+		else if (mnl_attr_get_type(a) == IFLA_IFALIAS)
+			snprintf(l->alias, sizeof(l->alias), "%s", mnl_attr_get_str(a));
 		else if (mnl_attr_get_type(a) == IFLA_LINKINFO)
 			mnl_attr_for_each_nested(b, a)
 				if (mnl_attr_get_type(b) == IFLA_INFO_KIND)
@@ -151,12 +159,45 @@ static int make_bridge(struct talk *t, const struct br_net *n, struct br_error *
 	return 0;
 }
 
-static int take_up(struct talk *t, int index, const char *name, struct br_error *e)
+/* A switch of an interface that is there already needs no writing; in a kernel without IPv6 there is none. */
+static int switch6(const char *name, const char *key, char to, struct br_error *e)
+{
+	char path[sizeof(CONF6) + IFNAMSIZ + 32], now = 0;
+	int fd, rc = 0;
+
+	snprintf(path, sizeof(path), CONF6 "%s/%s", name, key);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? 0 : br_fail(e, errno, "open %s", path);
+	if (read(fd, &now, 1) != 1 || now != to) {
+		close(fd);
+		fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd < 0 || write(fd, &to, 1) != 1)
+			rc = br_fail(e, errno, "write %s", path);
+	}
+	if (fd >= 0)
+		close(fd);
+	return rc;
+}
+
+/*
+ * What has IPv4 addresses only takes none of IPv6 either, least of all from a router that a container plays. Before the
+ * interface is up, so that there is no moment in which it would.
+ */
+static int no_ipv6(const char *name, struct br_error *e)
+{
+	return switch6(name, "accept_ra", '0', e) < 0 || switch6(name, "disable_ipv6", '1', e) < 0 ? -1 : 0;
+}
+
+/* alias: NULL for none. */
+static int take_up(struct talk *t, const char *name, const char *alias, struct br_error *e)
 {
 	struct ifinfomsg *i = talk_link(t, RTM_NEWLINK, NLM_F_ACK);
 
-	i->ifi_index = index;
 	i->ifi_flags = i->ifi_change = IFF_UP;
+	mnl_attr_put_strz(t->h, IFLA_IFNAME, name);
+	if (alias)
+		mnl_attr_put_str(t->h, IFLA_IFALIAS, alias);
 	if (talk_do(t, NULL, NULL) < 0)
 		return br_fail(e, errno, "take %s up", name);
 	return 0;
@@ -242,9 +283,9 @@ static int setup_bridge(struct talk *t, const struct br_net *n, struct br_error 
 		return br_fail(e, ENODEV, "make bridge %s", n->bridge);
 	if (strcmp(l.kind, "bridge") != 0)
 		return br_fail(e, 0, "existing interface %s is not a bridge", n->bridge);
-	if (set_address(t, n, l.index, e) < 0)
+	if ((!n->existing && no_ipv6(n->bridge, e) < 0) || set_address(t, n, l.index, e) < 0)
 		return -1;
-	return l.up ? 0 : take_up(t, l.index, n->bridge, e);
+	return l.up ? 0 : take_up(t, n->bridge, NULL, e);
 }
 
 int link_bridge(const struct br_net *n, struct br_error *e)
@@ -281,10 +322,9 @@ int link_bridge_delete(const char *bridge, struct br_error *e)
 
 static void put_veth(struct talk *t, const struct br_net *n, const char *name, int netns_fd, int master)
 {
-	struct ifinfomsg *i = talk_link(t, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK);
 	struct nlattr *info, *data, *peer;
 
-	i->ifi_flags = i->ifi_change = IFF_UP;
+	talk_link(t, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK);
 	mnl_attr_put_strz(t->h, IFLA_IFNAME, name);
 	mnl_attr_put_u32(t->h, IFLA_MTU, n->mtu);
 	mnl_attr_put_u32(t->h, IFLA_MASTER, (uint32_t)master);
@@ -320,21 +360,38 @@ static int isolate(struct talk *t, const char *name)
 	return talk_do(t, NULL, NULL);
 }
 
+static void alias_of(const struct br_net *n, char ret[ALIAS_SIZE])
+{
+	snprintf(ret, ALIAS_SIZE, ALIAS "%s", n->id);
+}
+
+static int no_pair(const struct br_net *n, const char *name, int sys, struct br_error *e)
+{
+	if (sys == EXFULL)
+		return br_fail(e, sys, "adding interface %s to bridge %s, which has all %d ports that it can have, failed", name,
+			n->bridge, PORTS_MAX);
+	return br_fail(e, sys, "make the interface pair %s on bridge %s", name, n->bridge);
+}
+
 int link_veth(const struct br_net *n, const char *name, int netns_fd, struct br_error *e)
 {
 	struct br_error ignored;
+	char alias[ALIAS_SIZE];
 	struct talk t;
 	int rc = 0, master = (int)if_nametoindex(n->bridge);
 
+	alias_of(n, alias);
 	if (!master)
 		return br_fail(e, ENODEV, "bridge %s", n->bridge);
 	if (talk_open(&t, e) < 0)
 		return -1;
 	put_veth(&t, n, name, netns_fd, master);
 	if (talk_do(&t, NULL, NULL) < 0)
-		rc = br_fail(e, errno, "make the interface pair %s on bridge %s", name, n->bridge);
+		rc = no_pair(n, name, errno, e);
 	else if (!n->icc && isolate(&t, name) < 0)
 		rc = br_fail(e, errno, "isolate %s from the other ports of bridge %s", name, n->bridge);
+	else if (no_ipv6(name, e) < 0 || take_up(&t, name, alias, e) < 0)
+		rc = -1;
 	mnl_socket_close(t.nl);
 	if (rc < 0 && !(e->sys == EEXIST))
 		link_delete(name, &ignored);
@@ -374,8 +431,10 @@ int link_attach(const struct br_net *n, const char *name, struct br_error *e)
 	return rc;
 }
 
-struct sweep {
+/* Ports of a network: those of its bridge, and those that a bridge which was deleted left. */
+struct ports {
 	int master;
+	char alias[ALIAS_SIZE];
 	link_port_fn *fn;
 	void *ctx;
 	char (*names)[IFNAMSIZ];
@@ -384,38 +443,64 @@ struct sweep {
 
 static int on_port(const struct nlmsghdr *h, void *ctx)
 {
-	struct sweep *s = ctx;
+	struct ports *p = ctx;
 	struct link l;
 	void *more;
 
 	read_link(h, &l);
-	if (l.master != s->master || strcmp(l.kind, "veth") != 0 || !s->fn(s->ctx, l.name))
+	if (strcmp(l.kind, "veth") != 0 || (l.master ? l.master != p->master : strcmp(l.alias, p->alias) != 0) || !p->fn(p->ctx, l.name))
 		return MNL_CB_OK;
-	more = realloc(s->names, (s->len + 1) * sizeof(*s->names));
+	more = realloc(p->names, (p->len + 1) * sizeof(*p->names));
 	if (!more)
 		return MNL_CB_OK; /* the next sweep has it */
-	s->names = more;
-	memcpy(s->names[s->len++], l.name, IFNAMSIZ);
+	p->names = more;
+	memcpy(p->names[p->len++], l.name, IFNAMSIZ);
 	return MNL_CB_OK;
 }
 
-int link_sweep(const char *bridge, link_port_fn *fn, void *ctx, struct br_error *e)
+static int list_ports(const struct br_net *n, struct ports *p, struct br_error *e)
 {
-	struct sweep s = { .master = (int)if_nametoindex(bridge), .fn = fn, .ctx = ctx };
 	struct talk t;
 	int rc = 0;
 
-	if (!s.master)
-		return 0;
+	p->master = (int)if_nametoindex(n->bridge);
+	alias_of(n, p->alias);
 	if (talk_open(&t, e) < 0)
 		return -1;
 	talk_link(&t, RTM_GETLINK, NLM_F_DUMP);
-	if (talk_do(&t, on_port, &s) < 0)
-		rc = br_fail(e, errno, "list the ports of bridge %s", bridge);
+	if (talk_do(&t, on_port, p) < 0)
+		rc = br_fail(e, errno, "list the ports of bridge %s", n->bridge);
 	mnl_socket_close(t.nl);
-	for (size_t i = 0; i < s.len; i++)
-		if (link_delete(s.names[i], e) < 0)
+	return rc;
+}
+
+int link_sweep(const struct br_net *n, link_port_fn *fn, void *ctx, struct br_error *e)
+{
+	struct ports p = { .fn = fn, .ctx = ctx };
+	int rc = list_ports(n, &p, e);
+
+	for (size_t i = 0; i < p.len; i++)
+		if (link_delete(p.names[i], e) < 0)
 			rc = -1;
-	free(s.names);
+	free(p.names);
+	return rc;
+}
+
+static int any_port(void *ctx, const char *name)
+{
+	(void)ctx;
+	(void)name;
+	return 1;
+}
+
+int link_attach_all(const struct br_net *n, struct br_error *e)
+{
+	struct ports p = { .fn = any_port };
+	int rc = list_ports(n, &p, e);
+
+	for (size_t i = 0; i < p.len; i++)
+		if (link_attach(n, p.names[i], e) < 0)
+			rc = -1;
+	free(p.names);
 	return rc;
 }

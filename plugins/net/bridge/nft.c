@@ -2,6 +2,9 @@
 /*
  * The firewall of one network: the table "dockerd-BRIDGE" of family ip, replaced as a whole in one transaction, so that
  * no packet ever meets half of it. Two base chains: what leaves is masqueraded; what comes from elsewhere must answer.
+ * Beside them one table for all networks and daemons, "dockerd", on hosts whose forwarding is there for the networks
+ * only: its chain drops what is forwarded neither from nor to one of the bridges in its set. Bridges are added, never taken
+ * out: one that is not there lets nothing through.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -10,7 +13,9 @@
 #include <libnftnl/common.h>
 #include <libnftnl/expr.h>
 #include <libnftnl/rule.h>
+#include <libnftnl/set.h>
 #include <libnftnl/table.h>
+#include <libnftnl/udata.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
@@ -21,7 +26,12 @@
 #include "bridge.h"
 
 #define BATCH_SIZE 16384
-#define TABLE_SIZE (sizeof("dockerd-") + IFNAMSIZ)
+#define ANSWER_SIZE 8192
+#define POLICY_SET "bridges"
+/* By these nft prints the set's elements: its number of their type, and the machine's order of bytes. */
+#define TYPE_IFNAME 41
+#define BYTEORDER_HOST 1
+#define TABLE_SIZE (sizeof(NFT_TABLE) + 1 + IFNAMSIZ)
 #define ACTION_MASQUERADE UINT32_MAX
 #define PRIORITY_FILTER 0
 #define PRIORITY_SRCNAT 100
@@ -35,13 +45,19 @@ struct batch {
 	uint32_t seq, last; /* last: of the message before the end */
 };
 
+/* bridge NULL: the table for all. */
+static void table_name(const char *bridge, char ret[TABLE_SIZE])
+{
+	snprintf(ret, TABLE_SIZE, NFT_TABLE "%s%s", bridge ? "-" : "", bridge ? bridge : "");
+}
+
 static int batch_open(struct batch *b, const char *bridge)
 {
 	*b = (struct batch){ .buf = malloc(BATCH_SIZE) };
 	b->b = b->buf ? mnl_nlmsg_batch_start(b->buf, BATCH_SIZE / 2) : NULL;
 	if (!b->b)
 		return -1;
-	snprintf(b->table, sizeof(b->table), "dockerd-%s", bridge);
+	table_name(bridge, b->table);
 	nftnl_batch_begin(mnl_nlmsg_batch_current(b->b), b->seq++);
 	mnl_nlmsg_batch_next(b->b);
 	return 0;
@@ -69,7 +85,7 @@ static void put_table(struct batch *b, uint16_t type)
 	nftnl_table_free(t);
 }
 
-static void put_chain(struct batch *b, const char *name, const char *type, uint32_t hook, int32_t priority)
+static void put_chain(struct batch *b, const char *name, const char *type, uint32_t hook, int32_t priority, uint32_t policy)
 {
 	struct nftnl_chain *c = nftnl_chain_alloc();
 
@@ -78,7 +94,7 @@ static void put_chain(struct batch *b, const char *name, const char *type, uint3
 	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, type);
 	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, hook);
 	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, priority);
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, NF_ACCEPT);
+	nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, policy);
 	nftnl_chain_nlmsg_build_payload(message(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE), c);
 	mnl_nlmsg_batch_next(b->b);
 	nftnl_chain_free(c);
@@ -175,7 +191,7 @@ static void put_rules(struct batch *b, const struct br_net *n)
 {
 	struct nftnl_rule *r;
 
-	put_chain(b, "forward", "filter", NF_INET_FORWARD, PRIORITY_FILTER);
+	put_chain(b, "forward", "filter", NF_INET_FORWARD, PRIORITY_FILTER, NF_ACCEPT);
 	r = rule(b, "forward"); /* among containers */
 	if_interface(r, NFT_META_IIFNAME, NFT_CMP_EQ, n->bridge);
 	if_interface(r, NFT_META_OIFNAME, NFT_CMP_EQ, n->bridge);
@@ -192,11 +208,62 @@ static void put_rules(struct batch *b, const struct br_net *n)
 	then(b, r, NF_DROP);
 	if (!n->masquerade || n->internal)
 		return;
-	put_chain(b, "postrouting", "nat", NF_INET_POST_ROUTING, PRIORITY_SRCNAT);
+	put_chain(b, "postrouting", "nat", NF_INET_POST_ROUTING, PRIORITY_SRCNAT, NF_ACCEPT);
 	r = rule(b, "postrouting");
 	if_source(r, n->subnet, n->mask);
 	if_interface(r, NFT_META_OIFNAME, NFT_CMP_NEQ, n->bridge);
 	then(b, r, ACTION_MASQUERADE);
+}
+
+static void put_bridge_set(struct batch *b, const char *bridge)
+{
+	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
+	struct nftnl_set *s = nftnl_set_alloc();
+	struct nftnl_set_elem *e;
+	char padded[IFNAMSIZ] = "";
+
+	nftnl_set_set_str(s, NFTNL_SET_TABLE, b->table);
+	nftnl_set_set_str(s, NFTNL_SET_NAME, POLICY_SET);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, TYPE_IFNAME);
+	nftnl_set_set_u32(s, NFTNL_SET_KEY_LEN, IFNAMSIZ);
+	nftnl_set_set_u32(s, NFTNL_SET_ID, 1);
+	nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, BYTEORDER_HOST);
+	nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u), nftnl_udata_buf_len(u));
+	nftnl_udata_buf_free(u);
+	nftnl_set_nlmsg_build_payload(message(b, NFT_MSG_NEWSET, NLM_F_CREATE), s);
+	mnl_nlmsg_batch_next(b->b);
+	memcpy(padded, bridge, strnlen(bridge, IFNAMSIZ - 1));
+	e = nftnl_set_elem_alloc();
+	nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, padded, sizeof(padded));
+	nftnl_set_elem_add(s, e);
+	nftnl_set_elems_nlmsg_build_payload(message(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE), s);
+	mnl_nlmsg_batch_next(b->b);
+	nftnl_set_free(s);
+}
+
+static void flush_chain(struct batch *b, const char *name)
+{
+	struct nftnl_rule *r = rule(b, name);
+
+	nftnl_rule_nlmsg_build_payload(message(b, NFT_MSG_DELRULE, 0), r);
+	mnl_nlmsg_batch_next(b->b);
+	nftnl_rule_free(r);
+}
+
+/* key: NFT_META_IIFNAME or NFT_META_OIFNAME. */
+static void accept_bridges(struct batch *b, uint32_t key)
+{
+	struct nftnl_expr *meta = nftnl_expr_alloc("meta"), *lookup = nftnl_expr_alloc("lookup");
+	struct nftnl_rule *r = rule(b, "forward");
+
+	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, key);
+	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, NFT_REG_1);
+	nftnl_rule_add_expr(r, meta);
+	nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
+	nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, POLICY_SET);
+	nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SET_ID, 1);
+	nftnl_rule_add_expr(r, lookup);
+	then(b, r, NF_ACCEPT);
 }
 
 /* The kernel acknowledges each message; the first error counts. 0 or -1 with errno. */
@@ -271,6 +338,86 @@ static int replace(const char *bridge, const struct br_net *n)
 	batch_close(&b);
 	errno = sys;
 	return rc;
+}
+
+int nft_policy_write(const char *bridge, struct br_error *e)
+{
+	struct batch b;
+	int rc;
+
+	if (batch_open(&b, NULL) < 0)
+		return br_fail(e, ENOMEM, "write the nftables rules");
+	put_table(&b, NFT_MSG_NEWTABLE);
+	put_chain(&b, "forward", "filter", NF_INET_FORWARD, PRIORITY_FILTER, NF_DROP);
+	put_bridge_set(&b, bridge);
+	flush_chain(&b, "forward");
+	accept_bridges(&b, NFT_META_IIFNAME);
+	accept_bridges(&b, NFT_META_OIFNAME);
+	rc = batch_send(&b) < 0 ? br_fail(e, errno, "write the nftables table " NFT_TABLE) : 0;
+	batch_close(&b);
+	return rc;
+}
+
+int nft_policy_delete(struct br_error *e)
+{
+	return replace(NULL, NULL) < 0 ? br_fail(e, errno, "remove the nftables table " NFT_TABLE) : 0;
+}
+
+static int on_rule(const struct nlmsghdr *h, void *ctx)
+{
+	(void)h;
+	++*(unsigned *)ctx;
+	return MNL_CB_OK;
+}
+
+/* Counts the rules of a bridge's table; -1 with errno. */
+static int count_rules(const char *bridge, unsigned *ret)
+{
+	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct nftnl_rule *r = nftnl_rule_alloc();
+	char table[TABLE_SIZE], *buf = malloc(ANSWER_SIZE);
+	struct nlmsghdr *h = (void *)buf;
+	int rc = -1, sys;
+
+	*ret = 0;
+	table_name(bridge, table);
+	if (nl && r && buf && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0) {
+		nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
+		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, 1);
+		nftnl_rule_nlmsg_build_payload(h, r);
+		rc = (int)mnl_socket_sendto(nl, h, h->nlmsg_len);
+	}
+	while (rc >= 0) {
+		ssize_t n = mnl_socket_recvfrom(nl, buf, ANSWER_SIZE);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		rc = n < 0 ? -1 : mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(nl), on_rule, ret);
+		if (rc <= MNL_CB_STOP)
+			break;
+	}
+	sys = errno;
+	if (r)
+		nftnl_rule_free(r);
+	if (nl)
+		mnl_socket_close(nl);
+	free(buf);
+	errno = sys;
+	return rc;
+}
+
+int nft_stands(const struct br_net *n)
+{
+	unsigned rules;
+
+	return count_rules(n->bridge, &rules) == 0 && rules == (n->masquerade && !n->internal ? 5 : 4);
+}
+
+int nft_policy_stands(void)
+{
+	unsigned rules;
+
+	return count_rules(NULL, &rules) == 0 && rules == 2;
 }
 
 int nft_write(const struct br_net *n, struct br_error *e)
