@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "dockerd/graph.h"
 #include "driver.h"
+#include "image/graph-cache.h"
 #include "image/graph-choose.h"
 
 #define BUCKETS 256
@@ -33,6 +34,7 @@ struct graph {
 	struct dkd_graph *d;
 	char *root;
 	uint64_t caps;
+	struct graph_cache *cache; /* of graph_metadata() */
 	struct lock lock;      /* table */
 	pthread_cond_t idle;   /* some layer is not busy any more */
 	struct mounted *table[BUCKETS];
@@ -50,6 +52,7 @@ struct graph *graph_open(const char *want, const char *data_root, const struct s
 		return NULL;
 	}
 	g = xcalloc(1, sizeof(*g));
+	g->cache = graph_cache_new();
 	lock_init(&g->lock, LOCK_MAP);
 	lock_cond_init(&g->idle);
 	g->driver = driver;
@@ -87,6 +90,7 @@ void graph_close(struct graph *g)
 	}
 	pthread_cond_destroy(&g->idle);
 	lock_done(&g->lock);
+	graph_cache_free(g->cache);
 	free(g->root);
 	free(g);
 }
@@ -245,6 +249,8 @@ int graph_create(struct graph *g, const char *id, const char *parent, bool rw, c
 	driver_call_begin(&c, g->driver);
 	rc = call_end(g, &c, g->ops->create(&c.abi, g->d, &create), "create", id, err);
 	op_end(g, m);
+	/* an image's layer may take a damaged one's place below others */
+	graph_cache_forget(g->cache, rw ? id : NULL);
 	return rc;
 }
 
@@ -264,6 +270,7 @@ int graph_remove(struct graph *g, const char *id, struct err *err)
 		rc = call_end(g, &c, g->ops->remove(&c.abi, g->d, id), "remove", id, err);
 	}
 	op_end(g, m);
+	graph_cache_forget(g->cache, id);
 	return rc;
 }
 
@@ -429,6 +436,7 @@ int graph_check(struct graph *g, const char *id, const char *parent, char **ret_
 			call_end(g, &c, g->ops->tree_done(&c.abi, g->d, &tree), "close", id, NULL);
 		}
 		op_end(g, m);
+		graph_cache_forget(g->cache, NULL);
 		rc = rc < 0 || describe(g, id, &map, NULL) < 0 ? -1 : 1;
 	}
 	if (rc < 0)
@@ -444,11 +452,21 @@ void graph_metadata(struct graph *g, const char *id, struct jw *w)
 {
 	OWN_STRMAP struct strmap map = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf text = { 0 };
+	struct jw own;
+	int rc;
 
-	if (describe(g, id, &map, &err) < 0)
+	if (graph_cache_write(g->cache, id, w))
+		return;
+	rc = describe(g, id, &map, &err);
+	if (rc < 0)
 		log_debug("%s", err_text(&err));
 	map.set = map.len > 0;
-	jw_strmap(w, &map);
+	jw_init(&own, &text);
+	jw_strmap(&own, &map);
+	if (rc == 0)
+		graph_cache_put(g->cache, id, text.data);
+	jw_raw(w, text.data);
 }
 
 /* Trees */

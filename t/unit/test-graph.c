@@ -413,6 +413,14 @@ static void test_overlay_facts(const char *root)
 	want = xasprintf("{\"LowerDir\":\"%s/overlay2/%s/diff\",\"MergedDir\":\"%s/overlay2/%s/merged\",\"UpperDir\":\"%s/overlay2/%s/diff\","
 		"\"WorkDir\":\"%s/overlay2/%s/work\"}", root, parent, root, child, root, child, root, child);
 	is_str(got, want, "metadata of a container's layer");
+	free(got);
+	ok(graph_create(g, "passing", parent, true, NULL, NULL, NULL) == 0, "a layer that goes again");
+	got = json_of(write_metadata, "passing");
+	ok(strstr(got, "/passing/diff"), "its metadata");
+	free(got);
+	graph_remove(g, "passing", NULL);
+	got = json_of(write_metadata, "passing");
+	is_str(got, "null", "none when it is gone");
 }
 
 static void mode_is(const char *dir, const char *name, mode_t type, mode_t mode)
