@@ -77,6 +77,7 @@ static int inspect(struct job *job, struct err *err)
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
 
+	buf_reserve(&b, 6000);
 	jw_init(&w, &b);
 	if (!c || container_inspect(c, request_query_bool(rq, "size", false), rq->api_minor, &w, err) < 0)
 		return -1;

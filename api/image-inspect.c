@@ -173,6 +173,7 @@ int image_inspect_job(struct job *job, struct err *err)
 	if (rq->api_minor < 50 && (image_raw(api->images, img->id, &text, err) < 0 ||
 	    jdesc_parse(&raw_config_desc, text.data, text.size, &raw, err) < 0))
 		return -1;
+	buf_reserve(&b, 4000);
 	jw_init(&w, &b);
 	if (encode(&w, api, img, &raw, rq->api_minor, err) < 0)
 		return -1;

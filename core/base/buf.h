@@ -13,10 +13,17 @@ struct buf {
 
 void buf_add(struct buf *b, const void *data, size_t size);
 void buf_adds(struct buf *b, const char *s);
-void buf_addc(struct buf *b, char c);
 void buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Makes room for size more bytes and returns where they go; the caller adds to b->size. */
 void *buf_reserve(struct buf *b, size_t size);
+static inline void buf_addc(struct buf *b, char c)
+{
+	char *p = b->room - b->size > 1 ? b->data + b->size : buf_reserve(b, 1);
+
+	p[0] = c;
+	p[1] = '\0';
+	b->size++;
+}
 /* Drops the first size bytes. */
 void buf_shift(struct buf *b, size_t size);
 void buf_reset(struct buf *b); /* empties, keeps the memory */

@@ -5,6 +5,11 @@
 
 #include "base/clock.h"
 
+/* Bytes that stand for themselves in a string. */
+static const bool plain[256] = {
+	[' '] = true, ['!'] = true, ['#' ... '%'] = true, ['\'' ... ';'] = true, ['='] = true, ['?' ... '['] = true, [']' ... '~'] = true,
+};
+
 static void sep(struct jw *w)
 {
 	if (w->comma)
@@ -37,7 +42,7 @@ static void quote(struct buf *b, const char *s, size_t size)
 		unsigned char c;
 		size_t n;
 
-		while (s < end && (unsigned char)*s >= 0x20 && (unsigned char)*s < 0x7f && *s != '"' && *s != '\\' && *s != '<' && *s != '>' && *s != '&')
+		while (s < end && plain[(unsigned char)*s])
 			s++;
 		if (s > from)
 			buf_add(b, from, (size_t)(s - from));
@@ -81,8 +86,30 @@ void jw_key(struct jw *w, const char *key)
 
 void jw_str(struct jw *w, const char *s) { sep(w); jw_quote(w->b, s ? s : ""); }
 void jw_strn(struct jw *w, const char *s, size_t size) { sep(w); quote(w->b, s, size); }
-void jw_int(struct jw *w, int64_t n) { sep(w); buf_addf(w->b, "%lld", (long long)n); }
-void jw_uint(struct jw *w, uint64_t n) { sep(w); buf_addf(w->b, "%llu", (unsigned long long)n); }
+
+void jw_uint(struct jw *w, uint64_t n)
+{
+	char text[20], *p = text + sizeof(text);
+
+	do
+		*--p = (char)('0' + n % 10);
+	while (n /= 10);
+	sep(w);
+	buf_add(w->b, p, (size_t)(text + sizeof(text) - p));
+}
+
+void jw_int(struct jw *w, int64_t n)
+{
+	if (n >= 0) {
+		jw_uint(w, (uint64_t)n);
+		return;
+	}
+	sep(w);
+	buf_addc(w->b, '-');
+	w->comma = false;
+	jw_uint(w, -(uint64_t)n);
+}
+
 void jw_bool(struct jw *w, bool b) { sep(w); buf_adds(w->b, b ? "true" : "false"); }
 void jw_null(struct jw *w) { sep(w); buf_adds(w->b, "null"); }
 void jw_raw(struct jw *w, const char *json) { sep(w); buf_adds(w->b, json); }

@@ -194,8 +194,34 @@ static void test_deep(void)
 	pthread_attr_destroy(&attr);
 }
 
+static void test_jw(void)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+	char all[128];
+
+	for (int i = 0; i < 127; i++)
+		all[i] = (char)(i + 1);
+	all[127] = '\0';
+	jw_init(&w, &b);
+	jw_arr(&w);
+	jw_int(&w, 0);
+	jw_int(&w, INT64_MIN);
+	jw_int(&w, INT64_MAX);
+	jw_uint(&w, UINT64_MAX);
+	jw_int(&w, -7);
+	jw_str(&w, all);
+	jw_arr_end(&w);
+	is_str(b.data, "[0,-9223372036854775808,9223372036854775807,18446744073709551615,-7,"
+		"\"\\u0001\\u0002\\u0003\\u0004\\u0005\\u0006\\u0007\\u0008\\t\\n\\u000b\\u000c\\r\\u000e\\u000f"
+		"\\u0010\\u0011\\u0012\\u0013\\u0014\\u0015\\u0016\\u0017\\u0018\\u0019\\u001a\\u001b\\u001c\\u001d\\u001e\\u001f"
+		" !\\\"#$%\\u0026'()*+,-./0123456789:;\\u003c=\\u003e?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f\"]",
+		"numbers and every character");
+}
+
 int main(void)
 {
+	test_jw();
 	test_deep();
 	test_json();
 	test_clock();
