@@ -56,7 +56,7 @@ int container_rename(struct container *c, const char *name, struct err *err)
 
 	if (str_empty(name) || streq(name, "/"))
 		return err_set(err, ERR_INVALID, "Neither old nor new names may be empty");
-	if (op_begin(c, err) < 0)
+	if (container_check_whole(c, err) < 0 || op_begin(c, err) < 0)
 		return -1;
 	lock_take(&c->lock);
 	same = streq(c->rec.name + 1, *name == '/' ? name + 1 : name);

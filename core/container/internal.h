@@ -95,6 +95,7 @@ struct container {
 	pthread_cond_t changed;    /* state or operation changed */
 	bool op;                   /* the operation is taken */
 	bool removed;              /* gone from the indexes */
+	char *damaged;             /* why it can only be looked at, copied from and removed; set before it is in the indexes */
 	struct container_record rec;
 	struct host_config host;
 	struct run *run;           /* from start until the exit was handled */
@@ -162,7 +163,14 @@ static inline void op_endp(struct container **c) { if (*c) op_end(*c); }
 size_t container_store_settle(struct container_store *s, int64_t timeout_ns);
 
 /* statefile.c */
-struct container *container_load(struct container_store *s, const char *id, struct err *err);
+/*
+ * Never NULL: what cannot be read comes from the copies, or is missing in a damaged container (c->damaged).
+ */
+struct container *container_load(struct container_store *s, const char *id);
+/* Is there a record, or its copy? A folder with neither is a leftover. */
+bool container_has_record(struct container_store *s, const char *id);
+/* ERR_INTERNAL with the reason where it is damaged. */
+int container_check_whole(const struct container *c, struct err *err);
 /* Writes config.v2.json (and hostconfig.json with_host). By the holder of the operation, no lock held. */
 int container_save(struct container *c, bool with_host, enum fs_sync sync, struct err *err);
 /* A state mark: rename only; failure is logged (false), the state in memory stands. */
@@ -245,6 +253,9 @@ void exec_on_exit(struct container *c, const char *exec_id, const struct shim_ex
 void execs_end(struct container *c);  /* the container has ended: its execs, too */
 void execs_forget(struct container *c);
 void execs_list(const struct container *c, struct strv *ret); /* those not over, under c->lock */
+/* restore.c: ends what the last daemon ran for a container that is to go. */
+void container_end_run(struct container *c);
+bool container_has_run_dir(struct container *c);
 /* remove.c: the caller holds the operation, the container does not run. */
 int container_remove_op(struct container *c, bool volumes, struct err *err);
 /* stop.c */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "base/damage.h"
 #include "base/log.h"
 #include "container/internal.h"
 #include "image/layer.h"
@@ -47,7 +48,7 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 {
 	struct container_store *s = c->store;
 	OWN_FREE char *dir = container_dir(c);
-	OWN_FREE char *record = xasprintf("%s/config.v2.json", dir);
+	OWN_FREE char *record = xasprintf("%s/config.v2.json", dir), *copy = xasprintf("%s.copy", record);
 	OWN_FREE char *name = NULL;
 
 	lock_take(&c->lock);
@@ -56,6 +57,8 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 	/* The mark outlives a crash: the next start then finishes what was begun here. */
 	container_save_state(c);
 	execs_forget(c);
+	if (c->damaged && container_has_run_dir(c))
+		container_end_run(c);
 	if (rwlayer_remove(image_store_layers(s->deps.images), c->id, err) < 0) {
 		lock_take(&c->lock);
 		c->rec.state.dead = true;
@@ -65,8 +68,11 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 		return err_wrap(err, "container %s: driver \"%s\" failed to remove root filesystem", c->id, c->rec.driver);
 	}
 	mounts_forget(c, volumes);
+	/* The copy would bring it back. */
+	if (unlink(copy) < 0 && errno != ENOENT && errno != EISDIR)
+		log_warn("container %s: cannot remove %s: %s", c->id, copy, strerror(errno));
 	/* The record first: a folder without one is a leftover, whatever else is still in it. */
-	if (unlink(record) < 0 && errno != ENOENT)
+	if (unlink(record) < 0 && errno != ENOENT && errno != EISDIR)
 		log_warn("container %s: cannot remove %s: %s", c->id, record, strerror(errno));
 	if (fs_remove_tree(AT_FDCWD, dir, err) < 0)
 		return err_wrap(err, "unable to remove filesystem for %s", c->id);
@@ -78,6 +84,7 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 	lock_drop(&c->lock);
 	store_name_free(s, name, c->id);
 	store_drop(s, c);
+	damage_forget("container", c->id);
 	container_event(c, "destroy", NULL);
 	lock_take(&c->lock);
 	c->removed = true;

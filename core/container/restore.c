@@ -41,19 +41,13 @@ static void take_stored_name(struct container_store *s, struct container *c)
 
 static void load_one(struct container_store *s, const char *id)
 {
-	OWN_FREE char *file = xasprintf("%s/%s/config.v2.json", s->dir, id);
-	OWN_ERR struct err err = ERR_INIT;
 	struct container *c;
 
-	if (!fs_exists(file)) {
+	if (!container_has_record(s, id)) {
 		drop_leftover(s, id);
 		return;
 	}
-	c = container_load(s, id, &err);
-	if (!c) {
-		log_warn("container %s is damaged and set aside: %s", id, err_text(&err));
-		return;
-	}
+	c = container_load(s, id);
 	take_stored_name(s, c);
 	for (size_t i = 0; s->deps.volumes && i < c->rec.mounts.len; i++) {
 		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
@@ -170,8 +164,7 @@ static bool adopt_unsaved(struct container *c)
 	return true;
 }
 
-/* What the last daemon ran for a container that is to go. */
-static void end_run(struct container *c)
+void container_end_run(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
 	OWN_ERR struct err err = ERR_INIT;
@@ -184,7 +177,7 @@ static void end_run(struct container *c)
 	container_drop_run_dir(c);
 }
 
-static bool has_run_dir(struct container *c)
+bool container_has_run_dir(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
 
@@ -234,7 +227,7 @@ static bool take_up(struct container *c)
 {
 	struct container_state *st = &c->rec.state;
 
-	if (st->running && st->restarting && !has_run_dir(c)) {
+	if (st->running && st->restarting && !container_has_run_dir(c)) {
 		container_plan_restart(c, 0);
 		return true;
 	}
@@ -243,7 +236,7 @@ static bool take_up(struct container *c)
 		adopt(c);
 		return true;
 	}
-	return has_run_dir(c) && adopt_unsaved(c);
+	return container_has_run_dir(c) && adopt_unsaved(c);
 }
 
 /* Under the operation, which it ends. */
@@ -255,8 +248,8 @@ static void settle(struct container *c)
 
 	if (st->removal || st->dead) {
 		st->running = st->restarting = false;
-		if (has_run_dir(c))
-			end_run(c);
+		if (container_has_run_dir(c))
+			container_end_run(c);
 		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
 		done = true;
 	} else {
@@ -309,12 +302,14 @@ static void restore_one(struct container_store *s, struct container *c)
 {
 	const struct container_state *st = &c->rec.state;
 
+	if (c->damaged)
+		return; /* what it may run goes on until it is removed */
 	op_begin_any(c);
 	if (!st->removal && !st->dead && st->running && !st->restarting && adopt_running(c)) {
 		op_end(c);
 		return;
 	}
-	if (!st->running && !has_run_dir(c)) {
+	if (!st->running && !container_has_run_dir(c)) {
 		settle(c);
 		return;
 	}
@@ -339,7 +334,7 @@ static bool may_run(struct container *c)
 {
 	WITH_LOCK(&c->lock);
 
-	return c->op || (c->rec.state.running && !c->rec.state.restarting);
+	return c->op || c->damaged || (c->rec.state.running && !c->rec.state.restarting);
 }
 
 /* Run folders that belong to no container; those of a container that was set aside stay as they are, too. */

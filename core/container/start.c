@@ -372,6 +372,8 @@ static int check_startable(struct container *c, struct err *err)
 		return err_set(err, ERR_CONFLICT, "cannot start a paused container, try unpause instead");
 	if (st->running && !st->restarting)
 		return err_set(err, ERR_NOT_MODIFIED, "Container already started");
+	if (container_check_whole(c, err) < 0)
+		return -1;
 	if (st->removal || st->dead)
 		return err_set(err, ERR_CONFLICT, "container is marked for removal and cannot be started");
 	return 0;

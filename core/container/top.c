@@ -191,7 +191,7 @@ int containers_prune(struct container_store *s, const char *filters, const struc
 		bool fits;
 
 		lock_take(&c->lock);
-		fits = !c->rec.state.running && !c->rec.state.removal && c->rec.created <= until &&
+		fits = !c->damaged && !c->rec.state.running && !c->rec.state.removal && c->rec.created <= until &&
 		       filters_labels_pass(&f, &c->rec.config.labels);
 		lock_drop(&c->lock);
 		if (fits && !cancel_fired(cancel)) {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/damage.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "container/internal.h"
@@ -40,6 +41,7 @@ int rwlayer_create(
 }
 int rwlayer_remove(struct layer_store *s, const char *id, struct err *err) { layers_made--; return 0; }
 bool rwlayer_exists(struct layer_store *s, const char *id) { return true; }
+char *rwlayer_damage(struct layer_store *s, const char *id) { return NULL; }
 char *rwlayer_mount(struct layer_store *s, const char *id, const char *label, struct err *err)
 {
 	mounts_held++;
@@ -567,8 +569,23 @@ static void test_restore(void)
 	mkdir(half, 0700);
 	ok(truncate(file, 100) == 0, "a damaged file");
 	reopen();
-	ok(container_find(store, "keep", NULL) == NULL && stat(file, &st) == 0,
-		"sets its container aside, untouched, and stops nothing");
+	c = container_find(store, "keep", &err);
+	ok(c && !c->damaged && damage_count(DAMAGE_REPAIRED) == 1, "comes from its copy");
+	container_unref(c);
+	mkdir(aside, 0700);
+	OWN_FREE char *copy = xasprintf("%s.copy", file);
+	ok(truncate(file, 100) == 0 && truncate(copy, 0) == 0, "with its copy");
+	reopen();
+	c = container_find(store, "damaged_", NULL);
+	ok(!c && (c = container_find(store, strrchr(aside, '/') + 1, &err)) && c->damaged && streq(state_word(&c->rec.state), "dead") &&
+		str_has_prefix(c->rec.name, "/damaged_") && str_has_prefix(c->rec.state.error, "damaged: "),
+		"a container whose record is lost is listed as dead, with the reason");
+	ok(container_start(c, &err) < 0 && strstr(err_text(&err), "is damaged"), "and does not start: %s", err_text(&err));
+	ok(container_rename(c, "other", &err) < 0, "nor get another name");
+	ok(stat(file, &st) == 0 && st.st_size == 100 && stat(aside, &st) == 0, "its files and its run are left alone");
+	ok(container_remove(c, true, false, false, &err) == 0 && stat(file, &st) < 0 && stat(aside, &st) < 0, "it can be removed: %s", err_text(&err));
+	is_int(damage_count(DAMAGE_LOST), 0, "and is damaged no more");
+	container_unref(c);
 	ok(stat(half, &st) < 0, "a folder without a record is swept");
 }
 
