@@ -20,8 +20,12 @@
 #else
 #define STACK (192u << 10)
 #endif
-#define POOL (128u << 10) /* of the library, per connection: the header block, its fields, read-ahead */
-#define KEEP_MAX 64       /* the library clears its pool between requests, so that each kept connection costs all of it */
+/*
+ * Of the library, per connection: the largest header block there may be, its fields, read-ahead. The library clears all of it
+ * between two requests: it costs a ping more than anything else does, and each kept connection owns all of it.
+ */
+#define POOL (72u << 10)
+#define KEEP_MAX 64
 #define FDS_APART 64      /* descriptors that connections leave to the rest of the daemon */
 #define FDS_EACH 3        /* of a direct connection */
 
