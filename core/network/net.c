@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "driver.h"
+#include "driver-once.h"
 #include "dockerd/net.h"
 #include "network/net_i.h"
 #include "network/rtnl.h"
@@ -20,53 +21,17 @@ struct net_driver {
 	struct dkd_net *handle;
 	struct dkd_net_caps caps;
 	char *asked;
-	bool opening; /* one thread is at it, without the lock */
-	struct net_driver *next;
 };
 
 struct net_drivers {
 	char *data_root, *exec_root;
-	struct lock lock; /* LOCK_LEAF: list, opening */
-	pthread_cond_t opened;
-	struct net_driver *list;
+	struct driver_once *opened;
 };
 
 static void call_begin(struct driver_call *c, const struct net_driver *d)
 {
 	driver_call_begin(c, d->driver);
 	c->abi.deadline = clock_mono() + CALL_TIME;
-}
-
-struct net_drivers *net_drivers_new(const char *data_root, const char *exec_root)
-{
-	struct net_drivers *ds = xcalloc(1, sizeof(*ds));
-
-	ds->data_root = xstrdup(data_root);
-	ds->exec_root = xstrdup(exec_root);
-	lock_init(&ds->lock, LOCK_LEAF);
-	lock_cond_init(&ds->opened);
-	return ds;
-}
-
-static void driver_free(struct net_driver *d)
-{
-	if (d->handle && d->ops->close)
-		d->ops->close(d->handle);
-	free(d->asked);
-	free(d);
-}
-
-void net_drivers_close(struct net_drivers *ds)
-{
-	for (struct net_driver *d = ds->list, *next; d; d = next) {
-		next = d->next;
-		driver_free(d);
-	}
-	pthread_cond_destroy(&ds->opened);
-	lock_done(&ds->lock);
-	free(ds->data_root);
-	free(ds->exec_root);
-	free(ds);
 }
 
 /* Loads and opens; no lock is held. */
@@ -96,42 +61,48 @@ static int driver_open(const struct net_drivers *ds, struct net_driver *d, struc
 	return 0;
 }
 
-static struct net_driver *driver_find(struct net_drivers *ds, const char *name)
+static void driver_free(void *object)
 {
-	for (struct net_driver *d = ds->list; d; d = d->next)
-		if (streq(d->asked, name))
-			return d;
+	struct net_driver *d = object;
+
+	if (d->handle && d->ops->close)
+		d->ops->close(d->handle);
+	free(d->asked);
+	free(d);
+}
+
+static void *open_named(void *ctx, const char *name, struct err *err)
+{
+	struct net_driver *d = xcalloc(1, sizeof(*d));
+
+	d->asked = xstrdup(name);
+	if (driver_open(ctx, d, err) == 0)
+		return d;
+	driver_free(d);
 	return NULL;
+}
+
+struct net_drivers *net_drivers_new(const char *data_root, const char *exec_root)
+{
+	struct net_drivers *ds = xcalloc(1, sizeof(*ds));
+
+	ds->data_root = xstrdup(data_root);
+	ds->exec_root = xstrdup(exec_root);
+	ds->opened = driver_once_new(open_named, driver_free, ds);
+	return ds;
+}
+
+void net_drivers_close(struct net_drivers *ds)
+{
+	driver_once_free(ds->opened);
+	free(ds->data_root);
+	free(ds->exec_root);
+	free(ds);
 }
 
 struct net_driver *net_driver_get(struct net_drivers *ds, const char *name, struct err *err)
 {
-	struct net_driver *d, **p;
-	int rc;
-
-	WITH_LOCK(&ds->lock);
-	while ((d = driver_find(ds, name)) && d->opening)
-		lock_wait(&ds->lock, &ds->opened, -1);
-	if (d)
-		return d;
-	d = xcalloc(1, sizeof(*d));
-	d->asked = xstrdup(name);
-	d->opening = true;
-	d->next = ds->list;
-	ds->list = d;
-	lock_drop(&ds->lock);
-	rc = driver_open(ds, d, err);
-	lock_take(&ds->lock);
-	d->opening = false;
-	if (rc < 0) {
-		for (p = &ds->list; *p != d; p = &(*p)->next)
-			;
-		*p = d->next;
-		driver_free(d);
-		d = NULL;
-	}
-	pthread_cond_broadcast(&ds->opened);
-	return d;
+	return driver_once_get(ds->opened, name, err);
 }
 
 bool net_driver_host_sandbox(const struct net_driver *d)

@@ -6,9 +6,9 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
-#include "base/lock.h"
 #include "base/log.h"
 #include "driver.h"
+#include "driver-once.h"
 #include "dockerd/volume.h"
 #include "volume/volume_i.h"
 
@@ -22,15 +22,11 @@ struct volume_driver {
 	struct dkd_volume *handle;
 	char *asked;       /* the name it was asked for by */
 	const char *scope;
-	bool opening;      /* one thread is at it, without the lock */
-	struct volume_driver *next;
 };
 
 struct volume_drivers {
 	char *data_root;
-	struct lock lock;      /* LOCK_LEAF: list, opening */
-	pthread_cond_t opened;
-	struct volume_driver *list;
+	struct driver_once *opened;
 };
 
 static void call_begin(struct driver_call *c, const struct volume_driver *d, int64_t time)
@@ -46,36 +42,6 @@ void volume_info_done(struct volume_info *i)
 	strmap_done(&i->options);
 	strmap_done(&i->status);
 	*i = (struct volume_info){0};
-}
-
-struct volume_drivers *volume_drivers_new(const char *data_root)
-{
-	struct volume_drivers *ds = xcalloc(1, sizeof(*ds));
-
-	ds->data_root = xstrdup(data_root);
-	lock_init(&ds->lock, LOCK_LEAF);
-	lock_cond_init(&ds->opened);
-	return ds;
-}
-
-static void driver_free(struct volume_driver *d)
-{
-	if (d->handle && d->ops->close)
-		d->ops->close(d->handle);
-	free(d->asked);
-	free(d);
-}
-
-void volume_drivers_close(struct volume_drivers *ds)
-{
-	for (struct volume_driver *d = ds->list, *next; d; d = next) {
-		next = d->next;
-		driver_free(d);
-	}
-	pthread_cond_destroy(&ds->opened);
-	lock_done(&ds->lock);
-	free(ds->data_root);
-	free(ds);
 }
 
 static void ask_scope(struct volume_driver *d)
@@ -129,52 +95,49 @@ static int driver_open(const char *data_root, struct volume_driver *d, struct er
 	return 0;
 }
 
-/* The driver of that name, also under another of its names. The lock is held. */
-static struct volume_driver *driver_find(struct volume_drivers *ds, const char *name)
+static void driver_free(void *object)
 {
-	for (struct volume_driver *d = ds->list; d; d = d->next)
-		if (streq(d->asked, name))
-			return d;
+	struct volume_driver *d = object;
+
+	if (d->handle && d->ops->close)
+		d->ops->close(d->handle);
+	free(d->asked);
+	free(d);
+}
+
+static void *open_named(void *ctx, const char *name, struct err *err)
+{
+	const struct volume_drivers *ds = ctx;
+	struct volume_driver *d = xcalloc(1, sizeof(*d));
+
+	d->asked = xstrdup(name);
+	if (driver_open(ds->data_root, d, err) == 0)
+		return d;
+	if (err && err->class == ERR_NOT_FOUND)
+		err_set(err, ERR_NOT_FOUND, "error looking up volume plugin %s: plugin \"%s\" not found", name, name);
+	driver_free(d);
 	return NULL;
 }
 
-static void driver_unlink(struct volume_drivers *ds, struct volume_driver *gone)
+struct volume_drivers *volume_drivers_new(const char *data_root)
 {
-	struct volume_driver **p = &ds->list;
+	struct volume_drivers *ds = xcalloc(1, sizeof(*ds));
 
-	while (*p != gone)
-		p = &(*p)->next;
-	*p = gone->next;
+	ds->data_root = xstrdup(data_root);
+	ds->opened = driver_once_new(open_named, driver_free, ds);
+	return ds;
+}
+
+void volume_drivers_close(struct volume_drivers *ds)
+{
+	driver_once_free(ds->opened);
+	free(ds->data_root);
+	free(ds);
 }
 
 struct volume_driver *volume_driver_get(struct volume_drivers *ds, const char *name, struct err *err)
 {
-	struct volume_driver *d;
-	int rc;
-
-	WITH_LOCK(&ds->lock);
-	while ((d = driver_find(ds, name)) && d->opening)
-		lock_wait(&ds->lock, &ds->opened, -1);
-	if (d)
-		return d;
-	d = xcalloc(1, sizeof(*d));
-	d->asked = xstrdup(name);
-	d->opening = true;
-	d->next = ds->list;
-	ds->list = d;
-	lock_drop(&ds->lock);
-	rc = driver_open(ds->data_root, d, err);
-	if (rc < 0 && err && err->class == ERR_NOT_FOUND)
-		err_set(err, ERR_NOT_FOUND, "error looking up volume plugin %s: plugin \"%s\" not found", name, name);
-	lock_take(&ds->lock);
-	d->opening = false;
-	if (rc < 0) {
-		driver_unlink(ds, d);
-		driver_free(d);
-		d = NULL;
-	}
-	pthread_cond_broadcast(&ds->opened);
-	return d;
+	return driver_once_get(ds->opened, name, err);
 }
 
 const char *volume_driver_name(const struct volume_driver *d)

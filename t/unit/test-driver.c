@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "dockerd/graph.h"
 #include "driver.h"
+#include "driver-once.h"
 
 #include "tap.h"
 
@@ -401,6 +402,65 @@ static void test_serial(void)
 	ops->close(shared);
 }
 
+/* What facades open once; "slow" takes its time, "bad" fails the first time. */
+struct openings {
+	int opened, closed, failed;
+	int go[2];
+};
+static struct openings openings;
+
+static void *open_once(void *ctx, const char *name, struct err *err)
+{
+	struct openings *o = ctx;
+	char c;
+
+	if (streq(name, "bad") && o->failed++ == 0)
+		return err_set(err, ERR_INVALID, "not yet"), NULL;
+	__atomic_add_fetch(&o->opened, 1, __ATOMIC_RELAXED);
+	if (streq(name, "slow") && read(o->go[0], &c, 1) != 1)
+		return NULL;
+	return xstrdup(name);
+}
+
+static void close_once(void *object)
+{
+	openings.closed++;
+	free(object);
+}
+
+static void *get_slow(void *once)
+{
+	return driver_once_get(once, "slow", NULL);
+}
+
+static void test_once(void)
+{
+	struct driver_once *once = driver_once_new(open_once, close_once, &openings);
+	OWN_ERR struct err err = ERR_INIT;
+	void *got[4], *quick;
+	pthread_t t[4];
+
+	is_int(pipe2(openings.go, O_CLOEXEC), 0, "a pipe");
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, get_slow, once);
+	while (__atomic_load_n(&openings.opened, __ATOMIC_RELAXED) == 0)
+		usleep(1000);
+	quick = driver_once_get(once, "quick", NULL);
+	is_str(quick, "quick", "one name does not wait for another's opening");
+	is_int(write(openings.go[1], "12345", 5), 5, "the slow one goes on");
+	for (int i = 0; i < 4; i++)
+		pthread_join(t[i], &got[i]);
+	ok(got[0] && got[0] == got[1] && got[1] == got[2] && got[2] == got[3], "all who asked have the same");
+	ok(driver_once_get(once, "quick", NULL) == quick, "also later");
+	is_int(openings.opened, 2, "each is opened once");
+	ok(!driver_once_get(once, "bad", &err) && streq(err_text(&err), "not yet"), "a failure is told");
+	ok(driver_once_get(once, "bad", NULL) != NULL, "and the next tries again");
+	driver_once_free(once);
+	is_int(openings.closed, 3, "all are closed in the end");
+	close(openings.go[0]);
+	close(openings.go[1]);
+}
+
 int main(void)
 {
 	static const char *const dirs[] = { "a", "a/graph", "b", "b/graph", "outside" };
@@ -427,6 +487,7 @@ int main(void)
 	test_list();
 	test_host();
 	test_serial();
+	test_once();
 	test_environment();
 	fs_remove_tree(AT_FDCWD, base, NULL);
 	return tap_done();
