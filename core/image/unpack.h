@@ -3,7 +3,8 @@
  * The one door through which archives come in: layers of images, files for containers, archives of images. What decompresses
  * and unpacks is a process of its own, dockerd-untar, started for each by the spawner and confined before it reads the first
  * byte (core/untar). The calling thread feeds it, sets the attributes it has no right to, and waits for its end: when a
- * function here returns, nobody writes to the tree any more. Thread-safe; no lock may be held.
+ * function here returns, nobody writes to the tree any more. Thread-safe; no lock may be held,
+ * and SIGPIPE must be ignored.
  */
 #ifndef IMAGE_UNPACK_H
 #define IMAGE_UNPACK_H
