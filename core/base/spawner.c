@@ -120,9 +120,10 @@ static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struc
 	OWN_FD int pidfd = -1;
 	ssize_t n;
 
+	/* an answer that crossed our asking to kill comes behind a reset, which is told once */
 	do
 		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < (ssize_t)sizeof(*ret))
 		return err_set(err, ERR_INTERNAL, "the spawner has ended");
 	c = CMSG_FIRSTHDR(&msg);
