@@ -25,6 +25,7 @@
 #include "container/shim-client.h"
 
 #define BURY_MS 30000
+#define KILL_MS 500
 #define RECORD_MS 3000 /* for a shim that cannot be asked to write down how its container ended */
 
 struct exit_file {
@@ -68,25 +69,31 @@ static bool kernel_exit_status(int pidfd, int *ret_status)
 	return true;
 }
 
-/* 137 unless the kernel knows better. */
-static int kill_and_wait(int pidfd)
+static int read_proc(const char *path, char *text, size_t size)
 {
-	struct pollfd p = { .fd = pidfd, .events = POLLIN };
-	int status;
+	OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fs_read_all(fd, text, size - 1);
 
-	if (pidfd < 0)
-		return 137;
-	/* where that does not work, the runtime's delete kills */
-	if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-		return 137;
-	if (poll(&p, 1, BURY_MS) <= 0)
-		return 137;
-	for (int i = 0; i < 20; i++) { /* until the spawner or init has reaped it */
-		if (kernel_exit_status(pidfd, &status))
-			return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-		usleep(5000);
-	}
-	return 137;
+	if (n <= 0)
+		return -1;
+	text[n] = '\0';
+	return 0;
+}
+
+/* That of a process that nobody has reaped yet: the last field of its stat file. */
+static bool zombie_status(int pidfd, int *ret_status)
+{
+	char path[64], text[2048], *at;
+	int64_t pid;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	if (read_proc(path, text, sizeof(text)) < 0 || !(at = strstr(text, "\nPid:")) || (pid = strtoll(at + 5, NULL, 10)) <= 0)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%lld/stat", (long long)pid);
+	if (read_proc(path, text, sizeof(text)) < 0 || !(at = strrchr(text, ')')) || !str_has_prefix(at, ") Z ") || !(at = strrchr(text, ' ')))
+		return false;
+	*ret_status = (int)strtol(at + 1, NULL, 10);
+	return true;
 }
 
 static void runtime_delete(struct shim *s)
@@ -114,18 +121,43 @@ static void runtime_delete(struct shim *s)
 		log_debug("container %.12s: the runtime's delete: %s", s->id, out.data ? out.data : "");
 }
 
+static bool await_end(int pidfd, int timeout_ms)
+{
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
+
+	return pidfd < 0 || poll(&p, 1, timeout_ms) > 0;
+}
+
+/* 137 unless the kernel knows better. */
+static int exit_code(int pidfd)
+{
+	int status;
+
+	for (int i = 0; pidfd >= 0 && i < 20; i++) { /* it may be between the two: taken by the spawner or init, and not noted yet */
+		if (zombie_status(pidfd, &status) || kernel_exit_status(pidfd, &status))
+			return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+		usleep(5000);
+	}
+	return 137;
+}
+
 void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret)
 {
-	int code;
+	struct shim_exit ex = { .code = 137, .lost = true };
 
-	/* with it goes a zombie that it did not reap, and the runtime that it may be starting the container with */
-	shim_kill_shim(s);
-	if (shim_read_exit(s->dir, ret)) {
+	if (pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+	/* a paused one dies of the runtime's delete, which lets it go on for that */
+	if (!await_end(pidfd, KILL_MS)) {
 		runtime_delete(s);
-		return;
+		await_end(pidfd, BURY_MS);
 	}
-	code = kill_and_wait(pidfd);
-	*ret = (struct shim_exit){ .code = code, .time = clock_now(), .lost = true };
+	ex.time = clock_now();
+	ex.code = exit_code(pidfd);
+	/* behind the look at a zombie that it did not reap; with it goes the runtime that it may be starting the container with */
+	shim_kill_shim(s);
+	if (!shim_read_exit(s->dir, ret))
+		*ret = ex;
 	runtime_delete(s);
 }
 

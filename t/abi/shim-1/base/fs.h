@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Files. Two families:
+ *  - the daemon's own state (data-root, exec-root), by path or dirfd: atomic writes, whole-file reads with a cap;
+ *  - paths that come from images, clients or containers: only through fs_beneath*(), which resolve with openat2 on a
+ *    pinned directory fd (RESOLVE_IN_ROOT, no magic links). A plain open of such a path is banned by a test.
+ * All descriptors are close-on-exec.
+ */
+#ifndef BASE_FS_H
+#define BASE_FS_H
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+
+/* Durability of a write: what must outlive a power cut, or what only a crash of the daemon. */
+enum fs_sync { FS_RENAME_ONLY, FS_SYNC };
+
+/* mkdir -p; existing directories are left alone. */
+int fs_mkdirs(const char *path, mode_t mode, struct err *err);
+/* mkdir, fine when it exists as a directory. */
+int fs_mkdir(const char *path, mode_t mode, struct err *err);
+/* Reads a regular file of at most max bytes (ERR_TOO_LARGE beyond; ERR_NOT_FOUND when absent). dirfd may be AT_FDCWD. */
+int fs_read(int dirfd, const char *path, size_t max, struct buf *ret, struct err *err);
+/* Writes path anew: temp file beside it, then rename; FS_SYNC also syncs file and folder. */
+int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err);
+int fs_sync_dir(const char *path, struct err *err);
+/* rm -rf of one name below dirfd, never following links; missing is fine. */
+int fs_remove_tree(int dirfd, const char *name, struct err *err);
+bool fs_exists(const char *path);
+/* Writes all bytes to fd, whatever write(2) returns in between. 0 or -1 with errno. */
+int fs_write_all(int fd, const void *data, size_t size);
+/* Reads until size bytes or the end of file; the count, or -1 with errno. */
+ssize_t fs_read_all(int fd, void *data, size_t size);
+
+/* Opens path inside the root directory rootfd as a process chrooted there would; magic links are refused. fd or -1 (errno). */
+int fs_beneath(int rootfd, const char *path, int flags, mode_t mode);
+/* Reads a regular file inside a root: symlinks resolve inside, FIFOs and devices are refused without blocking. */
+int fs_beneath_read(int rootfd, const char *path, size_t max, struct buf *ret, struct err *err);
+/* mkdir -p inside a root, through links that stay inside; returns an O_PATH fd of the last directory. -1 with errno. */
+int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What task.c, exec.c and end.c share: the one container of this shim. */
+#ifndef SHIM_SELF_H
+#define SHIM_SELF_H
+
+#include "shim/task.h"
+
+#define SHIM_RETRY (NSEC_PER_SEC / 10)
+
+struct self {
+	bool configured;
+	int dirfd;              /* of runtime.dir */
+	struct runtime runtime;
+	struct logger *logger;  /* NULL: no log */
+	struct task container;
+	struct task *execs;
+	char *oom_file;         /* cgroup.h; NULL when unknown */
+};
+extern struct self self;
+
+/* exec.c */
+void exec_unlink_files(const struct task *t);
+void exec_free(struct task *t);
+/* Frees those whose end was told and whose output was taken. */
+void exec_sweep(void);
+/* Has that done later: for callers inside an exec's own streams. */
+void exec_sweep_later(void);
+
+/* end.c */
+void end_on_drained(struct streams *s);
+/* conn is no more. */
+void end_forget(struct conn *conn);
+
+#endif

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "shim/self.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/jw.h"
+#include "shim/cgroup.h"
+#include "shim/control.h"
+
+/* A runtime command that somebody waits for. */
+struct order {
+	struct command command;
+	struct conn *waiting;
+	struct order *next;
+};
+
+struct self self = { .dirfd = -1 };
+static struct order *orders;
+
+static void write_state(void)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kint(&w, "version", SHIM_VERSION);
+	jw_kstr(&w, "id", self.runtime.id);
+	jw_kint(&w, "shim", getpid());
+	jw_kint(&w, "pid", self.container.pid);
+	jw_kint(&w, "pidStart", self.container.pid ? shim_pid_start(self.container.pid) : 0);
+	jw_kstr(&w, "runtime", self.runtime.path);
+	jw_kstrv(&w, "runtimeArgs", &self.runtime.args);
+	jw_kstr(&w, "runtimeRoot", self.runtime.root);
+	jw_kbool(&w, "systemdCgroup", self.runtime.systemd_cgroup);
+	jw_kstr(&w, "bundle", self.runtime.bundle);
+	jw_obj_end(&w);
+	fs_write_atomic(self.dirfd, SHIM_STATE, b.data, b.size, 0600, FS_RENAME_ONLY, NULL);
+}
+
+static int open_log(const struct shim_msg *m, int64_t flags, struct err *err)
+{
+	const char *driver = shim_msg_get_str(m, TAG_LOG_DRIVER), *path = shim_msg_get_str(m, TAG_LOG_PATH);
+
+	if (!driver || streq(driver, "none"))
+		return 0;
+	if (!streq(driver, "json-file") || !path)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "the shim does not write logs of the driver %s", driver);
+	if (flags & SHIM_F_LOG_COMPRESS)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "log option compress is not supported yet");
+	self.logger = logger_open(path, shim_msg_get_int(m, TAG_LOG_MAX_SIZE, -1), (int)shim_msg_get_int(m, TAG_LOG_MAX_FILE, 1),
+		shim_msg_get_str(m, TAG_LOG_ATTRS), err);
+	return self.logger ? 0 : -1;
+}
+
+int task_config(const struct shim_msg *m, struct err *err)
+{
+	int64_t flags = shim_msg_get_int(m, TAG_FLAGS, 0);
+	const char *arg;
+	size_t pos = 0;
+
+	if (self.configured)
+		return err_set(err, ERR_CONFLICT, "the shim is configured already");
+	str_set(&self.runtime.id, shim_msg_get_str(m, TAG_ID));
+	str_set(&self.runtime.dir, shim_msg_get_str(m, TAG_DIR));
+	str_set(&self.runtime.bundle, shim_msg_get_str(m, TAG_BUNDLE));
+	str_set(&self.runtime.path, shim_msg_get_str(m, TAG_RUNTIME));
+	str_set(&self.runtime.root, shim_msg_get_str(m, TAG_RUNTIME_ROOT));
+	while ((arg = shim_msg_next_str(m, TAG_RUNTIME_ARG, &pos)))
+		strv_add(&self.runtime.args, arg);
+	self.runtime.args.set = true;
+	self.runtime.systemd_cgroup = flags & SHIM_F_SYSTEMD_CGROUP;
+	if (!self.runtime.id || !self.runtime.dir || !self.runtime.bundle || !self.runtime.path || !self.runtime.root)
+		return err_set(err, ERR_INVALID, "the shim's configuration is incomplete");
+	self.dirfd = open(self.runtime.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (self.dirfd < 0)
+		return err_errno(err, errno, "open %s", self.runtime.dir);
+	/* left by an earlier run */
+	unlinkat(self.dirfd, SHIM_EXIT, 0);
+	unlinkat(self.dirfd, SHIM_SOCKET, 0);
+	unlinkat(self.dirfd, "init.pid", 0);
+	unlinkat(self.dirfd, "runtime.log", 0);
+	if (open_log(m, flags, err) < 0)
+		return -1;
+	self.container = (struct task){ .pidfd = -1, .console = SOURCE_INIT };
+	if (streams_init(&self.container.streams, flags & SHIM_F_TTY, flags & SHIM_F_STDIN, flags & SHIM_F_STDIN_ONCE, self.logger, err) < 0)
+		return -1;
+	self.container.streams.on_drained = end_on_drained;
+	self.container.streams.rows = (uint16_t)shim_msg_get_int(m, TAG_ROWS, 0);
+	self.container.streams.cols = (uint16_t)shim_msg_get_int(m, TAG_COLS, 0);
+	self.configured = true;
+	write_state();
+	return 0;
+}
+
+bool task_configured(void) { return self.configured; }
+const char *task_id(void) { return self.runtime.id; }
+const char *task_dir(void) { return self.runtime.dir; }
+int task_dirfd(void) { return self.dirfd; }
+
+struct task *task_find(const char *id, struct err *err)
+{
+	if (!id)
+		return &self.container;
+	for (struct task *t = self.execs; t; t = t->next)
+		if (streq(t->id, id))
+			return t;
+	err_set(err, ERR_NOT_FOUND, "no such exec: %s", id);
+	return NULL;
+}
+
+/* The runtime sends the terminal's master over a connection, as one descriptor. */
+static void console_ready(struct source *src, uint32_t events)
+{
+	struct task *t = CONTAINER_OF(src, struct task, console);
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	char name[4096];
+	struct iovec iov = { name, sizeof(name) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
+	OWN_FD int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC);
+	struct timeval limit = { .tv_sec = 5 };
+	struct cmsghdr *c;
+	int master;
+
+	if (fd < 0)
+		return;
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+	if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) <= 0)
+		return;
+	c = CMSG_FIRSTHDR(&msg);
+	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
+		return;
+	memcpy(&master, CMSG_DATA(c), sizeof(master));
+	streams_terminal(&t->streams, master);
+	loop_close(src);
+}
+
+static int console_listen(struct task *t, struct sockaddr_un *a, struct err *err)
+{
+	OWN_FREE char *name = t->id ? xasprintf("exec-%s.sock", t->id) : xstrdup("console.sock");
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	shim_address(self.runtime.dir, self.dirfd, name, a);
+	unlinkat(self.dirfd, name, 0);
+	if (fd < 0 || bind(fd, (struct sockaddr *)a, sizeof(*a)) < 0 || listen(fd, 1) < 0) {
+		err_errno(err, errno, "make the console socket %s", a->sun_path);
+		fd_close(&fd);
+		return -1;
+	}
+	t->console = (struct source){ .fd = fd, .fn = console_ready };
+	loop_watch(&t->console, EPOLLIN);
+	return 0;
+}
+
+static void on_started(struct command *c, int status);
+
+int task_run(struct task *t, struct conn *conn, struct err *err)
+{
+	OWN_FREE char *log = t->id ? xasprintf("exec-%s.log", t->id) : xstrdup("runtime.log");
+	OWN_STRV struct strv words = { 0 };
+	struct sockaddr_un console;
+
+	if (t->state != SHIM_CREATED || self.container.state == SHIM_ENDED)
+		return err_set(err, ERR_CONFLICT, "%s was started already", t->id ? t->id : self.runtime.id);
+	if (t->streams.tty && console_listen(t, &console, err) < 0)
+		return -1;
+	strv_add(&words, t->id ? "exec" : "run");
+	strv_add(&words, "--detach");
+	if (t->id)
+		strv_addf(&words, "--process=%s/exec-%s.json", self.runtime.dir, t->id);
+	else
+		strv_addf(&words, "--bundle=%s", self.runtime.bundle);
+	if (t->id)
+		strv_addf(&words, "--pid-file=%s/exec-%s.pid", self.runtime.dir, t->id);
+	else
+		strv_addf(&words, "--pid-file=%s/init.pid", self.runtime.dir);
+	if (t->streams.tty)
+		strv_addf(&words, "--console-socket=%s", console.sun_path);
+	strv_add(&words, self.runtime.id);
+	if (runtime_command(&t->command, &self.runtime, log, &words, t->streams.tty ? (int[]){ -1, -1, -1 } : t->streams.child, on_started) < 0)
+		return err_errno(err, errno, "start the runtime");
+	t->state = SHIM_STARTING;
+	t->waiting = conn;
+	return 0;
+}
+
+static void start_failed(struct task *t, int status)
+{
+	OWN_FREE char *log = t->id ? xasprintf("exec-%s.log", t->id) : xstrdup("runtime.log");
+	OWN_FREE char *msg = NULL, *how = NULL;
+	OWN_ERR struct err err = ERR_INIT;
+	struct conn *conn = STEAL(t->waiting);
+	char text[4096];
+
+	streams_abort(&t->streams, text, sizeof(text));
+	if (WIFSIGNALED(status))
+		how = xasprintf("%s was killed by signal %d", self.runtime.path, WTERMSIG(status));
+	else
+		how = xasprintf("%s ended with status %d and without its process's id", self.runtime.path, WEXITSTATUS(status));
+	msg = runtime_message(&self.runtime, log, *text ? text : how);
+	err_set(&err, ERR_INTERNAL, "%s", msg);
+	t->state = SHIM_ENDED;
+	t->reported = true;
+	t->streams.drained = true;
+	control_error(conn, &err);
+	if (t->id)
+		exec_free(t);
+	else
+		task_check_end();
+}
+
+static void on_started(struct command *c, int status)
+{
+	struct task *t = CONTAINER_OF(c, struct task, command);
+	OWN_FREE char *file = t->id ? xasprintf("exec-%s.pid", t->id) : xstrdup("init.pid");
+	OWN_SHIM_MSG struct shim_msg m = { 0 };
+
+	if (t->console.fd >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		console_ready(&t->console, EPOLLIN);
+	loop_close(&t->console);
+	if (!t->id)
+		unlinkat(self.dirfd, "console.sock", 0);
+	t->pid = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? runtime_pid(&self.runtime, file) : 0;
+	if (t->pid <= 0) {
+		start_failed(t, status);
+		return;
+	}
+	t->pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+	t->state = SHIM_RUNNING;
+	shim_msg_init(&m, SHIM_OK);
+	shim_msg_int(&m, TAG_PID, t->pid);
+	control_answer(STEAL(t->waiting), &m, t->pidfd);
+	shim_msg_done(&m);
+	streams_start(&t->streams);
+	if (t->id) {
+		exec_unlink_files(t);
+	} else {
+		OWN_FREE char *state = xasprintf("%s/%s/state.json", self.runtime.root, self.runtime.id);
+
+		self.oom_file = cgroup_oom_file(t->pid, state);
+		write_state();
+	}
+}
+
+int task_kill(struct task *t, int signal, struct err *err)
+{
+	if (t->state != SHIM_RUNNING)
+		return err_set(err, ERR_NOT_FOUND, "the process is not running");
+	if (syscall(SYS_pidfd_send_signal, t->pidfd, signal, NULL, 0) < 0) {
+		int sys = errno;
+
+		err_errno(err, sys, "signal %d", signal);
+		if (sys == ESRCH)
+			err->class = ERR_NOT_FOUND;
+		if (sys == EINVAL)
+			err->class = ERR_INVALID;
+		return -1;
+	}
+	return 0;
+}
+
+static void on_ordered(struct command *c, int status)
+{
+	struct order *o = CONTAINER_OF(c, struct order, command);
+
+	for (struct order **p = &orders; *p; p = &(*p)->next) {
+		if (*p != o)
+			continue;
+		*p = o->next;
+		break;
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		control_ok(o->waiting);
+	} else {
+		OWN_FREE char *msg = runtime_message(&self.runtime, "command.log", "the runtime gave no reason");
+		OWN_ERR struct err err = ERR_INIT;
+
+		err_set(&err, ERR_INTERNAL, "%s", msg);
+		control_error(o->waiting, &err);
+	}
+	free(o);
+}
+
+int task_command(const struct strv *words, struct conn *conn, struct err *err)
+{
+	OWN_FREE struct order *o = xcalloc(1, sizeof(*o));
+
+	if (self.container.state != SHIM_RUNNING)
+		return err_set(err, ERR_NOT_FOUND, "the container is not running");
+	if (!orders)
+		unlinkat(self.dirfd, "command.log", 0);
+	if (runtime_command(&o->command, &self.runtime, "command.log", words, (int[]){ -1, -1, -1 }, on_ordered) < 0)
+		return err_errno(err, errno, "start the runtime");
+	o->waiting = conn;
+	o->next = orders;
+	orders = STEAL(o);
+	return 0;
+}
+
+void task_forget(struct conn *conn)
+{
+	if (self.container.waiting == conn)
+		self.container.waiting = NULL;
+	end_forget(conn);
+	for (struct task *t = self.execs; t; t = t->next)
+		if (t->waiting == conn)
+			t->waiting = NULL;
+	for (struct order *o = orders; o; o = o->next)
+		if (o->waiting == conn)
+			o->waiting = NULL;
+}
