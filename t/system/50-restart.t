@@ -3,7 +3,7 @@
 # The daemon goes and comes back: kill -9 under running containers, SIGTERM, --live-restore, restart policies.
 . "$(dirname "$0")/lib.sh"
 need_root
-need curl busybox runc
+need curl busybox runc python3
 find_docker
 scratch
 start_daemon; ok "starts" || done_testing
@@ -12,10 +12,36 @@ docker run -d --name aa --network none busybox sh -c 'i=0; while :; do echo $i; 
 docker run -d --name bb --network none busybox sh -c 'sleep 2; exit 6' >/dev/null
 docker create --name cc --network none busybox true >/dev/null
 pid=$(docker inspect -f '{{.State.Pid}}' aa)
+# an exec that reads, one that works; a terminal; a paused one; one that writes faster than anybody reads
+mkfifo "$WORK/feed"; sleep 1000 > "$WORK/feed" & holding=$!
+docker exec -i aa sh -c 'cat; echo end > /by-cat' < "$WORK/feed" >/dev/null 2>&1 & reading=$!
+docker exec aa sh -c 'sleep 1.5; echo end > /by-exec' >/dev/null 2>&1 & working=$!
+docker run -dit --name tt --network none busybox sh -c 'read x; stty size; read x; exit 3' >/dev/null
+docker run -d --name pp --network none busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /n; sleep 0.1; done' >/dev/null
+docker pause pp >/dev/null
+docker run -d --name ff --network none --log-opt max-size=-1 busybox sh -c 'seq 1 400000; sleep 1000' >/dev/null
+sleep 0.5
 stop_daemon KILL >/dev/null 2>&1
+wait $reading $working 2>/dev/null; kill $holding
 kill -0 "$pid"; ok "the container outlives a killed daemon"
-sleep 2.5
+sleep "${AWAY:-2.5}"
 start_daemon; ok "comes back"
+is "$(docker exec aa cat /by-exec)" end "an exec came to its end without a daemon"
+for i in $(seq 20); do docker exec aa test -e /by-cat && break; sleep 0.1; done
+is "$(docker exec aa cat /by-cat)" end "one that read from a client comes to its end when that cannot come back"
+is "$(docker inspect -f '{{.State.Status}}' pp)" paused "the paused is paused"
+docker unpause pp >/dev/null; n1=$(docker exec pp cat /n); sleep 0.5
+[ "$(docker exec pp cat /n)" -gt "$n1" ]; ok "and goes on"
+is "$(api_status POST '/containers/tt/resize?h=37&w=91')" 200 "a terminal is resized"
+python3 - "$SOCK" <<'P'
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+s.sendall(b"POST /containers/tt/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n")
+time.sleep(0.3); s.sendall(b"\n"); time.sleep(0.3); s.sendall(b"\n"); time.sleep(0.3)
+P
+is "$(timeout 5 "$DOCKER" -H "unix://$SOCK" wait tt) $(docker logs tt | grep -c '37 91')" "3 1" "typed into, and its exit code comes to who waits"
+docker logs ff > "$WORK/l"; is "$(sha256sum < "$WORK/l")" "$(seq 1 400000 | sha256sum)" "of a burst no log line is missing either"
+docker rm -f tt pp ff >/dev/null
 is "$(docker inspect -f '{{.State.Pid}} {{.State.Running}}' aa)" "$pid true" "adopted, same process"
 is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' bb)" "exited 6" "an exit in the meantime is known"
 is "$(docker inspect -f '{{.State.Status}}' cc)" created "the created is still there"

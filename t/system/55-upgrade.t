@@ -10,7 +10,8 @@ scratch
 NEW=$DOCKERD
 # a daemon takes the shim that stands beside it
 mkdir "$WORK/old"
-cp "$DOCKERD" "$WORK/old/dockerd"; cp "$top_builddir/t/abi/shim-1/dockerd-shim" "$WORK/old/"; touch "$WORK/old/config.status"
+for p in dockerd dockerd-untar; do cp "$top_builddir/$p" "$WORK/old/"; done
+cp "$top_builddir/t/abi/shim-1/dockerd-shim" "$WORK/old/"; touch "$WORK/old/config.status"
 state() { docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$1" 2>/dev/null; }
 becomes() {
 	for _i in $(seq $(($3 * 20))); do [ "$(state "$2")" = "$1" ] && break; sleep 0.05; done
@@ -34,10 +35,9 @@ run rm0 --rm busybox sleep 1000 >/dev/null
 run next busybox sleep 1000 >/dev/null
 is "$(shim_exe "$logger")" "$WORK/old/dockerd-shim" "its containers run under it"
 docker exec logger sh -c 'sleep 2; echo over > /by-exec' & inflight=$!
-docker exec -i logger sh -c 'cat; echo eof > /by-cat' < /dev/zero >/dev/null 2>&1 & feeding=$!
 sleep 0.4
 stop_daemon KILL >/dev/null 2>&1
-wait $inflight $feeding 2>/dev/null
+wait $inflight 2>/dev/null
 sleep 1
 DOCKERD=$NEW
 start_daemon; ok "a new daemon takes over" || done_testing
