@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The default network "bridge": which subnet it has, what it looks like, its driver. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "base/fs.h"
@@ -175,7 +176,15 @@ static void replace(struct net_controller *nc, const char *name, struct network 
 /* Start-up, one thread: nobody changes the list meanwhile. */
 static int save(struct net_controller *nc, struct err *err)
 {
-	return net_state_write(nc->data_root, nc->nets, nc->nets_len, err);
+	OWN_ERR struct err why = ERR_INIT;
+
+	if (net_state_write(nc->data_root, nc->nets, nc->nets_len, &why) == 0)
+		return 0;
+	/* A full or read-only disk must not keep the daemon from starting: the network is chosen again at the next. */
+	if (why.class != ERR_NO_SPACE && why.sys != EROFS)
+		return err_move(err, &why);
+	log_warn("%s", err_text(&why));
+	return 0;
 }
 
 static bool same_text(const char *a, const char *b)

@@ -94,9 +94,10 @@ static bool have(const struct net_controller *nc, const char *name)
 	return false;
 }
 
-static int add_predefined(struct net_controller *nc, struct err *err)
+/* What cannot be written now lives as long as the daemon. */
+static void add_predefined(struct net_controller *nc, bool changed)
 {
-	bool changed = false;
+	OWN_ERR struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < ARRAY_LEN(predefined); i++) {
 		if (have(nc, predefined[i].name))
@@ -105,7 +106,8 @@ static int add_predefined(struct net_controller *nc, struct err *err)
 		nc->nets[nc->nets_len++] = network_new(predefined[i].name, predefined[i].driver);
 		changed = true;
 	}
-	return changed ? net_state_write(nc->data_root, nc->nets, nc->nets_len, err) : 0;
+	if (changed && net_state_write(nc->data_root, nc->nets, nc->nets_len, &err) < 0)
+		log_warn("%s", err_text(&err));
 }
 
 struct net_controller *net_open(const char *data_root, const char *exec_root, struct spawner *sp, struct err *err)
@@ -122,11 +124,7 @@ struct net_controller *net_open(const char *data_root, const char *exec_root, st
 		net_close(nc);
 		return NULL;
 	}
-	net_state_read(data_root, &nc->nets, &nc->nets_len);
-	if (add_predefined(nc, err) < 0) {
-		net_close(nc);
-		return NULL;
-	}
+	add_predefined(nc, net_state_read(data_root, &nc->nets, &nc->nets_len));
 	return nc;
 }
 

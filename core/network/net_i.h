@@ -65,7 +65,8 @@ struct net_controller {
 };
 
 /* DATA-ROOT/network/dockerd.json: ids of the networks, so that they stay. A damaged file is put aside with a warning. */
-void net_state_read(const char *data_root, struct network ***ret, size_t *ret_len);
+/* True when the file was damaged and is to be written anew. */
+bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len);
 int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err);
 /* EXEC-ROOT/sandboxes/CONTAINER.json; a reboot forgets them with the namespaces. */
 int net_box_write(const char *exec_root, const struct net_box *b, struct err *err);

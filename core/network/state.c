@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -72,15 +73,6 @@ static char *net_path(const char *data_root)
 	return xasprintf("%s/network/dockerd.json", data_root);
 }
 
-static void put_aside(const char *path, const struct err *why)
-{
-	OWN_FREE char *aside = xasprintf("%s.damaged", path);
-
-	log_warn("the list of networks is damaged; it is kept as %s: %s", aside, err_text(why));
-	if (rename(path, aside) < 0)
-		log_warn("cannot rename %s: %s", path, strerror(errno));
-}
-
 static void copy_pools(struct network *n, const struct jlist *pools)
 {
 	n->pools = xcalloc(pools->len + 1, sizeof(*n->pools));
@@ -116,32 +108,49 @@ static struct network *from_item(const struct net_item *it)
 	return n;
 }
 
-void net_state_read(const char *data_root, struct network ***ret, size_t *ret_len)
+static int read_file(const char *path, struct net_file *ret, struct err *err)
 {
-	OWN_FREE char *path = net_path(data_root);
 	OWN_BUF struct buf text = {0};
-	OWN_ERR struct err err = ERR_INIT;
-	struct net_file file = {0};
+
+	*ret = (struct net_file){0};
+	if (fs_read(AT_FDCWD, path, STATE_MAX, &text, err) < 0)
+		return -1;
+	if (jdesc_parse(&net_file_desc, text.data, text.size, ret, err) == 0) {
+		if (ret->version == STATE_VERSION)
+			return 0;
+		err_set(err, ERR_INVALID, "its version is %lld, this daemon knows %d", (long long)ret->version, STATE_VERSION);
+	}
+	jdesc_clear(&net_file_desc, ret);
+	return -1;
+}
+
+bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len)
+{
+	OWN_FREE char *path = net_path(data_root), *copy = xasprintf("%s.copy", path);
+	OWN_ERR struct err err = ERR_INIT, aside = ERR_INIT;
+	struct net_file file;
 	struct network *n;
+	bool again = false;
 
 	*ret = NULL;
 	*ret_len = 0;
-	if (fs_read(AT_FDCWD, path, STATE_MAX, &text, &err) < 0) {
-		if (err.class != ERR_NOT_FOUND)
-			put_aside(path, &err);
-		return;
+	if (read_file(path, &file, &err) < 0) {
+		bool found = read_file(copy, &file, NULL) == 0;
+
+		if (!found && err.class == ERR_NOT_FOUND)
+			return false;
+		again = true;
+		damage_note("network", "list", found ? DAMAGE_REPAIRED : DAMAGE_LOST, "the list of networks was damaged (%s)%s",
+			err_text(&err), found ? " and comes from its copy" : ": networks other than the predefined ones are lost");
+		if (fs_set_aside(AT_FDCWD, path, &aside) < 0)
+			log_warn("%s", err_text(&aside));
 	}
-	if (jdesc_parse(&net_file_desc, text.data, text.size, &file, &err) == 0 && file.version != STATE_VERSION)
-		err_set(&err, ERR_INVALID, "its version is %lld, this daemon knows %d", (long long)file.version, STATE_VERSION);
-	if (err.msg) {
-		put_aside(path, &err);
-	} else {
-		*ret = xcalloc(file.networks.len + 1, sizeof(**ret));
-		for (size_t i = 0; i < file.networks.len; i++)
-			if ((n = from_item(jlist_at(&file.networks, i, &net_item_desc))))
-				(*ret)[(*ret_len)++] = n;
-	}
+	*ret = xcalloc(file.networks.len + 1, sizeof(**ret));
+	for (size_t i = 0; i < file.networks.len; i++)
+		if ((n = from_item(jlist_at(&file.networks, i, &net_item_desc))))
+			(*ret)[(*ret_len)++] = n;
 	jdesc_clear(&net_file_desc, &file);
+	return again;
 }
 
 int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err)
@@ -162,7 +171,7 @@ int net_state_write(const char *data_root, struct network *const *nets, size_t l
 	jw_init(&w, &text);
 	jdesc_encode(&net_file_desc, &file, &w);
 	buf_addc(&text, '\n');
-	if (fs_write_atomic(AT_FDCWD, path, text.data, text.size, 0600, FS_SYNC, err) < 0)
+	if (fs_write_copied(AT_FDCWD, path, text.data, text.size, 0600, FS_SYNC, err) < 0)
 		return err_wrap(err, "write the list of networks");
 	return 0;
 }

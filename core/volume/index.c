@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -35,36 +36,42 @@ static char *index_path(const char *data_root)
 	return xasprintf("%s/volumes/dockerd.json", data_root);
 }
 
-static void put_aside(const char *path, const struct err *why)
+static int read_file(const char *path, struct index_file *ret, struct err *err)
 {
-	OWN_FREE char *aside = xasprintf("%s.damaged", path);
+	OWN_BUF struct buf text = {0};
 
-	log_warn("the index of volumes is damaged, labels and options in it are lost; it is kept as %s: %s", aside,
-		err_text(why));
-	if (rename(path, aside) < 0)
-		log_warn("cannot rename %s: %s", path, strerror(errno));
+	*ret = (struct index_file){0};
+	if (fs_read(AT_FDCWD, path, INDEX_MAX, &text, err) < 0)
+		return -1;
+	if (jdesc_parse(&index_file_desc, text.data, text.size, ret, err) == 0) {
+		if (ret->version == INDEX_VERSION)
+			return 0;
+		err_set(err, ERR_INVALID, "its version is %lld, this daemon knows %d", (long long)ret->version, INDEX_VERSION);
+	}
+	jdesc_clear(&index_file_desc, ret);
+	return -1;
 }
 
-void volume_index_read(const char *data_root, struct jlist *ret)
+bool volume_index_read(const char *data_root, struct jlist *ret)
 {
-	OWN_FREE char *path = index_path(data_root);
-	OWN_BUF struct buf text = {0};
-	OWN_ERR struct err err = ERR_INIT;
-	struct index_file file = {0};
+	OWN_FREE char *path = index_path(data_root), *copy = xasprintf("%s.copy", path);
+	OWN_ERR struct err err = ERR_INIT, aside = ERR_INIT;
+	struct index_file file;
+	bool again = false;
 
-	if (fs_read(AT_FDCWD, path, INDEX_MAX, &text, &err) < 0) {
-		if (err.class != ERR_NOT_FOUND)
-			put_aside(path, &err);
-		return;
-	}
-	if (jdesc_parse(&index_file_desc, text.data, text.size, &file, &err) == 0 && file.version != INDEX_VERSION)
-		err_set(&err, ERR_INVALID, "its version is %lld, this daemon knows %d", (long long)file.version, INDEX_VERSION);
-	if (err.msg) {
-		put_aside(path, &err);
-		jdesc_clear(&index_file_desc, &file);
-		return;
+	if (read_file(path, &file, &err) < 0) {
+		bool found = read_file(copy, &file, NULL) == 0;
+
+		if (!found && err.class == ERR_NOT_FOUND)
+			return false;
+		again = true;
+		damage_note("volume", "index", found ? DAMAGE_REPAIRED : DAMAGE_LOST, "the index of volumes was damaged (%s)%s",
+			err_text(&err), found ? " and comes from its copy" : ": labels and options as they were given are lost");
+		if (fs_set_aside(AT_FDCWD, path, &aside) < 0)
+			log_warn("%s", err_text(&aside));
 	}
 	*ret = file.volumes;
+	return again;
 }
 
 int volume_index_write(const char *data_root, struct volume *const *v, size_t len, struct err *err)
@@ -80,7 +87,7 @@ int volume_index_write(const char *data_root, struct volume *const *v, size_t le
 	jw_init(&w, &text);
 	jdesc_encode(&index_file_desc, &file, &w);
 	buf_addc(&text, '\n');
-	if (fs_write_atomic(AT_FDCWD, path, text.data, text.size, 0600, FS_SYNC, err) < 0)
+	if (fs_write_copied(AT_FDCWD, path, text.data, text.size, 0600, FS_SYNC, err) < 0)
 		return err_wrap(err, "write the index of volumes");
 	return 0;
 }

@@ -10,6 +10,8 @@
 
 #define VOLUME_DRIVER_DEFAULT "local"
 #define VOLUME_ANONYMOUS_LABEL "com.docker.volume.anonymous"
+/* The option that driver local shows the reason in. */
+#define VOLUME_DAMAGED_OPTION "dockerd.damaged"
 
 /* An opened driver; lives until volume_drivers_close(). */
 struct volume_driver;
@@ -49,7 +51,8 @@ struct volume_meta {
 extern const struct jdesc volume_meta_desc;
 
 /* Reads DATA-ROOT/volumes/dockerd.json into items of volume_meta_desc. A damaged file is put aside with a warning. */
-void volume_index_read(const char *data_root, struct jlist *ret);
+/* True when the file was damaged and is to be written anew. */
+bool volume_index_read(const char *data_root, struct jlist *ret);
 /* Writes it anew, synced. */
 int volume_index_write(const char *data_root, struct volume *const *v, size_t len, struct err *err);
 

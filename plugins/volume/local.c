@@ -203,14 +203,22 @@ static int fill_new(struct dkd_volume *v, const char *tmp, const struct local_op
 }
 
 /* A directory of that name stands there already: a volume, or what a crash or somebody left of one. */
-static int32_t create_existing(const struct dkd_call *call, struct dkd_volume *v, const char *name)
+static int32_t create_existing(const struct dkd_call *call, struct dkd_volume *v, const char *name, const struct local_options *o)
 {
 	int dir = openat(v->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ret = 0;
+	struct local_options old = {0};
+	bool lost;
 
 	if (dir < 0)
 		return FAIL(v, call, CONFLICT, errno, "'%s/%s' is in the way", v->root, name);
 	if (make_data(v, dir) < 0)
 		ret = FAIL(v, call, INTERNAL, errno, "error while creating volume data path '%s/%s/_data'", v->root, name);
+	/* Options that were lost are given again. */
+	lost = options_read(v, name, &old) < 0 || !old.device;
+	options_done(&old);
+	if (ret == 0 && o->type && lost &&
+	    ((renameat(dir, "opts.json", dir, "opts.json.damaged") < 0 && errno != ENOENT) || options_write(dir, o) < 0))
+		ret = FAIL(v, call, INTERNAL, errno, "write '%s/%s/opts.json'", v->root, name);
 	close(dir);
 	return ret;
 }
@@ -237,7 +245,7 @@ static int32_t local_create(const struct dkd_call *call, struct dkd_volume *v, c
 
 		local_remove_tree(v->fd, tmp);
 		if (sys == EEXIST)
-			return create_existing(call, v, create->name);
+			return create_existing(call, v, create->name, &o);
 		return FAIL(v, call, INTERNAL, sys, "error while creating volume root path '%s/%s'", v->root, create->name);
 	}
 	if (fsync(v->fd) < 0)
@@ -343,7 +351,7 @@ static int32_t local_remove(const struct dkd_call *call, struct dkd_volume *v, c
 static int emit_one(struct dkd_volume *v, const char *name, dkd_emit_volume *emit, void *to, int32_t *ret_rc)
 {
 	struct dkd_volume_info info = { .size = sizeof(info), .name = name };
-	struct dkd_pair pairs[3];
+	struct dkd_pair pairs[4];
 	char path[PATH_ROOM];
 	struct local_options o;
 	struct statx sx;
@@ -359,7 +367,7 @@ static int emit_one(struct dkd_volume *v, const char *name, dkd_emit_volume *emi
 	}
 	info.mountpoint = path;
 	if (options_read(v, name, &o) < 0)
-		dkd_logf(v->host, DKD_LOG_WARN, "the options of volume %s are damaged (%s/%s/opts.json)", name, v->root, name);
+		pairs[info.options_len++] = (struct dkd_pair){ "dockerd.damaged", "its file opts.json cannot be read" };
 	if (o.device)
 		pairs[info.options_len++] = (struct dkd_pair){ "device", o.device };
 	if (o.o)
