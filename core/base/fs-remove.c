@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* rm -rf. What is removed may be as deep as an image made it, and the caller's stack small. */
+/* rm -rf, and putting out of the way. What is removed may be as deep as an image made it, and the caller's stack small. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -102,4 +102,17 @@ int fs_remove_tree(int dirfd, const char *name, struct err *err)
 			return -1;
 	} while (r.moved);
 	return unlinkat(dirfd, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? failed(name, err) : 0;
+}
+
+int fs_set_aside(int dirfd, const char *path, struct err *err)
+{
+	OWN_FREE char *aside = xasprintf("%s.damaged", path);
+
+	if (renameat(dirfd, path, dirfd, aside) == 0 || errno == ENOENT)
+		return 0;
+	/* a folder of that name is in the way, from an earlier time */
+	if ((errno == ENOTEMPTY || errno == EEXIST || errno == EISDIR || errno == ENOTDIR) && fs_remove_tree(dirfd, aside, NULL) == 0 &&
+	    renameat(dirfd, path, dirfd, aside) == 0)
+		return 0;
+	return err_errno(err, errno, "set %s aside", path);
 }

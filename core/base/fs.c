@@ -177,19 +177,6 @@ int fs_write_copied(int dirfd, const char *path, const void *data, size_t size, 
 	return 0;
 }
 
-int fs_set_aside(int dirfd, const char *path, struct err *err)
-{
-	OWN_FREE char *aside = xasprintf("%s.damaged", path);
-
-	if (renameat(dirfd, path, dirfd, aside) == 0 || errno == ENOENT)
-		return 0;
-	/* a folder of that name is in the way, from an earlier time */
-	if ((errno == ENOTEMPTY || errno == EEXIST || errno == EISDIR || errno == ENOTDIR) && fs_remove_tree(dirfd, aside, NULL) == 0 &&
-	    renameat(dirfd, path, dirfd, aside) == 0)
-		return 0;
-	return err_errno(err, errno, "set %s aside", path);
-}
-
 bool fs_exists(const char *path)
 {
 	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
