@@ -24,7 +24,7 @@ def ok(good, what, why=""):
     bad += not good
     print("%s %d - %s" % ("ok" if good else "not ok", count, what))
     if not good and why != "":
-        print("#  got: %s" % str(why)[:400].replace("\n", "\\n"))
+        print("#  got: %s" % str(why)[:400].encode("unicode_escape").decode())
     sys.stdout.flush()
 
 
@@ -376,12 +376,13 @@ def run_roots():
         ok(400 <= status < 500 and rss() - memory < 32 << 10, "%s: refused" % json.dumps(bad_config)[:70], (status, text))
 
 
-run_layers()
-run_archives()
-run_files()
-run_passwd()
-run_roots()
-run_bombs()
-ok(call("GET", "/_ping")[1] == "OK", "the daemon is well")
-print("1..%d" % count)
-sys.exit(bad > 0)
+if __name__ == "__main__":
+    run_layers()
+    run_archives()
+    run_files()
+    run_passwd()
+    run_roots()
+    run_bombs()
+    ok(call("GET", "/_ping")[1] == "OK", "the daemon is well")
+    print("1..%d" % count)
+    sys.exit(bad > 0)
