@@ -212,6 +212,22 @@ int fs_beneath_read(int rootfd, const char *path, size_t max, struct buf *ret, s
 	return read_fd(fd, path, max, ret, err);
 }
 
+int fs_chmod_entry(int dirfd, const char *name, mode_t mode)
+{
+	OWN_FD int fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	char path[32];
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -1;
+	if (S_ISLNK(st.st_mode)) {
+		errno = ELOOP;
+		return -1;
+	}
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return chmod(path, mode);
+}
+
 static int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int links);
 
 /* A link whose target is missing: its target is made instead, as mkdir -p on the resolved path would. */

@@ -49,6 +49,8 @@ ssize_t fs_read_all(int fd, void *data, size_t size);
 int fs_beneath(int rootfd, const char *path, int flags, mode_t mode);
 /* Reads a regular file inside a root: symlinks resolve inside, FIFOs and devices are refused without blocking. */
 int fs_beneath_read(int rootfd, const char *path, size_t max, struct buf *ret, struct err *err);
+/* chmod of one name in a folder, which is not followed when it is a link (ELOOP), and not opened. 0 or -1 with errno. */
+int fs_chmod_entry(int dirfd, const char *name, mode_t mode);
 /* mkdir -p inside a root, through links that stay inside; returns an O_PATH fd of the last directory. -1 with errno. */
 int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode);
 

@@ -88,7 +88,7 @@ static int copy_other(int from, int to, const char *name, const struct stat *st)
 		target[n] = '\0';
 		if (symlinkat(target, to, name) < 0)
 			return -1;
-	} else if (mknodat(to, name, st->st_mode, st->st_rdev) < 0 || fchmodat(to, name, st->st_mode & 07777, 0) < 0) {
+	} else if (mknodat(to, name, st->st_mode, st->st_rdev) < 0 || fs_chmod_entry(to, name, st->st_mode & 07777) < 0) {
 		return -1;
 	}
 	if (fchownat(to, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)

@@ -20,6 +20,8 @@
 #define SYS_fchmodat2 452 /* since Linux 6.6 */
 #endif
 
+#define NEW_FLAGS (O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC)
+
 int untar_fail(struct untar *u, int sys, const char *what, struct err *err)
 {
 	err_errno(err, sys, "%s \"%s\"", what, u->what);
@@ -233,14 +235,13 @@ static int put_dir(struct untar *u, const struct tar_entry *e, const char *name,
 
 static int open_new(struct untar *u, const char *name, struct err *err)
 {
-	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(u->parent_fd, name, flags, 0600);
+	int fd = openat(u->parent_fd, name, NEW_FLAGS, 0600);
 	bool opaque;
 
 	if (fd < 0 && errno == EEXIST) {
 		if (make_room(u, name, false, &opaque, err) < 0)
 			return -1;
-		fd = openat(u->parent_fd, name, flags, 0600);
+		fd = openat(u->parent_fd, name, NEW_FLAGS, 0600);
 	}
 	return fd < 0 ? untar_fail(u, errno, "create", err) : fd;
 }

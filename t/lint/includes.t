@@ -35,5 +35,4 @@ report "only facades and the loader include the driver ABI" "$(grep -rln '"docke
 report "every source names its licence" "$(git ls-files 2>/dev/null | grep -E '\.(c|h|tbl|am|sh|t|py)$' | xargs -r grep -L SPDX-License-Identifier || true)"
 report "public headers are MIT" "$(grep -L 'SPDX-License-Identifier: MIT' plugins/include/dockerd/*.h || true)"
 report "nothing is left open in the code" "$(grep -rnE 'TODO|FIXME|XXX' core api plugins --include='*.[ch]' | grep -v 'XXXXXX' || true)"
-report "no plain open of paths from images or clients" "$(grep -nE '\b(open|fopen|opendir|stat|lstat)\(' core/container/user.c core/image/untar*.c 2>/dev/null || true)"
 echo "1..$n"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
 #include <pthread.h>
 #include "base/buf.h"
 #include "base/clock.h"
@@ -145,6 +146,7 @@ static void test_fs(void)
 	OWN_BUF struct buf b = { 0 };
 	OWN_FD int fd = -1, in = -1;
 	OWN_FREE char *path = NULL;
+	struct stat st;
 
 	ok(mkdtemp(dir) != NULL, "scratch");
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -156,6 +158,10 @@ static void test_fs(void)
 	path = xasprintf("%s/a/c", dir);
 	ok(in >= 0 && fs_exists(path), "mkdirs inside a root");
 	ok(mkfifoat(fd, "fifo", 0600) == 0 && fs_beneath_read(fd, "fifo", 10, &b, &err) < 0, "a FIFO is refused without blocking");
+	ok(fs_chmod_entry(fd, "fifo", 04641) == 0 && fstatat(fd, "fifo", &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & 07777) == 04641,
+		"the mode of what must not be opened");
+	ok(symlinkat("f", fd, "link") == 0 && fs_chmod_entry(fd, "link", 0777) < 0 && errno == ELOOP && fstatat(fd, "f", &st, 0) == 0 &&
+		(st.st_mode & 07777) == 0600, "never that of a link's target");
 	ok(fs_remove_tree(AT_FDCWD, dir, &err) == 0 && !fs_exists(dir), "tree removed");
 }
 
