@@ -33,7 +33,32 @@ fi
 for so in "$p"/lib/dockerd/plugins/*/*.so; do
 	is "$(nm -D --defined-only "$so" | awk '{ print $3 }' | grep -v '^__' | tr '\n' ' ')" "dkd_driver_entry " "${so##*/plugins/} exports one symbol"
 done
-! ldd "$p/libexec/dockerd/dockerd-shim" >/dev/null 2>&1; ok "the shim is static"
+# hardening: what the files say of themselves
+elf() { LC_ALL=C readelf "$@" 2>/dev/null; }
+hardened() { # file
+	_n=${1#"$p/"} _symbols=$(elf -sW "$1") _dynamic=$(elf -dW "$1") _segments=$(elf -lW "$1")
+	like "$(elf -hW "$1")" "Type: +DYN" "$_n is position-independent"
+	like "$_segments" "GNU_RELRO" "$_n: relocations are read-only"
+	like "$_dynamic" "BIND_NOW|FLAGS_1.*NOW" "$_n: bound at its start"
+	unlike "$_dynamic" "TEXTREL|RPATH|RUNPATH" "$_n: no text relocations, no path of its own for libraries"
+	unlike "$_segments" "(LOAD|GNU_STACK).* RWE" "$_n: nothing is writable and executable"
+	like "$_symbols" "__stack_chk_fail" "$_n: stack protector"
+	[ -n "$fortified" ] || return 0
+	like "$_symbols" "__[a-z_]+_chk(@|$)" "$_n: calls are fortified"
+}
+if command -v readelf >/dev/null && [ -z "$SANITIZED" ]; then
+	fortified=$(var DKD_CFLAGS | grep -o 'D_FORTIFY_SOURCE=[23]')
+	case " $(var CFLAGS) $(var DKD_CFLAGS) " in *" -O0 "*) fortified= ;; esac
+	for f in sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-untar; do hardened "$p/$f"; done
+	fortified=
+	for f in "$p"/lib/dockerd/plugins/*/*.so; do hardened "$f"; done
+	unlike "$(elf -lW "$p/libexec/dockerd/dockerd-shim"; elf -dW "$p/libexec/dockerd/dockerd-shim")" "INTERP|NEEDED" "the shim is static"
+	case $(uname -m):$(var DKD_CFLAGS) in
+	x86_64:*-fcf-protection*) like "$(objdump -d --no-show-raw-insn "$p/libexec/dockerd/dockerd-untar" | grep -m1 endbr64)" endbr64 "targets of indirect branches are marked" ;;
+	esac
+else
+	skip "hardening" "a sanitizer's build, or no readelf"
+fi
 like "$("$p/sbin/dockerd" --version)" "^Docker version " "the installed program runs"
 if command -v man >/dev/null; then
 	for m in man8/dockerd.8 man5/dockerd.conf.5 man7/dockerd-driver.7; do

@@ -35,6 +35,8 @@ unlike() {
 skip() { TAP_N=$((TAP_N + 1)); echo "ok $TAP_N - $1 # SKIP $2"; }
 skip_all() { echo "1..0 # SKIP $1"; exit 0; }
 done_testing() {
+	[ -z "$SANITIZED" ] || { [ -z "$DPID" ] || { docker ps -aq 2>/dev/null | xargs -r "$DOCKER" -H "unix://$SOCK" rm -f >/dev/null 2>&1; stop_daemon >/dev/null 2>&1; }
+		is "$(san_reports)" "" "no report of a sanitizer"; }
 	[ -z "$WORK" ] || is "$(host_bridge)" "$HOST_BRIDGE" "the host's docker0 was left alone"
 	echo "1..$TAP_N"
 	exit $((TAP_BAD > 0))
@@ -67,7 +69,20 @@ scratch() {
 	trap cleanup EXIT
 	trap 'exit 130' INT TERM
 	plugin_args
+	sanitized
 }
+# Sanitizers of this build (--enable-asan, --enable-tsan) write here, for whichever process: done_testing counts.
+SANITIZED=
+sanitized() {
+	grep -qaE '__(asan|tsan)_init' "$DOCKERD" 2>/dev/null || return 0
+	SANITIZED=1
+	mkdir -p "$WORK/san"
+	chmod 1777 "$WORK/san"
+	export ASAN_OPTIONS="log_path=$WORK/san/asan:detect_stack_use_after_return=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+	export UBSAN_OPTIONS="log_path=$WORK/san/ubsan:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
+	export TSAN_OPTIONS="log_path=$WORK/san/tsan:suppressions=$top_srcdir/t/tsan.supp:second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
+}
+san_reports() { find "$WORK/san" -type f -size +0 -exec head -c 3000 {} + 2>/dev/null; }
 # The build tree's drivers, copied where the loader accepts them: owned by root, not writable by others.
 plugin_args() {
 	PLUGDIR=$WORK/plugins
