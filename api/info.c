@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* GET /info: every field says what is so, or is Docker's "not here". */
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 
 #include "../core/config.h" /* not the build's own */
 #include "base/clock.h"
@@ -269,6 +270,18 @@ static void runtime_warnings(const struct api *api, struct strv *ret)
 /* Of a store that is damaged all over, the first; the log and dockerd --check have them all. */
 #define DAMAGE_SHOWN 100
 
+static void put_disk(const char *data_root, struct strv *to)
+{
+	struct statvfs st;
+
+	if (!data_root || statvfs(data_root, &st) < 0)
+		return;
+	if (st.f_flag & ST_RDONLY)
+		strv_addf(to, "WARNING: the data-root %s is read-only: nothing can be changed", data_root);
+	else if (!st.f_bavail)
+		strv_addf(to, "WARNING: the data-root %s is full: only what frees space works", data_root);
+}
+
 struct shown { struct strv *to; size_t n; };
 
 static void show_damage(void *ctx, const struct damage *d)
@@ -305,6 +318,7 @@ static void put_warnings(const struct api *api, struct jw *w)
 	else if (api->nets && !net_forwarding())
 		strv_add(&all, "WARNING: IPv4 forwarding is disabled");
 	runtime_warnings(api, &all);
+	put_disk(api->data_root, &all);
 	put_damage(&all);
 	lock_take(&lock);
 	for (size_t i = 0; i < extra_warnings.len; i++)

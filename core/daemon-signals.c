@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "daemon.h"
 
 #define SIGNALS_TO_FORCE 3
@@ -88,6 +89,7 @@ int daemon_signals_loop(struct daemon *d)
 		/* A quiet minute: what requests have freed goes back to the kernel, once. */
 		if (n == 0) {
 			malloc_trim(0);
+			reserve_retake();
 			trimmed = engine_running(d->engine) == 0;
 			continue;
 		}

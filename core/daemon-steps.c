@@ -9,8 +9,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "driver.h"
 #include "image/unpack.h"
 
@@ -86,6 +88,7 @@ void unstep_volumes(struct daemon *d)
 
 void unstep_events(struct daemon *d)
 {
+	damage_listen(NULL, NULL);
 	events_free(d->events);
 }
 
@@ -136,11 +139,16 @@ int step_data_root(struct daemon *d, struct err *err)
 	if (!d->data_root)
 		return -1;
 	d->lock_fd = root_lock(d->data_root, err);
-	return d->lock_fd < 0 ? -1 : 0;
+	if (d->lock_fd < 0)
+		return -1;
+	root_look(d->data_root);
+	reserve_open(d->data_root);
+	return 0;
 }
 
 void unstep_data_root(struct daemon *d)
 {
+	reserve_close();
 	fd_close(&d->lock_fd);
 }
 
@@ -341,12 +349,25 @@ int step_distribution(struct daemon *d, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/image/%s/distribution", d->data_root, graph_name(d->graph));
 
-	return fs_mkdirs(path, 0700, err);
+	if (fs_mkdirs(path, 0700, err) < 0) {
+		if (err->class != ERR_NO_SPACE && err->sys != EROFS)
+			return -1;
+		log_warn("%s", err_text(err)); /* nothing needs it before the next pull */
+		err_done(err);
+	}
+	return 0;
+}
+
+/* "damaged", "repaired", "orphan" or "swept", of the object: layers speak as images do. */
+static void tell_damage(void *ctx, const struct damage *dmg)
+{
+	events_log(ctx, streq(dmg->kind, "layer") ? "image" : dmg->kind, damage_word(dmg->state), dmg->id, "reason", dmg->text, NULL);
 }
 
 int step_events(struct daemon *d, struct err *err)
 {
 	d->events = events_new();
+	damage_listen(tell_damage, d->events);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/reserve.h"
 
 #define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 
@@ -145,6 +146,17 @@ void job_free(struct job *job)
 	free(job);
 }
 
+/* Those that work on a full disk, from the reserve. */
+static bool frees_space(const char *name)
+{
+	static const char *const names[] = { "container_stop", "container_kill", "container_wait", "exec_create", "exec_start" };
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (streq(name, names[i]))
+			return true;
+	return str_has_suffix(name, "_delete") || str_has_suffix(name, "_prune");
+}
+
 int job_run(struct job *job, struct err *err)
 {
 	struct engine *e = job->engine;
@@ -162,7 +174,15 @@ int job_run(struct job *job, struct err *err)
 	fn = h->fn;
 	job->ctx = h->ctx;
 	lock_drop(&e->lock);
+	if (frees_space(job->name))
+		reserve_allow(true);
 	r = fn(job, err);
+	if (frees_space(job->name)) {
+		reserve_allow(false);
+		reserve_retake();
+	}
+	if (r < 0)
+		reserve_explain(err);
 	leave(job);
 	return r;
 }

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -66,7 +68,7 @@ char *root_make_data(const char *path, uid_t uid, gid_t gid, struct err *err)
 		return NULL;
 	}
 	/* 0710: containers of a remapped root reach their files through the group, nobody else comes in. */
-	if (chmod(real, 0710) < 0 || chown(real, uid, gid) < 0) {
+	if ((chmod(real, 0710) < 0 || chown(real, uid, gid) < 0) && errno != EROFS) {
 		err_errno(err, errno, "cannot set owner and mode of the data-root %s", real);
 		free(real);
 		return NULL;
@@ -91,10 +93,28 @@ char *root_make_exec(const char *path, struct err *err)
 	return real;
 }
 
+/* What is no file makes room. Where none can be made, on a read-only or full disk, the folder itself is locked. */
+static int open_lock(const char *data_root, const char *path)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	struct stat st;
+
+	if ((fd < 0 && (errno == EISDIR || errno == ELOOP || errno == ENXIO)) || (fd >= 0 && fstat(fd, &st) == 0 && !S_ISREG(st.st_mode))) {
+		fd_close(&fd);
+		if (fs_set_aside(AT_FDCWD, path, NULL) == 0)
+			fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	}
+	if (fd < 0 && errno == EROFS)
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0 && (errno == ENOENT || errno == EROFS || errno == ENOSPC || errno == EDQUOT))
+		fd = open(data_root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd;
+}
+
 int root_lock(const char *data_root, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/.dockerd.lock", data_root);
-	OWN_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	OWN_FD int fd = open_lock(data_root, path);
 	char text[HOLDER_MAX];
 	int len;
 
@@ -109,7 +129,7 @@ int root_lock(const char *data_root, struct err *err)
 	/* For people, and for the text above: the lock alone decides. A full disk is no reason not to start. */
 	len = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)len, 0) < 0)
-		log_warn("cannot write the holder's pid to %s: %s", path, strerror(errno));
+		log_debug("cannot write the holder's pid to %s: %s", path, strerror(errno));
 	return STEAL_FD(fd);
 }
 
@@ -284,9 +304,13 @@ char *root_engine_id(const char *data_root, struct err *err)
 		id = xmalloc(37);
 		id_uuid(id);
 	}
+	if (fs_exists(path)) {
+		damage_note("daemon", id, DAMAGE_REPAIRED, "the engine's id was damaged (%s): it is %s now", path, id);
+		fs_set_aside(AT_FDCWD, path, NULL);
+	}
 	/* With no room left the id lives as long as the daemon: a full disk must not keep it from starting. */
 	if (fs_write_atomic(AT_FDCWD, path, id, strlen(id), 0600, FS_SYNC, err) < 0) {
-		if (err->class != ERR_NO_SPACE)
+		if (err->class != ERR_NO_SPACE && err->sys != EROFS)
 			return NULL;
 		log_warn("the engine's id is not kept: %s", err_text(err));
 		err_done(err);
@@ -308,13 +332,25 @@ int root_tmpdir(const char *data_root, struct err *err)
 		}
 	}
 	if (fs_mkdirs(dir, 0700, err) < 0) {
-		if (err->class != ERR_NO_SPACE)
+		if (err->class != ERR_NO_SPACE && err->sys != EROFS)
 			return err_wrap(err, "cannot make the folder for temporary files");
 		log_warn("no folder for temporary files: %s", err_text(err));
 		err_done(err);
 	}
 	setenv("TMPDIR", dir, 1);
 	return 0;
+}
+
+void root_look(const char *data_root)
+{
+	struct statvfs st;
+
+	if (statvfs(data_root, &st) < 0)
+		return;
+	if (st.f_flag & ST_RDONLY)
+		log_warn("the data-root %s is read-only: what is there can be looked at, and nothing changed", data_root);
+	else if (!st.f_bavail)
+		log_warn("the data-root %s is full: what frees space works, and what only reads", data_root);
 }
 
 static void raise_limit(const char *path, int64_t want)

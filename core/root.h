@@ -34,6 +34,8 @@ void pidfile_drop(struct pidfile *p);  /* removes the file */
 char *root_engine_id(const char *data_root, struct err *err);
 /* TMPDIR of the daemon and what it starts: DOCKER_TMPDIR or data_root/tmp, emptied when it is ours. */
 int root_tmpdir(const char *data_root, struct err *err);
+/* Logs a data-root that is read-only or full. */
+void root_look(const char *data_root);
 /* kernel.keys.root_maxkeys and maxbytes as high as many containers need, where they may be written. */
 void root_raise_keys(void);
 

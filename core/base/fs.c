@@ -138,7 +138,14 @@ static int sync_parent(int dirfd, const char *path, struct err *err)
 	return 0;
 }
 
-int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err)
+static bool (*relief)(void); /* set while one thread runs */
+
+void fs_set_relief(bool (*give)(void))
+{
+	relief = give;
+}
+
+static int write_once(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err)
 {
 	OWN_FREE char *tmp = NULL;
 	OWN_FD int fd = -1;
@@ -151,14 +158,25 @@ int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, 
 	tmp = xasprintf("%.*s.tmp-%s-%s", slash ? (int)(slash + 1 - path) : 0, path, slash ? slash + 1 : path, suffix);
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
-		return err_errno(err, errno, "create %s", tmp);
+		return err_errno(err, errno, "create %s (%zu bytes)", path, size);
 	if (fchmod(fd, mode) < 0 || fs_write_all(fd, data, size) < 0 || (sync == FS_SYNC && fdatasync(fd) < 0) ||
 	    renameat(dirfd, tmp, dirfd, path) < 0) {
-		err_errno(err, errno, "write %s", path);
+		err_errno(err, errno, "write %s (%zu bytes)", path, size);
 		unlinkat(dirfd, tmp, 0);
 		return -1;
 	}
 	return sync == FS_SYNC ? sync_parent(dirfd, path, err) : 0;
+}
+
+int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err)
+{
+	OWN_ERR struct err why = ERR_INIT;
+
+	if (write_once(dirfd, path, data, size, mode, sync, &why) == 0)
+		return 0;
+	if (why.class != ERR_NO_SPACE || !relief || !relief())
+		return err_move(err, &why);
+	return write_once(dirfd, path, data, size, mode, sync, err);
 }
 
 int fs_write_copied(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err)
@@ -172,7 +190,7 @@ int fs_write_copied(int dirfd, const char *path, const void *data, size_t size, 
 		if (fs_write_atomic(dirfd, path, data, size, mode, sync, err) < 0)
 			return -1;
 	}
-	if (fs_write_atomic(dirfd, copy, data, size, mode, FS_RENAME_ONLY, NULL) < 0)
+	if (write_once(dirfd, copy, data, size, mode, FS_RENAME_ONLY, NULL) < 0)
 		unlinkat(dirfd, copy, 0);
 	return 0;
 }

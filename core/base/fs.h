@@ -34,6 +34,8 @@ int fs_write_atomic(int dirfd, const char *path, const void *data, size_t size, 
  * that cannot be written is removed, as an old one would lie; on a full disk its room is used for the first.
  */
 int fs_write_copied(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err);
+/* Asked when a write finds the disk full: true when it made room, and trying again makes sense. NULL: nobody. */
+void fs_set_relief(bool (*give)(void));
 /* PATH becomes PATH.damaged, whatever it is; missing is fine. */
 int fs_set_aside(int dirfd, const char *path, struct err *err);
 int fs_sync_dir(const char *path, struct err *err);

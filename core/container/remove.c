@@ -50,6 +50,7 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 	OWN_FREE char *dir = container_dir(c);
 	OWN_FREE char *record = xasprintf("%s/config.v2.json", dir), *copy = xasprintf("%s.copy", record);
 	OWN_FREE char *name = NULL;
+	OWN_ERR struct err why = ERR_INIT;
 
 	lock_take(&c->lock);
 	c->rec.state.removal = true;
@@ -59,12 +60,13 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 	execs_forget(c);
 	if (c->damaged && container_has_run_dir(c))
 		container_end_run(c);
-	if (rwlayer_remove(image_store_layers(s->deps.images), c->id, err) < 0) {
+	if (rwlayer_remove(image_store_layers(s->deps.images), c->id, &why) < 0) {
 		lock_take(&c->lock);
-		c->rec.state.dead = true;
+		c->rec.state.dead = why.sys != EROFS; /* a read-only disk took nothing away */
 		c->rec.state.removal = false;
 		lock_drop(&c->lock);
 		container_save_state(c);
+		err_move(err, &why);
 		return err_wrap(err, "container %s: driver \"%s\" failed to remove root filesystem", c->id, c->rec.driver);
 	}
 	mounts_forget(c, volumes);

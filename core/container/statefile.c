@@ -5,6 +5,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "base/reserve.h"
 #include "container/internal.h"
 #include "image/layer.h"
 
@@ -188,7 +189,13 @@ bool container_save_state(struct container *c)
 {
 	OWN_ERR struct err err = ERR_INIT;
 
-	if (container_save(c, false, FS_RENAME_ONLY, &err) == 0)
+	int rc;
+
+	/* How it ended must not be lost to a full disk. */
+	reserve_allow(true);
+	rc = container_save(c, false, FS_RENAME_ONLY, &err);
+	reserve_allow(false);
+	if (rc == 0)
 		return true;
 	log_error("container %s: cannot write its state: %s", c->id, err_text(&err));
 	return false;
