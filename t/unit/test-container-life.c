@@ -39,7 +39,14 @@ int rwlayer_create(
 	layers_made++;
 	return 0;
 }
-int rwlayer_remove(struct layer_store *s, const char *id, struct err *err) { layers_made--; return 0; }
+static bool layer_is_busy;
+int rwlayer_remove(struct layer_store *s, const char *id, struct err *err)
+{
+	if (layer_is_busy)
+		return err_set(err, ERR_INTERNAL, "device or resource busy");
+	layers_made--;
+	return 0;
+}
 bool rwlayer_exists(struct layer_store *s, const char *id) { return true; }
 char *rwlayer_damage(struct layer_store *s, const char *id) { return NULL; }
 char *rwlayer_mount(struct layer_store *s, const char *id, const char *label, struct err *err)
@@ -288,6 +295,14 @@ static void test_run(void)
 	is_int(mounts_held, 0, "no mount is held");
 	is_int(shims, 0, "no shim is left");
 	w = container_wait_begin(c, WAIT_REMOVED, &err);
+	layer_is_busy = true;
+	ok(container_remove(c, false, false, false, &err) < 0, "a removal fails: %s", err_text(&err));
+	layer_is_busy = false;
+	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143 && msg && strstr(msg, "resource busy"),
+		"and tells those who wait for it: %s", msg);
+	free(STEAL(msg));
+	err_done(&err);
+	w = container_wait_begin(c, WAIT_REMOVED, &err);
 	ok(container_remove(c, false, false, false, &err) == 0, "removed");
 	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143, "the removal wakes its waiter");
 	container_unref(c);
@@ -474,6 +489,11 @@ static void test_restore(void)
 	reopen();
 	c = container_find(store, "keep", &err);
 	ok(c && container_is_running(c) && shims == 1 && mounts_held == 1, "a running container is adopted with its mounts");
+	container_unref(c);
+	adopt_as = 3;
+	reopen();
+	c = container_find(store, "keep", &err);
+	ok(c && container_is_running(c) && !c->op && shims == 1 && mounts_held == 1, "one whose process is seen alive needs no shim's answer");
 	container_unref(c);
 	adopt_as = 2;
 	reopen();
