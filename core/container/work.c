@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <malloc.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "container/internal.h"
@@ -136,12 +138,20 @@ static void *work_thread(void *arg)
 {
 	struct work *w = arg;
 	struct item *it;
+	bool last;
 
 	lock_take(&w->lock);
 	while ((it = next_item(w))) {
 		lock_drop(&w->lock);
 		it->fn(it->ctx);
 		free(it);
+		lock_take(&w->lock);
+	}
+	/* a burst is over: what it has freed goes back to the kernel, before work_free() may go on */
+	last = w->threads == 1 && !w->ending;
+	if (last) {
+		lock_drop(&w->lock);
+		malloc_trim(0);
 		lock_take(&w->lock);
 	}
 	w->threads--;
