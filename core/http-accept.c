@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The acceptor: one thread for all listeners. It keeps a new connection until its header block is whole and well-formed
- * (peeked, not taken), so that a client that dribbles costs a descriptor and no thread, and enforces the deadlines of
- * kept-alive connections.
+ * (peeked, not taken), so that a client that dribbles costs a descriptor and no thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +17,6 @@
 
 #define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 #define TICK_MS 500 /* how exact deadlines are */
-#define LINGER_MS 2000
 #define LINGER_MAX (1u << 20)
 #define EVICT_AFTER_MS 1000
 #define BUSY "too many open connections"
@@ -88,27 +86,14 @@ out:
 	return NULL;
 }
 
-void http_await_next(struct conn *c)
+void http_say_refused(int fd, int status, const char *why)
 {
-	WITH_LOCK(&c->srv->lock);
+	OWN_BUF struct buf body = { 0 }, b = { 0 };
 
-	c->deadline =
-		clock_mono() + c->srv->limits.idle_timeout_s * NSEC_PER_SEC + c->srv->limits.header_timeout_ms * NSEC_PER_MSEC;
-}
-
-void http_line_arrived(struct conn *c)
-{
-	WITH_LOCK(&c->srv->lock);
-
-	if (c->deadline)
-		c->deadline = clock_mono() + c->srv->limits.header_timeout_ms * NSEC_PER_MSEC;
-}
-
-void http_head_arrived(struct conn *c)
-{
-	WITH_LOCK(&c->srv->lock);
-
-	c->deadline = 0;
+	buf_addf(&body, "{\"message\":\"%s\"}\n", why);
+	buf_addf(&b, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
+		status, http_status_text(status), body.size, body.data);
+	send(fd, b.data, b.size, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 struct conn *http_conn_take(struct http_server *s)
@@ -314,18 +299,14 @@ static void hand_over(struct conn *c, const struct http_head *head, const char *
 		}
 	}
 	watch(c, EPOLL_CTL_DEL, 0);
+	http_guard_pass(c, head);
 	if (http_add_connection(c, copy, feed) < 0)
 		log_warn("a connection could not be given a thread");
 }
 
 static void refuse(struct conn *c, int status, const char *why)
 {
-	OWN_BUF struct buf body = { 0 }, b = { 0 };
-
-	buf_addf(&body, "{\"message\":\"%s\"}\n", why);
-	buf_addf(&b, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n%s",
-		status, http_status_text(status), body.size, body.data);
-	send(c->fd, b.data, b.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	http_say_refused(c->fd, status, why);
 	shutdown(c->fd, SHUT_WR);
 	c->state = CONN_LINGER;
 	c->deadline = clock_mono() + LINGER_MS * NSEC_PER_MSEC;
@@ -355,20 +336,17 @@ static void drop(struct conn *c)
 	lock_drop(&c->srv->lock);
 }
 
-/*
- * Until the next deadline. Others set deadlines, too, without waking us: while there are connections we look every so often.
- * An idle daemon does not wake up.
- */
+/* Until the next deadline of a pending or lingering connection; without one the thread does not wake up. */
 static int next_tick(struct http_server *s)
 {
-	int64_t next = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC / 2;
+	int64_t next = INT64_MAX;
 	WITH_LOCK(&s->lock);
 
-	if (!s->n_conns)
-		return -1;
 	for (uint32_t i = 0; i < s->n_slots; i++)
 		if (s->conns[i].state != CONN_FREE && s->conns[i].deadline && s->conns[i].deadline < next)
 			next = s->conns[i].deadline;
+	if (next == INT64_MAX)
+		return -1;
 	next = (next - clock_mono()) / NSEC_PER_MSEC;
 	return next < TICK_MS ? TICK_MS : (int)next;
 }
@@ -383,11 +361,6 @@ static void expire(struct http_server *s)
 
 		lock_take(&s->lock);
 		state = c->state != CONN_FREE && c->deadline && c->deadline <= now ? c->state : CONN_FREE;
-		/* Its thread wakes up in the library and closes it. */
-		if (state == CONN_ACTIVE) {
-			shutdown(c->fd, SHUT_RDWR);
-			c->deadline = 0;
-		}
 		lock_drop(&s->lock);
 		if (state == CONN_PENDING)
 			refuse(c, 408, "the request header took too long");

@@ -34,7 +34,11 @@ struct conn {
 	 * it, so that not a byte behind the request can get lost in its buffers; answers are written to fd by ourselves.
 	 */
 	int feed_fd, lib_fd;    /* our end; the library's descriptor (== fd unless direct) */
-	int64_t deadline;       /* clock_mono(), 0: none (server's lock once active) */
+	int64_t deadline;       /* clock_mono(), 0: none; of pending and lingering ones */
+	/* The guard's (http-guard.c), of the connection's thread once active. */
+	bool passed;            /* the header block that comes next was looked at */
+	int64_t request_size;   /* of the request on the wire, -1: unknown */
+	int64_t taken;          /* bytes out of the socket before it; -1: they cannot be counted */
 	size_t discarded;       /* lingering */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
@@ -51,7 +55,7 @@ struct http_server {
 	bool started;
 	char *peek;             /* the acceptor's buffer */
 
-	struct lock lock;       /* leaf: the table, by_fd, counters; active connections' deadlines */
+	struct lock lock;       /* leaf: the table, by_fd, counters */
 	pthread_cond_t changed;
 	struct conn *conns;
 	size_t n_conns, n_active, n_requests;
@@ -71,6 +75,7 @@ struct http_request {
 	const struct route *route;
 	bool begun, http10, chunked_body, upgrade;
 	bool body_complete;     /* nothing of it can be in the socket any more */
+	bool keep;              /* the answer leaves the connection open */
 	bool raw;               /* answers are written here, the connection closes behind them */
 	struct cancel cancel;   /* of writes: the client, and the engine's stop */
 	char *uri, *method;
@@ -86,16 +91,24 @@ struct http_request {
 /* http-accept.c */
 #define PEEK_EXTRA 65536 /* behind the header block: small bodies of hijacking requests */
 void *http_accept_main(void *server);
-/* The next request of a kept-alive connection: its header block must be whole within the idle time and the header time. */
-void http_await_next(struct conn *c);
-void http_line_arrived(struct conn *c); /* its first line is here: the header time counts from now */
-void http_head_arrived(struct conn *c);
+#define LINGER_MS 2000 /* how long a refused client may still send */
+void http_say_refused(int fd, int status, const char *why);
 /* Lock held. */
 struct conn *http_conn_take(struct http_server *s);
 void http_conn_release(struct conn *c);
 
 /* http.c: hands a checked connection to the library, which owns lib_fd from then on. */
 int http_add_connection(struct conn *c, const char *feed, size_t feed_size);
+
+/* http-guard.c */
+/* head stands at the front of the socket's bytes: from here on the library may read, and what it reads is counted. */
+void http_guard_pass(struct conn *c, const struct http_head *head);
+/* A request begins: whether its header block had passed. */
+bool http_guard_begin(struct conn *c);
+/* What was read is one request, no more and no less. */
+bool http_guard_even(const struct conn *c);
+/* Waits for the next header block within the idle time and the header time. false: the connection ends. */
+bool http_guard_next(struct conn *c);
 
 /* http-raw.c */
 int raw_write(const struct cancel *cancel, int fd, struct iovec *iov, int n);

@@ -34,6 +34,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const ch
 static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *mc);
 static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_RequestTerminationCode code);
 static void on_connection(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_ConnectionNotificationCode code);
+static void await_next(struct conn *c, struct MHD_Connection *mc);
 static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *s);
 static enum MHD_Result begin_request(struct http_request *h, const char *method, const char *version);
 static enum MHD_Result take_body(struct http_request *h, const char *data, size_t *size);
@@ -295,7 +296,6 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 	h->mc = mc;
 	h->uri = xstrdup(uri);
 	h->raw = h->conn->feed_fd >= 0;
-	http_line_arrived(h->conn);
 	lock_take(&s->lock);
 	s->n_requests++;
 	lock_drop(&s->lock);
@@ -307,11 +307,14 @@ static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum 
 {
 	struct http_server *s = cls;
 	struct http_request *h = *ctx;
-	bool more = code == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+	struct conn *c;
+	bool more;
 
 	*ctx = NULL;
 	if (!h)
 		return;
+	c = h->conn;
+	more = code == MHD_REQUEST_TERMINATED_COMPLETED_OK && h->keep;
 	upload_free(h->upload);
 	request_done(&h->rq);
 	strv_done(&h->names);
@@ -321,13 +324,29 @@ static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum 
 	free(h->answer.type);
 	free(h->uri);
 	free(h->method);
-	if (more && h->conn->feed_fd < 0)
-		http_await_next(h->conn);
 	free(h);
 	lock_take(&s->lock);
 	s->n_requests--;
 	pthread_cond_broadcast(&s->changed);
 	lock_drop(&s->lock);
+	if (more)
+		await_next(c, mc);
+}
+
+/* On the connection's own thread, between two requests. */
+static void await_next(struct conn *c, struct MHD_Connection *mc)
+{
+	int64_t since = clock_mono();
+
+	if (!http_guard_even(c) || !http_guard_next(c)) {
+		shutdown(c->fd, SHUT_RDWR); /* the library reads the end and closes */
+		return;
+	}
+	if (clock_mono() - since < NSEC_PER_SEC)
+		return;
+	/* The library has counted our waiting as idleness: its clock starts again when a time-out is set where none was. */
+	MHD_set_connection_option(mc, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+	MHD_set_connection_option(mc, MHD_CONNECTION_OPTION_TIMEOUT, (unsigned)c->srv->limits.idle_timeout_s);
 }
 
 static size_t keep_escapes(void *cls, struct MHD_Connection *mc, char *s)
@@ -341,6 +360,8 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const ch
 	struct http_request *h = *ctx;
 
 	if (!h->begun) {
+		if (!http_guard_begin(h->conn))
+			return MHD_NO;
 		h->begun = true;
 		return begin_request(h, method, version);
 	}
@@ -392,7 +413,6 @@ static enum MHD_Result begin_request(struct http_request *h, const char *method,
 	const char *why, *type;
 	bool has_body;
 
-	http_head_arrived(h->conn);
 	h->method = xstrdup(method);
 	h->http10 = streq(version, "HTTP/1.0");
 	MHD_get_connection_values(h->mc, MHD_HEADER_KIND, each_header, h);
@@ -447,6 +467,17 @@ static bool crowded(struct http_server *s)
 	return s->n_active > KEEP_MAX;
 }
 
+/* The client wants to go on, and may. */
+static bool keeps(struct http_request *h)
+{
+	if (h->http10 || crowded(h->conn->srv))
+		return false;
+	for (size_t i = 0; i < h->names.len; i++)
+		if (strcasecmp(h->names.v[i], "Connection") == 0 && strcasestr(h->values.v[i], "close"))
+			return false;
+	return http_guard_even(h->conn);
+}
+
 static enum MHD_Result answer_by_library(struct http_request *h)
 {
 	/* The library frees the copy when the last byte is out. */
@@ -462,7 +493,8 @@ static enum MHD_Result answer_by_library(struct http_request *h)
 		MHD_add_response_header(r, h->rq.reply_headers.v[i].key, h->rq.reply_headers.v[i].value);
 	if (h->answer.type)
 		MHD_add_response_header(r, "Content-Type", h->answer.type);
-	if (crowded(h->conn->srv))
+	h->keep = keeps(h);
+	if (!h->keep)
 		MHD_add_response_header(r, "Connection", "close");
 	done = MHD_queue_response(h->mc, (unsigned)h->rq.status, r);
 	MHD_destroy_response(r);

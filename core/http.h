@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * HTTP/1.1 server on libmicrohttpd. One thread accepts for all listeners and holds every connection until its first header
- * block is whole and well-formed; only then the connection gets a thread of its own. Later blocks on a kept-alive
- * connection are parsed by the library alone, with our checks of their framing and a deadline.
+ * block is whole and well-formed; only then the connection gets a thread of its own, which looks at every later block before
+ * the library reads it.
  */
 #ifndef CORE_HTTP_H
 #define CORE_HTTP_H
