@@ -7,6 +7,7 @@
 #include "base/json.h"
 
 #define PATTERN_MAX 256
+#define GROUPS_MAX 6 /* that are repeated */
 
 static int read_values(const char *key, json_t *js, struct filters *f);
 static bool pattern_is_safe(const char *s);
@@ -210,11 +211,28 @@ static int read_values(const char *key, json_t *js, struct filters *f)
 
 static bool pattern_is_safe(const char *s)
 {
+	int groups = 0;
+	char before = 0; /* the last character when it has a meaning */
+
 	if (strlen(s) > PATTERN_MAX || strchr(s, '{'))
 		return false;
-	for (; *s; s++)
-		if (*s == '\\' && s[1] && (*++s >= '0' && *s <= '9'))
+	for (; *s; s++) {
+		bool repeats = strchr("*+?", *s) != NULL;
+
+		if (*s == '\\') {
+			if (!s[1] || (s[1] >= '0' && s[1] <= '9'))
+				return false;
+			s++;
+			before = 0;
+			continue;
+		}
+		/* The library copies what is repeated: each repetition of a repetition takes twice the memory. */
+		if (repeats && before == ')' && ++groups > GROUPS_MAX)
 			return false;
+		if (repeats && before && strchr("*+?", before))
+			return false;
+		before = *s;
+	}
 	return true;
 }
 

@@ -281,23 +281,37 @@ static int decode_field(const struct jfield *f, json_t *js, void *at, const stru
 	}
 }
 
-static void keep_rest(char **at, const char *key, json_t *js)
+static void keep_rest(struct buf *b, const char *key, json_t *js)
 {
-	OWN_BUF struct buf b = { 0 };
 	OWN_FREE char *text = json_dumps(js, JSON_COMPACT | JSON_ENCODE_ANY);
 
-	if (*at)
-		buf_addf(&b, "%s,", *at);
-	jw_quote(&b, key);
-	buf_addf(&b, ":%s", text ? text : "null");
-	free(*at);
-	*at = buf_steal(&b);
+	if (b->size)
+		buf_addc(b, ',');
+	jw_quote(b, key);
+	buf_addf(b, ":%s", text ? text : "null");
+}
+
+static const struct jfield *find_field(const struct jdesc *d, const char *key, int (*cmp)(const char *, const char *))
+{
+	for (size_t i = 0; i < d->len; i++)
+		if (d->fields[i].key && cmp(d->fields[i].key, key) == 0)
+			return &d->fields[i];
+	return NULL;
+}
+
+static int bad_key(struct err *err, const struct place *p, const char *why, const char *name)
+{
+	OWN_BUF struct buf b = { 0 };
+
+	put_place(&b, p);
+	return err_set(err, ERR_INVALID, "invalid JSON: %s: %s%s", b.data, why, name);
 }
 
 static int decode_obj(const struct jdesc *d, json_t *js, void *obj, const struct place *p, struct err *err)
 {
 	uint64_t seen[4] = { 0 };
 	const struct jfield *rest = NULL;
+	OWN_BUF struct buf unknown = { 0 };
 	const char *key;
 	json_t *item;
 
@@ -308,22 +322,19 @@ static int decode_obj(const struct jdesc *d, json_t *js, void *obj, const struct
 		rest = &d->fields[d->len - 1];
 	json_object_foreach(js, key, item) {
 		struct place here = { p, key, 0 };
+		const struct jfield *f = find_field(d, key, strcmp);
 		size_t i;
 
-		for (i = 0; i < d->len; i++)
-			if (d->fields[i].key && strcasecmp(d->fields[i].key, key) == 0)
-				break;
-		if (i == d->len) {
+		if (!f && (f = find_field(d, key, strcasecmp)) != NULL)
+			return bad_key(err, &here, "the key is written ", f->key);
+		if (!f) {
 			if (rest)
-				keep_rest((char **)((char *)obj + rest->offset), key, item);
+				keep_rest(&unknown, key, item);
 			continue;
 		}
-		if (seen[i / 64] & UINT64_C(1) << i % 64) {
-			OWN_BUF struct buf b = { 0 };
-
-			put_place(&b, &here);
-			return err_set(err, ERR_INVALID, "invalid JSON: %s: key given twice", b.data);
-		}
+		i = (size_t)(f - d->fields);
+		if (seen[i / 64] & UINT64_C(1) << i % 64)
+			return bad_key(err, &here, "key given twice", "");
 		seen[i / 64] |= UINT64_C(1) << i % 64;
 		if (json_is_null(item)) {
 			if (d->fields[i].flags & J_REQUIRED)
@@ -341,6 +352,12 @@ static int decode_obj(const struct jdesc *d, json_t *js, void *obj, const struct
 			put_place(&b, p);
 			return err_set(err, ERR_INVALID, "invalid JSON: %s/%s is missing", b.data, d->fields[i].key);
 		}
+	}
+	if (unknown.size) {
+		char **at = (char **)((char *)obj + rest->offset);
+
+		free(*at);
+		*at = buf_steal(&unknown);
 	}
 	return 0;
 }

@@ -2,8 +2,9 @@
 /*
  * JSON in: text -> plain structs, driven by tables, so that no json_t outlives a request.
  * A table (struct jdesc) lists the fields of one struct, in the order in which Docker prints them; decoding, encoding,
- * freeing and copying all read the same table. Keys match case-insensitively (as Go's decoder does); a key given twice,
- * in whatever case, is an error; unknown keys are ignored, or kept when the table has a J_REST field.
+ * freeing and copying all read the same table. Keys match exactly: one in another case is an error, as nobody who judges a
+ * body before us must read another one; so is a key given twice. Unknown keys are ignored, or kept when the table has a J_REST
+ * field.
  * Type errors are ERR_INVALID and name the place by JSON pointer.
  */
 #ifndef BASE_JSON_H

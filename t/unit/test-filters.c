@@ -39,6 +39,17 @@ static void test_validate(void)
 	filters_add(&g, "name", "(a{1,200}){1,200}");
 	ok(filters_validate(&g, allowed, &err) < 0, "a pattern that explodes is refused");
 	err_done(&err);
+	filters_done(&g);
+	filters_add(&g, "name", "(|b)+c|b)+?c++++++++++++++++++++++++++++++++++++++");
+	ok(filters_validate(&g, allowed, &err) < 0, "so are repetitions of repetitions");
+	err_done(&err);
+	filters_done(&g);
+	filters_add(&g, "name", "((((((((((((((((((((((((((a)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+)+");
+	ok(filters_validate(&g, allowed, &err) < 0, "nested or not");
+	err_done(&err);
+	filters_done(&g);
+	filters_add(&g, "name", "^/?(web|db)+_[0-9]+\\++$");
+	ok(filters_validate(&g, allowed, &err) == 0, "others are not");
 }
 
 static void test_match(void)

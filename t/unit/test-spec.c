@@ -100,7 +100,11 @@ static void test_body(void)
 
 	ok(decode("{}", &b, &err) < 0 && err.class == ERR_INVALID, "an empty body is refused");
 	is_str(err_text(&err), "Config cannot be empty in order to create a container", "with Docker's text");
-	ok(decode("{\"image\":\"x\",\"cmd\":\"a b\",\"Unknown\":1,\"hostconfig\":{\"ConsoleSize\":[24,80],\"Nope\":{}}}", &b, &err) == 0, "keys in any case");
+	ok(decode("{\"Image\":\"x\",\"HostConfig\":{\"privileged\":true}}", &b, &err) < 0 && err.class == ERR_INVALID, "a key in another case is refused");
+	is_str(err_text(&err), "invalid JSON: /HostConfig/privileged: the key is written Privileged", "with its place and its name");
+	err_done(&err);
+	create_body_done(&b);
+	ok(decode("{\"Image\":\"x\",\"Cmd\":\"a b\",\"Unknown\":1,\"HostConfig\":{\"ConsoleSize\":[24,80],\"Nope\":{}}}", &b, &err) == 0, "unknown keys are not");
 	is_str(b.config.image, "x", "image");
 	ok(b.config.cmd.len == 1 && b.host.console_size[1] == 80 && !b.config.rest && !b.host.rest, "unknown members are not kept");
 	create_body_done(&b);
