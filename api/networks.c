@@ -42,7 +42,7 @@ struct connect_body {
 };
 JDESC(connect_body_desc, connect_body,
 	JFIELD(connect_body, container, "Container", J_STR, 0),
-	JFIELD(connect_body, endpoint, "EndpointConfig", J_RAW, 0),
+	JFIELD_SUB(connect_body, endpoint, "EndpointConfig", J_RAW, 0, endpoint_wish_desc),
 	JFIELD(connect_body, force, "Force", J_BOOL, 0));
 
 /* What of the filters has to be looked at once. */
@@ -217,7 +217,7 @@ static int refuse_connect(struct api *api, const struct network *n, const char *
 static int refuse_disconnect(struct api *api, const struct network *n, const char *id, struct err *err)
 {
 	if (!is_on(api, n, id))
-		return err_set(err, ERR_INTERNAL, "container %s is not connected to the network %s", id, n->name);
+		return err_set(err, ERR_CONFLICT, "container %s is not connected to the network %s", id, n->name);
 	if (streq(n->name, "host"))
 		return err_set(err, ERR_INVALID, "container cannot be disconnected from host network or "
 			"connected to host network");

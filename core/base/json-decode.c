@@ -212,6 +212,16 @@ static int decode_map(const struct jdesc *sub, json_t *js, struct jmap *m, const
 	return 0;
 }
 
+/* Whether the table can read it. */
+static int check_obj(const struct jdesc *d, json_t *js, const struct place *p, struct err *err)
+{
+	OWN_FREE void *obj = xcalloc(1, d->size);
+	int r = decode_obj(d, js, obj, p, err);
+
+	jdesc_clear(d, obj);
+	return r;
+}
+
 static int decode_field(const struct jfield *f, json_t *js, void *at, const struct place *p, struct err *err)
 {
 	switch (f->type) {
@@ -270,8 +280,11 @@ static int decode_field(const struct jfield *f, json_t *js, void *at, const stru
 	case J_MAP:
 		return decode_map(f->sub, js, at, p, err);
 	case J_RAW: {
-		char *text = json_dumps(js, JSON_COMPACT | JSON_ENCODE_ANY);
+		char *text;
 
+		if (f->sub && check_obj(f->sub, js, p, err) < 0)
+			return -1;
+		text = json_dumps(js, JSON_COMPACT | JSON_ENCODE_ANY);
 		free(*(char **)at);
 		*(char **)at = text ? text : xstrdup("null");
 		return 0;

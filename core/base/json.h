@@ -36,7 +36,7 @@ enum jtype {
 	J_PTR,      /* struct *, owned; null when NULL */
 	J_LIST,     /* struct jlist of structs */
 	J_MAP,      /* struct jmap of structs by string */
-	J_RAW,      /* char *, owned JSON text of any value; null when NULL */
+	J_RAW,      /* char *, owned JSON text of any value, or of one that sub's table can read; null when NULL */
 	J_REST,     /* char *, owned: the object's unknown members as JSON text without braces, printed last; key is NULL */
 };
 
@@ -55,7 +55,7 @@ struct jfield {
 	const char *key;
 	uint8_t type, flags;
 	uint16_t offset;
-	const struct jdesc *sub; /* J_OBJ, J_PTR, J_LIST, J_MAP */
+	const struct jdesc *sub; /* J_OBJ, J_PTR, J_LIST, J_MAP; J_RAW may have one */
 };
 struct jdesc {
 	size_t size;

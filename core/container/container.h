@@ -129,8 +129,7 @@ struct exec_config {
 	bool attach_stdin, attach_stdout, attach_stderr, tty, privileged;
 	char *detach_keys, *user, *working_dir;
 	struct strv env, cmd;
-	int64_t console_size[2];   /* rows, columns; from console_size_raw */
-	char *console_size_raw;    /* ConsoleSize as JSON text */
+	int64_t console_size[2];   /* rows, columns */
 };
 extern const struct jdesc exec_config_desc;
 int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], struct err *err); /* takes over cfg's contents */

@@ -26,7 +26,7 @@ JDESC(exec_config_desc, exec_config,
 	JFIELD(exec_config, user, "User", J_STR, 0),
 	JFIELD(exec_config, privileged, "Privileged", J_BOOL, 0),
 	JFIELD(exec_config, tty, "Tty", J_BOOL, 0),
-	{ "ConsoleSize", J_RAW, J_OMITEMPTY, offsetof(struct exec_config, console_size_raw), NULL },
+	JFIELD(exec_config, console_size, "ConsoleSize", J_PAIR, J_OMITEMPTY),
 	JFIELD(exec_config, attach_stdin, "AttachStdin", J_BOOL, 0),
 	JFIELD(exec_config, attach_stderr, "AttachStderr", J_BOOL, 0),
 	JFIELD(exec_config, attach_stdout, "AttachStdout", J_BOOL, 0),
@@ -143,20 +143,10 @@ static void exec_event(struct exec *x, const char *what)
 	container_event(x->container, action, "execID", x->id, NULL);
 }
 
-static int parse_console(struct exec_config *cfg, struct err *err)
+static int check_console(const struct exec_config *cfg, struct err *err)
 {
-	OWN_JSON json_t *js = NULL;
-
-	if (str_empty(cfg->console_size_raw) || streq(cfg->console_size_raw, "null"))
-		return 0;
-	js = json_read(cfg->console_size_raw, strlen(cfg->console_size_raw), err);
-	if (!js || !json_is_array(js) || json_array_size(js) != 2)
-		return err_set(err, ERR_INVALID, "/ConsoleSize: expected an array of two numbers");
-	for (size_t i = 0; i < 2; i++) {
-		cfg->console_size[i] = json_integer_value(json_array_get(js, i));
-		if (cfg->console_size[i] < 0 || cfg->console_size[i] > UINT16_MAX)
-			return err_set(err, ERR_INVALID, "/ConsoleSize: out of range");
-	}
+	if (cfg->console_size[0] > UINT16_MAX || cfg->console_size[1] > UINT16_MAX)
+		return err_set(err, ERR_INVALID, "/ConsoleSize: out of range");
 	return 0;
 }
 
@@ -169,7 +159,7 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 		return err_set(err, ERR_INVALID, "No exec command specified");
 	if (!str_empty(cfg->working_dir) && *cfg->working_dir != '/')
 		return err_set(err, ERR_INVALID, "Cwd must be an absolute path");
-	if (check_running(c, c->id, err) < 0 || parse_console(cfg, err) < 0)
+	if (check_running(c, c->id, err) < 0 || check_console(cfg, err) < 0)
 		return -1;
 	drop_old(c, false);
 	x = xcalloc(1, sizeof(*x));

@@ -168,11 +168,32 @@ JDESC(host_config_desc, host_config,
 	JFIELD(host_config, init, "Init", J_OPT_BOOL, J_OMITEMPTY),
 	JFIELD(host_config, rest, NULL, J_REST, 0));
 
+/* What a client may ask of an endpoint; kept as text by whoever knows the network. */
+struct ipam_wish { char *ipv4, *ipv6; struct strv link_local; };
+JDESC_STATIC(ipam_wish_desc, ipam_wish,
+	JFIELD(ipam_wish, ipv4, "IPv4Address", J_STR, 0),
+	JFIELD(ipam_wish, ipv6, "IPv6Address", J_STR, 0),
+	JFIELD(ipam_wish, link_local, "LinkLocalIPs", J_STRV, 0));
+
+struct endpoint_wish { struct ipam_wish *ipam; struct strv links, aliases; char *mac, *network_id; struct strmap driver_opts; int64_t priority; };
+JDESC(endpoint_wish_desc, endpoint_wish,
+	JFIELD_SUB(endpoint_wish, ipam, "IPAMConfig", J_PTR, 0, ipam_wish_desc),
+	JFIELD(endpoint_wish, links, "Links", J_STRV, 0),
+	JFIELD(endpoint_wish, aliases, "Aliases", J_STRV, 0),
+	JFIELD(endpoint_wish, network_id, "NetworkID", J_STR, 0),
+	JFIELD(endpoint_wish, mac, "MacAddress", J_STR, 0),
+	JFIELD(endpoint_wish, driver_opts, "DriverOpts", J_STRMAP, 0),
+	JFIELD(endpoint_wish, priority, "GwPriority", J_I64, 0));
+
+struct networking_wish { struct jmap endpoints; };
+JDESC_STATIC(networking_wish_desc, networking_wish,
+	JFIELD_SUB(networking_wish, endpoints, "EndpointsConfig", J_MAP, 0, endpoint_wish_desc));
+
 /* The two members of the create body that are not Config's. */
 struct create_rest { struct host_config host; char *networking; };
 JDESC_STATIC(create_rest_desc, create_rest,
 	JFIELD_SUB(create_rest, host, "HostConfig", J_OBJ, 0, host_config_desc),
-	JFIELD(create_rest, networking, "NetworkingConfig", J_RAW, 0));
+	JFIELD_SUB(create_rest, networking, "NetworkingConfig", J_RAW, 0, networking_wish_desc));
 
 static bool names_config(json_t *js)
 {
@@ -181,7 +202,7 @@ static bool names_config(json_t *js)
 
 	json_object_foreach(js, key, item)
 		for (size_t i = 0; i < container_config_desc.len; i++)
-			if (container_config_desc.fields[i].key && strcasecmp(container_config_desc.fields[i].key, key) == 0 &&
+			if (container_config_desc.fields[i].key && strcmp(container_config_desc.fields[i].key, key) == 0 &&
 			    !json_is_null(item))
 				return true;
 	return false;

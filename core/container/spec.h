@@ -93,7 +93,7 @@ struct host_config {
 };
 
 extern const struct jdesc container_config_desc, host_config_desc, mount_spec_desc, device_mapping_desc, device_request_desc,
-	ulimit_desc, throttle_device_desc, weight_device_desc;
+	ulimit_desc, throttle_device_desc, weight_device_desc, endpoint_wish_desc;
 
 struct daemon_defaults; /* spec.c: what the daemon's configuration adds (bundle.h) */
 
