@@ -31,7 +31,7 @@ struct event_reader {
 };
 
 static size_t event_size(const struct event *e);
-static void enqueue(struct event_reader *r, struct event *e);
+static void enqueue(struct event_reader *r, struct event *e, size_t bytes_max);
 static struct event *dequeue(struct event_reader *r, uint64_t *lost);
 static void encode_legacy(const struct event *e, struct jw *w);
 
@@ -82,7 +82,7 @@ void events_publish(struct events *ev, const char *type, const char *action, con
 	ev->ring[ev->next] = e;
 	ev->next = (ev->next + 1) % RING;
 	for (struct event_reader *r = ev->readers; r; r = r->next)
-		enqueue(r, e);
+		enqueue(r, e, QUEUE_BYTES);
 	lock_drop(&ev->lock);
 	event_unref(old);
 }
@@ -117,8 +117,9 @@ struct event_reader *events_subscribe(struct events *ev, int64_t since)
 	for (size_t i = 0; since && i < RING; i++) {
 		struct event *e = ev->ring[(ev->next + i) % RING];
 
+		/* all of them: the ring holds them anyway */
 		if (e && e->time >= since)
-			enqueue(r, e);
+			enqueue(r, e, SIZE_MAX);
 	}
 	r->next = ev->readers;
 	r->prev = &ev->readers;
@@ -229,11 +230,11 @@ static size_t event_size(const struct event *e)
 }
 
 /* Lock held. A full queue drops the new event. */
-static void enqueue(struct event_reader *r, struct event *e)
+static void enqueue(struct event_reader *r, struct event *e, size_t bytes_max)
 {
 	size_t size = event_size(e);
 
-	if (r->len == QUEUE_EVENTS || (r->len && r->bytes + size > QUEUE_BYTES)) {
+	if (r->len == QUEUE_EVENTS || (r->len && r->bytes + size > bytes_max)) {
 		r->lost++;
 		return;
 	}

@@ -18,6 +18,7 @@
 #define EXIT_QUIET  (NSEC_PER_SEC / 4)     /* a pipe that others hold open is given up after this silence */
 #define EXIT_MOST   (2 * NSEC_PER_SEC)     /* ... and after this while without it, unless somebody is attached */
 #define LINGER      (60 * NSEC_PER_SEC)    /* an attacher that takes nothing for so long after the exit is dropped */
+#define STALL       (2 * NSEC_PER_SEC)     /* output waits so long for one that came to a running process */
 #define TRIM_AFTER  (2 * NSEC_PER_SEC)
 #define STDIN_GRACE (NSEC_PER_SEC / 2)
 
@@ -30,6 +31,9 @@ struct attacher {
 	bool gone;           /* it reads no more; only what it had written is still taken */
 	struct buf pending;
 	int64_t progress;    /* when it last took something */
+	int64_t since;       /* when pending stopped being empty */
+	bool early;          /* it was here before the process: it must see every byte, and output waits for it */
+	uint64_t skipped;    /* bytes it did not get; while there are any, output does not wait for it */
 };
 
 /* Shared by all: used within one callback only. Aligned, so that all of it can be given back. */
@@ -40,6 +44,7 @@ static char chunk[CHUNK + 4096] __attribute__((aligned(4096)));
 static struct timer trim_timer;
 static struct logger *trim_log;
 
+static void update(struct streams *s);
 static void output_ready(struct source *src, uint32_t events);
 static void attacher_ready(struct source *src, uint32_t events);
 static void stdin_ready(struct source *src, uint32_t events);
@@ -84,11 +89,16 @@ static void close_child_ends(struct streams *s)
 		fd_close(&s->child[i]);
 }
 
-/* Whether an attacher is still owed output of this stream. */
-static bool is_blocked(const struct streams *s)
+static bool is_waited_for(const struct attacher *a)
+{
+	return a->pending.size && (a->early || (!a->skipped && clock_mono() - a->since < STALL));
+}
+
+/* Whether output waits for an attacher (that came late). */
+static bool is_blocked(const struct streams *s, bool by_late)
 {
 	for (const struct attacher *a = s->attachers; a; a = a->next)
-		if (a->pending.size)
+		if (is_waited_for(a) && !(by_late && a->early))
 			return true;
 	return false;
 }
@@ -133,10 +143,15 @@ static void attacher_free(struct attacher *a)
 	free(a);
 }
 
+static void stall_over(struct timer *t)
+{
+	update(CONTAINER_OF(t, struct streams, stall_timer));
+}
+
 /* Brings everything in line with what is blocked and what not; ends what is over. */
 static void update(struct streams *s)
 {
-	bool blocked = is_blocked(s), open = false;
+	bool blocked = is_blocked(s, false), open = false;
 	struct attacher *next;
 
 	for (int i = 0; i < 2; i++) {
@@ -145,6 +160,8 @@ static void update(struct streams *s)
 		if (src->fd < 0)
 			continue;
 		open = true;
+		if (s->reading && !s->stall_timer.at && is_blocked(s, true))
+			loop_timer(&s->stall_timer, STALL, stall_over);
 		if (s->reading && !blocked)
 			loop_watch(src, EPOLLIN);
 		else
@@ -218,6 +235,25 @@ static void stdin_ready(struct source *src, uint32_t events)
 	update(s);
 }
 
+static void owe(struct attacher *a, const char *data, size_t size)
+{
+	a->progress = a->since = clock_mono();
+	buf_add(&a->pending, data, size);
+}
+
+/* It reads again: it is told what it missed, in a frame of its own. */
+static void tell_skipped(struct attacher *a)
+{
+	char text[128];
+	int n = snprintf(text + 8, sizeof(text) - 8, "\r\n[%llu bytes of output were skipped: nobody read them]\r\n",
+		(unsigned long long)a->skipped);
+	unsigned char head[8] = { a->mask & STREAM_STDERR ? 2 : 1, 0, 0, 0, 0, 0, 0, (unsigned char)n };
+
+	a->skipped = 0;
+	memcpy(text, head, sizeof(head));
+	owe(a, a->owner->tty ? text + 8 : text, (size_t)n + (a->owner->tty ? 0 : 8));
+}
+
 static void send_pending(struct attacher *a)
 {
 	ssize_t n = send(a->src.fd, a->pending.data, a->pending.size, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -227,6 +263,8 @@ static void send_pending(struct attacher *a)
 		a->progress = clock_mono();
 		if (a->pending.size == 0)
 			buf_done(&a->pending);
+		if (a->pending.size == 0 && a->skipped)
+			tell_skipped(a);
 	} else if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		a->gone = true;
 		buf_done(&a->pending);
@@ -307,6 +345,10 @@ static void send_output(struct streams *s, int stream, char *data, size_t size)
 
 		if (a->gone || !(a->mask & mask))
 			continue;
+		if (a->pending.size) {
+			a->skipped += size - (s->tty ? 0 : 8);
+			continue;
+		}
 		n = send(a->src.fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 		if (n < 0 && errno != EAGAIN && errno != EINTR) {
 			a->gone = true;
@@ -314,10 +356,8 @@ static void send_output(struct streams *s, int stream, char *data, size_t size)
 		}
 		if (n < 0)
 			n = 0;
-		if ((size_t)n < size) {
-			a->progress = clock_mono();
-			buf_add(&a->pending, data + n, size - (size_t)n);
-		}
+		if ((size_t)n < size)
+			owe(a, data + n, size - (size_t)n);
 	}
 }
 
@@ -391,7 +431,7 @@ static void exit_timer_fired(struct timer *t)
 			buf_done(&a->pending);
 		}
 	}
-	more = is_blocked(s) || has_unread(s) || s->seen_output;
+	more = is_blocked(s, false) || has_unread(s) || s->seen_output;
 	s->seen_output = false;
 	if (more && (s->attachers || now < s->exit_by))
 		loop_timer(t, EXIT_QUIET, exit_timer_fired);
@@ -446,6 +486,7 @@ void streams_attach(struct streams *s, int fd, unsigned mask)
 
 	*a = (struct attacher){ .src = { .fd = fd, .fn = attacher_ready }, .owner = s, .mask = mask, .next = s->attachers };
 	a->in_open = (mask & STREAM_STDIN) && s->open_stdin;
+	a->early = !s->reading;
 	setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room));
 	s->attachers = a;
 	update(s);
@@ -478,6 +519,7 @@ void streams_done(struct streams *s)
 	close_child_ends(s);
 	loop_timer_off(&s->exit_timer);
 	loop_timer_off(&s->stdin_timer);
+	loop_timer_off(&s->stall_timer);
 	stdin_close(s);
 	while (s->attachers)
 		attacher_free(s->attachers);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The streams of one process (the container's own or an exec's): its pipes or pseudo-terminal, the log, and whoever is
- * attached. Memory is bounded: while an attacher has not taken what was read for it, that output is not read further, as
- * Docker does; stdin is read from attachers only as the process takes it.
+ * attached. Memory is bounded: while an attacher that came before the start (docker run) has not taken what was read for it,
+ * that output is not read further, as Docker does; one that came later is waited for 2 s, then skips output and is told how
+ * much. Stdin is read from attachers only as the process takes it.
  */
 #ifndef SHIM_STREAMS_H
 #define SHIM_STREAMS_H
@@ -36,7 +37,7 @@ struct streams {
 	struct logger *log;  /* not owned; NULL for an exec or without a log */
 	bool seen_output;    /* since the exit timer looked last */
 	int64_t exit_by;
-	struct timer exit_timer, stdin_timer;
+	struct timer exit_timer, stdin_timer, stall_timer;
 	uint16_t rows, cols;
 	void (*on_drained)(struct streams *s);
 };
