@@ -364,7 +364,7 @@ void host_config_defaults(struct host_config *hc, const struct daemon_defaults *
 		hc->shm_size = d->shm_size;
 	hc->dns.set = hc->dns_options.set = hc->dns_search.set = true;
 	if (hc->memory > 0 && hc->memory_swap == 0)
-		hc->memory_swap = 2 * hc->memory;
+		hc->memory_swap = hc->memory > INT64_MAX / 2 ? -1 : 2 * hc->memory;
 	if (hc->memory_swappiness.set && hc->memory_swappiness.v == -1)
 		hc->memory_swappiness.set = false;
 	if (!hc->oom_kill_disable.set && !cgroup_is_v2())
