@@ -6,7 +6,7 @@
 
 #include "base/str.h"
 
-#define HEADERS_MAX 1000
+#define HEADERS_MAX 256
 
 static int check_bytes(const char *data, const char *end, const char **why);
 static int check_request_line(const char *s, const char *end, size_t max_uri, struct http_head *ret, const char **why);

@@ -24,7 +24,7 @@
  * Of the library, per connection: the largest header block there may be, its fields, read-ahead. The library clears all of it
  * between two requests: it costs a ping more than anything else does, and each kept connection owns all of it.
  */
-#define POOL (72u << 10)
+#define POOL (88u << 10)
 #define KEEP_MAX 64
 #define FDS_APART 64      /* descriptors that connections leave to the rest of the daemon */
 #define FDS_EACH 3        /* of a direct connection */
