@@ -174,14 +174,6 @@ int authz_reload(struct authz *a, const struct strv *names, struct err *err)
 	return 0;
 }
 
-void authz_names(struct authz *a, struct strv *ret)
-{
-	CLEANUP(chain_unrefp) struct chain *c = chain_get(a);
-
-	for (size_t i = 0; i < c->len; i++)
-		strv_add(ret, c->v[i]->name);
-}
-
 /* What drivers see of a request; pointers into it and into the buffers here. */
 struct seen {
 	struct dkd_authz_request abi;

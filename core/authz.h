@@ -19,8 +19,6 @@ void authz_close(struct authz *a);
  * the old rules of the driver that refused.
  */
 int authz_reload(struct authz *a, const struct strv *names, struct err *err);
-/* The chain, for info. */
-void authz_names(struct authz *a, struct strv *ret);
 int authz_request(void *authz, struct request *rq, struct err *err);  /* middleware_fn */
 int authz_response(void *authz, struct request *rq, struct err *err); /* middleware_fn */
 

@@ -22,14 +22,6 @@ struct on_shutdown {
 	void *ctx;
 };
 
-/* A background job's thread; joined by the next one that starts, or at shutdown. */
-struct background {
-	pthread_t thread;
-	struct job *job;
-	bool done;
-	struct background *next;
-};
-
 struct engine {
 	struct lock lock; /* leaf: guards all below */
 	pthread_cond_t changed;
@@ -39,7 +31,6 @@ struct engine {
 	struct job *jobs;
 	size_t running;
 	uint64_t last_id;
-	struct background *background;
 	struct on_shutdown *on_shutdown;
 	size_t n_on_shutdown;
 	bool stopping, stopped;
@@ -50,8 +41,6 @@ static const struct handler *find(const struct engine *e, const char *name, size
 static int job_commands(struct job *job, struct err *err);
 static bool enter(struct job *job);
 static void leave(struct job *job);
-static void *background_main(void *arg);
-static void reap_background(struct engine *e, bool all);
 
 struct engine *engine_new(void)
 {
@@ -69,7 +58,6 @@ void engine_free(struct engine *e)
 {
 	if (!e)
 		return;
-	reap_background(e, true);
 	BUG_ON(e->running != 0);
 	for (size_t i = 0; i < e->n_handlers; i++)
 		free(e->handlers[i].name);
@@ -187,32 +175,6 @@ int job_run(struct job *job, struct err *err)
 	return r;
 }
 
-int job_run_background(struct job *job, struct err *err)
-{
-	struct engine *e = job->engine;
-	struct background *b;
-	int r;
-
-	reap_background(e, false);
-	b = xcalloc(1, sizeof(*b));
-	b->job = job;
-	lock_take(&e->lock);
-	/* Refused here too: a thread born after the last reaping would never be joined. */
-	r = e->stopping ? ESHUTDOWN : pthread_create(&b->thread, NULL, background_main, b);
-	if (r == 0) {
-		b->next = e->background;
-		e->background = b;
-	}
-	lock_drop(&e->lock);
-	if (r == 0)
-		return 0;
-	err_set(err, r == ESHUTDOWN ? ERR_UNAVAILABLE : ERR_INTERNAL, r == ESHUTDOWN ? "the daemon is shutting down" :
-		"cannot start a thread for job %s", job->name);
-	free(b);
-	job_free(job);
-	return -1;
-}
-
 int job_getenv_bool(const struct job *job, const char *key)
 {
 	return str_to_bool(strmap_get(&job->env, key));
@@ -237,13 +199,6 @@ void engine_each_job(struct engine *e, void (*emit)(void *ctx, const char *name,
 int engine_stop_fd(const struct engine *e)
 {
 	return e->stop_fd;
-}
-
-bool engine_stopping(const struct engine *e)
-{
-	WITH_LOCK((struct lock *)&e->lock);
-
-	return e->stopping;
 }
 
 void engine_on_shutdown(struct engine *e, void (*fn)(void *ctx), void *ctx)
@@ -367,45 +322,4 @@ static void leave(struct job *job)
 		job->next->prev = job->prev;
 	e->running--;
 	pthread_cond_broadcast(&e->changed);
-}
-
-static void *background_main(void *arg)
-{
-	struct background *b = arg;
-	struct engine *e = b->job->engine;
-	OWN_ERR struct err err = ERR_INIT;
-
-	if (job_run(b->job, &err) < 0)
-		log_error("job %s: %s", b->job->name, err_text(&err));
-	job_free(b->job);
-	lock_take(&e->lock);
-	b->done = true;
-	lock_drop(&e->lock);
-	return NULL;
-}
-
-static void reap_background(struct engine *e, bool all)
-{
-	struct background *gone = NULL, **at;
-
-	lock_take(&e->lock);
-	for (at = &e->background; *at; ) {
-		struct background *b = *at;
-
-		if (!all && !b->done) {
-			at = &b->next;
-			continue;
-		}
-		*at = b->next;
-		b->next = gone;
-		gone = b;
-	}
-	lock_drop(&e->lock);
-	while (gone) {
-		struct background *b = gone;
-
-		gone = b->next;
-		pthread_join(b->thread, NULL);
-		free(b);
-	}
 }

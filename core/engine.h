@@ -55,8 +55,6 @@ struct job *engine_job(struct engine *e, const char *name, struct err *err);
 void job_free(struct job *job);
 /* Runs to the end in this thread. ERR_UNAVAILABLE when the engine is shutting down. */
 int job_run(struct job *job, struct err *err);
-/* Runs the job in a joined thread of the engine, which frees it; errors are logged. */
-int job_run_background(struct job *job, struct err *err);
 int job_getenv_bool(const struct job *job, const char *key);
 
 size_t engine_running(struct engine *e);
@@ -65,7 +63,6 @@ void engine_each_job(struct engine *e, void (*emit)(void *ctx, const char *name,
 
 /* Readable from the moment at which shutdown begins: part of each job's cancel token. */
 int engine_stop_fd(const struct engine *e);
-bool engine_stopping(const struct engine *e);
 /* Handlers run in reverse order of registration. */
 void engine_on_shutdown(struct engine *e, void (*fn)(void *ctx), void *ctx);
 /* No new jobs; a third of timeout_ms for the running jobs, the rest for the handlers (-1: as long as it takes). Idempotent. */

@@ -69,8 +69,11 @@ static void adopt_mounts(struct container *c)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	for (size_t i = 0; c->store->deps.volumes && i < c->rec.mounts.len; i++) {
 		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
-		OWN_FREE char *path = str_empty(m->name) ? NULL : volume_mount(c->store->deps.volumes, m->name, c->id, NULL);
+		OWN_ERR struct err why = ERR_INIT;
+		OWN_FREE char *path = str_empty(m->name) ? NULL : volume_mount(c->store->deps.volumes, m->name, c->id, &why);
 
+		if (!path && !str_empty(m->name))
+			log_warn("container %s: volume %s: %s", c->id, m->name, err_text(&why));
 		c->volumes_mounted = i + 1;
 	}
 	c->shm_mounted = !str_empty(c->rec.shm_path);
