@@ -276,8 +276,10 @@ static void look_at_worker(struct source *s)
 	pid_t pid = wait_worker();
 	OWN_FREE char *root = xasprintf("/proc/%d/root", pid), *net = xasprintf("/proc/%d/ns/net", pid), *fds = xasprintf("/proc/%d/fd", pid),
 		      *limits = xasprintf("/proc/%d/limits", pid), *devs = xasprintf("/proc/%d/net/dev", pid), *want = xasprintf("%s/root", dir);
+	OWN_FREE char *oom = xasprintf("/proc/%d/oom_score_adj", pid);
 	OWN_DIR DIR *d = opendir(fds);
 	OWN_BUF struct buf text = { 0 };
+	OWN_BUF struct buf b = { 0 };
 	char to[256] = "", mine[256] = "";
 	int n = 0;
 
@@ -300,6 +302,8 @@ static void look_at_worker(struct source *s)
 	ok(d && n == 0, "no descriptor leads out of the tree and the file of its tar-split");
 	buf_reset(&text);
 	ok(fs_read(AT_FDCWD, limits, 65536, &text, NULL) == 0 && strstr(text.data, "Max core file size        0 "), "no core file");
+	buf_reset(&b);
+	ok(fs_read(AT_FDCWD, oom, 100, &b, NULL) == 0 && streq(b.data, "500\n"), "it goes first when memory is short");
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 	ok(strstr(text.data, "Max address space         536870912 ") != NULL, "bounded memory");
 #endif
@@ -414,6 +418,19 @@ static void test_plain(void)
 	gz.size -= 9;
 	buf_reset(&out);
 	ok(slurp(&gz, NULL, &out, &err) < 0 && streq(err_text(&err), "unexpected EOF"), "cut: %s", err_text(&err));
+	/* a frame of five raw bytes that asks for a window of 2^27, then of 2^28 */
+	buf_reset(&out);
+	buf_add(&out, "\x28\xb5\x2f\xfd\x00\x88\x29\x00\x00hello", 14);
+	s = source_of(&out, NULL);
+	s.done = true;
+	r = unpack_plain(&s.reader, NULL, &err);
+	ok(r && r->read(r, few, sizeof(few), &err) == 5 && memcmp(few, "hello", 5) == 0, "the largest window fits into the memory allowed: %s", err_text(&err));
+	reader_close(r);
+	out.data[5] = (char)0x90;
+	s = source_of(&out, NULL);
+	r = unpack_plain(&s.reader, NULL, &err);
+	ok(r && r->read(r, few, sizeof(few), &err) < 0 && err.class == ERR_INVALID, "a larger one is refused: %s", err_text(&err));
+	reader_close(r);
 	s = source_of(&zst, NULL);
 	r = unpack_plain(&s.reader, NULL, &err);
 	ok(r && r->read(r, few, sizeof(few), &err) == sizeof(few), "the first bytes alone");
