@@ -67,9 +67,9 @@ struct upload *upload_start(struct http_request *h)
 	pthread_attr_destroy(&attr);
 	if (r) {
 		u->done = u->joined = true;
-		upload_free(u);
 		h->rq.ops = u->ops;
 		h->upload = NULL;
+		upload_free(u);
 		return NULL;
 	}
 	return u;
