@@ -89,7 +89,7 @@ docker run -d --name deaf --network none busybox sh -c 'trap "" TERM; while :; d
 sleep 0.3
 t=$(date +%s)
 docker stop deaf >/dev/null
-[ $(($(date +%s) - t)) -lt 5 ]; ok "default-stop-timeout"
+[ $(($(date +%s) - t)) -lt $((5 * DKD_SLOW)) ]; ok "default-stop-timeout"
 docker rm deaf >/dev/null
 
 hup '{"live-restore":true}'

@@ -87,7 +87,7 @@ docker ps -aq | xargs "$DOCKER" -H "unix://$SOCK" start >/dev/null
 stop_daemon KILL >/dev/null 2>&1
 shims | xargs kill -KILL
 began=$(now); start_daemon; took=$(($(now) - began))
-[ "$took" -lt 1000 ]; ok "a daemon whose shims were killed while it was away starts within a second"
+[ "$took" -lt $((1000 * DKD_SLOW)) ]; ok "a daemon whose shims were killed while it was away starts within a second"
 echo "# in $took ms"
 for i in $(seq 100); do [ "$(docker ps -q | wc -l)" = 0 ] && break; sleep 0.05; done
 is "$(docker ps -aq --filter exited=137 | wc -l)" "$MANY" "and takes note of them all"
@@ -98,7 +98,7 @@ stuck=$(shims)
 kill -STOP $stuck
 stop_daemon KILL >/dev/null 2>&1
 began=$(now); start_daemon; took=$(($(now) - began))
-[ "$took" -lt 1000 ]; ok "starts within a second beside $MANY shims that do not answer"
+[ "$took" -lt $((1000 * DKD_SLOW)) ]; ok "starts within a second beside $MANY shims that do not answer"
 echo "# in $took ms"
 is "$(docker ps -q | wc -l)" "$MANY" "their containers go on"
 timeout 20 "$DOCKER" -H "unix://$SOCK" rm -f m1 >/dev/null; ok "rm -f of one"
@@ -116,7 +116,7 @@ is "$(becomes "exited 3" zz 9)" "exited 3" "its code is found out" || echo "# ke
 kill -CONT $stuck 2>/dev/null
 began=$(now); stop_daemon; is "$DSTATUS" 0 "SIGTERM"
 took=$(($(now) - began))
-[ "$took" -le 3500 ]; ok "stops them in parallel, within their time-out and a second"
+[ "$took" -le $((3500 * DKD_SLOW)) ]; ok "stops them in parallel, within their time-out and a second"
 echo "# in $took ms"
 is "$(shims | wc -l) $(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" "0 0" "and nothing is left"
 start_daemon

@@ -54,12 +54,12 @@ docker() { command "$DOCKER" -H "unix://$SOCK" "$@"; }
 api() { # METHOD PATH [curl args]: body
 	_m=$1 _p=$2
 	shift 2
-	curl -sS --max-time 60 -X "$_m" --unix-socket "$SOCK" "$@" "http://d$_p"
+	curl -sS --max-time $((60 * DKD_SLOW)) -X "$_m" --unix-socket "$SOCK" "$@" "http://d$_p"
 }
 api_status() { # METHOD PATH [curl args]: status only
 	_m=$1 _p=$2
 	shift 2
-	curl -sS --max-time 60 -o /dev/null -w '%{http_code}' -X "$_m" --unix-socket "$SOCK" "$@" "http://d$_p"
+	curl -sS --max-time $((60 * DKD_SLOW)) -o /dev/null -w '%{http_code}' -X "$_m" --unix-socket "$SOCK" "$@" "http://d$_p"
 }
 
 scratch() {
@@ -71,11 +71,15 @@ scratch() {
 	plugin_args
 	sanitized
 }
+# Every bound of time in a test is multiplied by this.
+: "${DKD_SLOW:=1}"
+export DKD_SLOW
 # Sanitizers of this build (--enable-asan, --enable-tsan) write here, for whichever process: done_testing counts.
 SANITIZED=
 sanitized() {
 	grep -qaE '__(asan|tsan)_init' "$DOCKERD" 2>/dev/null || return 0
 	SANITIZED=1
+	[ "$DKD_SLOW" -gt 1 ] || DKD_SLOW=5
 	mkdir -p "$WORK/san"
 	chmod 1777 "$WORK/san"
 	export ASAN_OPTIONS="log_path=$WORK/san/asan:detect_stack_use_after_return=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
@@ -106,7 +110,7 @@ start_daemon() {
 		"${ROOT_FLAG:---data-root}" "$WORK/root" --exec-root "$WORK/exec" \
 		--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" "$@" >> "$WORK/log" 2>&1 < /dev/null &
 	DPID=$!
-	for _i in $(seq 300); do
+	for _i in $(seq $((300 * DKD_SLOW))); do
 		[ "$(curl -s --max-time 5 --unix-socket "$SOCK" http://d/_ping 2>/dev/null)" = OK ] && return 0
 		kill -0 "$DPID" 2>/dev/null || { wait "$DPID"; DSTATUS=$?; DPID=; return 1; }
 		sleep 0.1
@@ -116,7 +120,7 @@ start_daemon() {
 stop_daemon() { # [signal]: its exit status
 	[ -n "$DPID" ] || return 0
 	kill -"${1:-TERM}" "$DPID" 2>/dev/null
-	for _i in $(seq 300); do kill -0 "$DPID" 2>/dev/null || break; sleep 0.1; done
+	for _i in $(seq $((300 * DKD_SLOW))); do kill -0 "$DPID" 2>/dev/null || break; sleep 0.1; done
 	kill -KILL "$DPID" 2>/dev/null && echo "# daemon had to be killed"
 	wait "$DPID" 2>/dev/null
 	DSTATUS=$?
