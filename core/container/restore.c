@@ -12,7 +12,7 @@
 #include "image/layer.h"
 
 #define LOOK_NS (20 * 1000000)
-#define SETTLE_NS (NSEC_PER_SEC * 6 / 10) /* a start waits no longer for what runs, or ran, under the last daemon */
+#define SETTLE_NS (NSEC_PER_SEC * 4 / 10) /* a start waits no longer for what runs, or ran, under the last daemon */
 #define GRACE_NS (2 * NSEC_PER_SEC)       /* from SIGKILL until a shim that does not tell of it is ended */
 
 /* A folder without config.v2.json: a create or a removal that did not come to its end. */

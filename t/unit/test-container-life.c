@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The life of containers in the store, with a shim, layers and images that are made up here. */
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,7 +19,7 @@ static struct daemon_defaults defaults;
 static struct image busybox = { .refs = 1 << 20,
 	.id = "sha256:1306f1a639f458029ebaf41ce4da553aac646a6a9035360c24150076edc4334e" };
 static char layer_error[64];
-static int layers_made, mounts_held;
+static atomic_int layers_made, mounts_held;
 
 struct image *image_get(struct image_store *s, const char *name, struct err *err)
 {
@@ -67,7 +68,8 @@ int rwlayer_changes(struct layer_store *s, const char *id, void (*emit)(void *, 
 struct shim_monitor { shim_exit_fn *on_exit; void *ctx; };
 struct shim { char id[65]; struct shim_monitor *m; };
 static char run_error[128];
-static int shims, discarded, exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended, 3: its process is seen alive */
+static atomic_int shims, discarded;
+static int exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended, 3: its process is seen alive */
 static char attached_before_run;
 static void (*during_run)(void);
 
