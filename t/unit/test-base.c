@@ -139,6 +139,19 @@ static void test_str(void)
 	ok(!str_to_bool("none") && !str_to_bool("No") && str_to_bool("x"), "Docker's booleans");
 }
 
+/* A copy takes entries as they come: looking for each key among those before it would be quadratic in what a client sends. */
+static void test_map_copy(void)
+{
+	struct strmap_entry doubled[] = { { (char *)"a", (char *)"1" }, { (char *)"b", (char *)"2" }, { (char *)"a", (char *)"3" } };
+	const struct strmap from = { .v = doubled, .len = ARRAY_LEN(doubled), .set = true };
+	OWN_STRMAP struct strmap to = { 0 };
+
+	strmap_set(&to, "old", "x");
+	strmap_copy(&to, &from);
+	is_int(to.len, 3, "a map is copied entry by entry, without a look for doubles");
+	ok(to.set && streq(to.v[2].key, "a") && streq(to.v[2].value, "3") && !strmap_get(&to, "old"), "in order, in the place of what was there");
+}
+
 static void test_fs(void)
 {
 	char dir[] = "/tmp/dkd-base-XXXXXX";
@@ -233,6 +246,7 @@ int main(void)
 	test_clock();
 	test_ids();
 	test_str();
+	test_map_copy();
 	test_fs();
 	return tap_done();
 }
