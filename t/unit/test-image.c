@@ -126,7 +126,7 @@ static void test_create_and_find(char id1[72])
 	misses(s, "nosuch", ERR_NOT_FOUND, "No such image: nosuch:latest");
 	misses(s, "a/b:c", ERR_NOT_FOUND, "No such image: a/b:c");
 	misses(s, A, ERR_NOT_FOUND, "No such image: " A);
-	misses(s, A + 7, ERR_NOT_FOUND, "No such image: " A);
+	misses(s, &A[7], ERR_NOT_FOUND, "No such image: " A);
 	misses(s, "NOSUCH", ERR_INVALID, "invalid reference format: repository name (library/NOSUCH) must be lowercase");
 	image_store_close(s);
 }

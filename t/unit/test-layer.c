@@ -384,7 +384,7 @@ static void test_settle(void)
 static void test_tampered(void)
 {
 	OWN_BUF struct buf tar = { 0 }, got = { 0 };
-	OWN_FREE char *chain = NULL, *id = NULL;
+	OWN_FREE char *chain = NULL;
 	OWN_ERR struct err err = ERR_INIT;
 	struct layer_store *s = reopen(NULL);
 	struct buf_writer out;

@@ -16,7 +16,6 @@ static char top[] = "/tmp/test-oom-XXXXXX";
 
 static char *put(const char *name, const char *text)
 {
-	OWN_ERR struct err err = ERR_INIT;
 	char *path = xasprintf("%s/%s", top, name);
 	FILE *f = fopen(path, "w");
 
