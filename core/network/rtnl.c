@@ -76,7 +76,8 @@ int rtnl_move(const char *name, int netns_fd, struct err *err)
 
 static int on_index(const struct nlmsghdr *h, void *ctx)
 {
-	*(int *)ctx = ((const struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index;
+	if (mnl_nlmsg_get_payload_len(h) >= sizeof(struct ifinfomsg))
+		*(int *)ctx = ((const struct ifinfomsg *)mnl_nlmsg_get_payload(h))->ifi_index;
 	return MNL_CB_OK;
 }
 
@@ -202,10 +203,10 @@ static int on_address(const struct nlmsghdr *h, void *ctx)
 	struct found *f = ctx;
 	const struct nlattr *a;
 
-	if (m->ifa_family != AF_INET || (f->index && m->ifa_index != f->index) || (f->except && m->ifa_index == f->except))
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || m->ifa_family != AF_INET || (f->index && m->ifa_index != f->index) || (f->except && m->ifa_index == f->except))
 		return MNL_CB_OK;
 	mnl_attr_for_each(a, h, sizeof(*m))
-		if (mnl_attr_get_type(a) == IFA_LOCAL)
+		if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
 			found_add(f, ntohl(mnl_attr_get_u32(a)), m->ifa_prefixlen);
 	return MNL_CB_OK;
 }
@@ -217,9 +218,11 @@ static int on_route(const struct nlmsghdr *h, void *ctx)
 	uint32_t to = 0, link = 0;
 	const struct nlattr *a;
 
-	if (m->rtm_family != AF_INET || m->rtm_type != RTN_UNICAST || m->rtm_dst_len <= DEFAULT_LIKE)
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || m->rtm_family != AF_INET || m->rtm_type != RTN_UNICAST || m->rtm_dst_len <= DEFAULT_LIKE)
 		return MNL_CB_OK;
 	mnl_attr_for_each(a, h, sizeof(*m)) {
+		if (mnl_attr_validate(a, MNL_TYPE_U32) < 0)
+			continue;
 		if (mnl_attr_get_type(a) == RTA_DST)
 			to = ntohl(mnl_attr_get_u32(a));
 		else if (mnl_attr_get_type(a) == RTA_OIF)
