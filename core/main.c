@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "check.h"
 #include "daemon.h"
 #include "driver.h"
 #include "reexec.h"
@@ -63,7 +64,9 @@ static int run(struct config *cfg, int argc, char *argv[])
 		return 0;
 	}
 	daemon_apply_log(cfg);
-	return -1;
+	if (cfg->repair && !cfg->check)
+		return complain((err_set(&err, ERR_INVALID, "--repair goes with --check"), &err), 1);
+	return cfg->check ? check_run(cfg) : -1;
 }
 
 /* Standard descriptors that were closed would be given to the next file opened, and the log be written into it. */

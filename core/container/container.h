@@ -44,6 +44,8 @@ void container_store_close(struct container_store *s);
 void container_store_set_defaults(struct container_store *s, const struct daemon_defaults *defaults);
 /* Reads every container of the data-root; adopts the running, marks the others exited, applies restart policies. */
 int container_store_restore(struct container_store *s, struct err *err);
+/* For dockerd --check, without a store: notes what is damaged or left over; with repair leftovers are removed. */
+int container_check(const struct container_deps *deps, bool repair, struct err *err);
 /* Stops all, in parallel, each within its own time-out and never longer than timeout_ms. */
 void container_store_shutdown(struct container_store *s, int timeout_ms);
 /* The longest stop time-out of the running containers, seconds; 0 when none runs. */

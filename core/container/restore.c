@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "container/internal.h"
@@ -392,6 +393,45 @@ int container_store_restore(struct container_store *s, struct err *err)
 	if (s->deps.nets)
 		net_sweep(s->deps.nets, &keep);
 	log_info("%zu containers, %zu of them run", n, keep.len);
+	return 0;
+}
+
+static void check_one(struct container_store *s, const char *id, bool repair)
+{
+	if (container_has_record(s, id)) {
+		container_unref(container_load(s, id));
+		return;
+	}
+	if (repair)
+		drop_leftover(s, id);
+	damage_note("container", id, repair ? DAMAGE_SWEPT : DAMAGE_ORPHAN, "the folder of container %.12s has no record: %s", id,
+		repair ? "it is removed" : "what an interrupted create or removal left");
+}
+
+int container_check(const struct container_deps *deps, bool repair, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/containers", deps->data_root);
+	struct container_store s = { .deps = *deps, .dir = path };
+	OWN_STRV struct strv ids = { 0 }, layers = { 0 };
+	OWN_DIR DIR *d = opendir(path);
+	struct dirent *e;
+
+	if (!d)
+		return errno == ENOENT ? 0 : err_errno(err, errno, "cannot read %s", path);
+	while ((e = readdir(d)))
+		if (id_is_hex64(e->d_name))
+			strv_add(&ids, e->d_name);
+	for (size_t i = 0; i < ids.len; i++)
+		check_one(&s, ids.v[i], repair);
+	rwlayer_list(image_store_layers(deps->images), &layers);
+	for (size_t i = 0; i < layers.len; i++) {
+		if (strv_contains(&ids, layers.v[i]))
+			continue;
+		if (repair)
+			rwlayer_remove(image_store_layers(deps->images), layers.v[i], NULL);
+		damage_note("container", layers.v[i], repair ? DAMAGE_SWEPT : DAMAGE_ORPHAN, "the layer of container %.12s belongs to none%s",
+			layers.v[i], repair ? " and is removed" : "");
+	}
 	return 0;
 }
 

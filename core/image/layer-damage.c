@@ -155,7 +155,7 @@ static void check_split(struct layer_store *s, struct layer *l)
 		why = "is cut";
 	if (why)
 		damage_note("layer", l->chain, DAMAGE_LOST,
-			"layer %.19s: its file tar-split.json.gz %s: images with it run, and cannot be saved or pushed", l->chain, why);
+			"layer %.19s is damaged: its file tar-split.json.gz %s; images with it run, and cannot be saved or pushed", l->chain, why);
 }
 
 static void check_data(struct layer_store *s, struct layer *l)
@@ -319,6 +319,15 @@ char *rwlayer_damage(struct layer_store *s, const char *container_id)
 	return m->damaged ? xasprintf("its layer is damaged: %s", m->damaged) : NULL;
 }
 
+void rwlayer_list(struct layer_store *s, struct strv *ret)
+{
+	WITH_LOCK(&s->lock);
+
+	for (size_t i = 0; i < LAYER_BUCKETS; i++)
+		for (struct rwlayer *m = s->mounts[i]; m; m = m->next)
+			strv_add(ret, m->container);
+}
+
 size_t layer_check_all(struct layer_store *s)
 {
 	size_t n = 0;
@@ -330,6 +339,8 @@ size_t layer_check_all(struct layer_store *s)
 			OWN_ERR struct err err = ERR_INIT;
 
 			n++;
+			if (!l->refs && !damage_count(DAMAGE_LOST))
+				damage_note("layer", l->chain, DAMAGE_ORPHAN, "layer %.19s belongs to no image", l->chain);
 			if (!l->damaged && dir >= 0 && !layer_verify(s, l, dir, l->cache_id, &err))
 				damage_note("layer", l->chain, DAMAGE_LOST, "layer %.19s cannot be put together again: %s", l->chain, err_text(&err));
 		}

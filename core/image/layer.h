@@ -48,6 +48,8 @@ void layer_settle(struct layer_store *s);
  * when there is no such layer. *ret_why, when it is NULL, gets what is wrong.
  */
 char *layer_claim(struct layer_store *s, const char *chain, char **ret_why);
+/* The containers that have a layer. */
+void rwlayer_list(struct layer_store *s, struct strv *ret);
 /* Why a container's layer cannot be mounted, or NULL; owned by the caller. */
 char *rwlayer_damage(struct layer_store *s, const char *container_id);
 /* For dockerd --check, nothing else runs: reads every layer and notes those that are not what they were; how many there are. */

@@ -702,9 +702,9 @@ static int32_t overlay_tree(const struct dkd_call *call, struct dkd_graph *g, st
 
 	if (!overlay_exists(call, g, t->id))
 		return dkd_failf(g->host, call, DKD_ERR_NOT_FOUND, ENOENT, "layer %s", t->id);
-	rc = is_parent(g, t->id, t->parent);
-	if (rc <= 0 && t->access == DKD_GRAPH_TREE_READ)
-		rc = repair_layer(g, t->id, t->parent) < 0 ? -1 : is_parent(g, t->id, t->parent);
+	rc = t->access == DKD_GRAPH_TREE_READ ? repair_layer(g, t->id, t->parent) : 0;
+	if (rc == 0)
+		rc = is_parent(g, t->id, t->parent);
 	if (rc < 0)
 		return fail(g, call, "read %s/%s/lower", g->root, t->id);
 	/* What is written follows this driver's own rules; what is read may have been written through a mount. */

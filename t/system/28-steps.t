@@ -46,8 +46,6 @@ for sub in overlay2:graphdriver image:"layer store" image/overlay2/imagedb:"imag
 	touch "$WORK/root/${sub%%:*}"
 	fails "${sub#*:}: a file in its folder's place" "${sub#*:}.*Not a directory" -s overlay2
 done
-mkdir -p "$WORK/root/engine-id"
-fails "engine id: a folder" "cannot keep the engine's id"
 fails "authorization: unknown driver" "authz driver nosuch not found" --authorization-plugin nosuch
 like "$(timeout -s TERM 2 "$DOCKERD" -b none --config-file /dev/null --data-root "$WORK/root" --exec-root "$WORK/exec" --pidfile "" \
 	-H "unix://$SOCK" --plugin-dir "$PLUGDIR" --plugin-dir /nonexistent 2>&1)" "plugin-dir /nonexistent is not there" "a driver folder that is not there"
