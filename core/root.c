@@ -21,6 +21,8 @@
 #define KEYS_WANTED 1000000
 #define KEY_BYTES   25       /* bytes a key may take, as the kernel's own default has it */
 #define HOLDER_MAX  64
+#define LOCK_WAIT_MS 1000
+#define LOCK_LOOK_MS 10
 
 static pid_t read_pid(int fd);
 static int open_locked(const char *path, pid_t *ret_pid, struct err *err);
@@ -111,18 +113,34 @@ static int open_lock(const char *data_root, const char *path)
 	return fd;
 }
 
+/*
+ * A daemon that was killed may be on its way out for some time yet when its service manager starts it again at once: true
+ * while it is worth looking again.
+ */
+static bool look_again(int *ms)
+{
+	const struct timespec pause = { 0, LOCK_LOOK_MS * 1000000 };
+
+	if ((*ms += LOCK_LOOK_MS) > LOCK_WAIT_MS)
+		return false;
+	nanosleep(&pause, NULL);
+	return true;
+}
+
 int root_lock(const char *data_root, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/.dockerd.lock", data_root);
 	OWN_FD int fd = open_lock(data_root, path);
 	char text[HOLDER_MAX];
-	int len;
+	int len, ms = 0;
 
 	if (fd < 0)
 		return err_errno(err, errno, "cannot open %s", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
 			return err_errno(err, errno, "cannot lock %s", path);
+		if (look_again(&ms))
+			continue;
 		return err_set(err, ERR_CONFLICT, "the data-root %s is in use by another daemon (process %d)",
 			data_root, (int)read_pid(fd));
 	}
@@ -218,6 +236,8 @@ static bool pid_is_dockerd(pid_t pid, int fd)
 /* Opens and locks; a file that its last holder removed between the two is opened anew. */
 static int open_locked(const char *path, pid_t *ret_pid, struct err *err)
 {
+	int ms = 0;
+
 	for (;;) {
 		OWN_FD int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 		struct stat held, there;
@@ -225,8 +245,11 @@ static int open_locked(const char *path, pid_t *ret_pid, struct err *err)
 		if (fd < 0)
 			return err_errno(err, errno, "cannot open the pid file %s", path);
 		*ret_pid = read_pid(fd);
-		if (flock(fd, LOCK_EX | LOCK_NB) < 0 || pid_is_dockerd(*ret_pid, fd))
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0 || pid_is_dockerd(*ret_pid, fd)) {
+			if (look_again(&ms))
+				continue;
 			return err_set(err, ERR_CONFLICT, "process with PID %d is still running", (int)*ret_pid);
+		}
 		if (fstat(fd, &held) == 0 && stat(path, &there) == 0 && held.st_ino == there.st_ino &&
 			held.st_dev == there.st_dev)
 			return STEAL_FD(fd);

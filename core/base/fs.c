@@ -152,14 +152,14 @@ static int write_once(int dirfd, const char *path, const void *data, size_t size
 	const char *slash = strrchr(path, '/');
 	char suffix[13];
 
-	if (sync == FS_SYNC)
+	if (sync != FS_RENAME_ONLY)
 		lock_none_held();
 	id_random_hex(suffix, 12);
 	tmp = xasprintf("%.*s.tmp-%s-%s", slash ? (int)(slash + 1 - path) : 0, path, slash ? slash + 1 : path, suffix);
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return err_errno(err, errno, "create %s (%zu bytes)", path, size);
-	if (fchmod(fd, mode) < 0 || fs_write_all(fd, data, size) < 0 || (sync == FS_SYNC && fdatasync(fd) < 0) ||
+	if (fchmod(fd, mode) < 0 || fs_write_all(fd, data, size) < 0 || (sync != FS_RENAME_ONLY && fdatasync(fd) < 0) ||
 	    renameat(dirfd, tmp, dirfd, path) < 0) {
 		err_errno(err, errno, "write %s (%zu bytes)", path, size);
 		unlinkat(dirfd, tmp, 0);
@@ -193,6 +193,16 @@ int fs_write_copied(int dirfd, const char *path, const void *data, size_t size, 
 	if (write_once(dirfd, copy, data, size, mode, FS_RENAME_ONLY, NULL) < 0)
 		unlinkat(dirfd, copy, 0);
 	return 0;
+}
+
+void fs_sweep_temporary(const char *dir)
+{
+	OWN_DIR DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (strncmp(e->d_name, ".tmp-", 5) == 0)
+			unlinkat(dirfd(d), e->d_name, 0);
 }
 
 bool fs_exists(const char *path)

@@ -18,8 +18,11 @@
 #include "base/buf.h"
 #include "base/err.h"
 
-/* Durability of a write: what must outlive a power cut, or what only a crash of the daemon. */
-enum fs_sync { FS_RENAME_ONLY, FS_SYNC };
+/*
+ * Durability of a write: what only a crash of the daemon must not take, or what must outlive a power cut. FS_SYNC_DATA syncs
+ * the file but not the folder: for one of several, where the last is written with FS_SYNC.
+ */
+enum fs_sync { FS_RENAME_ONLY, FS_SYNC_DATA, FS_SYNC };
 
 /* mkdir -p; existing directories are left alone. */
 int fs_mkdirs(const char *path, mode_t mode, struct err *err);
@@ -39,6 +42,8 @@ void fs_set_relief(bool (*give)(void));
 /* PATH becomes PATH.damaged, whatever it is; missing is fine. */
 int fs_set_aside(int dirfd, const char *path, struct err *err);
 int fs_sync_dir(const char *path, struct err *err);
+/* Removes what fs_write_atomic() left in a folder when the daemon was killed within; before others write there. */
+void fs_sweep_temporary(const char *dir);
 /* rm -rf of one name below dirfd, never following links; missing is fine. */
 int fs_remove_tree(int dirfd, const char *name, struct err *err);
 bool fs_exists(const char *path);

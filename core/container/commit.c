@@ -174,7 +174,7 @@ static int store_image(struct container *c, const struct image *img, const struc
 	r = image_create(images, text.data, text.size, img ? img->id : NULL, ret_id, err);
 	/* The image holds the layer now, or nobody does. */
 	layer_unref(image_store_layers(images), chain, NULL, NULL);
-	return r == 0 ? image_sync(images, err) : r;
+	return r;
 }
 
 int container_commit(struct container *c, const struct commit_options *o, struct container_config *given,

@@ -140,5 +140,7 @@ static int copy_dir(int from, int to, int depth, struct err *err)
 int tree_copy(int from, int to, struct err *err)
 {
 	lock_none_held();
-	return is_empty(to) ? copy_dir(from, to, 0, err) : 0;
+	if (!is_empty(to))
+		return 0;
+	return copy_dir(from, to, 0, err) < 0 ? -1 : 1;
 }

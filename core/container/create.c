@@ -295,12 +295,16 @@ static int build(struct container *c, const struct image *img, struct err *err)
 	/* The folder first: one without a record tells the next start to take back the layer, too. */
 	if (fs_mkdir(dir, 0710, err) < 0)
 		return -1;
-	if (rwlayer_create(layers, c->id, img ? img->chain : NULL, c->rec.mount_label, &c->host.storage_opt, err) < 0)
+	if (unfinished_begin(c, err) < 0 ||
+	    rwlayer_create(layers, c->id, img ? img->chain : NULL, c->rec.mount_label, &c->host.storage_opt, err) < 0)
 		goto undo_dir;
-	if (mounts_resolve(c, img, err) < 0 || prepare_root(c, layers, err) < 0)
+	if (mounts_resolve(c, img, err) < 0 || prepare_root(c, layers, err) < 0 ||
+	    (sync == FS_SYNC && rwlayer_sync(layers, c->id, err) < 0))
 		goto undo_mounts;
 	if (container_save(c, true, sync, err) < 0 || (sync == FS_SYNC && fs_sync_dir(s->dir, err) < 0))
 		goto undo_mounts;
+	if (sync == FS_SYNC)
+		unfinished_end(s, c->id);
 	BUG_ON(store_add(s, c) < 0);
 	return 0;
 undo_mounts:

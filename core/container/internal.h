@@ -178,6 +178,13 @@ bool container_save_state(struct container *c);
 char *container_dir(const struct container *c);
 char *container_run_dir(const struct container *c);
 
+/* unfinished.c: the mark of a create under way, and the volumes that go with it. */
+int unfinished_begin(struct container *c, struct err *err);
+int unfinished_volume(struct container *c, const char *name, struct err *err);
+void unfinished_end(const struct container_store *s, const char *id);
+bool unfinished_is(const struct container_store *s, const char *id);
+void unfinished_drop_volumes(struct container_store *s, const char *id);
+
 /* status.c */
 const char *state_word(const struct container_state *st);
 char *state_text(const struct container_state *st, int64_t now, char *ret, size_t size);
@@ -219,7 +226,7 @@ struct bundle_mount *mount_list_last(struct mount_list *l);
 void mount_list_done(struct mount_list *l);
 void mount_list_sort(struct mount_list *l);
 
-/* copyup.c: copies the tree below from into the empty directory to. */
+/* copyup.c: copies the tree below from into the directory to where that is empty: 1 when it did. */
 int tree_copy(int from, int to, struct err *err);
 
 /* netfiles.c: hostname, hosts, resolv.conf of the container's folder. */

@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include "base/id.h"
 #include "base/log.h"
 #include "container/internal.h"
 
@@ -133,13 +134,25 @@ static int make_volume(struct container *c, struct mount_point *m, struct err *e
 {
 	const struct volume_options *vo = m->spec.volume;
 	const struct strmap *opts = vo && vo->driver_config ? &vo->driver_config->options : NULL;
+	OWN_STRMAP struct strmap labels = { 0 };
 	struct volume *v;
 	bool created;
 
 	if (!c->store->deps.volumes)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "volumes are not available");
+	if (vo)
+		strmap_copy(&labels, &vo->labels);
+	if (str_empty(m->name)) {
+		char id[ID_HEX + 1];
+
+		id_new(id);
+		str_set(&m->name, id);
+		strmap_set(&labels, VOLUME_ANONYMOUS_LABEL, "");
+		if (unfinished_volume(c, m->name, err) < 0)
+			return -1;
+	}
 	/* Used from its first moment on: no prune comes between. */
-	v = volume_create_for(c->store->deps.volumes, m->name, m->driver, opts, vo ? &vo->labels : NULL, c->id, &created, err);
+	v = volume_create_for(c->store->deps.volumes, m->name, m->driver, opts, &labels, c->id, &created, err);
 	if (!v)
 		return -1;
 	if (created)
@@ -221,6 +234,9 @@ static int copy_up_one(struct container *c, struct mount_point *m, int rootfd, s
 		return -1;
 	to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	r = to < 0 ? err_errno(err, errno, "cannot open volume %s", m->name) : tree_copy(from, to, err);
+	/* It is not copied a second time: what is there counts as the user's. */
+	if (r > 0 && !(c->host.auto_remove && str_empty(m->spec.source)) && syncfs(to) < 0)
+		r = err_errno(err, errno, "cannot sync volume %s", m->name);
 	volume_unmount(c->store->deps.volumes, m->name, c->id, NULL);
 	return r;
 }

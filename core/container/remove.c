@@ -70,6 +70,8 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 		return err_wrap(err, "container %s: driver \"%s\" failed to remove root filesystem", c->id, c->rec.driver);
 	}
 	mounts_forget(c, volumes);
+	if (!volumes)
+		unfinished_end(s, c->id);
 	/* The copy would bring it back. */
 	if (unlink(copy) < 0 && errno != ENOENT && errno != EISDIR)
 		log_warn("container %s: cannot remove %s: %s", c->id, copy, strerror(errno));

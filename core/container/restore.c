@@ -16,13 +16,15 @@
 #define SETTLE_NS (NSEC_PER_SEC * 4 / 10) /* a start waits no longer for what runs, or ran, under the last daemon */
 #define GRACE_NS (2 * NSEC_PER_SEC)       /* from SIGKILL until a shim that does not tell of it is ended */
 
-/* A folder without config.v2.json: a create or a removal that did not come to its end. */
+/* A folder without a whole record: a create or a removal that did not come to its end. */
 static void drop_leftover(struct container_store *s, const char *id)
 {
 	OWN_FREE char *dir = xasprintf("%s/%s", s->dir, id);
 
 	log_info("container %s: removing what an interrupted create or removal left", id);
 	rwlayer_remove(image_store_layers(s->deps.images), id, NULL);
+	unfinished_drop_volumes(s, id);
+	damage_forget("container", id);
 	fs_remove_tree(AT_FDCWD, dir, NULL);
 }
 
@@ -40,15 +42,26 @@ static void take_stored_name(struct container_store *s, struct container *c)
 	}
 }
 
-static void load_one(struct container_store *s, const char *id)
+/* Leftovers are dropped behind the last: by then it is known which volumes are used. */
+static void load_one(struct container_store *s, const char *id, struct strv *leftovers)
 {
+	OWN_FREE char *dir = xasprintf("%s/%s", s->dir, id);
 	struct container *c;
 
 	if (!container_has_record(s, id)) {
-		drop_leftover(s, id);
+		strv_add(leftovers, id);
 		return;
 	}
+	fs_sweep_temporary(dir);
 	c = container_load(s, id);
+	if (c->damaged && unfinished_is(s, id)) {
+		damage_forget("container", id);
+		strv_add(leftovers, id);
+		container_unref(c);
+		return;
+	}
+	if (!c->host.auto_remove)
+		unfinished_end(s, id);
 	take_stored_name(s, c);
 	for (size_t i = 0; s->deps.volumes && i < c->rec.mounts.len; i++) {
 		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
@@ -367,7 +380,7 @@ static void sweep_run_dirs(struct container_store *s)
 int container_store_restore(struct container_store *s, struct err *err)
 {
 	OWN_DIR DIR *d = opendir(s->dir);
-	OWN_STRV struct strv keep = { 0 };
+	OWN_STRV struct strv keep = { 0 }, leftovers = { 0 };
 	struct container **v;
 	struct dirent *e;
 	size_t n, left;
@@ -376,7 +389,9 @@ int container_store_restore(struct container_store *s, struct err *err)
 		return err_errno(err, errno, "cannot read %s", s->dir);
 	while ((e = readdir(d)))
 		if (id_is_hex64(e->d_name))
-			load_one(s, e->d_name);
+			load_one(s, e->d_name, &leftovers);
+	for (size_t i = 0; i < leftovers.len; i++)
+		drop_leftover(s, leftovers.v[i]);
 	n = store_all(s, &v);
 	for (size_t i = 0; i < n; i++)
 		restore_one(s, v[i]);

@@ -180,7 +180,7 @@ int container_save(struct container *c, bool with_host, enum fs_sync sync, struc
 	lock_drop(&c->lock);
 	lock_none_held();
 	/* hostconfig.json first: config.v2.json is what makes the folder a container. */
-	if (with_host && write_table(dir, "hostconfig.json", &host, 0644, sync, copy, err) < 0)
+	if (with_host && write_table(dir, "hostconfig.json", &host, 0644, sync == FS_SYNC ? FS_SYNC_DATA : sync, copy, err) < 0)
 		return -1;
 	return write_table(dir, "config.v2.json", &rec, 0600, sync, copy, err);
 }

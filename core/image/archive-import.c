@@ -64,9 +64,5 @@ int archive_import(struct image_store *s, struct reader *in, const char *message
 	rc = image_create(s, text.data, text.size, NULL, ret_id, err);
 	/* the image holds the layer now, or nobody does */
 	layer_unref(image_store_layers(s), chain, NULL, NULL);
-	if (rc == 0 && image_sync(s, err) < 0) {
-		image_take_back(s, ret_id, NULL);
-		rc = -1;
-	}
 	return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loading: spool the archive, plan, register the layers of all images, store all configurations, sync once, tag. Each image
- * holds its top layer until its configuration does; a failure takes everything back. All tags go in one write.
+ * Loading: spool the archive, plan, register the layers of all images, store all configurations (the first one syncs the
+ * layers), tag. Each image holds its top layer until its configuration does; a failure takes everything back. All tags go in one write.
  */
 #include "image/archive.h"
 
@@ -184,7 +184,7 @@ static int create_images(struct loader *l, struct err *err)
 		pi->created = !old;
 		BUG_ON(!streq(id, pi->img->id));
 	}
-	return image_sync(l->store, err);
+	return 0;
 }
 
 /* What became of the tags, image by image. */

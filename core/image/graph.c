@@ -606,6 +606,23 @@ int graph_sync(struct graph *g, struct err *err)
 	return syncfs(fd) < 0 ? err_errno(err, errno, "sync %s", g->root) : 0;
 }
 
+int graph_sync_layer(struct graph *g, const char *id, struct err *err)
+{
+	struct driver_call c;
+	struct mounted *m;
+	int rc;
+
+	if (!g->ops->sync_layer)
+		return graph_sync(g, err);
+	if (check_id(id, err) < 0)
+		return -1;
+	m = op_begin(g, id);
+	driver_call_begin(&c, g->driver);
+	rc = call_end(g, &c, g->ops->sync_layer(&c.abi, g->d, id), "sync", id, err);
+	op_end(g, m);
+	return rc;
+}
+
 static int32_t add_id(void *to, const char *id)
 {
 	if (id && id_is_name(id, 1))

@@ -60,8 +60,10 @@ struct graph_tree {
 int graph_tree_write(struct graph *g, const char *id, const char *parent, struct graph_tree *ret, struct err *err);
 int graph_tree_read(struct graph *g, const char *id, const char *parent, struct graph_tree *ret, struct err *err);
 void graph_tree_done(struct graph *g, struct graph_tree *t);
-/* Syncs what was written to the driver's file system (one syncfs per load, before the tag). */
+/* Syncs what was written to the driver's file system (one syncfs per load, before the configuration). */
 int graph_sync(struct graph *g, struct err *err);
+/* The same for what one container's layer needs of its own; the content of a new one is the driver's matter, too. */
+int graph_sync_layer(struct graph *g, const char *id, struct err *err);
 /* Every layer id that the driver's folder holds, for the sweep at start-up. */
 int graph_list(struct graph *g, struct strv *ret, struct err *err);
 /* Takes the storage option "size" of a container. */

@@ -25,7 +25,6 @@ struct entry {
 struct image_store {
 	struct layer_store *layers;
 	char *dir;             /* DATA_ROOT/image/DRIVER */
-	char *driver_dir;      /* DATA_ROOT/DRIVER */
 	int fd;                /* of dir */
 	struct lock lock;      /* LOCK_MAP: everything below */
 	pthread_cond_t idle;

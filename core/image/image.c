@@ -23,6 +23,7 @@
 static int make_folders(struct image_store *s, struct err *err);
 static int load_all(struct image_store *s, struct err *err);
 static void add_missing(struct image_store *s);
+static void sweep_metadata(struct image_store *s);
 static size_t claim_all(struct image_store *s);
 static void succeed(struct image_store *s, struct image *old, struct image *img);
 static void insert(struct image_store *s, struct image *img);
@@ -41,7 +42,6 @@ struct image_store *image_store_open(struct layer_store *layers, const char *dat
 
 	s->layers = layers;
 	s->dir = xasprintf("%s/image/%s", data_root, driver);
-	s->driver_dir = xasprintf("%s/%s", data_root, driver);
 	s->fd = -1;
 	lock_init(&s->lock, LOCK_MAP);
 	lock_cond_init(&s->idle);
@@ -52,6 +52,7 @@ struct image_store *image_store_open(struct layer_store *layers, const char *dat
 	}
 	tags_open(s);
 	add_missing(s);
+	sweep_metadata(s);
 	layer_settle(layers);
 	/* what a load that never ended left behind; a damaged image may become whole again, with its layers */
 	if (claim_all(s) == 0)
@@ -71,7 +72,6 @@ void image_store_close(struct image_store *s)
 	pthread_cond_destroy(&s->idle);
 	lock_done(&s->lock);
 	free(s->dir);
-	free(s->driver_dir);
 	free(s);
 }
 
@@ -126,7 +126,7 @@ static int create(struct image_store *s, struct image *img, const char *config, 
 
 	if (img->chain && layer_ref(s->layers, img->chain, err) < 0)
 		return err_wrap(err, "image %s", img->id);
-	if (fs_write_atomic(s->fd, path, config, size, 0600, FS_RENAME_ONLY, err) < 0 ||
+	if (fs_write_atomic(s->fd, path, config, size, 0600, FS_SYNC, err) < 0 ||
 	    (img->parent && write_metadata(s, img->id, "parent", img->parent, err) < 0)) {
 		unlink(content);
 		if (img->chain)
@@ -151,6 +151,9 @@ int image_create(struct image_store *s, const char *config, size_t size, const c
 	img->parent = str_empty(parent) ? NULL : xstrdup(parent);
 	set_chain(img);
 	strcpy(ret_id, img->id);
+	/* on disk the layers come first, for good: a configuration never stands on what a power cut takes away */
+	if (layer_sync(s->layers, err) < 0)
+		return -1;
 	store_begin(s);
 	old = image_by_id(s, img->id);
 	if (old && old->damaged)
@@ -338,21 +341,6 @@ size_t image_children(struct image_store *s, const char *id, struct strv *ret)
 	return n;
 }
 
-int image_sync(struct image_store *s, struct err *err)
-{
-	struct stat here, there;
-
-	lock_none_held();
-	if (graph_sync(layer_store_graph(s->layers), err) < 0)
-		return err_wrap(err, "sync the layers");
-	/* most often one file system, and done */
-	if (fstat(s->fd, &here) == 0 && stat(s->driver_dir, &there) == 0 && here.st_dev == there.st_dev)
-		return 0;
-	if (syncfs(s->fd) < 0)
-		return err_errno(err, errno, "sync %s", s->dir);
-	return 0;
-}
-
 static int make_folders(struct image_store *s, struct err *err)
 {
 	static const char *const folders[] = { CONTENT, METADATA };
@@ -447,6 +435,24 @@ static void add_missing(struct image_store *s)
 		store_find(s, ids.v[i], &found);
 		if (!found)
 			insert(s, stub(id_digest_hex(ids.v[i]), "its configuration is missing"));
+	}
+}
+
+/* What a crash left of images that were being removed. */
+static void sweep_metadata(struct image_store *s)
+{
+	int fd = openat(s->fd, METADATA, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	OWN_DIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (dir && (e = readdir(dir))) {
+		OWN_FREE char *id = xasprintf("sha256:%s", e->d_name);
+		bool found = true;
+
+		if (id_is_hex64(e->d_name))
+			store_find(s, id, &found);
+		if (!found)
+			fs_remove_tree(fd, e->d_name, NULL);
 	}
 }
 

@@ -68,7 +68,7 @@ struct layer_store *image_store_layers(struct image_store *s);
 
 /*
  * Stores a configuration whose layers exist: the image takes a reference of its own on the top one. An image that is there
- * already is left as it is. Call image_sync() before anybody is told of it. Returns the id.
+ * already is left as it is. It outlives a power cut, with its layers. Returns the id.
  */
 int image_create(struct image_store *s, const char *config, size_t size, const char *parent, char ret_id[72], struct err *err);
 /* By id, unique id prefix (with or without "sha256:"), or reference. ERR_NOT_FOUND "No such image: NAME:latest". */
@@ -104,7 +104,5 @@ int image_delete(struct image_store *s, const char *id, struct strv *removed_lay
 /* Undoes an image_create() that came to nothing: the image goes, unless somebody tagged it or built on it meanwhile. */
 int image_take_back(struct image_store *s, const char *id, struct err *err);
 size_t image_children(struct image_store *s, const char *id, struct strv *ret);
-/* What syncs before a tag: one syncfs of the layers. */
-int image_sync(struct image_store *s, struct err *err);
 
 #endif

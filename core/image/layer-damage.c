@@ -204,6 +204,9 @@ static bool find_ids(struct layer_store *s, struct rwlayer *m)
 {
 	char id[sizeof(m->init_id)];
 
+	/* the layers of a new one have its name; a power cut may have left its files empty */
+	if (!*m->mount_id && !*m->init_id && id_is_hex64(m->container))
+		snprintf(m->init_id, sizeof(m->init_id), "%s" INIT_SUFFIX, m->container);
 	if (!*m->mount_id && *m->init_id) {
 		snprintf(id, sizeof(id), "%.*s", ID_HEX, m->init_id);
 		if (!id_is_hex64(id) || !graph_exists(s->graph, id))

@@ -10,12 +10,9 @@
 
 #define VALUE_MAX 256
 
-int layer_stage_begin(struct layer_store *s, struct layer_stage *st, struct err *err)
+int layer_stage_begin(struct layer_store *s, struct layer_stage *st, const char *id, struct err *err)
 {
-	char suffix[17];
-
-	id_random_hex(suffix, 16);
-	snprintf(st->name, sizeof(st->name), "write-set-%s", suffix);
+	snprintf(st->name, sizeof(st->name), "write-set-%s", id);
 	if (mkdirat(s->tmp_fd, st->name, 0700) < 0)
 		return err_errno(err, errno, "create %s/tmp/%s", s->dir, st->name);
 	st->fd = openat(s->tmp_fd, st->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -246,23 +243,37 @@ bool layer_db_owned(struct layer_store *s, const char *id)
 	return false;
 }
 
+/* A layer of the driver that a stage names: removed unless somebody owns it. */
+static int take_back_one(struct layer_store *s, const char *id)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (strlen(id) < ID_HEX || !id_is_name(id, 1) || layer_db_owned(s, id) || graph_remove(s->graph, id, &err) == 0)
+		return 0;
+	log_warn("layer store: unfinished layer %s stays until the next start: %s", id, err_text(&err));
+	return -1;
+}
+
 void layer_db_take_back(struct layer_store *s, int dirfd, const char *name)
 {
 	static const char *const files[] = { "mount-id", "init-id", "cache-id" }; /* what lies on top first */
+	const char *own = strrchr(name, '-');
 	OWN_ERR struct err err = ERR_INIT;
 
+	if (own && id_is_hex64(own + 1)) {
+		OWN_FREE char *init = xasprintf("%s" INIT_SUFFIX, own + 1);
+
+		if (take_back_one(s, own + 1) < 0 || take_back_one(s, init) < 0)
+			return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		OWN_ERR struct err local = ERR_INIT;
 		char id[VALUE_MAX];
 
 		if (read_value(dirfd, name, files[i], id, &local) < 0)
 			continue; /* never written, or lost before the layer itself was made */
-		if (strlen(id) < ID_HEX || !id_is_name(id, 1) || layer_db_owned(s, id))
-			continue;
-		if (graph_remove(s->graph, id, &err) < 0) {
-			log_warn("layer store: unfinished layer %s stays until the next start: %s", id, err_text(&err));
+		if (take_back_one(s, id) < 0)
 			return;
-		}
 	}
 	if (fs_remove_tree(dirfd, name, &err) < 0)
 		log_warn("layer store: %s", err_text(&err));

@@ -20,6 +20,7 @@ struct layer {
 	int64_t size;
 	int refs;                  /* images, containers, layers on top; at start nobody has claimed any yet */
 	int pins;                  /* work under way */
+	char *staged;              /* its folder's name in layerdb/tmp until layer_sync(); then NULL */
 	bool doomed;               /* the last reference went while it was pinned */
 	char *damaged;             /* what is wrong with its own files; NULL: nothing. Its parents are asked beside that */
 	bool parent_missing;       /* that is all that is wrong */
@@ -42,6 +43,8 @@ struct layer_store {
 	struct lock lock;          /* LOCK_MAP: the tables below and every refs */
 	struct layer *layers[LAYER_BUCKETS];
 	struct rwlayer *mounts[LAYER_BUCKETS];
+	struct strv staged;        /* chain ids of the layers that wait for layer_sync(), parents first */
+	int syncing;               /* threads within it */
 };
 
 /* Under the lock. */
@@ -60,15 +63,17 @@ const char *layer_trouble(const struct layer *l);
 void layer_found(struct layer_store *s, struct layer *l);
 
 /*
- * A change under way is a folder in layerdb/tmp that names the driver's layers it makes or removes (cache-id, mount-id,
- * init-id) before they are touched; it ends by a rename or by its removal. Start-up takes back what is left.
+ * A change under way is a folder in layerdb/tmp that names the driver's layer it makes or removes before that is touched; it
+ * ends by a rename or by its removal. Start-up takes back what is left. The folder's own name has the driver's id ("write-set-ID",
+ * "remove-ID"): a power cut may leave new files empty, but not without their names.
  */
+#define STAGE_NAME (ID_HEX + 16)
 struct layer_stage {
-	char name[64];
+	char name[STAGE_NAME];
 	int fd;
 };
 #define LAYER_STAGE_INIT { "", -1 }
-int layer_stage_begin(struct layer_store *s, struct layer_stage *st, struct err *err);
+int layer_stage_begin(struct layer_store *s, struct layer_stage *st, const char *id, struct err *err);
 int layer_stage_put(struct layer_stage *st, const char *file, const char *text, struct err *err);
 /* Ends it however far it came: what it names and nobody owns is removed. Nothing to do when it was renamed away. */
 void layer_stage_drop(struct layer_store *s, struct layer_stage *st);

@@ -71,6 +71,7 @@ void rwlayer_detach(struct layer_store *s, struct rwlayer *m)
 void layer_free(struct layer *l)
 {
 	free(l->damaged);
+	free(l->staged);
 	free(l);
 }
 
@@ -130,6 +131,7 @@ void layer_store_close(struct layer_store *s)
 	fd_close(&s->sha256_fd);
 	fd_close(&s->mounts_fd);
 	fd_close(&s->tmp_fd);
+	strv_done(&s->staged);
 	lock_done(&s->lock);
 	free(s->dir);
 	free(s);
@@ -235,18 +237,8 @@ static int repair(struct layer_store *s, struct layer *l, struct layer_stage *st
 	return 0;
 }
 
-/* What is left of a damaged entry goes into a folder of tmp. Under the lock. */
-static int set_aside(struct layer_store *s, const char *hex, char ret_name[64], struct err *err)
-{
-	char suffix[17];
-
-	id_random_hex(suffix, 16);
-	snprintf(ret_name, 64, "damaged-%s", suffix);
-	return renameat(s->sha256_fd, hex, s->tmp_fd, ret_name) < 0 ? err_errno(err, errno, "set aside layer %s", hex) : 0;
-}
-
 /* The damaged layer that others hold becomes what was read now, and gets the reference. Under the lock. */
-static void heal(struct layer *there, const struct layer *l)
+static void heal(struct layer *there, struct layer *l)
 {
 	memcpy(there->diffid, l->diffid, sizeof(there->diffid));
 	memcpy(there->cache_id, l->cache_id, sizeof(there->cache_id));
@@ -257,6 +249,8 @@ static void heal(struct layer *there, const struct layer *l)
 		l->parent->refs++;
 		l->parent->doomed = false;
 	}
+	str_set(&there->staged, NULL);
+	there->staged = STEAL(l->staged);
 	free(STEAL(there->damaged));
 	there->parent_missing = there->doomed = false;
 	there->refs++;
@@ -264,24 +258,23 @@ static void heal(struct layer *there, const struct layer *l)
 	damage_forget("layer", there->chain);
 }
 
-/* 1: the chain is there already and got the reference; 0: published. ret_aside gets what was in the way, or "". */
-static int publish(struct layer_store *s, struct layer *l, struct layer_stage *st, char ret_aside[64], struct err *err)
+/*
+ * 1: the chain is there already and got the reference; 0: published, to everybody in memory. On disk its folder stays
+ * staged until layer_sync().
+ */
+static int publish(struct layer_store *s, struct layer *l, struct layer_stage *st)
 {
-	const char *hex = id_digest_hex(l->chain);
 	WITH_LOCK(&s->lock);
 	struct layer *there = layer_find(s, l->chain);
 
-	*ret_aside = '\0';
 	if (there && !there->damaged) {
 		there->refs++;
 		there->doomed = false;
 		return 1;
 	}
-	if (faccessat(s->sha256_fd, hex, F_OK, AT_SYMLINK_NOFOLLOW) == 0 && set_aside(s, hex, ret_aside, err) < 0)
-		return -1;
-	if (renameat(s->tmp_fd, st->name, s->sha256_fd, hex) < 0)
-		return err_errno(err, errno, "store layer %s", l->chain);
-	*st->name = '\0'; /* it is no staging folder any more */
+	l->staged = xstrdup(st->name);
+	strv_add(&s->staged, l->chain);
+	*st->name = '\0'; /* it is the layer's now */
 	if (there) {
 		heal(there, l);
 		layer_found(s, there);
@@ -309,11 +302,10 @@ static int register_layer(struct layer_store *s, struct layer *l, struct reader 
 {
 	struct layer_stage st = LAYER_STAGE_INIT;
 	OWN_FREE char *chain = NULL;
-	char aside[64] = "";
 	int rc = -1;
 
 	id_random_hex(l->cache_id, ID_HEX);
-	if (layer_stage_begin(s, &st, err) < 0 || layer_stage_put(&st, "cache-id", l->cache_id, err) < 0)
+	if (layer_stage_begin(s, &st, l->cache_id, err) < 0 || layer_stage_put(&st, "cache-id", l->cache_id, err) < 0)
 		goto drop;
 	rc = graph_create(s->graph, l->cache_id, l->parent ? l->parent->cache_id : NULL, false, NULL, NULL, err);
 	if (rc < 0)
@@ -327,9 +319,7 @@ static int register_layer(struct layer_store *s, struct layer *l, struct reader 
 		rc = repair(s, l, &st, err);
 	}
 	if (rc == 0)
-		rc = publish(s, l, &st, aside, err);
-	if (*aside)
-		layer_db_take_back(s, s->tmp_fd, aside);
+		rc = publish(s, l, &st);
 drop:
 	layer_stage_drop(s, &st);
 	return rc;
@@ -418,14 +408,12 @@ int layer_ref(struct layer_store *s, const char *chain, struct err *err)
 }
 
 /* Takes l, which has no reference left, out of the store; ret_name is the folder in tmp that still names its data. Under the lock. */
-static int withdraw(struct layer_store *s, struct layer *l, char ret_name[64], struct err *err)
+static int withdraw(struct layer_store *s, struct layer *l, char ret_name[STAGE_NAME], struct err *err)
 {
 	struct layer **at = &s->layers[bucket(l->chain)];
-	char suffix[17];
 
-	id_random_hex(suffix, 16);
-	snprintf(ret_name, 64, "remove-%s", suffix);
-	if (renameat(s->sha256_fd, id_digest_hex(l->chain), s->tmp_fd, ret_name) < 0 && errno != ENOENT)
+	snprintf(ret_name, STAGE_NAME, l->staged ? "%s" : "remove-%s", l->staged ? l->staged : l->cache_id);
+	if (!l->staged && renameat(s->sha256_fd, id_digest_hex(l->chain), s->tmp_fd, ret_name) < 0 && errno != ENOENT)
 		return err_errno(err, errno, "remove layer %s", l->chain);
 	while (*at != l)
 		at = &(*at)->next;
@@ -434,7 +422,7 @@ static int withdraw(struct layer_store *s, struct layer *l, char ret_name[64], s
 }
 
 /* One reference less: 1 when the layer went out of the store and belongs to the caller. */
-static int drop_ref(struct layer_store *s, const char *chain, struct layer **ret, char ret_name[64], struct err *err)
+static int drop_ref(struct layer_store *s, const char *chain, struct layer **ret, char ret_name[STAGE_NAME], struct err *err)
 {
 	WITH_LOCK(&s->lock);
 	struct layer *l = find_or_fail(s, chain, err);
@@ -458,7 +446,7 @@ int layer_unref(struct layer_store *s, const char *chain, struct strv *removed, 
 	snprintf(next, sizeof(next), "%s", chain);
 	for (;;) {
 		__attribute__((cleanup(layer_freep))) struct layer *l = NULL;
-		char name[64];
+		char name[STAGE_NAME];
 		int rc = drop_ref(s, next, &l, name, err);
 
 		if (rc <= 0)
@@ -516,18 +504,26 @@ char *layer_diffid(struct layer_store *s, const char *chain)
 	return l ? xstrdup(l->diffid) : NULL;
 }
 
+/* The tar-split of a pinned layer, wherever its folder is now. */
+static int open_split(struct layer_store *s, const struct layer *l, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	OWN_FREE char *path = xasprintf("%s/tar-split.json.gz", l->staged ? l->staged : id_digest_hex(l->chain));
+	int fd = openat(l->staged ? s->tmp_fd : s->sha256_fd, path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? err_errno(err, errno, "open tar-split.json.gz") : fd;
+}
+
 int layer_tar(struct layer_store *s, const char *chain, struct writer *out, const struct cancel *c, struct err *err)
 {
 	struct layer *l = pin(s, chain, err);
-	OWN_FREE char *path = NULL;
 	OWN_FD int fd = -1;
 	int rc;
 
 	if (!l)
 		return -1;
-	path = xasprintf("%s/tar-split.json.gz", id_digest_hex(chain));
-	fd = openat(s->sha256_fd, path, O_RDONLY | O_CLOEXEC);
-	rc = fd < 0 ? err_errno(err, errno, "open tar-split.json.gz") : assemble(s, l->cache_id, l->parent, fd, out, c, err);
+	fd = open_split(s, l, err);
+	rc = fd < 0 ? -1 : assemble(s, l->cache_id, l->parent, fd, out, c, err);
 	unpin(s, l);
 	return rc < 0 ? err_wrap(err, "layer %s", chain) : 0;
 }
@@ -536,19 +532,15 @@ int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err
 {
 	struct layer *l = pin(s, chain, err);
 	OWN_READER struct reader *json = NULL;
-	OWN_FREE char *path = NULL;
 	OWN_FD int fd = -1;
 	struct fd_reader in;
 	int64_t size = -1;
 
 	if (!l)
 		return -1;
-	path = xasprintf("%s/tar-split.json.gz", id_digest_hex(chain));
-	fd = openat(s->sha256_fd, path, O_RDONLY | O_CLOEXEC);
+	fd = open_split(s, l, err);
 	fd_reader_init(&in, fd);
-	if (fd < 0)
-		err_errno(err, errno, "open tar-split.json.gz");
-	else if ((json = inflate_new(&in.reader, NULL, err)))
+	if (fd >= 0 && (json = inflate_new(&in.reader, NULL, err)))
 		size = tarsplit_size(json, err);
 	unpin(s, l);
 	if (size < 0)

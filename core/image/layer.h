@@ -28,6 +28,11 @@ struct graph *layer_store_graph(struct layer_store *s);
  */
 int layer_register(struct layer_store *s, const char *parent, struct reader *tar, const char *want_diffid, const struct cancel *c,
 	char **ret_chain, char **ret_diffid, struct err *err);
+/*
+ * Makes every layer registered so far outlive a power cut: one sync of the driver's file system, then they move from layerdb/tmp
+ * to their places. Cheap when there is nothing new. Before anything on disk refers to one.
+ */
+int layer_sync(struct layer_store *s, struct err *err);
 int layer_ref(struct layer_store *s, const char *chain, struct err *err);    /* ERR_NOT_FOUND */
 /* Drops one reference; at the last one the layer (and parents left without) is removed. removed (may be NULL) collects chain ids. */
 int layer_unref(struct layer_store *s, const char *chain, struct strv *removed, struct err *err);
@@ -70,6 +75,7 @@ char *layer_chain_id(const char *parent, const char *diffid);
 
 /* A container's read-write layer on top of chain (NULL: scratch). Creates the init layer with Docker's placeholders. */
 int rwlayer_create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label, const struct strmap *storage_opts, struct err *err);
+int rwlayer_sync(struct layer_store *s, const char *container_id, struct err *err);   /* so that it outlives a power cut */
 int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *err); /* missing is fine */
 bool rwlayer_exists(struct layer_store *s, const char *container_id);
 char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err); /* path, owned by caller */

@@ -113,7 +113,7 @@ static int make_layers(struct layer_store *s, struct rwlayer *m, const char *lab
 
 static int stage_mount(struct layer_store *s, struct rwlayer *m, struct layer_stage *st, struct err *err)
 {
-	if (layer_stage_begin(s, st, err) < 0 || layer_stage_put(st, "mount-id", m->mount_id, err) < 0 ||
+	if (layer_stage_begin(s, st, m->mount_id, err) < 0 || layer_stage_put(st, "mount-id", m->mount_id, err) < 0 ||
 	    layer_stage_put(st, "init-id", m->init_id, err) < 0)
 		return -1;
 	return m->parent ? layer_stage_put(st, "parent", m->parent->chain, err) : 0;
@@ -150,7 +150,11 @@ int rwlayer_create(struct layer_store *s, const char *container_id, const char *
 	lock_take(&s->lock);
 	m->parent = chain ? layer_find(s, chain) : NULL; /* held by the reference just taken */
 	lock_drop(&s->lock);
-	id_random_hex(m->mount_id, ID_HEX);
+	/* The container's own id where it may be: then the layers are found also without the files that name them. */
+	if (id_is_hex64(container_id))
+		memcpy(m->mount_id, container_id, ID_HEX + 1);
+	else
+		id_random_hex(m->mount_id, ID_HEX);
 	snprintf(m->init_id, sizeof(m->init_id), "%s" INIT_SUFFIX, m->mount_id);
 	rc = stage_mount(s, m, &st, err);
 	if (rc == 0)
@@ -166,17 +170,48 @@ int rwlayer_create(struct layer_store *s, const char *container_id, const char *
 	return rc;
 }
 
-/* Takes the mount out of the store; 1 when it was there. ret_name is the folder in tmp that still names its layers. */
-static int withdraw_mount(struct layer_store *s, const char *container_id, struct rwlayer **ret, char ret_name[64], struct err *err)
+/* The driver's names of a container's layers: the writable one and what it stands on ("" for nothing). */
+struct names { char mount[ID_HEX + 1], below[ID_HEX + sizeof(INIT_SUFFIX)]; };
+
+static int get_names(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
 {
 	WITH_LOCK(&s->lock);
 	struct rwlayer *m = rwlayer_find(s, container_id);
-	char suffix[17];
+
+	if (!m)
+		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
+	memcpy(ret->mount, m->mount_id, sizeof(m->mount_id));
+	snprintf(ret->below, sizeof(ret->below), "%s", *m->init_id ? m->init_id : m->parent ? m->parent->cache_id : "");
+	return 0;
+}
+
+int rwlayer_sync(struct layer_store *s, const char *container_id, struct err *err)
+{
+	static const char *const files[] = { "mount-id", "init-id", "parent" };
+	struct names n;
+
+	if (get_names(s, container_id, &n, err) < 0 || graph_sync_layer(s->graph, n.mount, err) < 0 ||
+	    (*n.below && graph_sync_layer(s->graph, n.below, err) < 0))
+		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		OWN_FREE char *path = xasprintf("%s/%s", container_id, files[i]);
+		OWN_FD int fd = openat(s->mounts_fd, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+		if (fd < 0 ? errno != ENOENT : fdatasync(fd) < 0)
+			return err_errno(err, errno, "sync the layer of container %s", container_id);
+	}
+	return fsync(s->mounts_fd) < 0 ? err_errno(err, errno, "sync %s/mounts", s->dir) : 0;
+}
+
+/* Takes the mount out of the store; 1 when it was there. ret_name is the folder in tmp that still names its layers. */
+static int withdraw_mount(struct layer_store *s, const char *container_id, struct rwlayer **ret, char ret_name[STAGE_NAME], struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = rwlayer_find(s, container_id);
 
 	if (!m)
 		return 0;
-	id_random_hex(suffix, 16);
-	snprintf(ret_name, 64, "remove-%s", suffix);
+	snprintf(ret_name, STAGE_NAME, "remove-%s", m->mount_id);
 	if (renameat(s->mounts_fd, m->container, s->tmp_fd, ret_name) < 0 && errno != ENOENT)
 		return err_errno(err, errno, "remove the layer of container %s", container_id);
 	rwlayer_detach(s, m);
@@ -187,7 +222,7 @@ static int withdraw_mount(struct layer_store *s, const char *container_id, struc
 int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *err)
 {
 	struct rwlayer *m = NULL;
-	char name[64], chain[DIGEST_TEXT] = "";
+	char name[STAGE_NAME], chain[DIGEST_TEXT] = "";
 	int rc = withdraw_mount(s, container_id, &m, name, err);
 
 	if (rc <= 0)
@@ -203,23 +238,6 @@ bool rwlayer_exists(struct layer_store *s, const char *container_id)
 {
 	WITH_LOCK(&s->lock);
 	return rwlayer_find(s, container_id) != NULL;
-}
-
-/* The driver's names of a container's layers: the writable one and what it stands on ("" for nothing). */
-struct names { char mount[ID_HEX + 1], below[ID_HEX + sizeof(INIT_SUFFIX)]; };
-
-static int get_names(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
-{
-	WITH_LOCK(&s->lock);
-	struct rwlayer *m = rwlayer_find(s, container_id);
-
-	if (!m)
-		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
-	if (m->damaged)
-		return err_set(err, ERR_INTERNAL, "the container's layer is damaged: %s", m->damaged);
-	memcpy(ret->mount, m->mount_id, sizeof(m->mount_id));
-	snprintf(ret->below, sizeof(ret->below), "%s", *m->init_id ? m->init_id : m->parent ? m->parent->cache_id : "");
-	return 0;
 }
 
 char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err)

@@ -42,6 +42,7 @@ void tags_open(struct image_store *s)
 {
 	OWN_ERR struct err why = ERR_INIT, err = ERR_INIT;
 
+	fs_sweep_temporary(s->dir);
 	if (read_file(s, FILE_NAME, &why) == 0)
 		return;
 	if (!read_copy(s, err_text(&why))) {

@@ -126,12 +126,13 @@ static int read_file(const char *path, struct net_file *ret, struct err *err)
 
 bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len)
 {
-	OWN_FREE char *path = net_path(data_root), *copy = xasprintf("%s.copy", path);
+	OWN_FREE char *path = net_path(data_root), *copy = xasprintf("%s.copy", path), *dir = xasprintf("%s/network", data_root);
 	OWN_ERR struct err err = ERR_INIT, aside = ERR_INIT;
 	struct net_file file;
 	struct network *n;
 	bool again = false;
 
+	fs_sweep_temporary(dir);
 	*ret = NULL;
 	*ret_len = 0;
 	if (read_file(path, &file, &err) < 0) {

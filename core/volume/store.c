@@ -327,6 +327,7 @@ struct volume_store *volume_store_open(const char *data_root, struct err *err)
 	lock_cond_init(&s->idle);
 	if (fs_mkdir(dir, 0701, err) < 0)
 		goto fail;
+	fs_sweep_temporary(dir);
 	again = volume_index_read(data_root, &metas);
 	if (open_driver(s, &metas, VOLUME_DRIVER_DEFAULT, err) < 0)
 		goto fail;

@@ -11,6 +11,9 @@
 #include "base/json.h"
 #include "base/str.h"
 
+/* What marks a volume whose name nobody chose. */
+#define VOLUME_ANONYMOUS_LABEL "com.docker.volume.anonymous"
+
 struct volume_store;
 
 /* A snapshot: never changes while somebody holds it. */

@@ -9,7 +9,6 @@
 #include "volume/volume.h"
 
 #define VOLUME_DRIVER_DEFAULT "local"
-#define VOLUME_ANONYMOUS_LABEL "com.docker.volume.anonymous"
 /* The option that driver local shows the reason in. */
 #define VOLUME_DAMAGED_OPTION "dockerd.damaged"
 

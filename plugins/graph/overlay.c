@@ -301,8 +301,19 @@ static int make_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1]
 	return dir_write_file(g->fd, path, ret, 0644);
 }
 
-/* The short name of a layer whose link file is lost or damaged. */
-static int find_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1])
+/* The short name of a layer as its file has it; a crash may have come before the file, a power cut before its content. */
+static bool link_file(struct dkd_graph *g, const char *id, char *ret, size_t size)
+{
+	char path[PATH_MAX];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/link", id);
+	n = dir_read_file(g->fd, path, ret, size);
+	return n > 0 && is_link_name(ret, (size_t)n);
+}
+
+/* The same by the names that lead to it. */
+static bool link_by_target(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1])
 {
 	int fd = openat(g->fd, "l", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
@@ -320,27 +331,24 @@ static int find_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1]
 	}
 	if (dir)
 		closedir(dir);
-	snprintf(path, sizeof(path), "%s/link", id);
-	if (dir_set_aside(g->fd, path) < 0)
-		return -1;
-	return found ? dir_write_file(g->fd, path, ret, 0644) : make_link(g, id, ret);
+	return found;
 }
 
 static int read_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1])
 {
 	char path[PATH_MAX], text[64];
-	ssize_t n;
 
-	snprintf(path, sizeof(path), "%s/link", id);
-	n = dir_read_file(g->fd, path, text, sizeof(text));
-	if (n > 0 && is_link_name(text, (size_t)n)) {
+	if (link_file(g, id, text, sizeof(text))) {
 		strcpy(ret, text);
 		return 0;
 	}
 	snprintf(path, sizeof(path), "%s/diff", id);
 	if (faccessat(g->fd, path, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
 		return -1;
-	return find_link(g, id, ret);
+	snprintf(path, sizeof(path), "%s/link", id);
+	if (dir_set_aside(g->fd, path) < 0)
+		return -1;
+	return link_by_target(g, id, ret) ? dir_write_file(g->fd, path, ret, 0644) : make_link(g, id, ret);
 }
 
 /*
@@ -487,14 +495,11 @@ static int make_layer(struct dkd_graph *g, const struct dkd_graph_create *c)
 static int remove_layer(struct dkd_graph *g, const char *id)
 {
 	char path[PATH_MAX], link[64];
-	ssize_t n;
 
 	/* By hand or by a daemon that crashed it may be mounted still. */
 	snprintf(path, sizeof(path), "%s/%s/merged", g->root, id);
 	umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW);
-	snprintf(path, sizeof(path), "%s/link", id);
-	n = dir_read_file(g->fd, path, link, sizeof(link));
-	if (n > 0 && is_link_name(link, (size_t)n)) {
+	if (link_file(g, id, link, sizeof(link)) || (faccessat(g->fd, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0 && link_by_target(g, id, link))) {
 		snprintf(path, sizeof(path), "l/%s", link);
 		unlinkat(g->fd, path, 0);
 	}
@@ -523,6 +528,31 @@ static int32_t overlay_remove(const struct dkd_call *call, struct dkd_graph *g, 
 	if (strcmp(id, "l") == 0)
 		return g->host->fail(g->host, call, DKD_ERR_INVALID, 0, "l is not a layer");
 	return remove_layer(g, id) < 0 ? fail(g, call, "remove %s/%s", g->root, id) : 0;
+}
+
+/* Its files; folders and links stand in the file system's own log. */
+static int32_t overlay_sync_layer(const struct dkd_call *call, struct dkd_graph *g, const char *id)
+{
+	static const char *const files[] = { "link", "lower" };
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/%s", id, files[i]);
+		fd = openat(g->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 && errno == ENOENT)
+			continue;
+		if (fd < 0 || fdatasync(fd) < 0) {
+			int32_t rc = fail(g, call, "sync %s/%s", g->root, path);
+
+			if (fd >= 0)
+				close(fd);
+			return rc;
+		}
+		close(fd);
+	}
+	return 0;
 }
 
 static int32_t overlay_exists(const struct dkd_call *call, struct dkd_graph *g, const char *id)
@@ -726,7 +756,7 @@ static int32_t capabilities(const struct dkd_call *call, struct dkd_graph *g, ui
 static const struct dkd_graph_ops ops = {
 	.probe = probe, .open = overlay_open, .close = overlay_close, .create = overlay_create, .remove = overlay_remove,
 	.exists = overlay_exists, .get = overlay_get, .put = overlay_put, .status = overlay_status, .metadata = overlay_metadata,
-	.tree = overlay_tree, .list = overlay_list, .capabilities = capabilities,
+	.tree = overlay_tree, .list = overlay_list, .capabilities = capabilities, .sync_layer = overlay_sync_layer,
 };
 
 static const struct dkd_driver driver = {

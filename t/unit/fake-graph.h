@@ -38,6 +38,18 @@ int graph_remove(struct graph *g, const char *id, struct err *err)
 	return fs_remove_tree(fd, id, err);
 }
 
+static int fake_fail_sync; /* fails that many calls from now on */
+
+int graph_sync(struct graph *g, struct err *err)
+{
+	return fake_fail_sync && fake_fail_sync-- ? err_set(err, ERR_INTERNAL, "sync fails as told") : 0;
+}
+
+int graph_sync_layer(struct graph *g, const char *id, struct err *err)
+{
+	return graph_sync(g, err);
+}
+
 bool graph_exists(struct graph *g, const char *id)
 {
 	OWN_FREE char *path = fake_path(id);

@@ -46,7 +46,7 @@ static struct fake_layer *fake_add(const char *parent, const char *diffid, const
 /* The other side of the contract of layer.h and graph.h, as far as the image store calls it. */
 struct graph *layer_store_graph(struct layer_store *s) { return (struct graph *)s; }
 const char *graph_name(const struct graph *g) { return "fake"; }
-int graph_sync(struct graph *g, struct err *err) { fake_syncs++; return 0; }
+int layer_sync(struct layer_store *s, struct err *err) { fake_syncs++; return 0; }
 
 char *layer_chain_id(const char *parent, const char *diffid)
 {

@@ -48,6 +48,8 @@ int rwlayer_remove(struct layer_store *s, const char *id, struct err *err)
 	layers_made--;
 	return 0;
 }
+static int layers_synced;
+int rwlayer_sync(struct layer_store *s, const char *id, struct err *err) { layers_synced++; return 0; }
 bool rwlayer_exists(struct layer_store *s, const char *id) { return true; }
 char *rwlayer_damage(struct layer_store *s, const char *id) { return NULL; }
 void rwlayer_list(struct layer_store *s, struct strv *ret) { }
@@ -228,6 +230,9 @@ static void test_create(void)
 	container_unref(found);
 	OWN_FREE char *path = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
 	ok(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600, "its record is there, for root only");
+	is_int(layers_synced, 1, "its layer was synced");
+	OWN_FREE char *mark = xasprintf("%s/containers/%s/unfinished", dir, c->id);
+	ok(!fs_exists(mark), "and it is marked as unfinished no more");
 	create_fails("ip1", "{\"Image\":\"\",\"Cmd\":[\"x\"],\"HostConfig\":{\"NetworkMode\":\"none\"},\"NetworkingConfig\":{\"EndpointsConfig\":"
 		"{\"none\":{\"IPAMConfig\":{\"IPv4Address\":\"10.0.0.5\"}}}}}", ERR_INVALID, "user specified IP address is supported on user defined networks only");
 	create_fails("one", "{\"Image\":\"busybox\",\"Cmd\":[\"x\"]}", ERR_CONFLICT,
@@ -612,6 +617,23 @@ static void test_restore(void)
 	ok(stat(half, &st) < 0, "a folder without a record is swept");
 }
 
+/* A folder with the mark of an unfinished create and no whole record goes; without the mark it is a damaged container. */
+static void test_leftovers(void)
+{
+	static const char *const ids[] = { "1111111111111111111111111111111111111111111111111111111111111111",
+		"2222222222222222222222222222222222222222222222222222222222222222" };
+	OWN_FREE char *gone = xasprintf("%s/containers/%s", dir, ids[0]), *kept = xasprintf("%s/containers/%s", dir, ids[1]);
+	OWN_FREE char *cmd = xasprintf("mkdir -p %s/unfinished %s; : > %s/config.v2.json; : > %s/config.v2.json", gone, kept, gone, kept);
+	CLEANUP(container_unrefp) struct container *c = NULL;
+
+	ok(system(cmd) == 0, "two folders with empty records");
+	reopen();
+	c = store_by_id(store, ids[0]);
+	ok(!c && !fs_exists(gone), "the unfinished one goes");
+	c = store_by_id(store, ids[1]);
+	ok(c && c->damaged && fs_exists(kept), "the other is listed");
+}
+
 int main(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -640,6 +662,7 @@ int main(void)
 	test_work();
 	is_int(layers_made, 0, "no layer is left");
 	test_restore();
+	test_leftovers();
 	container_store_close(store);
 	strmap_done(&defaults.runtimes);
 	fs_remove_tree(AT_FDCWD, dir, &err);

@@ -333,7 +333,7 @@ static void test_many(void)
 		image_create(s, text, strlen(text), NULL, i == 999 ? id_last : id, NULL);
 	}
 	ok(tag(s, id, "many", NULL, NULL) == 0, "a tag among many");
-	ok(image_sync(s, NULL) == 0 && fake_syncs == 1, "one sync");
+	ok(fake_syncs >= 1000, "layers are settled before each configuration");
 	image_store_close(s);
 	t = clock_mono();
 	s = open_store();

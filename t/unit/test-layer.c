@@ -86,12 +86,18 @@ static void make_tar(struct buf *b, const char *variant)
 	buf_add(b, (char[7168]){ 0 }, 7168); /* GNU tar fills its records */
 }
 
-static int reg(struct layer_store *s, const char *parent, const void *data, size_t size, const char *want, char **chain, struct err *err)
+static int reg_staged(
+	struct layer_store *s, const char *parent, const void *data, size_t size, const char *want, char **chain, struct err *err)
 {
 	struct mem_reader in;
 
 	mem_reader_init(&in, data, size);
 	return layer_register(s, parent, &in.reader, want, NULL, chain, NULL, err);
+}
+
+static int reg(struct layer_store *s, const char *parent, const void *data, size_t size, const char *want, char **chain, struct err *err)
+{
+	return reg_staged(s, parent, data, size, want, chain, err) < 0 ? -1 : layer_sync(s, err);
 }
 
 static void rebuilt(struct layer_store *s, const char *chain, const struct buf *want, const char *what)
@@ -551,6 +557,66 @@ static void test_given(void)
 	layer_store_close(s);
 }
 
+/* What was not synced yet is nothing yet: a crash leaves it in tmp, and nothing of it stays. */
+static void test_sync(void)
+{
+	OWN_BUF struct buf tar = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FREE char *low = NULL, *high = NULL;
+	struct layer_store *s = reopen(NULL);
+
+	make_tar(&tar, "sync");
+	ok(reg_staged(s, NULL, tar.data, tar.size, NULL, &low, &err) == 0, "registers: %s", err_text(&err));
+	ok(reg_staged(s, low, tar.data, tar.size, NULL, &high, &err) == 0, "and on top: %s", err_text(&err));
+	is_int(count("image/fake/layerdb/sha256"), 0, "nothing has its place yet");
+	rebuilt(s, high, &tar, "staged");
+	fake_fail_sync = 1;
+	ok(layer_sync(s, &err) < 0, "a sync fails");
+	err_done(&err);
+	is_int(count("image/fake/layerdb/sha256"), 0, "still nothing has its place");
+	ok(layer_sync(s, &err) == 0, "the next does not: %s", err_text(&err));
+	is_int(count("image/fake/layerdb/sha256"), 2, "both have their places");
+	is_int(count("image/fake/layerdb/tmp"), 0, "and are staged no more");
+	rebuilt(s, high, &tar, "synced");
+	fake_fail_sync = 1;
+	ok(layer_sync(s, &err) == 0 && fake_fail_sync == 1, "with nothing new there is no sync");
+	fake_fail_sync = 0;
+	layer_unref(s, high, NULL, NULL);
+	layer_unref(s, low, NULL, NULL);
+	is_int(count("layers") + count("image/fake/layerdb/sha256"), 0, "they go");
+
+	free(STEAL(low));
+	ok(reg_staged(s, NULL, tar.data, tar.size, NULL, &low, &err) == 0, "registers again");
+	shell("for f in %s/image/fake/layerdb/tmp/*/*; do : > $f; done", dir);
+	s = reopen(s);
+	ok(!layer_exists(s, low), "after a power cut it is not there");
+	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "nor is anything of it, though its files are empty");
+
+	ok(reg_staged(s, NULL, tar.data, tar.size, NULL, &high, &err) == 0, "registers again");
+	layer_unref(s, high, NULL, NULL);
+	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "one that goes before it was synced leaves nothing");
+	ok(layer_sync(s, &err) == 0, "and is forgotten");
+	layer_store_close(s);
+}
+
+/* A container's layer whose files a power cut left empty. */
+static void test_empty_mount(void)
+{
+	static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	OWN_ERR struct err err = ERR_INIT;
+	struct layer_store *s = reopen(NULL);
+
+	ok(rwlayer_create(s, id, NULL, NULL, NULL, &err) == 0, "a container's layer: %s", err_text(&err));
+	ok(rwlayer_sync(s, id, &err) == 0, "synced: %s", err_text(&err));
+	shell("for f in %s/image/fake/layerdb/mounts/*/*; do : > $f; done", dir);
+	s = reopen(s);
+	layer_settle(s);
+	ok(rwlayer_exists(s, id), "it is there without what its files held");
+	ok(rwlayer_remove(s, id, &err) == 0, "and goes: %s", err_text(&err));
+	is_int(count("layers") + count("image/fake/layerdb/mounts") + count("image/fake/layerdb/tmp"), 0, "as a whole");
+	layer_store_close(s);
+}
+
 int main(void)
 {
 	OWN_FREE char *root = NULL;
@@ -571,6 +637,8 @@ int main(void)
 	test_refused();
 	test_restart();
 	test_settle();
+	test_sync();
+	test_empty_mount();
 	test_tampered();
 	test_given();
 	fake_style = GRAPH_WHITEOUT_DELETE;

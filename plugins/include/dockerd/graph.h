@@ -120,6 +120,8 @@ struct dkd_graph_ops {
 	int32_t (*cleanup)(const struct dkd_call *call, struct dkd_graph *g);
 	/* DKD_GRAPH_CAP_*, as they are on this root. */
 	int32_t (*capabilities)(const struct dkd_call *call, struct dkd_graph *g, uint64_t *ret);
+	/* Makes a layer that create() has just made outlive a power cut, not what is written into it later. Without it: sync(). */
+	int32_t (*sync_layer)(const struct dkd_call *call, struct dkd_graph *g, const char *id);
 };
 
 #ifdef __cplusplus
