@@ -6,6 +6,7 @@
 #include "base/filters.h"
 #include "container-streams.h"
 #include "container/container.h"
+#include "container/update.h"
 
 static struct container *find(struct job *job, struct err *err)
 {
@@ -68,6 +69,28 @@ static int create(struct job *job, struct err *err)
 	jw_kstrv(&w, "Warnings", &warnings);
 	jw_obj_end(&w);
 	return reply_json(rq, 201, &b);
+}
+
+static int update(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	CLEANUP(update_body_done) struct update_body body = { 0 };
+	CLEANUP(container_unrefp) struct container *c = NULL;
+	OWN_JSON json_t *js = read_json(rq, err);
+	OWN_STRV struct strv warnings = { 0 };
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	if (!js || update_body_decode(js, &body, err) < 0)
+		return -1;
+	c = find(job, err);
+	if (!c || container_update(c, &body, &warnings, err) < 0)
+		return -1;
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kstrv(&w, "Warnings", &warnings);
+	jw_obj_end(&w);
+	return reply_json(rq, 200, &b);
 }
 
 static int inspect(struct job *job, struct err *err)
@@ -278,6 +301,7 @@ int api_containers_register(struct api *api, struct err *err)
 		{ "container_pause", pause_ },
 		{ "container_unpause", unpause },
 		{ "container_rename", rename_ },
+		{ "container_update", update },
 		{ "container_resize", resize },
 		{ "container_delete", delete_ },
 		{ "container_prune", prune },

@@ -233,3 +233,36 @@ char *clock_human(int64_t ns, char ret[CLOCK_TEXT])
 		snprintf(ret, CLOCK_TEXT, "%ld years", h / 24 / 365);
 	return ret;
 }
+
+/* v units of 1/scale, its fraction without trailing zeros. */
+static size_t put_fraction(char *at, size_t size, int64_t v, int64_t scale, const char *unit)
+{
+	char digits[16];
+	int len = snprintf(digits, sizeof(digits), "%09lld", (long long)(v % scale * (NSEC_PER_SEC / scale)));
+
+	while (len && digits[len - 1] == '0')
+		digits[--len] = '\0';
+	return (size_t)snprintf(at, size, "%lld%s%s%s", (long long)(v / scale), len ? "." : "", digits, unit);
+}
+
+char *clock_go_duration(int64_t ns, char ret[CLOCK_TEXT])
+{
+	uint64_t v = ns < 0 ? -(uint64_t)ns : (uint64_t)ns;
+	int64_t s = (int64_t)(v / NSEC_PER_SEC);
+	size_t n = 0;
+
+	if (ns < 0)
+		ret[n++] = '-';
+	if (v && v < NSEC_PER_SEC) {
+		int64_t scale = v >= 1000000 ? 1000000 : v >= 1000 ? 1000 : 1;
+
+		put_fraction(ret + n, CLOCK_TEXT - n, (int64_t)v, scale, scale == 1 ? "ns" : scale == 1000 ? "\302\265s" : "ms");
+		return ret;
+	}
+	if (s >= 3600)
+		n += (size_t)snprintf(ret + n, CLOCK_TEXT - n, "%lldh", (long long)(s / 3600));
+	if (s >= 60)
+		n += (size_t)snprintf(ret + n, CLOCK_TEXT - n, "%lldm", (long long)(s / 60 % 60));
+	put_fraction(ret + n, CLOCK_TEXT - n, (int64_t)(v - (uint64_t)(s / 60 * 60) * NSEC_PER_SEC), NSEC_PER_SEC, "s");
+	return ret;
+}

@@ -23,6 +23,8 @@ bool clock_parse_rfc3339(const char *s, int64_t *ret);
 bool clock_parse_stamp(const char *s, int64_t now, int64_t *ret);
 /* Go duration ("1h30m", "1.5s", "300ms"); false on anything else. */
 bool clock_parse_duration(const char *s, int64_t *ret);
+/* The other way round: "1m30s", "1.5s", "300ms", "0s". */
+char *clock_go_duration(int64_t ns, char ret[CLOCK_TEXT]);
 /* Docker's human words: "Less than a second", "3 seconds", "About a minute", "2 hours"... */
 char *clock_human(int64_t ns, char ret[CLOCK_TEXT]);
 

@@ -286,6 +286,15 @@ const char *strv_env_get(const struct strv *sv, const char *key)
 	return e && (*e)[strlen(key)] == '=' ? *e + strlen(key) + 1 : NULL;
 }
 
+void strv_env_del(struct strv *sv, const char *key)
+{
+	char **e = env_find(sv, key);
+	OWN_FREE char *entry = e ? xstrdup(*e) : NULL;
+
+	if (entry)
+		strv_del(sv, entry);
+}
+
 void strv_env_set(struct strv *sv, const char *key, const char *value)
 {
 	char **e = env_find(sv, key), *entry = xasprintf("%s=%s", key, value);
@@ -296,6 +305,20 @@ void strv_env_set(struct strv *sv, const char *key, const char *value)
 	}
 	free(*e);
 	*e = entry;
+}
+
+bool strmap_del(struct strmap *m, const char *key)
+{
+	for (size_t i = 0; i < m->len; i++) {
+		if (!streq(m->v[i].key, key))
+			continue;
+		free(m->v[i].key);
+		free(m->v[i].value);
+		memmove(m->v + i, m->v + i + 1, (m->len - i - 1) * sizeof(*m->v));
+		m->len--;
+		return true;
+	}
+	return false;
 }
 
 void strmap_set(struct strmap *m, const char *key, const char *value)

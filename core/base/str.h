@@ -60,6 +60,7 @@ void strv_sort(struct strv *sv);
 const char *strv_env_get(const struct strv *sv, const char *key);
 /* Sets KEY=VALUE, replacing an entry of the same key in place. */
 void strv_env_set(struct strv *sv, const char *key, const char *value);
+void strv_env_del(struct strv *sv, const char *key);
 
 /* A small ordered map of strings, sorted by key when printed; linear lookup. */
 struct strmap {
@@ -69,6 +70,7 @@ struct strmap {
 };
 void strmap_set(struct strmap *m, const char *key, const char *value);
 const char *strmap_get(const struct strmap *m, const char *key); /* NULL when absent */
+bool strmap_del(struct strmap *m, const char *key);
 void strmap_sort(struct strmap *m);
 void strmap_copy(struct strmap *dst, const struct strmap *src);
 void strmap_done(struct strmap *m);

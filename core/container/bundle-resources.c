@@ -99,13 +99,8 @@ static int put_blkio(const struct host_config *hc, struct jw *w, struct err *err
 	return 0;
 }
 
-int bundle_resources(const struct host_config *hc, struct jw *w, struct err *err)
+static int put_limits(const struct host_config *hc, struct jw *w, struct err *err)
 {
-	jw_kobj(w, "resources");
-	jw_karr(w, "devices");
-	if (bundle_device_rules(hc, w, err) < 0)
-		return -1;
-	jw_arr_end(w);
 	put_memory(hc, w);
 	put_cpu(hc, w);
 	if (put_blkio(hc, w, err) < 0)
@@ -115,6 +110,27 @@ int bundle_resources(const struct host_config *hc, struct jw *w, struct err *err
 		jw_kint(w, "limit", hc->pids_limit.v);
 		jw_obj_end(w);
 	}
+	return 0;
+}
+
+int bundle_resources(const struct host_config *hc, struct jw *w, struct err *err)
+{
+	jw_kobj(w, "resources");
+	jw_karr(w, "devices");
+	if (bundle_device_rules(hc, w, err) < 0)
+		return -1;
+	jw_arr_end(w);
+	if (put_limits(hc, w, err) < 0)
+		return -1;
+	jw_obj_end(w);
+	return 0;
+}
+
+int bundle_limits(const struct host_config *hc, struct jw *w, struct err *err)
+{
+	jw_obj(w);
+	if (put_limits(hc, w, err) < 0)
+		return -1;
 	jw_obj_end(w);
 	return 0;
 }

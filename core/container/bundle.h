@@ -76,4 +76,7 @@ struct user_ids { uint32_t uid, gid; struct strv_u32 { uint32_t *v; size_t len; 
 int user_lookup(int rootfd, const char *user, const struct strv *group_add, struct user_ids *ret, struct err *err);
 void user_ids_done(struct user_ids *u);
 
+/* The limits alone, as the runtime's update reads them; devices stay as they are. */
+int bundle_limits(const struct host_config *hc, struct jw *w, struct err *err);
+
 #endif

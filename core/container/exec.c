@@ -2,6 +2,7 @@
 /* Execs: further processes in a running container. An exec is guarded by its container's lock; the store's index by the store's.
  */
 #include <errno.h>
+#include <signal.h>
 
 #include "base/clock.h"
 #include "base/id.h"
@@ -379,6 +380,26 @@ void exec_await_end(struct container_store *s, const char *id, int timeout_ms)
 	WITH_LOCK(&x->container->lock);
 	while (!x->ended && (left = end - clock_mono()) > 0)
 		lock_wait(&x->container->lock, &x->container->changed, left);
+}
+
+bool exec_exit_code(struct container_store *s, const char *id, int *ret_code)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, NULL);
+
+	if (!x)
+		return false;
+	WITH_LOCK(&x->container->lock);
+	*ret_code = x->code;
+	return x->ended && x->has_code;
+}
+
+void exec_kill(struct container_store *s, const char *id)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, NULL);
+	CLEANUP(run_putp) struct run *run = x ? container_run(x->container) : NULL;
+
+	if (run)
+		shim_kill(run->shim, id, SIGKILL, false, NULL);
 }
 
 void exec_detached(struct container_store *s, const char *id)

@@ -89,7 +89,7 @@ static bool wants_restart(const struct container *c, int code)
 		return true;
 	if (policy_is(c, "unless-stopped"))
 		return !c->rec.manually_stopped;
-	return policy_is(c, "on-failure") && code != 0 && (max <= 0 || c->rec.restart_count < max);
+	return (policy_is(c, "on-failure") || policy_is(c, "on-unhealthy")) && code != 0 && (max <= 0 || c->rec.restart_count < max);
 }
 
 /* The wait before the next try: doubles up to a minute, starts anew after a run of ten seconds. */
@@ -174,6 +174,7 @@ static int64_t publish_exit(struct container *c, const struct shim_exit *ex, boo
 	}
 	st->restarting = *ret_restart;
 	st->running = *ret_restart;
+	health_end(c);
 	forget_endpoints(c);
 	return delay;
 }

@@ -91,6 +91,8 @@ static void encode_state(const struct container_state *st, struct jw *w)
 	jw_kstr(w, "Error", st->error);
 	jw_ktime(w, "StartedAt", st->started_at ? st->started_at : CLOCK_ZERO);
 	jw_ktime(w, "FinishedAt", st->finished_at ? st->finished_at : CLOCK_ZERO);
+	if (st->health)
+		jw_kdesc(w, "Health", &health_state_desc, st->health);
 	jw_obj_end(w);
 }
 

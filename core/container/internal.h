@@ -21,12 +21,15 @@
 #define LOG_MAX_SIZE_DEFAULT (20ll << 20)
 #define LOG_MAX_FILE_DEFAULT 5
 
+struct health_probe { int64_t start, end, exit_code; char *output; };
+struct health_state { char *status; int64_t failing_streak; struct jlist log; /* health_probe, the oldest first */ };
+
 struct container_state {
 	bool running, paused, restarting, oom_killed, removal, dead;
 	int64_t pid, exit_code;
 	char *error;
 	int64_t started_at, finished_at;
-	char *health; /* JSON text or NULL */
+	struct health_state *health; /* or NULL */
 };
 
 /* One network of NetworkSettings.Networks. */
@@ -75,7 +78,7 @@ struct container_record {
 	char *log_cache;
 	char *rest;
 };
-extern const struct jdesc endpoint_desc, mount_point_desc, container_record_desc;
+extern const struct jdesc endpoint_desc, mount_point_desc, container_record_desc, health_probe_desc, health_state_desc;
 
 /* A shim handle shared by those who call it and the exit that ends it. */
 struct run {
@@ -108,6 +111,8 @@ struct container {
 	int keep;                  /* restarts under way: autoremove waits */
 	int64_t restart_delay;     /* ns, 0 before the first */
 	uint64_t restart_epoch;    /* a planned restart of an older epoch is void */
+	uint64_t health_epoch;     /* the same of a planned probe */
+	bool health_on;            /* probes are planned */
 	/* Owned by the operation, not by the lock. */
 	struct sandbox sandbox;
 	char *rootfs;              /* mounted, or NULL */
@@ -133,6 +138,7 @@ struct container_store {
 	struct lock settle_lock;   /* LEAF: guards what follows */
 	pthread_cond_t settled;
 	size_t settling;           /* containers whose run the start has not decided yet */
+	struct health_pool *health;
 };
 
 /* store.c */
@@ -263,6 +269,16 @@ void execs_list(const struct container *c, struct strv *ret); /* those not over,
 /* restore.c: ends what the last daemon ran for a container that is to go. */
 void container_end_run(struct container *c);
 bool container_has_run_dir(struct container *c);
+/* An exec that is over: its exit code. False while it runs, or when it could not be run. */
+bool exec_exit_code(struct container_store *s, const char *id, int *ret_code);
+void exec_kill(struct container_store *s, const char *id);
+/* health.c: the checks of a container that runs. With fresh, its life has just begun and its state is "starting" again. */
+struct health_pool *health_pool_new(struct err *err);
+void health_pool_free(struct health_pool *p); /* calls off what runs, joins */
+void health_begin(struct container *c, bool fresh);
+/* Under the lock: no more probes; as in Docker what was checked counts as unhealthy from then on. */
+void health_end(struct container *c);
+const char *health_word(const struct health_state *h); /* "none" for NULL */
 /* remove.c: the caller holds the operation, the container does not run. */
 int container_remove_op(struct container *c, bool volumes, struct err *err);
 /* stop.c */

@@ -200,7 +200,7 @@ static bool passes(const struct container *c, const struct query *qu)
 		return false;
 	if (filters_has(f, "exited") && (st->running || !st->started_at || !has_code(qu, st->exit_code)))
 		return false;
-	if (filters_has(f, "health") && !filters_exact(f, "health", "none"))
+	if (filters_has(f, "health") && !filters_exact(f, "health", health_word(st->health)))
 		return false;
 	if (filters_has(f, "is-task") && (filters_exact(f, "is-task", "true") || filters_exact(f, "is-task", "1")))
 		return false;

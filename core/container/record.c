@@ -2,6 +2,16 @@
 /* config.v2.json as tables, in the order in which Docker writes it. */
 #include "container/internal.h"
 
+JDESC(health_probe_desc, health_probe,
+	JFIELD(health_probe, start, "Start", J_TIME, 0),
+	JFIELD(health_probe, end, "End", J_TIME, 0),
+	JFIELD(health_probe, exit_code, "ExitCode", J_I64, 0),
+	JFIELD(health_probe, output, "Output", J_STR, 0));
+JDESC(health_state_desc, health_state,
+	JFIELD(health_state, status, "Status", J_STR, 0),
+	JFIELD(health_state, failing_streak, "FailingStreak", J_I64, 0),
+	JFIELD_SUB(health_state, log, "Log", J_LIST, 0, health_probe_desc));
+
 JDESC(container_state_desc, container_state,
 	JFIELD(container_state, running, "Running", J_BOOL, 0),
 	JFIELD(container_state, paused, "Paused", J_BOOL, 0),
@@ -14,7 +24,7 @@ JDESC(container_state_desc, container_state,
 	JFIELD(container_state, error, "Error", J_STR, 0),
 	JFIELD(container_state, started_at, "StartedAt", J_TIME, 0),
 	JFIELD(container_state, finished_at, "FinishedAt", J_TIME, 0),
-	JFIELD(container_state, health, "Health", J_RAW, 0));
+	JFIELD_SUB(container_state, health, "Health", J_PTR, 0, health_state_desc));
 
 JDESC(endpoint_desc, endpoint,
 	JFIELD(endpoint, ipam_config, "IPAMConfig", J_RAW, 0),

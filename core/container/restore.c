@@ -98,14 +98,15 @@ static void adopt_mounts(struct container *c)
 
 static void goes_on(struct container *c, struct shim *shim, pid_t pid)
 {
-	WITH_LOCK(&c->lock);
-
+	lock_take(&c->lock);
 	c->run = xcalloc(1, sizeof(*c->run));
 	atomic_init(&c->run->refs, 1);
 	c->run->shim = shim;
 	if (pid)
 		c->rec.state.pid = pid;
 	log_info("container %s goes on (pid %lld)", c->id, (long long)c->rec.state.pid);
+	lock_drop(&c->lock);
+	health_begin(c, false);
 }
 
 /* A container whose process lives, whatever its shim is at: does not wait. False: it needs a closer look. */
@@ -178,6 +179,8 @@ static bool adopt_unsaved(struct container *c)
 	log_info("container %s was started by the last daemon as it ended", c->id);
 	if (exited)
 		container_exited_op(c, &ex);
+	else
+		health_begin(c, true);
 	return true;
 }
 
@@ -236,7 +239,7 @@ static bool starts_with_daemon(const struct container *c)
 	if (!c->rec.started_before)
 		return false;
 	return streq(policy, "always") || (streq(policy, "unless-stopped") && !c->rec.manually_stopped) ||
-		(streq(policy, "on-failure") && !c->rec.manually_stopped && c->rec.state.exit_code != 0);
+		((streq(policy, "on-failure") || streq(policy, "on-unhealthy")) && !c->rec.manually_stopped && c->rec.state.exit_code != 0);
 }
 
 /* Under the operation: what there is of a run. False: nothing, and the record says that it does not run. */

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/spawner.h"
 #include "base/str.h"
@@ -104,6 +105,9 @@ int shim_resize(struct shim *s, const char *exec_id, uint16_t rows, uint16_t col
 int shim_kill(struct shim *s, const char *exec_id, int signal, bool all, struct err *err); /* ERR_NOT_FOUND when it has ended */
 /* pause and resume through the cgroup freezer (the runtime's own commands). */
 int shim_pause(struct shim *s, bool pause, struct err *err);
+
+/* New limits of the control groups: resources is the OCI runtime's JSON. */
+int shim_update(struct shim *s, const struct buf *resources, struct err *err);
 
 struct shim_exec {
 	const char *id;

@@ -428,6 +428,7 @@ int container_start_op(struct container *c, struct err *err)
 		if (started) {
 			container_note_network(c);
 			publish(c, run, pid);
+			health_begin(c, true);
 			container_save_state(c);
 			container_event(c, "start", NULL);
 			return 0;

@@ -41,6 +41,9 @@ char *state_text(const struct container_state *st, int64_t now, char *ret, size_
 		snprintf(ret, size, "Up %s (Paused)", up);
 	else if (st->running && st->restarting)
 		snprintf(ret, size, "Restarting (%lld) %s ago", (long long)st->exit_code, ago);
+	else if (st->running && st->health)
+		snprintf(ret, size, "Up %s (%s%s)", up, streq(health_word(st->health), "starting") ? "health: " : "",
+			health_word(st->health));
 	else if (st->running)
 		snprintf(ret, size, "Up %s", up);
 	else if (st->removal)

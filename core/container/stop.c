@@ -119,6 +119,7 @@ int container_signal(struct container *c, int sig, struct err *err)
 			lock_take(&c->lock);
 			c->rec.state.paused = false;
 			lock_drop(&c->lock);
+			health_begin(c, false);
 			container_event(c, "unpause", NULL);
 		}
 	}
@@ -264,7 +265,11 @@ static int pause_op(struct container *c, bool pause, struct err *err)
 		return container_ended(c) ? not_running(c, err) : err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
 	lock_take(&c->lock);
 	c->rec.state.paused = pause;
+	if (pause)
+		health_end(c);
 	lock_drop(&c->lock);
+	if (!pause)
+		health_begin(c, false);
 	container_save_state(c);
 	container_event(c, pause ? "pause" : "unpause", NULL);
 	return 0;

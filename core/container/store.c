@@ -28,6 +28,9 @@ struct container_store *container_store_open(const struct container_deps *deps, 
 	lock_init(&s->settle_lock, LOCK_LEAF);
 	lock_cond_init(&s->settled);
 	s->work = work_new(WORK_THREADS);
+	s->health = health_pool_new(err);
+	if (!s->health)
+		goto fail;
 	if (fs_mkdirs(s->dir, 0710, err) < 0 || fs_mkdirs(s->run_dir, 0700, err) < 0)
 		goto fail;
 	s->monitor = shim_monitor_new(deps->spawner, deps->shim_path, container_on_exit, s, err);
@@ -50,6 +53,7 @@ void container_store_close(struct container_store *s)
 	if (s->deps.nets)
 		net_set_namer(s->deps.nets, NULL, NULL);
 	container_store_settle(s, -1);
+	health_pool_free(s->health);
 	if (s->monitor)
 		shim_monitor_free(s->monitor);
 	work_free(s->work);

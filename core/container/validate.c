@@ -193,9 +193,10 @@ static int check_restart(const struct host_config *hc, struct err *err)
 	int64_t max = hc->restart.maximum_retry_count;
 	bool none = !*name || streq(name, "no");
 
-	if (!none && !streq(name, "always") && !streq(name, "unless-stopped") && !streq(name, "on-failure"))
+	if (!none && !streq(name, "always") && !streq(name, "unless-stopped") && !streq(name, "on-failure") &&
+		!streq(name, "on-unhealthy"))
 		return invalid(err, "invalid restart policy '%s'", name);
-	if (!streq(name, "on-failure") && max != 0)
+	if (!str_has_prefix(name, "on-") && max != 0)
 		return invalid(err, "maximum retry count cannot be used with restart policy '%s'", name);
 	if (max < 0)
 		return invalid(err, "maximum retry count cannot be negative");
@@ -341,8 +342,6 @@ static void warn_unless(bool there, struct strv *warnings, const char *text)
 /* Kernel features that are missing: Docker's sentences. The runtime is then not asked for them (bundle.c asks cgroup_has too). */
 static void add_warnings(const struct container_config *cfg, const struct host_config *hc, struct strv *warnings)
 {
-	if (cfg->healthcheck && cfg->healthcheck->test.len && !streq(cfg->healthcheck->test.v[0], "NONE"))
-		strv_add(warnings, "Health checks are stored but not run in this build yet.");
 	if (hc->memory > 0)
 		warn_unless(cgroup_controller("memory"), warnings, "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.");
 	if (hc->memory > 0 && hc->memory_swap != -1 && cgroup_controller("memory"))

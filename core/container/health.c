@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Health checks. A probe is an exec; a pool of threads of its own runs them, so that one that hangs keeps neither exits nor
+ * restarts waiting. A probe that outlived its container's run (another epoch) counts for nothing. States, defaults and events
+ * are Docker's; the policy "on-unhealthy" restarts what has become unhealthy.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "container/internal.h"
+
+#define THREADS 64
+#define OUTPUT_MAX 4096
+#define RESULTS_MAX 5
+#define INTERVAL (30 * NSEC_PER_SEC)
+#define START_INTERVAL (5 * NSEC_PER_SEC)
+#define RETRIES 3
+#define HEADER 8 /* of a frame: stream, three zeros, size */
+
+struct health_pool {
+	struct work *work;
+	int stop_fd;
+	atomic_bool stopping;
+};
+
+struct check { struct container *container; uint64_t epoch; };
+/* What the configuration asks for; its own copy. */
+struct plan { struct strv cmd; int64_t interval, timeout, start_period, start_interval, retries; };
+
+static void check_run(void *ctx);
+
+static void check_free(void *ctx)
+{
+	struct check *k = ctx;
+
+	container_unref(k->container);
+	free(k);
+}
+
+struct health_pool *health_pool_new(struct err *err)
+{
+	struct health_pool *p = xcalloc(1, sizeof(*p));
+
+	p->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->stop_fd < 0) {
+		err_errno(err, errno, "start the health checks");
+		free(p);
+		return NULL;
+	}
+	p->work = work_new(THREADS);
+	return p;
+}
+
+void health_pool_free(struct health_pool *p)
+{
+	if (!p)
+		return;
+	atomic_store(&p->stopping, true);
+	BUG_ON(eventfd_write(p->stop_fd, 1) < 0);
+	work_free(p->work);
+	fd_close(&p->stop_fd);
+	free(p);
+}
+
+const char *health_word(const struct health_state *h)
+{
+	return h && !str_empty(h->status) ? h->status : "none";
+}
+
+static bool has_check(const struct container_config *cfg)
+{
+	const struct image_health *h = cfg->healthcheck;
+
+	return h && h->test.len > 1 && (streq(h->test.v[0], "CMD") || streq(h->test.v[0], "CMD-SHELL"));
+}
+
+static int64_t or_else(int64_t v, int64_t other)
+{
+	return v > 0 ? v : other;
+}
+
+/* Under the lock. */
+static void read_plan(const struct container_config *cfg, struct plan *ret)
+{
+	const struct image_health *h = cfg->healthcheck;
+	bool shell = streq(h->test.v[0], "CMD-SHELL");
+
+	if (shell && cfg->shell.len) {
+		strv_copy(&ret->cmd, &cfg->shell);
+	} else if (shell) {
+		strv_add(&ret->cmd, "/bin/sh");
+		strv_add(&ret->cmd, "-c");
+	}
+	for (size_t i = 1; i < h->test.len; i++)
+		strv_add(&ret->cmd, h->test.v[i]);
+	ret->interval = or_else(h->interval, INTERVAL);
+	ret->timeout = or_else(h->timeout, INTERVAL);
+	ret->start_period = h->start_period;
+	ret->start_interval = or_else(h->start_interval, START_INTERVAL);
+	ret->retries = or_else(h->retries, RETRIES);
+}
+
+/* Under the lock: the wait before the next probe. */
+static int64_t next_wait(const struct container *c)
+{
+	const struct image_health *h = c->rec.config.healthcheck;
+	bool starting = streq(health_word(c->rec.state.health), "starting");
+
+	if (starting && h->start_period > 0 && clock_now() - c->rec.state.started_at < h->start_period)
+		return or_else(h->start_interval, START_INTERVAL);
+	return or_else(h->interval, INTERVAL);
+}
+
+static void post(struct container *c, uint64_t epoch, int64_t wait)
+{
+	struct check *k = xcalloc(1, sizeof(*k));
+
+	*k = (struct check){ .container = container_ref(c), .epoch = epoch };
+	work_post(c->store->health->work, clock_mono() + wait, check_run, check_free, k);
+}
+
+void health_begin(struct container *c, bool fresh)
+{
+	struct container_state *st = &c->rec.state;
+	uint64_t epoch;
+	int64_t wait;
+
+	if (!c->store->health)
+		return;
+	lock_take(&c->lock);
+	epoch = ++c->health_epoch;
+	c->health_on = has_check(&c->rec.config) && st->running && !st->paused;
+	if (c->health_on && !st->health)
+		st->health = xcalloc(1, sizeof(*st->health));
+	if (c->health_on && (fresh || !st->health->status)) {
+		str_set(&st->health->status, "starting");
+		st->health->failing_streak = 0;
+	}
+	if (!has_check(&c->rec.config) && st->health) {
+		jdesc_clear(&health_state_desc, st->health);
+		free(STEAL(st->health));
+	}
+	wait = c->health_on ? next_wait(c) : 0;
+	lock_drop(&c->lock);
+	if (c->health_on)
+		post(c, epoch, wait);
+}
+
+void health_end(struct container *c)
+{
+	c->health_epoch++;
+	if (c->health_on && c->rec.state.health)
+		str_set(&c->rec.state.health->status, "unhealthy");
+	c->health_on = false;
+}
+
+/* The frames of both streams, their contents behind each other; what exceeds the limit is read and dropped. */
+struct output { struct buf text; unsigned char head[HEADER]; size_t have; size_t left; };
+
+static void take_bytes(struct output *o, const unsigned char *p, size_t n)
+{
+	while (n) {
+		size_t k;
+
+		if (!o->left) {
+			k = n < HEADER - o->have ? n : HEADER - o->have;
+			memcpy(o->head + o->have, p, k);
+			o->have += k;
+			if (o->have == HEADER) {
+				o->left = (size_t)o->head[4] << 24 | (size_t)o->head[5] << 16 | (size_t)o->head[6] << 8 | o->head[7];
+				o->have = 0;
+			}
+		} else {
+			size_t room = OUTPUT_MAX - o->text.size;
+
+			k = n < o->left ? n : o->left;
+			buf_add(&o->text, p, k < room ? k : room);
+			o->left -= k;
+		}
+		p += k;
+		n -= k;
+	}
+}
+
+/* 1 at the end of the output, 0 when the time is over, -1 when the pool ends. */
+static int read_output(const struct health_pool *p, int fd, int64_t timeout, struct output *o)
+{
+	const struct cancel stop = { -1, p->stop_fd };
+	int64_t end = clock_mono() + timeout;
+
+	for (;;) {
+		unsigned char data[4096];
+		int64_t left = (end - clock_mono() + 999999) / 1000000;
+		int r = left > 0 ? cancel_wait(&stop, fd, POLLIN, left > INT32_MAX ? INT32_MAX : (int)left) : 0;
+		ssize_t n;
+
+		if (r <= 0)
+			return r;
+		n = read(fd, data, sizeof(data));
+		if (n <= 0 && !(n < 0 && errno == EINTR))
+			return 1;
+		take_bytes(o, data, n > 0 ? (size_t)n : 0);
+	}
+}
+
+static void say_late(const struct plan *plan, struct health_probe *ret, struct output *o)
+{
+	char words[CLOCK_TEXT];
+
+	clock_go_duration(plan->timeout, words);
+	buf_add(&o->text, "", 1);
+	ret->exit_code = -1;
+	ret->output = xasprintf("Health check exceeded timeout (%s)%s%s", words, o->text.size > 1 ? ": " : "", o->text.data);
+}
+
+/* False: the daemon ends, and nothing was found out. */
+static bool probe(struct container *c, const struct plan *plan, struct health_probe *ret)
+{
+	struct exec_config cfg = { .attach_stdout = true, .attach_stderr = true };
+	struct output o = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FD int fd = -1;
+	char id[65];
+	int r, code;
+
+	strv_copy(&cfg.cmd, &plan->cmd);
+	ret->start = clock_now();
+	if (exec_create(c, &cfg, id, &err) < 0 || exec_start(c->store, id, false, NULL, &fd, &err) < 0) {
+		jdesc_clear(&exec_config_desc, &cfg);
+		*ret = (struct health_probe){ .start = ret->start, .end = clock_now(), .exit_code = -1, .output = xstrdup(err_text(&err)) };
+		return true;
+	}
+	r = read_output(c->store->health, fd, plan->timeout, &o);
+	if (r == 0) {
+		exec_kill(c->store, id);
+		say_late(plan, ret, &o);
+	} else if (r > 0) {
+		exec_await_end(c->store, id, (int)(plan->timeout / 1000000 < 10000 ? plan->timeout / 1000000 : 10000));
+		ret->exit_code = exec_exit_code(c->store, id, &code) ? code : -1;
+		buf_add(&o.text, "", 1);
+		ret->output = xstrdup(o.text.data);
+	}
+	buf_done(&o.text);
+	ret->end = clock_now();
+	return r >= 0;
+}
+
+/* Under the lock. */
+static void add_result(struct health_state *h, struct health_probe *p)
+{
+	struct jlist *log = &h->log;
+
+	if (log->len >= RESULTS_MAX) {
+		struct health_probe *first = jlist_at(log, 0, &health_probe_desc);
+
+		free(first->output);
+		memmove(first, first + 1, (log->len - 1) * sizeof(*first));
+		*(struct health_probe *)jlist_at(log, log->len - 1, &health_probe_desc) = *p;
+	} else {
+		*(struct health_probe *)jlist_add(log, &health_probe_desc) = *p;
+	}
+	p->output = NULL;
+}
+
+/* Under the lock: whether the status changed. */
+static bool judge(struct container *c, const struct plan *plan, struct health_probe *p)
+{
+	struct health_state *h = c->rec.state.health;
+	const char *was = health_word(h), *is = was;
+	bool grace = streq(was, "starting") && p->start - c->rec.state.started_at < plan->start_period;
+
+	if (p->exit_code == 0) {
+		h->failing_streak = 0;
+		is = "healthy";
+	} else if (!grace && ++h->failing_streak >= plan->retries) {
+		is = "unhealthy";
+	}
+	add_result(h, p);
+	if (streq(was, is))
+		return false;
+	str_set(&h->status, is);
+	return true;
+}
+
+static void save(struct container *c)
+{
+	if (op_begin(c, NULL) < 0)
+		return;
+	container_save_state(c);
+	op_end(c);
+}
+
+/* Of the policy "on-unhealthy": as after a failure, and counted with them. */
+static void restart_unhealthy(struct container *c)
+{
+	int64_t max = c->host.restart.maximum_retry_count;
+	OWN_ERR struct err err = ERR_INIT;
+	bool wanted;
+
+	lock_take(&c->lock);
+	wanted = c->host.restart.name && streq(c->host.restart.name, "on-unhealthy") && c->rec.state.running && !c->no_restart &&
+		(max <= 0 || c->rec.restart_count < max);
+	c->rec.restart_count += wanted;
+	lock_drop(&c->lock);
+	if (!wanted)
+		return;
+	log_warn("container %s is unhealthy: it is restarted", c->id);
+	if (container_restart(c, NULL, NULL, &err) < 0)
+		log_warn("container %s: %s", c->id, err_text(&err));
+}
+
+static void tell(struct container *c, const char *status)
+{
+	OWN_FREE char *action = xasprintf("health_status: %s", status);
+
+	container_event(c, action, NULL);
+	save(c);
+	if (streq(status, "unhealthy"))
+		restart_unhealthy(c);
+}
+
+static bool still_valid(const struct check *k)
+{
+	const struct container *c = k->container;
+
+	return c->health_epoch == k->epoch && c->health_on && !c->removed;
+}
+
+/* On a thread of the pool. */
+static void check_run(void *ctx)
+{
+	struct check *k = ctx;
+	struct container *c = k->container;
+	struct health_pool *pool = c->store->health;
+	struct health_probe result = { 0 };
+	struct plan plan = { 0 };
+	OWN_FREE char *status = NULL;
+	int64_t wait = 0;
+	bool valid;
+
+	lock_take(&c->lock);
+	valid = still_valid(k) && !atomic_load(&pool->stopping);
+	if (valid)
+		read_plan(&c->rec.config, &plan);
+	lock_drop(&c->lock);
+	if (valid && probe(c, &plan, &result)) {
+		lock_take(&c->lock);
+		valid = still_valid(k);
+		if (valid && judge(c, &plan, &result))
+			status = xstrdup(health_word(c->rec.state.health));
+		wait = valid ? next_wait(c) : 0;
+		lock_drop(&c->lock);
+		if (valid)
+			post(c, k->epoch, wait);
+		if (status)
+			tell(c, status);
+	}
+	free(result.output);
+	strv_done(&plan.cmd);
+	check_free(k);
+}

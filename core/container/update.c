@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * POST /containers/{id}/update: resources and the restart policy as in Docker, at once where the container runs; beyond that
+ * environment and stop signal (from the next start on), labels, stop time-out and health check.
+ */
+#include "container/update.h"
+
+#include "container/bundle.h"
+#include "container/internal.h"
+#include "container/shim-client.h"
+
+JDESC_STATIC(restart_desc, restart_policy,
+	JFIELD(restart_policy, name, "Name", J_STR, 0),
+	JFIELD(restart_policy, maximum_retry_count, "MaximumRetryCount", J_I64, 0));
+JDESC_STATIC(update_host_desc, host_config,
+	JFIELD(host_config, cpu_shares, "CpuShares", J_I64, 0),
+	JFIELD(host_config, memory, "Memory", J_I64, 0),
+	JFIELD(host_config, nano_cpus, "NanoCpus", J_I64, 0),
+	JFIELD(host_config, blkio_weight, "BlkioWeight", J_I64, 0),
+	JFIELD(host_config, cpu_period, "CpuPeriod", J_I64, 0),
+	JFIELD(host_config, cpu_quota, "CpuQuota", J_I64, 0),
+	JFIELD(host_config, cpu_rt_period, "CpuRealtimePeriod", J_I64, 0),
+	JFIELD(host_config, cpu_rt_runtime, "CpuRealtimeRuntime", J_I64, 0),
+	JFIELD(host_config, cpuset_cpus, "CpusetCpus", J_STR, 0),
+	JFIELD(host_config, cpuset_mems, "CpusetMems", J_STR, 0),
+	JFIELD(host_config, kernel_memory, "KernelMemory", J_I64, 0),
+	JFIELD(host_config, memory_reservation, "MemoryReservation", J_I64, 0),
+	JFIELD(host_config, memory_swap, "MemorySwap", J_I64, 0),
+	JFIELD(host_config, oom_kill_disable, "OomKillDisable", J_OPT_BOOL, 0),
+	JFIELD(host_config, pids_limit, "PidsLimit", J_OPT_I64, 0),
+	JFIELD_SUB(host_config, restart, "RestartPolicy", J_OBJ, 0, restart_desc));
+JDESC_STATIC(update_config_desc, container_config,
+	JFIELD(container_config, env, "Env", J_STRV, 0),
+	JFIELD_SUB(container_config, healthcheck, "Healthcheck", J_PTR, 0, image_health_desc),
+	JFIELD(container_config, stop_signal, "StopSignal", J_STR, 0),
+	JFIELD(container_config, stop_timeout, "StopTimeout", J_OPT_I64, 0));
+
+int update_body_decode(json_t *js, struct update_body *ret, struct err *err)
+{
+	json_t *labels = json_object_get(js, "Labels");
+	const char *key;
+	json_t *v;
+
+	if (jdesc_decode(&update_host_desc, js, &ret->host, err) < 0 || jdesc_decode(&update_config_desc, js, &ret->config, err) < 0)
+		return -1;
+	if (labels && !json_is_object(labels) && !json_is_null(labels))
+		return err_set(err, ERR_INVALID, "invalid JSON: /Labels: expected an object");
+	json_object_foreach(labels, key, v) {
+		if (json_is_null(v))
+			strv_add(&ret->labels_gone, key);
+		else if (json_is_string(v))
+			strmap_set(&ret->config.labels, key, json_string_value(v));
+		else
+			return err_set(err, ERR_INVALID, "invalid JSON: /Labels/%.128s: expected a string or null", key);
+	}
+	return 0;
+}
+
+void update_body_done(struct update_body *b)
+{
+	jdesc_clear(&update_host_desc, &b->host);
+	strmap_done(&b->config.labels);
+	jdesc_clear(&update_config_desc, &b->config);
+	strv_done(&b->labels_gone);
+}
+
+static int conflict(struct err *err, const char *text)
+{
+	return err_set(err, ERR_CONFLICT, "%s", text);
+}
+
+/* What cannot go together with what is set already. */
+static int check_against(const struct host_config *now, const struct host_config *want, struct err *err)
+{
+	if (now->auto_remove && !str_empty(want->restart.name) && !streq(want->restart.name, "no"))
+		return conflict(err, "Restart policy cannot be updated because AutoRemove is enabled for the container");
+	if (want->nano_cpus && now->cpu_period)
+		return conflict(err, "Conflicting options: Nano CPUs cannot be updated as CPU Period has already been set");
+	if (want->nano_cpus && now->cpu_quota)
+		return conflict(err, "Conflicting options: Nano CPUs cannot be updated as CPU Quota has already been set");
+	if (want->cpu_period && now->nano_cpus)
+		return conflict(err, "Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set");
+	if (want->cpu_quota && now->nano_cpus)
+		return conflict(err, "Conflicting options: CPU Quota cannot be updated as NanoCPUs has already been set");
+	if (want->memory && want->memory > now->memory_swap && want->memory_swap == 0)
+		return conflict(err, "Memory limit should be smaller than already set memoryswap limit, "
+				     "update the memoryswap at the same time");
+	return 0;
+}
+
+static bool take_i64(int64_t *field, int64_t v)
+{
+	if (v)
+		*field = v;
+	return v != 0;
+}
+
+static bool take_text(char **field, const char *v)
+{
+	if (!str_empty(v))
+		str_set(field, v);
+	return !str_empty(v);
+}
+
+/* Whether something of it concerns the control groups. */
+static bool take_resources(struct host_config *h, const struct host_config *want)
+{
+	bool any = false;
+
+	any |= take_i64(&h->cpu_shares, want->cpu_shares);
+	any |= take_i64(&h->memory, want->memory);
+	any |= take_i64(&h->nano_cpus, want->nano_cpus);
+	any |= take_i64(&h->blkio_weight, want->blkio_weight);
+	any |= take_i64(&h->cpu_period, want->cpu_period);
+	any |= take_i64(&h->cpu_quota, want->cpu_quota);
+	any |= take_i64(&h->cpu_rt_period, want->cpu_rt_period);
+	any |= take_i64(&h->cpu_rt_runtime, want->cpu_rt_runtime);
+	any |= take_i64(&h->memory_reservation, want->memory_reservation);
+	any |= take_i64(&h->memory_swap, want->memory_swap);
+	any |= take_text(&h->cpuset_cpus, want->cpuset_cpus);
+	any |= take_text(&h->cpuset_mems, want->cpuset_mems);
+	take_i64(&h->kernel_memory, want->kernel_memory); /* shown, and without effect since long */
+	if (want->pids_limit.set)
+		h->pids_limit = want->pids_limit;
+	return any || want->pids_limit.set;
+}
+
+static void take_config(struct container_config *cfg, const struct update_body *b)
+{
+	const struct container_config *want = &b->config;
+
+	for (size_t i = 0; i < want->env.len; i++) {
+		OWN_FREE char *key = xstrndup(want->env.v[i], strcspn(want->env.v[i], "="));
+		const char *value = strchr(want->env.v[i], '=');
+
+		if (value)
+			strv_env_set(&cfg->env, key, value + 1);
+		else
+			strv_env_del(&cfg->env, key);
+	}
+	for (size_t i = 0; i < want->labels.len; i++)
+		strmap_set(&cfg->labels, want->labels.v[i].key, want->labels.v[i].value);
+	for (size_t i = 0; i < b->labels_gone.len; i++)
+		strmap_del(&cfg->labels, b->labels_gone.v[i]);
+	take_text(&cfg->stop_signal, want->stop_signal);
+	if (want->stop_timeout.set)
+		cfg->stop_timeout = want->stop_timeout;
+	if (!want->healthcheck)
+		return;
+	if (!cfg->healthcheck)
+		cfg->healthcheck = xcalloc(1, sizeof(*cfg->healthcheck));
+	jdesc_clear(&image_health_desc, cfg->healthcheck);
+	jdesc_copy(&image_health_desc, cfg->healthcheck, want->healthcheck);
+}
+
+/* The runtime's own command, with the whole of the resources as they shall be. */
+static int apply(struct container *c, struct run *run, const struct host_config *h, struct err *err)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	jw_init(&w, &b);
+	if (bundle_limits(h, &w, err) < 0)
+		return -1;
+	lock_none_held();
+	if (shim_update(run->shim, &b, err) == 0)
+		return 0;
+	return container_ended(c) ? 0 : -1; /* what has ended takes them at its next start */
+}
+
+static int update_op(struct container *c, const struct update_body *b, struct err *err)
+{
+	CLEANUP(run_putp) struct run *run = container_run(c);
+	struct host_config h = { 0 }, old;
+	bool removing, live, limits;
+	int r;
+
+	lock_take(&c->lock);
+	removing = c->rec.state.removal || c->rec.state.dead;
+	live = c->rec.state.running && !c->rec.state.restarting && run;
+	jdesc_copy(&host_config_desc, &h, &c->host);
+	lock_drop(&c->lock);
+	r = removing ? conflict(err, "Container is marked for removal and cannot be \"update\".") : check_against(&h, &b->host, err);
+	limits = r == 0 && take_resources(&h, &b->host);
+	if (limits && live)
+		r = apply(c, run, &h, err);
+	if (r < 0) {
+		jdesc_clear(&host_config_desc, &h);
+		return -1;
+	}
+	if (!str_empty(b->host.restart.name)) {
+		str_set(&h.restart.name, b->host.restart.name);
+		h.restart.maximum_retry_count = b->host.restart.maximum_retry_count;
+	}
+	lock_take(&c->lock);
+	old = c->host;
+	c->host = h;
+	take_config(&c->rec.config, b);
+	lock_drop(&c->lock);
+	jdesc_clear(&host_config_desc, &old);
+	return container_save(c, true, FS_SYNC, err);
+}
+
+int container_update(struct container *c, struct update_body *b, struct strv *warnings, struct err *err)
+{
+	int r;
+
+	if (container_validate(&b->config, &b->host, c->store->deps.defaults, warnings, err) < 0)
+		return -1;
+	if (op_begin(c, err) < 0)
+		return -1;
+	r = update_op(c, b, err);
+	op_end(c);
+	if (r < 0)
+		return err_wrap(err, "Cannot update container %s", c->id);
+	if (b->config.healthcheck)
+		health_begin(c, true);
+	container_event(c, "update", NULL);
+	return 0;
+}

@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Health checks: states, results, events, filters, time-outs, what ends them, the policy on-unhealthy.
+. "${top_srcdir:-.}/t/system/lib.sh"
+need_root
+need runc jq
+find_docker
+scratch
+start_daemon
+ok "the daemon is up" || done_testing
+load_busybox > /dev/null
+run() { docker run -d --network none "$@" > /dev/null; }
+status() { docker inspect -f '{{.State.Health.Status}}' "$1"; }
+until_status() { # container status
+	for _i in $(seq 100); do [ "$(status "$1")" = "$2" ] && return 0; sleep 0.1; done
+	return 1
+}
+health() { docker inspect -f "{{json .State.Health}}" "$1" | jq -r "$2"; }
+
+since=$(date +%s)
+run --name one --health-cmd 'echo said; echo also >&2; test -e /good' --health-interval 200ms --health-retries 2 busybox sleep 1000
+is "$(status one)" starting "it begins as starting"
+like "$(docker ps --format '{{.Status}}' -f name=one)" '\(health: starting\)$' "which ps says"
+until_status one unhealthy
+ok "two failures make it unhealthy"
+[ "$(health one .FailingStreak)" -ge 2 ]
+ok "the streak is counted"
+is "$(health one '.Log[0] | .ExitCode')" 1 "a result has the exit code"
+is "$(health one '.Log[0].Output' | sort | tr '\n' ' ')" " also said " "and the output of both streams"
+like "$(docker ps --format '{{.Status}}' -f name=one)" '\(unhealthy\)$' "ps says so"
+is "$(docker ps -q -f health=unhealthy | wc -l)" 1 "the filter finds it"
+is "$(docker ps -q -f health=healthy | wc -l)" 0 "and no other value does"
+docker exec one touch /good
+until_status one healthy
+ok "one success makes it healthy"
+is "$(health one .FailingStreak)" 0 "the streak is over"
+sleep 1
+is "$(health one '.Log | length')" 5 "five results are kept"
+is "$(docker events --since "$since" --until "$(date +%s)" --filter event=health_status --format '{{.Action}}' | tr '\n' ,)" \
+	"health_status: unhealthy,health_status: healthy," "an event for each change"
+docker pause one > /dev/null
+is "$(status one)" unhealthy "paused: nothing is known, as in Docker"
+docker unpause one > /dev/null
+until_status one healthy
+ok "unpaused: checked again"
+stop_daemon KILL 2> /dev/null
+start_daemon
+is "$(status one)" healthy "the state outlives the daemon"
+docker exec one rm /good
+until_status one unhealthy
+ok "and checks go on"
+docker stop -t 0 one > /dev/null
+is "$(status one)" unhealthy "stopped: unhealthy"
+n=$(health one '.Log[-1].Start')
+sleep 0.6
+is "$(health one '.Log[-1].Start')" "$n" "and nothing is checked any more"
+docker start one > /dev/null
+is "$(status one)" starting "started: starting"
+
+api POST '/containers/create?name=late' -H 'Content-Type: application/json' -d '{"Image":"busybox","Cmd":["sleep","1000"],
+	"HostConfig":{"NetworkMode":"none"},"Healthcheck":{"Test":["CMD","sh","-c","echo slow; sleep 77"],"Interval":100000000,"Timeout":500000000,"Retries":1}}' > /dev/null
+docker start late > /dev/null
+until_status late unhealthy
+ok "a probe that takes too long fails"
+is "$(health late '.Log[0] | "\(.ExitCode) \(.Output)"')" "-1 Health check exceeded timeout (500ms): slow" "with Docker's words and what it said"
+sleep 0.3
+is "$(docker top late | grep -c 'sleep 77')" "$(docker top late | grep -c 'sleep 77' | head -c 1)" "top answers"
+[ "$(docker top late | grep -c 'sh -c')" -le 1 ]
+ok "no more than one probe at a time lives"
+docker rm -f late > /dev/null
+
+run --name grace --health-cmd false --health-interval 100ms --health-start-period 60s --health-start-interval 100ms --health-retries 1 busybox sleep 1000
+sleep 0.8
+is "$(status grace)" starting "failures within the start period do not count"
+[ "$(health grace '.Log | length')" -gt 1 ]
+ok "though it is checked, at the start interval"
+docker rm -f grace > /dev/null
+run --name off --no-healthcheck busybox sleep 1000
+is "$(docker inspect -f '{{.State.Health}}' off)" "<nil>" "no check, no state"
+is "$(docker ps -q -f health=none | wc -l)" 1 "the filter none finds it"
+docker rm -f off > /dev/null
+run --name noprog --health-cmd x --health-interval 100ms --health-retries 1 busybox sleep 1000
+api POST '/containers/noprog/update' -H 'Content-Type: application/json' -d '{"Healthcheck":{"Test":["CMD","/no/such"],"Interval":100000000,"Retries":1}}' > /dev/null
+until_status noprog unhealthy
+ok "a probe that cannot be run is a failure"
+docker rm -f noprog > /dev/null
+
+run --name again --restart on-unhealthy:2 --health-cmd false --health-interval 100ms --health-retries 1 busybox sleep 1000
+for _i in $(seq 100); do [ "$(docker inspect -f '{{.RestartCount}}' again)" = 2 ] && break; sleep 0.1; done
+is "$(docker inspect -f '{{.RestartCount}}' again)" 2 "on-unhealthy restarts what is unhealthy"
+until_status again unhealthy
+sleep 0.5
+is "$(docker inspect -f '{{.RestartCount}} {{.State.Status}}' again)" "2 running" "as often as asked for"
+docker rm -f again > /dev/null
+run --name fails --restart on-unhealthy:1 busybox sh -c 'exit 3'
+docker wait fails > /dev/null
+sleep 0.5
+is "$(docker inspect -f '{{.RestartCount}} {{.State.ExitCode}}' fails)" "1 3" "and what fails"
+docker rm -f fails one > /dev/null
+t0=$(date +%s)
+run --name hang --health-cmd 'sleep 1000' --health-interval 50ms busybox sleep 1000
+sleep 0.5
+stop_daemon
+[ $(($(date +%s) - t0)) -lt 14 ]
+ok "a hanging probe does not keep the daemon from ending"
+done_testing

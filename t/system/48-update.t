@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# docker update: limits of running and stopped containers, the restart policy, what cannot go together, what is changed beyond.
+. "${top_srcdir:-.}/t/system/lib.sh"
+need_root
+need runc jq
+find_docker
+scratch
+start_daemon
+ok "the daemon is up" || done_testing
+load_busybox > /dev/null
+upd() { api POST "/containers/$1/update" -H 'Content-Type: application/json' -d "$2"; }
+upd_status() { api_status POST "/containers/$1/update" -H 'Content-Type: application/json' -d "$2"; }
+cg() { # container controller file of v1, file of v2
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then docker exec "$1" cat "/sys/fs/cgroup/$4"; else docker exec "$1" cat "/sys/fs/cgroup/$2/$3"; fi
+}
+id=$(docker run -d --name xx --network none -m 64m --memory-swap 128m busybox sleep 1000)
+since=$(date +%s)
+is "$(docker update -m 96m xx)" xx "docker update answers the name"
+is "$(cg xx memory memory.limit_in_bytes memory.max)" 100663296 "the limit holds at once"
+is "$(docker inspect -f '{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}' xx)" "100663296 134217728" "inspect shows it, the other stays"
+docker update --pids-limit 7 xx > /dev/null
+is "$(cg xx pids pids.max pids.max)" 7 "a limit of processes"
+docker update --cpu-shares 512 xx > /dev/null
+[ -e /sys/fs/cgroup/cgroup.controllers ] || is "$(cg xx cpu cpu.shares none)" 512 "shares of the CPU"
+docker update --cpus 0.5 xx > /dev/null
+[ -e /sys/fs/cgroup/cgroup.controllers ] || is "$(cg xx cpu cpu.cfs_quota_us none)" 50000 "and a part of it"
+docker update --cpuset-cpus 0 xx > /dev/null
+is "$(docker exec xx sh -c 'grep Cpus_allowed_list /proc/self/status' | tr -dc 0-9,-)" 0 "the set of CPUs"
+is "$(upd xx '{}')" '{"Warnings":null}' "nothing to change is fine"
+like "$(upd xx '{"Memory":1000}')" 'Minimum memory limit allowed is 6MB' "too little memory"
+is "$(upd_status xx '{"Memory":1000}')" 400 "is a bad request"
+is "$(upd xx '{"Memory":500000000}' | jq -r .message)" "Cannot update container $id: Memory limit should be smaller than already set memoryswap limit, update the memoryswap at the same time" "memory beyond swap: Docker's words"
+is "$(upd_status xx '{"Memory":500000000}')" 409 "and status"
+is "$(upd xx '{"CpuPeriod":100000}' | jq -r .message)" "Cannot update container $id: Conflicting options: CPU Period cannot be updated as NanoCPUs has already been set" "a period beside --cpus"
+like "$(upd xx '{"CpusetCpus":"0-999"}')" 'Requested CPUs are not available' "CPUs that are not there"
+is "$(upd_status xx '{"Memory":"1"}')" 400 "a text for a number"
+is "$(upd_status nosuch '{}')" 404 "no such container"
+is "$(cg xx memory memory.limit_in_bytes memory.max)" 100663296 "a refused update changes nothing"
+like "$(docker update --restart sometimes xx 2>&1)" 'invalid restart policy' "no such policy"
+docker update --restart on-failure:3 xx > /dev/null
+is "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.RestartPolicy.MaximumRetryCount}}' xx)" "on-failure 3" "the restart policy"
+stop_daemon KILL 2> /dev/null
+start_daemon
+is "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}}' xx)" "on-failure 100663296" "both outlive the daemon"
+is "$(upd xx '{"Env":["NEW=1"],"Labels":{"a":"b"},"StopTimeout":0,"StopSignal":"KILL"}')" '{"Warnings":null}' "environment, labels, stop time-out and signal"
+is "$(docker inspect -f '{{index .Config.Labels "a"}} {{.Config.StopTimeout}} {{.Config.StopSignal}}' xx)" "b 0 KILL" "are set"
+is "$(docker exec xx sh -c 'echo $NEW')" 1 "what is executed sees the environment"
+docker restart xx > /dev/null
+is "$(docker exec xx cat /proc/1/environ | tr '\0' '\n' | grep NEW)" NEW=1 "the next start has it"
+is "$(cg xx pids pids.max pids.max)" 7 "and the limits"
+upd xx '{"Env":["NEW"],"Labels":{"a":null}}' > /dev/null
+is "$(docker inspect -f '{{json .Config.Env}} {{json .Config.Labels}}' xx | grep -c 'NEW\|"a"')" 0 "both can be taken away"
+is "$(upd_status xx '{"Labels":{"a":1}}')" 400 "a label that is no text"
+is "$(upd_status xx '{"Env":["=x"]}')" 400 "a variable without a name"
+docker stop -t 0 xx > /dev/null
+docker update -m 32m --memory-swap 64m xx > /dev/null
+docker start xx > /dev/null
+is "$(cg xx memory memory.limit_in_bytes memory.max)" 33554432 "a stopped container has its new limit from the start"
+is "$(docker events --since "$since" --until "$(date +%s)" --filter event=update --format '{{.Action}}' | sort -u)" update "events"
+docker rm -f xx > /dev/null
+docker create --rm --name yy --network none busybox true > /dev/null
+like "$(docker update --restart always yy 2>&1)" 'Restart policy cannot be updated because AutoRemove is enabled' "no policy for what removes itself"
+docker rm yy > /dev/null
+done_testing
