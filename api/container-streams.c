@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "container/container.h"
+#include "websocket.h"
 
 #define RAW_STREAM "application/vnd.docker.raw-stream"
 #define MULTIPLEXED_STREAM "application/vnd.docker.multiplexed-stream"
@@ -232,12 +233,24 @@ static void attach_serve(struct container *c, struct attachment *a, struct http_
 		container_detached(c);
 }
 
-int api_container_attach(struct job *job, struct err *err)
+/* The connection, with a WebSocket on it when that is asked for. */
+static struct http_stream *take_over(struct request *rq, bool ws, bool tty, struct err *err)
+{
+	struct http_stream *hs;
+
+	if (!ws)
+		return rq->ops->hijack(rq, stream_type(rq, tty), err);
+	hs = rq->ops->hijack(rq, NULL, err);
+	return hs ? websocket_wrap(hs, rq->api_minor < 28, !tty) : NULL;
+}
+
+static int attach(struct job *job, bool ws, struct err *err)
 {
 	struct request *rq = job_request(job);
 	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
-	struct attach_query q = { request_query_bool(rq, "stream", false), request_query_bool(rq, "stdin", false),
-		request_query_bool(rq, "stdout", false), request_query_bool(rq, "stderr", false),
+	bool all = ws && rq->api_minor < 42;
+	struct attach_query q = { request_query_bool(rq, "stream", false), all || request_query_bool(rq, "stdin", false),
+		all || request_query_bool(rq, "stdout", false), all || request_query_bool(rq, "stderr", false),
 		request_query_bool(rq, "logs", false) };
 	struct attachment *a = NULL;
 	struct detach_keys keys;
@@ -245,13 +258,15 @@ int api_container_attach(struct job *job, struct err *err)
 
 	if (!c || detach_keys_parse(request_query(rq, "detachKeys"), &keys, err) < 0)
 		return -1;
+	if (ws && websocket_accept(rq, err) < 0)
+		return -1;
 	q.in = q.in && container_open_stdin(c);
 	if (q.stream) {
 		a = container_attach(c, (q.in ? SHIM_STDIN : 0) | (q.out ? SHIM_STDOUT : 0) | (q.err ? SHIM_STDERR : 0), err);
 		if (!a)
 			return -1;
 	}
-	hs = rq->ops->hijack(rq, stream_type(rq, container_is_tty(c)), err);
+	hs = take_over(rq, ws, container_is_tty(c), err);
 	if (hs) {
 		attach_serve(c, a, hs, &q, &keys, &job->cancel);
 		hs->shutdown_write(hs);
@@ -260,6 +275,16 @@ int api_container_attach(struct job *job, struct err *err)
 	if (a)
 		attachment_free(a);
 	return hs ? 0 : -1;
+}
+
+int api_container_attach(struct job *job, struct err *err)
+{
+	return attach(job, false, err);
+}
+
+int api_container_attach_ws(struct job *job, struct err *err)
+{
+	return attach(job, true, err);
 }
 
 static int reply_emit(void *ctx, const void *data, size_t size)

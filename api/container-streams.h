@@ -5,7 +5,7 @@
 
 #include "api.h"
 
-job_fn api_container_attach, api_container_logs, api_container_stats, api_container_wait;
+job_fn api_container_attach, api_container_attach_ws, api_container_logs, api_container_stats, api_container_wait;
 
 int api_container_files_register(struct api *api, struct err *err); /* parts of api_containers_register() */
 int api_commit_register(struct api *api, struct err *err);

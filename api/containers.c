@@ -308,6 +308,7 @@ int api_containers_register(struct api *api, struct err *err)
 		{ "container_top", top },
 		{ "container_changes", changes },
 		{ "container_attach", api_container_attach },
+		{ "container_attach_ws", api_container_attach_ws },
 		{ "container_logs", api_container_logs },
 		{ "container_wait", api_container_wait },
 		{ "container_stats", api_container_stats },

@@ -20,7 +20,6 @@ static const struct refusal {
 	{ "checkpoint_create", ERR_NOT_IMPLEMENTED, EXPERIMENTAL },
 	{ "checkpoint_delete", ERR_NOT_IMPLEMENTED, EXPERIMENTAL },
 	{ "checkpoint_list", ERR_NOT_IMPLEMENTED, EXPERIMENTAL },
-	{ "container_attach_ws", ERR_NOT_IMPLEMENTED, "attaching by WebSocket is not part of this daemon yet; attach by POST" },
 	{ "debug_pprof", ERR_NOT_IMPLEMENTED, "this daemon is not written in Go and keeps no pprof profiles; see /debug/vars" },
 	{ "distribution_inspect", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
 	{ "image_attestations", ERR_NOT_IMPLEMENTED, "attestations need an image store that keeps manifests" },

@@ -106,9 +106,10 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 	struct iovec iov;
 
 	buf_adds(&b, h->upgrade ? "HTTP/1.1 101 UPGRADED\r\n" : "HTTP/1.1 200 OK\r\n");
-	buf_addf(&b, "Content-Type: %s\r\n", content_type);
+	if (content_type)
+		buf_addf(&b, "Content-Type: %s\r\n", content_type);
 	if (h->upgrade)
-		buf_adds(&b, "Connection: Upgrade\r\nUpgrade: tcp\r\n");
+		buf_addf(&b, "Connection: Upgrade\r\n%s", strmap_get(&h->rq.reply_headers, "Upgrade") ? "" : "Upgrade: tcp\r\n");
 	put_fields(h, &b);
 	buf_adds(&b, "\r\n");
 	/* From here on a half-close of the client is the end of its input, not its going. */

@@ -49,7 +49,10 @@ struct request_ops {
 	/* An answer of unknown length: headers leave now; chunked (raw for HTTP/1.0); the connection closes behind it. */
 	int (*begin)(struct request *rq, int status, const char *content_type);
 	int (*write)(struct request *rq, const void *data, size_t size); /* -1: the client is gone */
-	/* Takes the connection over: answers 101 UPGRADED or 200, then it belongs to the stream. */
+	/*
+	 * Takes the connection over: answers 101 UPGRADED or 200, then it belongs to the stream. content_type may be NULL; an
+	 * Upgrade among the reply headers is named instead of tcp.
+	 */
 	struct http_stream *(*hijack)(struct request *rq, const char *content_type, struct err *err);
 };
 

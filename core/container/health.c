@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/mux.h"
 #include "container/internal.h"
 
 #define THREADS 64
@@ -19,7 +20,6 @@
 #define INTERVAL (30 * NSEC_PER_SEC)
 #define START_INTERVAL (5 * NSEC_PER_SEC)
 #define RETRIES 3
-#define HEADER 8 /* of a frame: stream, three zeros, size */
 
 struct health_pool {
 	struct work *work;
@@ -158,32 +158,16 @@ void health_end(struct container *c)
 	c->health_on = false;
 }
 
-/* The frames of both streams, their contents behind each other; what exceeds the limit is read and dropped. */
-struct output { struct buf text; unsigned char head[HEADER]; size_t have; size_t left; };
+/* What both streams say, up to the limit; the rest is read and dropped. */
+struct output { struct buf text; struct demux demux; };
 
-static void take_bytes(struct output *o, const unsigned char *p, size_t n)
+static int take_bytes(void *ctx, const void *data, size_t size)
 {
-	while (n) {
-		size_t k;
+	struct output *o = ctx;
+	size_t room = OUTPUT_MAX - o->text.size;
 
-		if (!o->left) {
-			k = n < HEADER - o->have ? n : HEADER - o->have;
-			memcpy(o->head + o->have, p, k);
-			o->have += k;
-			if (o->have == HEADER) {
-				o->left = (size_t)o->head[4] << 24 | (size_t)o->head[5] << 16 | (size_t)o->head[6] << 8 | o->head[7];
-				o->have = 0;
-			}
-		} else {
-			size_t room = OUTPUT_MAX - o->text.size;
-
-			k = n < o->left ? n : o->left;
-			buf_add(&o->text, p, k < room ? k : room);
-			o->left -= k;
-		}
-		p += k;
-		n -= k;
-	}
+	buf_add(&o->text, data, size < room ? size : room);
+	return 0;
 }
 
 /* 1 at the end of the output, 0 when the time is over, -1 when the pool ends. */
@@ -203,7 +187,7 @@ static int read_output(const struct health_pool *p, int fd, int64_t timeout, str
 		n = read(fd, data, sizeof(data));
 		if (n <= 0 && !(n < 0 && errno == EINTR))
 			return 1;
-		take_bytes(o, data, n > 0 ? (size_t)n : 0);
+		demux_feed(&o->demux, data, n > 0 ? (size_t)n : 0, take_bytes, o);
 	}
 }
 
