@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "base/str.h"
 
+#include "base/mux.h"
 #include "tap.h"
 
 struct inner { char *name; int64_t n; };
@@ -109,6 +110,13 @@ static void test_clock(void)
 	ok(!clock_parse_stamp("banana", 0, &ns) && !clock_parse_stamp("", 0, &ns), "nonsense");
 	is_str(clock_human(3 * NSEC_PER_SEC, t), "3 seconds", "human seconds");
 	is_str(clock_human(90 * NSEC_PER_SEC, t), "About a minute", "human minute");
+	is_str(clock_go_duration(0, t), "0s", "Go's nothing");
+	is_str(clock_go_duration(90 * NSEC_PER_SEC, t), "1m30s", "Go's minutes");
+	is_str(clock_go_duration(3600 * NSEC_PER_SEC, t), "1h0m0s", "Go's hour");
+	is_str(clock_go_duration(1500000000, t), "1.5s", "Go's fraction");
+	is_str(clock_go_duration(250000000, t), "250ms", "Go's milliseconds");
+	is_str(clock_go_duration(1500, t), "1.5\302\265s", "Go's microseconds");
+	is_str(clock_go_duration(-7, t), "-7ns", "less than nothing");
 }
 
 static void test_ids(void)
@@ -238,6 +246,48 @@ static void test_jw(void)
 		"numbers and every character");
 }
 
+static int gather(void *ctx, const void *data, size_t size)
+{
+	buf_add(ctx, data, size);
+	return 0;
+}
+
+static int refuse(void *ctx, const void *data, size_t size)
+{
+	return -1;
+}
+
+static void test_demux(void)
+{
+	static const char in[] = "\1\0\0\0\0\0\0\3abc\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\2de";
+	OWN_BUF struct buf whole = { 0 }, pieces = { 0 };
+	struct demux a = { 0 }, b = { 0 }, c = { 0 };
+
+	demux_feed(&a, in, sizeof(in) - 1, gather, &whole);
+	for (size_t i = 0; i < sizeof(in) - 1; i++)
+		demux_feed(&b, in + i, 1, gather, &pieces);
+	ok(whole.size == 5 && memcmp(whole.data, "abcde", 5) == 0, "frames at once");
+	ok(pieces.size == 5 && memcmp(pieces.data, "abcde", 5) == 0, "frames byte by byte");
+	is_int(demux_feed(&c, in, sizeof(in) - 1, refuse, NULL), -1, "who takes them may stop");
+}
+
+static void test_take_away(void)
+{
+	OWN_STRMAP struct strmap m = { 0 };
+	OWN_STRV struct strv env = { 0 };
+
+	strmap_set(&m, "a", "1");
+	strmap_set(&m, "b", "2");
+	ok(strmap_del(&m, "a") && !strmap_get(&m, "a") && streq(strmap_get(&m, "b"), "2"), "a key goes, the other stays");
+	ok(!strmap_del(&m, "a"), "once");
+	strv_add(&env, "A=1");
+	strv_add(&env, "AB=2");
+	strv_env_del(&env, "A");
+	ok(env.len == 1 && streq(env.v[0], "AB=2"), "a variable goes, not one that begins alike");
+	strv_env_del(&env, "C");
+	is_int((long)env.len, 1, "none of that name");
+}
+
 int main(void)
 {
 	test_jw();
@@ -248,5 +298,7 @@ int main(void)
 	test_str();
 	test_map_copy();
 	test_fs();
+	test_demux();
+	test_take_away();
 	return tap_done();
 }
