@@ -36,7 +36,7 @@ ok "one success makes it healthy"
 is "$(health one .FailingStreak)" 0 "the streak is over"
 sleep 1
 is "$(health one '.Log | length')" 5 "five results are kept"
-is "$(docker events --since "$since" --until "$(date +%s)" --filter event=health_status --format '{{.Action}}' | tr '\n' ,)" \
+is "$(docker events --since "$since" --until "$(($(date +%s) + 1))" --filter event=health_status --format '{{.Action}}' | tr '\n' ,)" \
 	"health_status: unhealthy,health_status: healthy," "an event for each change"
 docker pause one > /dev/null
 is "$(status one)" unhealthy "paused: nothing is known, as in Docker"

@@ -57,7 +57,7 @@ docker stop -t 0 xx > /dev/null
 docker update -m 32m --memory-swap 64m xx > /dev/null
 docker start xx > /dev/null
 is "$(cg xx memory memory.limit_in_bytes memory.max)" 33554432 "a stopped container has its new limit from the start"
-is "$(docker events --since "$since" --until "$(date +%s)" --filter event=update --format '{{.Action}}' | sort -u)" update "events"
+is "$(docker events --since "$since" --until "$(($(date +%s) + 1))" --filter event=update --format '{{.Action}}' | sort -u)" update "events"
 docker rm -f xx > /dev/null
 docker create --rm --name yy --network none busybox true > /dev/null
 like "$(docker update --restart always yy 2>&1)" 'Restart policy cannot be updated because AutoRemove is enabled' "no policy for what removes itself"
