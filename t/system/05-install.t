@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What "make install" puts where, with DESTDIR; what the tarball holds; what the installed program finds by itself.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need make
 scratch
 dest=$WORK/dest

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Flags, daemon.json, the INI file: everything that is answered before a daemon runs.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 scratch
 err() { "$DOCKERD" "$@" 2>&1 >/dev/null; }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The INI file in a running daemon: its keys hold, drivers get their sections, what has no effect is named.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox runc python3
 find_docker

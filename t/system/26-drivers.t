@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Drivers from outside: one written against the installed headers alone, dropped into a folder; and those that are refused.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl cc make pkg-config busybox runc
 find_docker

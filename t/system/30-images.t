@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Images through the stock CLI, with each graph driver: load, save, import, tag, history, rmi; hostile archives.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox
 find_docker

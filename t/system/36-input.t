@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What clients send: nonsense in every field, escapes that hide words, several clients at one image.
-. "${top_srcdir:-.}/t/system/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl
 find_docker

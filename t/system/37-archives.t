@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Who unpacks and with which rights; bombs, races, names, and code that lies in images. A canary beside the folders stays as it is.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl python3 busybox runc setpriv
 find_docker

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Requests with faults in them, at random: RUNS of them from SEED, out of seeds of their own and the official schemas (DKD_SWAGGER).
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl python3 busybox
 find_docker

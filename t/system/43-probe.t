@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What a default container gets and what not: system calls, devices, paths, capabilities, groups; and what of requests never reaches the host.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl python3 busybox runc
 find_docker

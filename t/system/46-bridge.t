@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The default bridge, in a network namespace of the test's own; others play the world outside.
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/netlib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
+. "$(dirname "$0")/netlib.sh" || exit 1
 
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # What the default bridge lets through: rules that come back, a host that is no router, IPv6 that is off.
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/netlib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
+. "$(dirname "$0")/netlib.sh" || exit 1
 here sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'
 outside ip route add 203.0.113.0/24 via 198.51.100.1
 conf6() { here cat "/proc/sys/net/ipv6/conf/$1/accept_ra" "/proc/sys/net/ipv6/conf/$1/disable_ipv6" | tr '\n' ' '; }

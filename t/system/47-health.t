@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Health checks: states, results, events, filters, time-outs, what ends them, the policy on-unhealthy.
-. "${top_srcdir:-.}/t/system/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need runc jq
 find_docker

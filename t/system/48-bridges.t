@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Bridges that change, vanish, fill up or are somebody else's, and daemons that are killed over and over.
 # ROUNDS: kills (8).
-. "$(dirname "$0")/lib.sh"
-. "$(dirname "$0")/netlib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
+. "$(dirname "$0")/netlib.sh" || exit 1
 ROUNDS=${ROUNDS:-8}
 here sh -c 'echo 1 > /proc/sys/net/ipv4/ip_forward'
 subnet() { docker network inspect -f '{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}' bridge; }

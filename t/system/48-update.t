@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # docker update: limits of running and stopped containers, the restart policy, what cannot go together, what is changed beyond.
-. "${top_srcdir:-.}/t/system/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need runc jq
 find_docker

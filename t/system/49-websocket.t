@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Attaching by WebSocket: the handshake, both directions, control frames, what breaks the protocol.
-. "${top_srcdir:-.}/t/system/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need runc python3
 find_docker

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Several clients at one container, and daemons killed in the middle of it: nothing is left, nobody waits for ever.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox runc timeout
 find_docker

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # dockerd-shim: what it holds, what follows when it is killed, and daemons that start beside shims that do not answer.
 # RUNS: killed shims one after the other; MANY: containers at once.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox runc
 find_docker

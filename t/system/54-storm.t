@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Many short lives: nothing is left, nothing grows. N: containers of the storm (20 at a time); LIVES: of the slope; TERMS: daemons that
 # are stopped; READERS: clients that attach and never read; ATTACHES: attachments that come and go.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox runc timeout python3
 find_docker

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The crash test, a few rounds of it; t/crash/crash.py says how to run more.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need python3 busybox runc ip nft unshare
 unshare --pid --fork --net --mount nft list tables >/dev/null 2>&1 || skip_all "no namespaces, or no nftables in this kernel"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # A new daemon over the containers of the first release's shim (t/abi/shim-1), and a daemon that is older than the shims it finds.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox runc timeout
 find_docker

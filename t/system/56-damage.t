@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Every kind of state file, damaged in every way: the daemon starts, nothing vanishes, it is said, and it can be removed.
-. "${top_srcdir:?}/t/system/lib.sh" || exit 1
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need python3 mkfifo
 find_docker

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # docker-py (Debian's python3-docker) as the client: t/clients/docker-py.py prints the checks.
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox runc
 PY=${PYTHON3:-/usr/bin/python3}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Every answer against the official API schema. DKD_SWAGGER names the folder with vX.Y.yaml (they are not part of this project).
-. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need curl busybox runc
 [ -n "${DKD_SWAGGER:-}" ] || skip_all "DKD_SWAGGER does not name the folder of the API schemas"

@@ -11,7 +11,8 @@ unit:* | :*/_build/sub) echo "1..0 # SKIP unit tests only (DKD_TESTS=all runs al
 esac
 TAP_N=0
 TAP_BAD=0
-WORK=
+# Not empty but unset until scratch(): "$WORK/..." before it is an error, not a path of the host.
+unset WORK
 DPID=
 
 ok() { # description; the status of the command before decides: cmd; ok "..."
@@ -37,7 +38,7 @@ skip_all() { echo "1..0 # SKIP $1"; exit 0; }
 done_testing() {
 	[ -z "$SANITIZED" ] || { [ -z "$DPID" ] || { docker ps -aq 2>/dev/null | xargs -r "$DOCKER" -H "unix://$SOCK" rm -f >/dev/null 2>&1; stop_daemon >/dev/null 2>&1; }
 		is "$(san_reports)" "" "no report of a sanitizer"; }
-	[ -z "$WORK" ] || is "$(host_bridge)" "$HOST_BRIDGE" "the host's docker0 was left alone"
+	[ -z "${WORK:-}" ] || is "$(host_bridge)" "$HOST_BRIDGE" "the host's docker0 was left alone"
 	echo "1..$TAP_N"
 	exit $((TAP_BAD > 0))
 }
@@ -64,7 +65,7 @@ api_status() { # METHOD PATH [curl args]: status only
 
 scratch() {
 	HOST_BRIDGE=$(host_bridge)
-	WORK=$(mktemp -d /tmp/dkd-test-XXXXXX)
+	WORK=$(mktemp -d /tmp/dkd-test-XXXXXX) || exit 1
 	SOCK=$WORK/docker.sock
 	trap cleanup EXIT
 	trap 'exit 130' INT TERM
@@ -138,7 +139,7 @@ load_busybox() { "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.t
 
 cleanup() {
 	trap - EXIT
-	[ -n "$WORK" ] || return
+	[ -n "${WORK:-}" ] || return
 	if [ -n "$DPID" ]; then
 		docker ps -aq 2>/dev/null | xargs -r "$DOCKER" -H "unix://$SOCK" rm -f >/dev/null 2>&1
 		stop_daemon >/dev/null 2>&1
