@@ -42,6 +42,7 @@ int api_exec_register(struct api *api, struct err *err);
 int api_volumes_register(struct api *api, struct err *err);
 int api_networks_register(struct api *api, struct err *err);
 int api_plugins_register(struct api *api, struct err *err);
+int api_metrics_register(struct api *api, struct err *err);    /* /metrics, on a listener of its own */
 int api_register(struct api *api, struct err *err);            /* all of them */
 
 extern const struct route api_routes[];

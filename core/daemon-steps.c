@@ -493,6 +493,42 @@ fail:
 	return -1;
 }
 
+/* A server of its own, which has one route and no middleware. */
+int step_metrics(struct daemon *d, struct err *err)
+{
+	OWN_STRV struct strv hosts = { 0 };
+
+	if (str_empty(d->config->metrics_addr))
+		return 0;
+	strv_addf(&hosts, "tcp://%s", d->config->metrics_addr);
+	d->metrics_router = router_new(d->engine, metrics_routes, metrics_routes_len, d->config->min_minor, err);
+	if (d->metrics_router && listeners_open(&d->metrics_listeners, &hosts, NULL, NULL, err) == 0)
+		d->metrics_http = http_server_new(d->metrics_router, NULL, err);
+	if (!d->metrics_http || http_server_add_listener(d->metrics_http, d->metrics_listeners.v[0].fd, 0, err) < 0)
+		goto fail;
+	d->metrics_listeners.v[0].fd = -1;
+	if (http_server_start(d->metrics_http, err) == 0) {
+		log_info("metrics are served on http://%s/metrics", d->config->metrics_addr);
+		return 0;
+	}
+fail:
+	unstep_metrics(d);
+	return err_wrap(err, "--metrics-addr");
+}
+
+void unstep_metrics(struct daemon *d)
+{
+	if (d->metrics_http && http_server_stop(d->metrics_http, HTTP_STOP_MS) < 0) {
+		d->stuck = true;
+		return;
+	}
+	http_server_free(d->metrics_http);
+	router_free(d->metrics_router);
+	listeners_close(&d->metrics_listeners);
+	d->metrics_http = NULL;
+	d->metrics_router = NULL;
+}
+
 void unstep_http(struct daemon *d)
 {
 	if (http_server_stop(d->http, HTTP_STOP_MS) < 0) {

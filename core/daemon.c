@@ -53,6 +53,7 @@ static const struct step steps[] = {
 	{ "authorization", step_authz, unstep_authz, false },
 	{ "API jobs", step_api, NULL, false },
 	{ "router", step_router, unstep_router, false },
+	{ "metrics", step_metrics, unstep_metrics, false },
 	{ "HTTP", step_http, unstep_http, false },
 };
 

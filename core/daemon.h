@@ -20,6 +20,7 @@
 #include "image/image.h"
 #include "image/layer.h"
 #include "listen.h"
+#include "metrics.h"
 #include "network/net.h"
 #include "root.h"
 #include "router.h"
@@ -45,6 +46,9 @@ struct daemon {
 	struct authz *authz;
 	struct router *router;
 	struct http_server *http;
+	struct listeners metrics_listeners; /* of --metrics-addr; all three empty without it */
+	struct router *metrics_router;
+	struct http_server *metrics_http;
 	struct api api;
 	size_t steps_done;            /* of daemon.c: what is to be undone */
 	int64_t stop_began;           /* clock_mono() */

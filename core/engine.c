@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/reserve.h"
 
 #define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
@@ -15,6 +16,25 @@ struct handler {
 	char *name;
 	job_fn *fn;
 	void *ctx;
+	const struct timed *timed; /* or NULL */
+};
+
+/* Jobs whose time is a figure of Docker's. */
+static const struct timed { const char *job; enum metric_timer timer; const char *value; } timed_jobs[] = {
+	{ "commit", METRIC_CONTAINER_ACTIONS, "commit" },
+	{ "container_changes", METRIC_CONTAINER_ACTIONS, "changes" },
+	{ "container_create", METRIC_CONTAINER_ACTIONS, "create" },
+	{ "container_delete", METRIC_CONTAINER_ACTIONS, "delete" },
+	{ "container_start", METRIC_CONTAINER_ACTIONS, "start" },
+	{ "image_create", METRIC_IMAGE_ACTIONS, "import" },
+	{ "image_delete", METRIC_IMAGE_ACTIONS, "delete" },
+	{ "image_get", METRIC_IMAGE_ACTIONS, "save" },
+	{ "image_load", METRIC_IMAGE_ACTIONS, "load" },
+	{ "image_push", METRIC_IMAGE_ACTIONS, "push" },
+	{ "network_connect", METRIC_NETWORK_ACTIONS, "connect" },
+	{ "network_disconnect", METRIC_NETWORK_ACTIONS, "release" },
+	{ "system_info", METRIC_HOST_INFO, "system_info" },
+	{ "system_version", METRIC_HOST_INFO, "system_version" },
 };
 
 struct on_shutdown {
@@ -69,6 +89,14 @@ void engine_free(struct engine *e)
 	free(e);
 }
 
+static const struct timed *timed_job(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(timed_jobs); i++)
+		if (streq(timed_jobs[i].job, name))
+			return &timed_jobs[i];
+	return NULL;
+}
+
 int engine_register(struct engine *e, const char *name, job_fn *fn, void *ctx, struct err *err)
 {
 	size_t at;
@@ -78,7 +106,7 @@ int engine_register(struct engine *e, const char *name, job_fn *fn, void *ctx, s
 		return err_set(err, ERR_CONFLICT, "job \"%s\" is registered already", name);
 	e->handlers = xrealloc(e->handlers, (e->n_handlers + 1) * sizeof(*e->handlers));
 	memmove(e->handlers + at + 1, e->handlers + at, (e->n_handlers - at) * sizeof(*e->handlers));
-	e->handlers[at] = (struct handler){ xstrdup(name), fn, ctx };
+	e->handlers[at] = (struct handler){ xstrdup(name), fn, ctx, timed_job(name) };
 	e->n_handlers++;
 	return 0;
 }
@@ -87,7 +115,7 @@ void engine_set_catchall(struct engine *e, job_fn *fn, void *ctx)
 {
 	WITH_LOCK(&e->lock);
 
-	e->catchall = (struct handler){ NULL, fn, ctx };
+	e->catchall = (struct handler){ NULL, fn, ctx, NULL };
 }
 
 bool engine_has(const struct engine *e, const char *name)
@@ -149,6 +177,8 @@ int job_run(struct job *job, struct err *err)
 {
 	struct engine *e = job->engine;
 	const struct handler *h;
+	const struct timed *timed;
+	int64_t began;
 	job_fn *fn;
 	size_t at;
 	int r;
@@ -160,15 +190,21 @@ int job_run(struct job *job, struct err *err)
 	if (!h)
 		h = &e->catchall;
 	fn = h->fn;
+	timed = h->timed;
 	job->ctx = h->ctx;
 	lock_drop(&e->lock);
 	if (frees_space(job->name))
 		reserve_allow(true);
+	began = timed ? clock_mono() : 0;
 	r = fn(job, err);
 	if (frees_space(job->name)) {
 		reserve_allow(false);
 		reserve_retake();
 	}
+	metrics_add(METRIC_JOBS, 1);
+	metrics_add(METRIC_JOBS_FAILED, r < 0);
+	if (timed)
+		metrics_time(timed->timer, timed->value, clock_mono() - began);
 	if (r < 0)
 		reserve_explain(err);
 	leave(job);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "base/metrics.h"
 
 #define RING 256
 #define QUEUE_EVENTS 1024
@@ -72,6 +73,7 @@ void events_publish(struct events *ev, const char *type, const char *action, con
 {
 	struct event *e = event_new(type, action, actor, attrs), *old;
 
+	metrics_add(METRIC_EVENTS, 1);
 	lock_take(&ev->lock);
 	/* Never back: since/until and readers rely on the order, the clock may jump. */
 	e->time = clock_now();

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "base/metrics.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "http-conn.h"
@@ -183,6 +184,7 @@ static void accept_some(struct http_server *s, int listener)
 				accept_without_room(s, listener);
 			return;
 		}
+		metrics_add(METRIC_HTTP_CONNECTIONS, 1);
 		lock_take(&s->lock);
 		c = http_conn_take(s);
 		lock_drop(&s->lock);

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/mux.h"
 #include "container/internal.h"
 
@@ -213,7 +214,10 @@ static bool probe(struct container *c, const struct plan *plan, struct health_pr
 
 	strv_copy(&cfg.cmd, &plan->cmd);
 	ret->start = clock_now();
-	if (exec_create(c, &cfg, id, &err) < 0 || exec_start(c->store, id, false, NULL, &fd, &err) < 0) {
+	metrics_add(METRIC_HEALTH_CHECKS, 1);
+	r = exec_create(c, &cfg, id, &err) == 0 ? exec_start(c->store, id, false, NULL, &fd, &err) : -1;
+	metrics_time(METRIC_HEALTH_START, NULL, clock_now() - ret->start);
+	if (r < 0) {
 		jdesc_clear(&exec_config_desc, &cfg);
 		*ret = (struct health_probe){ .start = ret->start, .end = clock_now(), .exit_code = -1, .output = xstrdup(err_text(&err)) };
 		return true;
@@ -257,6 +261,7 @@ static bool judge(struct container *c, const struct plan *plan, struct health_pr
 	const char *was = health_word(h), *is = was;
 	bool grace = streq(was, "starting") && p->start - c->rec.state.started_at < plan->start_period;
 
+	metrics_add(METRIC_HEALTH_FAILED, p->exit_code != 0);
 	if (p->exit_code == 0) {
 		h->failing_streak = 0;
 		is = "healthy";

@@ -57,7 +57,7 @@ default-ulimits = nofile=123:456
 runtimes = mine=$(command -v runc)
 shutdown-timeout = 9
 network-control-plane-mtu = 1400
-metrics-addr = 127.0.0.1:9
+network-diagnostic-port = 9
 [graph.overlay]
 override_kernel_check = true
 [graph.nosuch]
@@ -76,7 +76,7 @@ log=$(cat "$WORK/log")
 like "$log" "override_kernel_check has no effect" "the overlay driver got its section"
 like "$log" "the section \[graph\.nosuch\] has no effect" "a section of no driver is named"
 like "$log" 'the option \\?"network-control-plane-mtu\\?" of .* has no effect in this version' "a key without effect is named, with its file"
-like "$log" 'the option \\?"metrics-addr\\?" of .* has no effect' "each of them"
+like "$log" 'the option \\?"network-diagnostic-port\\?" of .* has no effect' "each of them"
 for flag in userland-proxy http-proxy restart; do like "$log" "level=warning msg=\"--$flag has no effect" "--$flag without effect is named"; done
 like "$log" 'daemon is not needed' "--daemon of older engines"
 like "$log" 'oom-score-adjust has no effect' "--oom-score-adjust"

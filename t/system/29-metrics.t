@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# --metrics-addr: the format, figures that move with what happens, nothing but metrics on that port.
+. "${top_srcdir:?}/t/system/lib.sh" || exit 1
+need_root
+need runc python3
+find_docker
+scratch
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+start_daemon --metrics-addr "127.0.0.1:$port"
+ok "the daemon is up" || done_testing
+load_busybox > /dev/null
+metrics() { curl -sS --max-time 20 "http://127.0.0.1:$port/metrics"; }
+figure() { metrics | awk -v k="$1" 'index($0, k " ") == 1 { print $2 }'; }
+like "$(curl -sSi --max-time 20 "http://127.0.0.1:$port/metrics" | tr -d '\r' | grep -i '^content-type')" 'text/plain; version=0.0.4' "the type"
+metrics > "$WORK/m"
+python3 - "$WORK/m" <<'PY'
+import re, sys
+known, seen = {}, set()
+for line in open(sys.argv[1]):
+    line = line.rstrip("\n")
+    if line.startswith("# "):
+        kind, name, rest = line[2:].split(" ", 2)
+        if kind == "TYPE":
+            assert name not in known, name
+            known[name] = rest
+        continue
+    m = re.fullmatch(r'([a-z_]+)(\{[a-z_]+="(?:[^"\\]|\\.)*"(?:,[a-z_]+="(?:[^"\\]|\\.)*")*\})? (\S+)', line)
+    assert m, line
+    assert line.split(" ")[0] not in seen, line
+    seen.add(line.rsplit(" ", 1)[0])
+    float(m.group(3))
+    name = m.group(1)
+    base = re.sub(r"_(bucket|sum|count)$", "", name)
+    assert name in known or known.get(base) == "histogram", line
+PY
+ok "every line is well-formed, each series comes once"
+is "$(grep -c '^engine_daemon_engine_info{.*graphdriver="overlay2"' "$WORK/m")" 1 "what it is"
+is "$(figure 'engine_daemon_container_states_containers{state="running"}')" 0 "nothing runs"
+docker run -d --name one --network none --health-cmd false --health-interval 200ms busybox sleep 1000 > /dev/null
+docker run -d --name two --network none busybox sleep 1000 > /dev/null
+docker pause two > /dev/null
+is "$(figure 'engine_daemon_container_states_containers{state="running"}') $(figure 'engine_daemon_container_states_containers{state="paused"}')" "1 1" \
+	"one runs, one is paused"
+is "$(figure 'engine_daemon_container_actions_seconds_count{action="start"}')" 2 "two starts"
+is "$(figure 'engine_daemon_container_actions_seconds_bucket{action="create",le="+Inf"}')" 2 "two creates"
+[ "$(python3 -c "print(int($(figure 'engine_daemon_container_actions_seconds_sum{action="start"}') > 0.001))")" = 1 ]
+ok "which took time"
+for _i in $(seq 50); do [ "$(figure engine_daemon_health_checks_failed_total)" -gt 1 ] && break; sleep 0.1; done
+[ "$(figure engine_daemon_health_checks_failed_total)" -gt 1 ]
+ok "failed health checks are counted"
+n=$(figure engine_daemon_events_total)
+docker kill one > /dev/null
+docker wait one > /dev/null
+[ "$(figure engine_daemon_events_total)" -gt "$n" ]
+ok "events, too"
+n=$(figure dockerd_jobs_failed_total)
+docker inspect nosuch > /dev/null 2>&1
+[ "$(figure dockerd_jobs_failed_total)" -gt "$n" ]
+ok "and jobs that failed"
+docker events > /dev/null &
+listener=$!
+for _i in $(seq 50); do [ "$(figure engine_daemon_events_subscribers_total)" = 1 ] && break; sleep 0.1; done
+is "$(figure engine_daemon_events_subscribers_total)" 1 "somebody listens to events"
+kill $listener
+is "$(curl -sS --max-time 20 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/info")" 404 "nothing else is served there"
+is "$(curl -sS --max-time 20 -o /dev/null -w '%{http_code}' -X POST "http://127.0.0.1:$port/containers/create")" 404 "least of all the API"
+is "$(api_status GET /metrics)" 404 "nor are metrics on the API's socket"
+docker rm -f one two > /dev/null
+first=$DPID
+(
+	SOCK=$WORK/second.sock
+	"$DOCKERD" $NETARGS --config-file "$WORK/daemon.json" --data-root "$WORK/root2" --exec-root "$WORK/exec2" --pidfile "$WORK/pid2" \
+		-H "unix://$SOCK" --plugin-dir "$PLUGDIR" --metrics-addr "127.0.0.1:$port" > "$WORK/log2" 2>&1
+)
+is "$?" 1 "an address in use: the daemon does not start"
+like "$(cat "$WORK/log2")" "metrics-addr.*127.0.0.1:$port.*in use" "and says why"
+kill -0 "$first"
+ok "the other goes on"
+done_testing
