@@ -258,7 +258,7 @@ static void take_back(struct loader *l)
 	for (size_t i = l->plan.len; i-- > 0;) {
 		OWN_ERR struct err err = ERR_INIT;
 
-		if (l->plan.v[i].created && image_take_back(l->store, l->plan.v[i].img->id, &err) < 0)
+		if (l->plan.v[i].created && image_take_back(l->store, l->plan.v[i].img->id, NULL, &err) < 0)
 			log_warn("%s", err_text(&err));
 	}
 }

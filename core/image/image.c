@@ -309,7 +309,7 @@ int image_delete(struct image_store *s, const char *id, struct strv *removed_lay
 	return rc;
 }
 
-int image_take_back(struct image_store *s, const char *id, struct err *err)
+int image_take_back(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err)
 {
 	CLEANUP(image_unrefp) struct image *img = NULL;
 	int rc = 0;
@@ -321,9 +321,9 @@ int image_take_back(struct image_store *s, const char *id, struct err *err)
 	if (img)
 		rc = delete(s, id, err);
 	store_end(s);
-	if (rc == 0 && img && held(img) && layer_unref(s->layers, held(img), NULL, err) < 0)
+	if (rc == 0 && img && held(img) && layer_unref(s->layers, held(img), removed_layers, err) < 0)
 		return err_wrap(err, "layers of image %s", id);
-	return rc;
+	return rc < 0 ? rc : img != NULL;
 }
 
 size_t image_children(struct image_store *s, const char *id, struct strv *ret)

@@ -101,8 +101,8 @@ int image_untag(struct image_store *s, const struct reference *ref, struct err *
  * removed_layers (may be NULL) collects the chain ids of layers that went.
  */
 int image_delete(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err);
-/* Undoes an image_create() that came to nothing: the image goes, unless somebody tagged it or built on it meanwhile. */
-int image_take_back(struct image_store *s, const char *id, struct err *err);
+/* As image_delete(), unless somebody tagged the image or built on it meanwhile. 1 when it went, 0 when it stayed or is not there. */
+int image_take_back(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err);
 size_t image_children(struct image_store *s, const char *id, struct strv *ret);
 
 #endif

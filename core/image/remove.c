@@ -26,6 +26,7 @@ static int remove_by_id(struct work *w, struct image *img, struct err *err);
 static int delete_image(struct work *w, struct image *img, bool force, bool quiet, struct err *err);
 static int find_conflict(struct work *w, const struct image *img, unsigned mask, bool *ret_used, struct err *err);
 static int untag(struct work *w, struct image *img, const char *text, struct err *err);
+static int conflict(struct err *err, const struct image *img, bool hard, const char *why, const char *who);
 static bool in_one_repository(const struct refs *r);
 static void note(struct work *w, enum removal_kind kind, const char *text, struct image *img);
 
@@ -126,7 +127,24 @@ static bool no_refs(struct work *w, const struct image *img)
 
 struct sized { char *chain; int64_t size; };
 
-static int delete_now(struct work *w, struct image *img, struct err *err)
+/* Without force an image that somebody has tagged since it was looked at stays: a load that was answered is not undone. */
+static int delete_record(struct work *w, struct image *img, bool force, struct strv *gone, struct err *err)
+{
+	CLEANUP(image_unrefp) struct image *there = NULL;
+	int rc;
+
+	if (force)
+		return image_delete(w->store, img->id, gone, err);
+	rc = image_take_back(w->store, img->id, gone, err);
+	if (rc != 0)
+		return rc < 0 ? rc : 0;
+	there = image_by_id(w->store, img->id);
+	if (!there)
+		return err_set(err, ERR_NOT_FOUND, "No such image: %s", img->id);
+	return conflict(err, img, false, "image is referenced in multiple repositories", NULL);
+}
+
+static int delete_now(struct work *w, struct image *img, bool force, struct err *err)
 {
 	struct sized *layers = xcalloc(img->diff_ids.len + 1, sizeof(*layers));
 	OWN_STRV struct strv gone = { 0 };
@@ -137,7 +155,7 @@ static int delete_now(struct work *w, struct image *img, struct err *err)
 		below = layers[i].chain = layer_chain_id(below, img->diff_ids.v[i]);
 		layers[i].size = layer_size(image_store_layers(w->store), below);
 	}
-	rc = image_delete(w->store, img->id, &gone, err);
+	rc = delete_record(w, img, force, &gone, err);
 	if (rc == 0)
 		note(w, REMOVAL_DELETED, img->id, img);
 	for (size_t i = 0; i < gone.len; i++) {
@@ -168,13 +186,16 @@ static int delete_image(struct work *w, struct image *img, bool force, bool quie
 		} else {
 			OWN_REFS struct refs r = { 0 };
 
-			image_refs(w->store, at->id, &r.tags, &r.digests);
+			if (force)
+				image_refs(w->store, at->id, &r.tags, &r.digests);
 			for (size_t i = 0; i < r.tags.len; i++)
 				untag(w, at, r.tags.v[i], NULL);
 			for (size_t i = 0; i < r.digests.len; i++)
 				untag(w, at, r.digests.v[i], NULL);
-			rc = delete_now(w, at, err);
-			if (rc == 0 && w->prune_parents && at->parent)
+			rc = delete_now(w, at, force, &why);
+			if (rc < 0)
+				rc = quiet && why.class == ERR_CONFLICT ? 0 : err_move(err, &why);
+			else if ( w->prune_parents && at->parent)
 				parent = image_by_id(w->store, at->parent);
 		}
 		if (at != img)
@@ -275,8 +296,10 @@ static void prune_one(struct work *w, struct image *img, bool dangling_only)
 		strv_add(&names, r.tags.v[i]);
 	for (size_t i = 0; i < r.digests.len; i++)
 		strv_add(&names, r.digests.v[i]);
-	if (!names.len)
-		strv_add(&names, img->id);
+	/* by itself and not by name, so that a tag that comes meanwhile keeps it */
+	if (!names.len && delete_image(w, img, false, false, &err) < 0 && err.class != ERR_CONFLICT && err.class != ERR_NOT_FOUND)
+		log_warn("prune: %s: %s", img->id, err_text(&err));
+	err_done(&err);
 	for (size_t i = 0; i < names.len; i++) {
 		if (image_remove(w->store, names.v[i], false, true, w->users, w->out, &err) < 0 && err.class != ERR_CONFLICT &&
 		    err.class != ERR_NOT_FOUND)

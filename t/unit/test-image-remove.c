@@ -126,6 +126,42 @@ static void test_prune(void)
 	removals_done(&gone);
 }
 
+static const char *late; /* is tagged while it is on its way out */
+
+static void tag_late(void)
+{
+	OWN_REFERENCE struct reference r = { 0 };
+
+	BUG_ON(reference_parse("late", &r, NULL) < 0 || image_tag(store, late, &r, NULL, NULL) < 0);
+}
+
+static void untag_late(void)
+{
+	OWN_REFERENCE struct reference r = { 0 };
+
+	BUG_ON(reference_parse("late", &r, NULL) < 0 || (reference_add_latest(&r), image_untag(store, &r, NULL)) < 0);
+}
+
+/* A load that makes an image which a prune has just found to be dangling is answered: image and tag stay. */
+static void test_late_tag(void)
+{
+	struct removals gone = { 0 };
+	OWN_FREE char *conflict = NULL, *want = NULL;
+	char id[72];
+
+	make("late", "\"" A "\"", NULL, "", id);
+	late = id;
+	fake_at_size = tag_late;
+	ok(image_prune(store, true, any, (void *)"late", &users, NULL, &gone, NULL) == 0 && gone.len == 0, "a prune leaves what was tagged meanwhile");
+	removals_done(&gone);
+	untag_late();
+	conflict = xasprintf("conflict: unable to delete %.12s (must be forced) - image is referenced in multiple repositories", id + 7);
+	removes(id, false, conflict);
+	want = xasprintf("U:late:latest D:%s", id);
+	removes(id, true, want);
+	fake_at_size = NULL;
+}
+
 int main(void)
 {
 	log_set_level(LOG_FATAL);
@@ -136,6 +172,7 @@ int main(void)
 	test_tags();
 	test_parents();
 	test_prune();
+	test_late_tag();
 	image_store_close(store);
 	fs_remove_tree(AT_FDCWD, dir, NULL);
 	return tap_done();

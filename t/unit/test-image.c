@@ -207,8 +207,8 @@ static void test_delete(const char *id1, const char *id2)
 	test_usage(s);
 	while (fake[1].refs > 1)
 		layer_unref(NULL, fake[1].chain, NULL, NULL);
-	ok(image_take_back(s, id1, &err) == 0 && has(s, id1), "what has a tag is not taken back");
-	ok(image_take_back(s, A, &err) == 0, "nor what is not there");
+	ok(image_take_back(s, id1, NULL, &err) == 0 && has(s, id1), "what has a tag is not taken back");
+	ok(image_take_back(s, A, NULL, &err) == 0, "nor what is not there");
 	ok(image_delete(s, id1, &removed, &err) == 0, "an image is deleted");
 	is_int(removed.len, 1, "with the layer that nothing else has");
 	text = xasprintf("No such image: %s", id1);
