@@ -173,6 +173,8 @@ size_t container_store_settle(struct container_store *s, int64_t timeout_ns);
  * Never NULL: what cannot be read comes from the copies, or is missing in a damaged container (c->damaged).
  */
 struct container *container_load(struct container_store *s, const char *id);
+/* Notes what container_load() and the layer store found. Not for a leftover: an interrupted create damages nothing. */
+void container_tell_damage(struct container *c);
 /* Is there a record, or its copy? A folder with neither is a leftover. */
 bool container_has_record(struct container_store *s, const char *id);
 /* ERR_INTERNAL with the reason where it is damaged. */

@@ -55,11 +55,11 @@ static void load_one(struct container_store *s, const char *id, struct strv *lef
 	fs_sweep_temporary(dir);
 	c = container_load(s, id);
 	if (c->damaged && unfinished_is(s, id)) {
-		damage_forget("container", id);
 		strv_add(leftovers, id);
 		container_unref(c);
 		return;
 	}
+	container_tell_damage(c);
 	if (!c->host.auto_remove)
 		unfinished_end(s, id);
 	take_stored_name(s, c);
@@ -139,7 +139,7 @@ static void adopt(struct container *c)
 		goes_on(c, shim, pid);
 		return;
 	}
-	if (err.msg)
+	if (err.msg && container_has_run_dir(c)) /* without one the machine was started anew */
 		log_warn("container %s: %s", c->id, err_text(&err));
 	container_exited_op(c, &ex);
 }
@@ -416,10 +416,15 @@ int container_store_restore(struct container_store *s, struct err *err)
 
 static void check_one(struct container_store *s, const char *id, bool repair)
 {
-	if (container_has_record(s, id)) {
-		container_unref(container_load(s, id));
+	struct container *c = container_has_record(s, id) ? container_load(s, id) : NULL;
+	bool whole = c && !(c->damaged && unfinished_is(s, id));
+
+	if (whole)
+		container_tell_damage(c);
+	if (c)
+		container_unref(c);
+	if (whole)
 		return;
-	}
 	if (repair)
 		drop_leftover(s, id);
 	damage_note("container", id, repair ? DAMAGE_SWEPT : DAMAGE_ORPHAN, "the folder of container %.12s has no record: %s", id,
@@ -428,8 +433,8 @@ static void check_one(struct container_store *s, const char *id, bool repair)
 
 int container_check(const struct container_deps *deps, bool repair, struct err *err)
 {
-	OWN_FREE char *path = xasprintf("%s/containers", deps->data_root);
-	struct container_store s = { .deps = *deps, .dir = path };
+	OWN_FREE char *path = xasprintf("%s/containers", deps->data_root), *run = xasprintf("%s/containers", deps->exec_root);
+	struct container_store s = { .deps = *deps, .dir = path, .run_dir = run };
 	OWN_STRV struct strv ids = { 0 }, layers = { 0 };
 	OWN_DIR DIR *d = opendir(path);
 	struct dirent *e;

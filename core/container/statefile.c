@@ -96,7 +96,6 @@ static void set_damaged(struct container *c, const char *why)
 	c->rec.state.pid = 0;
 	free(c->rec.state.error);
 	c->rec.state.error = xasprintf("damaged: %s", why);
-	damage_note("container", c->id, DAMAGE_LOST, "container %.12s (%s) is damaged: %s", c->id, c->rec.name + 1, why);
 }
 
 /* Both files anew, from what was read; the damaged ones are set aside. */
@@ -132,11 +131,23 @@ struct container *container_load(struct container_store *s, const char *id)
 	if (host > 0)
 		write_again(c, err_text(&host_err), false);
 	layer = rwlayer_damage(image_store_layers(s->deps.images), id);
-	if (layer && !c->rec.state.running && !c->rec.state.removal && !c->rec.state.dead)
+	if (layer && !(c->rec.state.running && container_has_run_dir(c)) && !c->rec.state.removal && !c->rec.state.dead)
 		set_damaged(c, layer);
-	else if (layer)
-		damage_note("container", id, DAMAGE_LOST, "container %.12s (%s): %s", id, c->rec.name + 1, layer);
 	return c;
+}
+
+void container_tell_damage(struct container *c)
+{
+	struct layer_store *layers = image_store_layers(c->store->deps.images);
+	OWN_FREE char *layer = rwlayer_damage(layers, c->id);
+
+	if (c->rec.state.removal)
+		return; /* its layer goes first */
+	rwlayer_tell(layers, c->id);
+	if (c->damaged)
+		damage_note("container", c->id, DAMAGE_LOST, "container %.12s (%s) is damaged: %s", c->id, c->rec.name + 1, c->damaged);
+	else if (layer)
+		damage_note("container", c->id, DAMAGE_LOST, "container %.12s (%s): %s", c->id, c->rec.name + 1, layer);
 }
 
 bool container_has_record(struct container_store *s, const char *id)

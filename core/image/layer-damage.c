@@ -280,11 +280,12 @@ static void settle_mount(struct layer_store *s, struct rwlayer *m)
 		return;
 	}
 	fixed |= find_parent(s, m, below);
-	if (rc > 0 || fixed)
-		damage_note("container", m->container, DAMAGE_REPAIRED, "the layer of container %.12s was damaged (%s) and is repaired",
-			m->container, why ? why : before ? before : "one of its files was missing");
+	m->found_state = rc > 0 || fixed ? DAMAGE_REPAIRED : DAMAGE_LOST;
+	if (m->found_state == DAMAGE_REPAIRED)
+		m->found = xasprintf("the layer of container %.12s was damaged (%s) and is repaired", m->container,
+			why ? why : before ? before : "one of its files was missing");
 	else if (before)
-		damage_note("container", m->container, DAMAGE_LOST, "the layer of container %.12s: %s", m->container, before);
+		m->found = xasprintf("the layer of container %.12s: %s", m->container, before);
 }
 
 void layer_settle(struct layer_store *s)
@@ -320,6 +321,17 @@ char *rwlayer_damage(struct layer_store *s, const char *container_id)
 	if (!m)
 		return xstrdup("its layer is not in the layer store");
 	return m->damaged ? xasprintf("its layer is damaged: %s", m->damaged) : NULL;
+}
+
+void rwlayer_tell(struct layer_store *s, const char *container_id)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = rwlayer_find(s, container_id);
+
+	if (m && m->found)
+		damage_note("container", container_id, m->found_state, "%s", m->found);
+	if (m)
+		str_set(&m->found, NULL);
 }
 
 void rwlayer_list(struct layer_store *s, struct strv *ret)

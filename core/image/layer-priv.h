@@ -3,6 +3,7 @@
 #ifndef IMAGE_LAYER_PRIV_H
 #define IMAGE_LAYER_PRIV_H
 
+#include "base/damage.h"
 #include "base/digest.h"
 #include "base/id.h"
 #include "base/lock.h"
@@ -34,6 +35,8 @@ struct rwlayer {
 	char init_id[ID_HEX + sizeof(INIT_SUFFIX)]; /* "" without */
 	struct layer *parent;      /* holds a reference; NULL: scratch, or lost */
 	char *damaged;             /* why it cannot be mounted, or NULL */
+	char *found;               /* what is to be told of its damage once it has a container: rwlayer_tell() */
+	enum damage_state found_state;
 };
 
 struct layer_store {

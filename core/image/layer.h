@@ -57,6 +57,11 @@ char *layer_claim(struct layer_store *s, const char *chain, char **ret_why);
 void rwlayer_list(struct layer_store *s, struct strv *ret);
 /* Why a container's layer cannot be mounted, or NULL; owned by the caller. */
 char *rwlayer_damage(struct layer_store *s, const char *container_id);
+/*
+ * Notes the damage of a container's layer that layer_settle() found. What a create left that did not come to its end is no
+ * damage, and only the owner of the record knows.
+ */
+void rwlayer_tell(struct layer_store *s, const char *container_id);
 /* For dockerd --check, nothing else runs: reads every layer and notes those that are not what they were; how many there are. */
 size_t layer_check_all(struct layer_store *s);
 /* The driver's layers that nobody has are noted, or removed. Not when a layer is damaged: it may be its data. */

@@ -15,6 +15,7 @@ void rwlayer_free(struct rwlayer *m)
 {
 	free(m->container);
 	free(m->damaged);
+	free(m->found);
 	free(m);
 }
 

@@ -8,12 +8,15 @@ removed, and what stays is counted. Needs root, runc, and for MODE=powercut a lo
   WORKLOADS  load import commit churn exec tagrmi volume mixed
   ROUNDS     of each workload and mode
   SEED       the same seed makes the same schedule; FIRST: the round to begin with
-  WORKERS    threads; SPAN: the longest time until the blow, in seconds
+  WORKERS    threads
+  ACKS       acknowledgements that a round waits for at first; SPAN: the longest time from there to the blow, in seconds
   RESTART_DELAY  seconds between the blow and the start; without it 0, half the time with the dead daemon left a zombie
+  SLOW       a start that takes longer shows its log (1 s)
   KEEP=1     keeps the folder when a round fails; STOP=1: ends at the first failure
 """
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -27,6 +30,8 @@ ENV = os.environ.get
 ROUNDS, FIRST = int(ENV("ROUNDS", "3")), int(ENV("FIRST", "0"))
 SEED = ENV("SEED", "1")
 SPAN = float(ENV("SPAN", "0.7"))
+ACKS, PATIENCE = int(ENV("ACKS", "4")), 20.0
+SLOW = float(ENV("SLOW", "1"))
 WORKER_COUNT = int(ENV("WORKERS", "3"))
 ALL = list(WORKLOADS) + ["mixed"]
 
@@ -40,6 +45,18 @@ def blow(world, rng):
     time.sleep(float(delay or 0))
 
 
+def wait_for_acks(client, before, workers):
+    end = time.monotonic() + PATIENCE
+    while client.acked < before + ACKS and time.monotonic() < end and any(w.thread.is_alive() for w in workers):
+        time.sleep(0.005)
+
+
+def warned(lines):
+    """What the daemon warned of, whatever the object: a crash may interrupt, it may not damage."""
+    said = [re.search(r'level=(?:warning|error).*?msg="((?:[^"\\]|\\.)*)"', line) for line in lines]
+    return [re.sub(r"[0-9a-f]{8,}|\d+(x\d+)?", "N", m.group(1)) for m in said if m]
+
+
 def one_round(world, checker, workload, number):
     rng = random.Random(f"{SEED}/{world.mode}/{workload}/{number}")
     model = Model()
@@ -47,6 +64,7 @@ def one_round(world, checker, workload, number):
     before = world.client.acked
     for w in workers:
         w.thread.start()
+    wait_for_acks(world.client, before, workers)
     time.sleep(rng.uniform(0.0, SPAN))
     refused = [w.error for w in workers if w.error]
     for w in workers:
@@ -57,18 +75,24 @@ def one_round(world, checker, workload, number):
     if world.mode == "kill":    # a file system that is gone refuses, too
         refused = [w.error for w in workers if w.error]
     acked = world.client.acked - before
+    world.log_new()
     took = world.start()
-    lost = checker.lost(model)
+    lines = world.log_new()
+    lost = checker.lost(model) + [f"warning: {w}" for w in warned(lines) if "damaged" in w or "not in the layer store" in w]
     leaked = checker.remove_all() + checker.leaks()
-    return acked, took, refused, lost, leaked
+    return acked, took, lines, refused, lost, leaked
 
 
 def campaign(world, checker, workload):
     sums = {"rounds": 0, "acked": 0, "refused": 0, "lost": 0, "leaked": 0}
-    slowest = 0.0
+    slowest, least, warnings = 0.0, None, {}
     for number in range(FIRST, FIRST + ROUNDS):
-        acked, took, *found = one_round(world, checker, workload, number)
-        slowest = max(slowest, took)
+        acked, took, lines, *found = one_round(world, checker, workload, number)
+        slowest, least = max(slowest, took), acked if least is None else min(least, acked)
+        for what in warned(lines):
+            warnings[what] = warnings.get(what, 0) + 1
+        if took > SLOW:
+            print(f"# {world.mode} {workload} round {number}: the start took {took:.2f} s", *lines, sep="\n#   ", flush=True)
         sums["rounds"] += 1
         sums["acked"] += acked
         for what, items in zip(("refused", "lost", "leaked"), found):
@@ -79,9 +103,11 @@ def campaign(world, checker, workload):
             checker.remember()      # the next round answers for itself
         if any(found) and ENV("STOP"):
             break
+    for what, times in sorted(warnings.items()):
+        print(f"# {world.mode} {workload}: {times} x {what}", flush=True)
     good = not (sums["refused"] or sums["lost"] or sums["leaked"])
     figures = ", ".join(f"{v} {k}" for k, v in sums.items())
-    print(f"{'ok' if good else 'not ok'} - {world.mode} {workload}: {figures}; starts in at most {slowest:.2f} s", flush=True)
+    print(f"{'ok' if good else 'not ok'} - {world.mode} {workload}: {figures}; at least {least or 0} acked a round; starts in at most {slowest:.2f} s", flush=True)
     return good
 
 

@@ -87,6 +87,7 @@ class World:
         self.sock = self.dir + "/docker.sock"
         self.cgroup = "dkd-crash-" + os.path.basename(self.dir)[-8:]
         self.daemon = None
+        self.log_at = 0
         self.zombies = []
         os.chmod(self.dir, 0o755)
         for d in ("fs", "exec", "plugins"):
@@ -159,6 +160,14 @@ class World:
         with open(self.dir + "/log", encoding="utf-8", errors="replace") as f:
             return "\n" + "".join(f.readlines()[-lines:])
 
+    def log_new(self):
+        """The lines since the last call."""
+        with open(self.dir + "/log", "rb") as f:
+            f.seek(self.log_at)
+            data = f.read()
+            self.log_at += len(data)
+        return data.decode(errors="replace").splitlines()
+
     def kill(self, leave_zombie):
         """The daemon alone. A process 1 that does not reap leaves it as a zombie until settle()."""
         os.kill(self.daemon, signal.SIGKILL)
@@ -204,7 +213,7 @@ class World:
 
     @staticmethod
     def links():
-        return [line.split(": ")[1].split("@")[0] for line in text_of("ip", "-o", "link").splitlines()]
+        return [name for _, name in socket.if_nameindex()]
 
     def cgroup_dirs(self):
         found = []

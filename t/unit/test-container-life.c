@@ -52,6 +52,8 @@ static int layers_synced;
 int rwlayer_sync(struct layer_store *s, const char *id, struct err *err) { layers_synced++; return 0; }
 bool rwlayer_exists(struct layer_store *s, const char *id) { return true; }
 char *rwlayer_damage(struct layer_store *s, const char *id) { return NULL; }
+static char layer_told[65];
+void rwlayer_tell(struct layer_store *s, const char *id) { snprintf(layer_told, sizeof(layer_told), "%s", id); }
 void rwlayer_list(struct layer_store *s, struct strv *ret) { }
 char *rwlayer_mount(struct layer_store *s, const char *id, const char *label, struct err *err)
 {
@@ -617,6 +619,13 @@ static void test_restore(void)
 	ok(stat(half, &st) < 0, "a folder without a record is swept");
 }
 
+static int heard_of[2];
+static void hear(void *ctx, const struct damage *d)
+{
+	heard_of[0] += d->id[0] == '1';
+	heard_of[1] += d->id[0] == '2';
+}
+
 /* A folder with the mark of an unfinished create and no whole record goes; without the mark it is a damaged container. */
 static void test_leftovers(void)
 {
@@ -627,7 +636,13 @@ static void test_leftovers(void)
 	CLEANUP(container_unrefp) struct container *c = NULL;
 
 	ok(system(cmd) == 0, "two folders with empty records");
+	memset(heard_of, 0, sizeof(heard_of));
+	*layer_told = '\0';
+	damage_listen(hear, NULL);
 	reopen();
+	damage_listen(NULL, NULL);
+	ok(heard_of[0] == 0 && heard_of[1] == 1, "no damage is told of the unfinished one: %d, %d", heard_of[0], heard_of[1]);
+	is_str(layer_told, ids[1], "nor of its layer");
 	c = store_by_id(store, ids[0]);
 	ok(!c && !fs_exists(gone), "the unfinished one goes");
 	c = store_by_id(store, ids[1]);

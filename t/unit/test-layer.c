@@ -441,6 +441,21 @@ static void test_rwlayer(void)
 	is_int(count("layers"), 3, "image, init and the writable layer");
 	is_int(count("image/fake/layerdb/mounts/c1"), 3, "mount-id, init-id and parent");
 	is_changes(s, "", "a fresh container");
+	{
+		size_t before = damage_count(DAMAGE_REPAIRED);
+
+		shell("rm %s/image/fake/layerdb/mounts/c1/init-id", dir);
+		s = reopen(s);
+		layer_settle(s);
+		is_int(count("image/fake/layerdb/mounts/c1"), 3, "a file of it that is lost is put back");
+		is_int(damage_count(DAMAGE_REPAIRED), before, "nobody hears of it: it may be of an interrupted create");
+		rwlayer_tell(s, "c1");
+		rwlayer_tell(s, "c1");
+		rwlayer_tell(s, "nobody");
+		is_int(damage_count(DAMAGE_REPAIRED), before + 1, "until it turns out to have a container");
+		damage_forget("container", "c1");
+		ok(layer_ref(s, chain, &err) == 0, "the image holds its layer again: %s", err_text(&err));
+	}
 	is_int(rwlayer_size(s, "c1", &err), 0, "a fresh container's size");
 
 	root = rwlayer_mount(s, "c1", NULL, &err);
