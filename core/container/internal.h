@@ -113,6 +113,8 @@ struct container {
 	uint64_t restart_epoch;    /* a planned restart of an older epoch is void */
 	uint64_t health_epoch;     /* the same of a planned probe */
 	bool health_on;            /* probes are planned */
+	atomic_bool boots;         /* boot.c: is to be started with the daemon, and was not yet */
+	atomic_bool boot_posted;
 	/* Owned by the operation, not by the lock. */
 	struct sandbox sandbox;
 	char *rootfs;              /* mounted, or NULL */
@@ -139,6 +141,7 @@ struct container_store {
 	pthread_cond_t settled;
 	size_t settling;           /* containers whose run the start has not decided yet */
 	struct health_pool *health;
+	atomic_bool booting;       /* boot_begin() was called */
 };
 
 /* store.c */
@@ -263,6 +266,13 @@ void container_on_oom(void *ctx, const char *container_id, int kills);
 /* Takes note of an exit: the caller holds the operation. */
 void container_exited_op(struct container *c, const struct shim_exit *ex);
 void container_plan_restart(struct container *c, int64_t delay_ns);
+/* order.c: what must be there before c is started and outlive it. Each is referenced; needs_free() releases them. */
+struct need { struct container *on; bool healthy; };
+size_t container_needs(struct container *c, struct need **ret);
+void needs_free(struct need *v, size_t len);
+/* boot.c: starts c with the daemon if its policy says so, once boot_begin() has been told of all. */
+void boot_plan(struct container *c);
+void boot_begin(struct container_store *s, struct container **v, size_t n);
 /* exec.c */
 void exec_on_exit(struct container *c, const char *exec_id, const struct shim_exit *ex);
 void execs_end(struct container *c);  /* the container has ended: its execs, too */

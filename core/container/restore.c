@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The daemon's start and end, as its containers see them. */
+/* The daemon's start, as its containers see it: what is there, what still runs, what is over. boot.c starts the others. */
 #include <dirent.h>
 #include <errno.h>
-#include <signal.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/damage.h"
@@ -12,9 +10,7 @@
 #include "container/internal.h"
 #include "image/layer.h"
 
-#define LOOK_NS (20 * 1000000)
 #define SETTLE_NS (NSEC_PER_SEC * 4 / 10) /* a start waits no longer for what runs, or ran, under the last daemon */
-#define GRACE_NS (2 * NSEC_PER_SEC)       /* from SIGKILL until a shim that does not tell of it is ended */
 
 /* A folder without a whole record: a create or a removal that did not come to its end. */
 static void drop_leftover(struct container_store *s, const char *id)
@@ -204,16 +200,6 @@ bool container_has_run_dir(struct container *c)
 	return fs_exists(dir);
 }
 
-static void start_later(void *ctx)
-{
-	struct container *c = ctx;
-	OWN_ERR struct err err = ERR_INIT;
-
-	if (container_start(c, &err) < 0 && err.class != ERR_NOT_MODIFIED)
-		log_warn("container %s: restart policy: %s", c->id, err_text(&err));
-	container_unref(c);
-}
-
 static void unref_ctx(void *ctx)
 {
 	container_unref(ctx);
@@ -229,17 +215,6 @@ static void remove_later(void *ctx)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	op_end(c);
 	container_unref(c);
-}
-
-/* A container that did not run when the last daemon ended. */
-static bool starts_with_daemon(const struct container *c)
-{
-	const char *policy = c->host.restart.name ? c->host.restart.name : "no";
-
-	if (!c->rec.started_before)
-		return false;
-	return streq(policy, "always") || (streq(policy, "unless-stopped") && !c->rec.manually_stopped) ||
-		((streq(policy, "on-failure") || streq(policy, "on-unhealthy")) && !c->rec.manually_stopped && c->rec.state.exit_code != 0);
 }
 
 /* Under the operation: what there is of a run. False: nothing, and the record says that it does not run. */
@@ -280,8 +255,8 @@ static void settle(struct container *c)
 		return;
 	if (c->host.auto_remove)
 		work_post(s->work, 0, remove_later, unref_ctx, container_ref(c));
-	else if (starts_with_daemon(c))
-		work_post(s->work, 0, start_later, unref_ctx, container_ref(c));
+	else
+		boot_plan(c);
 }
 
 static void settled(void *ctx)
@@ -401,6 +376,7 @@ int container_store_restore(struct container_store *s, struct err *err)
 	left = container_store_settle(s, SETTLE_NS);
 	if (left)
 		log_warn("%zu containers are still being looked at", left);
+	boot_begin(s, v, n);
 	for (size_t i = 0; i < n; i++) {
 		if (may_run(v[i]))
 			strv_add(&keep, v[i]->id);
@@ -456,71 +432,4 @@ int container_check(const struct container_deps *deps, bool repair, struct err *
 			layers.v[i], repair ? " and is removed" : "");
 	}
 	return 0;
-}
-
-struct stopping { struct container *container; int64_t kill_at, end_at; };
-
-static void stop_signal_to(struct stopping *sp)
-{
-	struct container *c = sp->container;
-	int sig = str_empty(c->rec.config.stop_signal) ? SIGTERM : signal_parse(c->rec.config.stop_signal);
-	int timeout = container_stop_timeout(c);
-
-	sp->kill_at = timeout < 0 ? INT64_MAX : clock_mono() + timeout * NSEC_PER_SEC;
-	container_signal(c, sig > 0 ? sig : SIGTERM, NULL);
-}
-
-static void end_stuck(struct container *c)
-{
-	CLEANUP(run_putp) struct run *run = container_run(c);
-
-	if (run && shim_end_stuck(run->shim))
-		log_warn("container %s has ended, but its shim did not tell; it was ended, too", c->id);
-}
-
-/* One look at each: true while one still runs. */
-static bool press_on(struct stopping *v, size_t n)
-{
-	bool left = false;
-
-	for (size_t i = 0; i < n; i++) {
-		if (!container_is_running(v[i].container))
-			continue;
-		left = true;
-		if (!v[i].end_at && clock_mono() >= v[i].kill_at) {
-			v[i].end_at = clock_mono() + GRACE_NS;
-			container_signal(v[i].container, SIGKILL, NULL);
-		} else if (v[i].end_at && clock_mono() >= v[i].end_at) {
-			v[i].end_at = INT64_MAX;
-			end_stuck(v[i].container);
-		}
-	}
-	return left;
-}
-
-void container_store_shutdown(struct container_store *s, int timeout_ms)
-{
-	int64_t end = timeout_ms < 0 ? INT64_MAX : clock_mono() + timeout_ms * INT64_C(1000000);
-	struct timespec look = { 0, LOOK_NS };
-	struct container **all;
-	struct stopping *v;
-	size_t n, running = 0;
-
-	atomic_store(&s->stopping, true);
-	n = store_all(s, &all);
-	v = xcalloc(n + 1, sizeof(*v));
-	for (size_t i = 0; i < n; i++)
-		if (container_is_running(all[i])) {
-			v[running].container = all[i];
-			stop_signal_to(&v[running++]);
-		}
-	while (press_on(v, running) && clock_mono() < end)
-		nanosleep(&look, NULL);
-	for (size_t i = 0; i < running; i++)
-		if (container_is_running(v[i].container))
-			container_signal(v[i].container, SIGKILL, NULL);
-	for (size_t i = 0; i < n; i++)
-		container_unref(all[i]);
-	free(all);
-	free(v);
 }
