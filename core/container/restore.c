@@ -376,16 +376,17 @@ int container_store_restore(struct container_store *s, struct err *err)
 	left = container_store_settle(s, SETTLE_NS);
 	if (left)
 		log_warn("%zu containers are still being looked at", left);
-	boot_begin(s, v, n);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (may_run(v[i]))
 			strv_add(&keep, v[i]->id);
-		container_unref(v[i]);
-	}
-	free(v);
 	sweep_run_dirs(s);
 	if (s->deps.nets)
 		net_sweep(s->deps.nets, &keep);
+	/* behind the sweeps, which would take what a start makes for a leftover */
+	boot_begin(s, v, n);
+	for (size_t i = 0; i < n; i++)
+		container_unref(v[i]);
+	free(v);
 	log_info("%zu containers, %zu of them run", n, keep.len);
 	return 0;
 }

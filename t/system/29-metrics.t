@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # --metrics-addr: the format, figures that move with what happens, nothing but metrics on that port.
-. "${top_srcdir:?}/t/system/lib.sh" || exit 1
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need runc python3
 find_docker

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The order in which the daemon starts containers again and stops them: joined namespaces, and what Compose says in its labels.
-. "${top_srcdir:?}/t/system/lib.sh" || exit 1
+. "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need runc
 find_docker
