@@ -37,7 +37,7 @@ report "public headers are MIT" "$(grep -L 'SPDX-License-Identifier: MIT' plugin
 report "nothing is left open in the code" "$(grep -rnE 'TODO|FIXME|XXX' core api plugins --include='*.[ch]' | grep -v 'XXXXXX' || true)"
 report "every test may be run" "$(find t -name '*.t' ! -perm -0100 ; for f in t/system/*.t; do grep -qx "SYSTEM += $f" t/t.am || echo "$f is not in t/t.am"; done)"
 # Without these a test that is run from elsewhere would go on with nothing for $WORK, and mean the host by "$WORK/...".
-report "system tests end at once without lib.sh" "$(for f in t/system/*.t; do grep -qxF '. "$(dirname "$0")/lib.sh" || exit 1' "$f" || echo "$f"; done
+report "system tests end at once without lib.sh" "$(for f in t/system/*.t; do grep -qxE '[.] "(\$\(dirname "\$0"\)|\$\{top_srcdir:[?]\}/t/system)/lib[.]sh" [|][|] exit 1' "$f" || echo "$f"; done
 	grep -nE '^[.] |lib\.sh"?$' t/system/*.t | grep -vF '/lib.sh" || exit 1' | grep -vF '/netlib.sh" || exit 1')"
 report "system tests have no \$WORK before scratch" "$(grep -nE '^[[:space:]]*WORK=([^$]|$)|\$\{WORK:?-' t/system/*.t t/system/netlib.sh
 	grep -qx 'unset WORK' t/system/lib.sh && grep -qxE '[[:space:]]*WORK=\$\(mktemp -d .*\) \|\| exit 1' t/system/lib.sh || echo t/system/lib.sh)"

@@ -151,7 +151,7 @@ static void test_mutants(void)
 	static const struct { const char *member; bool text; int right; } rows[] = {
 		{ "magic", false, 1 }, { "kind", false, 1 }, { "abi_major", false, 1 }, { "abi_minor", false, 1 }, { "ops_size", false, 1 },
 		{ "thread_model", false, 3 }, { "features", false, 14 }, { "name", true, 0 }, { "aliases", true, 8 }, { "version", true, 8 },
-		{ "op", false, 4 },
+		{ "op", false, 5 },
 	};
 	int n = 0;
 
