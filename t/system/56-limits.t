@@ -40,7 +40,7 @@ sleep 2
 start_daemon; ok "comes back"
 since=$(($(date +%s) - 3))
 sleep 0.5
-is "$(docker events --since $since --until "$(date +%s)" --filter event=oom --format '{{.Actor.Attributes.name}}' | sort | tr '\n' ' ')" "ad aw " \
+is "$(docker events --since $since --until "$(($(date +%s) + 1))" --filter event=oom --format '{{.Actor.Attributes.name}}' | sort | tr '\n' ' ')" "ad aw " \
 	"what nobody heard of is told to the next daemon"
 is "$(state ad)" "exited 137 true" "an end for want of memory is known as one"
 docker stop -t 0 ee >/dev/null; is "$(state ee)" "exited 137 true" "and what was killed before stays known"
