@@ -148,7 +148,7 @@ def look(expect):
     if not {"none", "host"} <= nets:
         return "a network vanished", "?"
     events = Unix("d")
-    events.request("GET", f"/events?since=1&until={int(time.time()) + 1}")
+    events.request("GET", f"/events?since=1&until={time.time():.9f}")
     kinds = [json.loads(l)["Action"] for l in events.getresponse().read().split(b"\n") if l]
     events.close()
     if expect.startswith("lost") and (not said or "damaged" not in kinds):

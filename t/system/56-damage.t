@@ -9,7 +9,7 @@ scratch
 : "${WORK:?}" "${PLUGDIR:?}"
 # in memory, for the many starts; a disk that syncs shows nothing more here
 mount -t tmpfs -o size=300m damage "$WORK" && plugin_args
-trap 'cleanup; umount -l "$WORK"; rmdir "$WORK"' EXIT
+trap 'cleanup 2>/dev/null; umount -l "$WORK" && rm -rf "${WORK:?}"' EXIT
 start_daemon -s overlay2
 ok "a daemon to fill a data-root"
 load_busybox >/dev/null
