@@ -9,7 +9,7 @@ scratch
 start_daemon
 ok "the daemon is up" || done_testing
 load_busybox > /dev/null
-ws() { _p=$1; shift; timeout 30 python3 "$top_srcdir/t/clients/websocket.py" "$SOCK" "$_p" "$@" 2>&1; }
+ws() { _p=$1; shift; timeout 30 python3 "$top_srcdir/t/clients/attach-ws.py" "$SOCK" "$_p" "$@" 2>&1; }
 all='stream=1&stdin=1&stdout=1&stderr=1'
 
 docker run -d -i --name cat --network none busybox cat > /dev/null
