@@ -37,6 +37,7 @@ struct conn {
 	int64_t deadline;       /* clock_mono(), 0: none; of pending and lingering ones */
 	/* The guard's (http-guard.c), of the connection's thread once active. */
 	bool passed;            /* the header block that comes next was looked at */
+	bool counting;          /* the socket's peek offset counts what is read */
 	int64_t request_size;   /* of the request on the wire, -1: unknown */
 	int64_t taken;          /* bytes out of the socket before it; -1: they cannot be counted */
 	size_t discarded;       /* lingering */
@@ -100,6 +101,21 @@ void http_conn_release(struct conn *c);
 /* http.c: hands a checked connection to the library, which owns lib_fd from then on. */
 int http_add_connection(struct conn *c, const char *feed, size_t feed_size);
 
+/* What every request has, once conn, uri, method and fields are there; and its undoing, h itself apart. */
+void http_request_init(struct http_request *h);
+void http_request_done(struct http_request *h);
+/* Too many connections to keep any. */
+bool http_crowded(struct http_server *s);
+
+/* http-kept.c */
+enum http_kept {
+	KEPT_NOT,      /* nothing was taken: the library's */
+	KEPT_ANSWERED, /* the connection goes on */
+	KEPT_ENDS,
+};
+/* The size bytes of data stand in the socket, with head at their front; both may be changed. */
+enum http_kept http_kept_serve(struct conn *c, char *data, size_t size, struct http_head *head);
+
 /* http-guard.c */
 /* head stands at the front of the socket's bytes: from here on the library may read, and what it reads is counted. */
 void http_guard_pass(struct conn *c, const struct http_head *head);
@@ -107,11 +123,17 @@ void http_guard_pass(struct conn *c, const struct http_head *head);
 bool http_guard_begin(struct conn *c);
 /* What was read is one request, no more and no less. */
 bool http_guard_even(const struct conn *c);
-/* Waits for the next header block within the idle time and the header time. false: the connection ends. */
+/*
+ * Waits for the next header block within the idle time and the header time, serves what needs no library, and returns with
+ * the first that does. false: the connection ends.
+ */
 bool http_guard_next(struct conn *c);
 
 /* http-raw.c */
 int raw_write(const struct cancel *cancel, int fd, struct iovec *iov, int n);
+/* Status line, date and the reply's own fields, as every answer has them; a single field. */
+void raw_head(const struct http_request *h, int status, struct buf *b);
+void raw_field(struct buf *b, const char *name, const char *value);
 int raw_begin(struct http_request *h, int status, const char *content_type, int64_t length);
 int raw_chunk(struct http_request *h, const void *data, size_t size);
 void raw_end(struct http_request *h);

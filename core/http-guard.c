@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The guard of a kept-alive connection. Between two requests the connection's thread waits here until the next header block
- * is whole and well-formed in the socket; only then the library may read it. The library reads ahead: what it took out of
+ * is whole and well-formed in the socket; only then it is served (http-kept.c), or the library may read it. The library reads ahead: what it took out of
  * the socket is counted, and a connection whose count is not the sum of its requests ends, so that no request is ever read
  * that was not looked at.
  */
@@ -27,7 +27,8 @@
 static int64_t tcp_taken(int fd);
 static int wait_input(const struct conn *c, int64_t until);
 static int look(struct conn *c, char *data, size_t size, size_t *ret_size, struct http_head *head, const char **why);
-static bool refuse(struct conn *c, int status, const char *why);
+static enum http_kept next_block(struct conn *c);
+static enum http_kept refuse(struct conn *c, int status, const char *why);
 
 static bool is_unix(const struct conn *c) { return c->addr.ss_family != AF_INET && c->addr.ss_family != AF_INET6; }
 
@@ -37,7 +38,8 @@ void http_guard_pass(struct conn *c, const struct http_head *head)
 
 	c->request_size = head->chunked ? -1 : (int64_t)head->size + (head->content_length > 0 ? head->content_length : 0);
 	c->passed = true;
-	if (!is_unix(c))
+	c->counting = is_unix(c);
+	if (!c->counting)
 		c->taken = tcp_taken(c->fd);
 	else
 		c->taken = setsockopt(c->fd, SOL_SOCKET, SO_PEEK_OFF, &from, sizeof(from)) < 0 ? -1 : 0;
@@ -66,26 +68,43 @@ bool http_guard_even(const struct conn *c)
 
 bool http_guard_next(struct conn *c)
 {
+	int off = -1;
+
+	if (c->counting)
+		setsockopt(c->fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
+	c->counting = false;
+	for (;;) {
+		enum http_kept kept = next_block(c);
+
+		if (kept != KEPT_ANSWERED)
+			return kept == KEPT_NOT;
+	}
+}
+
+/* KEPT_NOT: a block that passed, for the library. */
+static enum http_kept next_block(struct conn *c)
+{
 	const struct http_limits *l = &c->srv->limits;
 	char small[FIRST_LOOK];
 	OWN_FREE char *large = NULL;
 	size_t got = 0, before = 0, room = sizeof(small);
 	struct http_head head;
 	const char *why = NULL;
-	int status, off = -1, nap = 1;
-	int64_t until = clock_mono() + l->idle_timeout_s * NSEC_PER_SEC;
+	int status, nap = 1;
+	int64_t until;
+	enum http_kept ret;
 
-	if (is_unix(c))
-		setsockopt(c->fd, SOL_SOCKET, SO_PEEK_OFF, &off, sizeof(off));
-	if (wait_input(c, until) <= 0)
-		return false;
-	until = clock_mono() + l->header_timeout_ms * NSEC_PER_MSEC;
+	if (wait_input(c, clock_mono() + l->idle_timeout_s * NSEC_PER_SEC) <= 0)
+		return KEPT_ENDS;
+	until = 0;
 	while ((status = look(c, large ? large : small, room, &got, &head, &why)) == 0) {
 		if (got == room && !large) {
 			room = l->header_size + FIRST_LOOK;
 			large = xmalloc(room);
 			continue;
 		}
+		if (!until)
+			until = clock_mono() + l->header_timeout_ms * NSEC_PER_MSEC;
 		if (clock_mono() >= until)
 			return refuse(c, 408, "the request header took too long");
 		/* Part of a block keeps the socket readable, so that poll() cannot wait for the rest. */
@@ -94,12 +113,14 @@ bool http_guard_next(struct conn *c)
 		nanosleep(&(struct timespec){ .tv_nsec = nap * NSEC_PER_MSEC }, NULL);
 	}
 	if (status < 0)
-		return false;
+		return KEPT_ENDS;
 	if (status != 200)
 		return refuse(c, status, why);
-	http_guard_pass(c, &head);
+	ret = http_kept_serve(c, large ? large : small, got, &head);
+	if (ret == KEPT_NOT)
+		http_guard_pass(c, &head);
 	http_head_done(&head);
-	return true;
+	return ret;
 }
 
 /* Bytes of the client that are out of the socket; -1: the kernel does not tell. */
@@ -157,9 +178,9 @@ static int look(struct conn *c, char *data, size_t size, size_t *ret_size, struc
 	return status;
 }
 
-static bool refuse(struct conn *c, int status, const char *why)
+static enum http_kept refuse(struct conn *c, int status, const char *why)
 {
 	http_say_refused(c->fd, status, why);
 	raw_linger(c->fd, LINGER_MS);
-	return false;
+	return KEPT_ENDS;
 }

@@ -52,17 +52,41 @@ int raw_write(const struct cancel *cancel, int fd, struct iovec *iov, int n)
 	return 0;
 }
 
+/* A thread formats a second once. */
+static const char *date_now(void)
+{
+	static _Thread_local struct { time_t at; char text[40]; } last;
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (now != last.at)
+		strftime(last.text, sizeof(last.text), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
+	last.at = now;
+	return last.text;
+}
+
+void raw_field(struct buf *b, const char *name, const char *value)
+{
+	buf_adds(b, name);
+	buf_add(b, ": ", 2);
+	buf_adds(b, value);
+	buf_add(b, "\r\n", 2);
+}
+
+void raw_head(const struct http_request *h, int status, struct buf *b)
+{
+	buf_reserve(b, 512);
+	buf_addf(b, "HTTP/1.%d %d %s\r\n", !h->http10, status, http_status_text(status));
+	raw_field(b, "Date", date_now());
+	put_fields(h, b);
+}
+
 int raw_begin(struct http_request *h, int status, const char *content_type, int64_t length)
 {
 	OWN_BUF struct buf b = { 0 };
 	struct iovec iov;
-	struct tm tm;
-	time_t now = time(NULL);
-	char date[64];
 
-	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
-	buf_addf(&b, "HTTP/1.%d %d %s\r\nDate: %s\r\n", !h->http10, status, http_status_text(status), date);
-	put_fields(h, &b);
+	raw_head(h, status, &b);
 	if (content_type)
 		buf_addf(&b, "Content-Type: %s\r\n", content_type);
 	h->chunked_answer = length < 0 && !h->http10;
@@ -221,6 +245,6 @@ static void put_fields(const struct http_request *h, struct buf *b)
 		const struct strmap_entry *e = &h->rq.reply_headers.v[i];
 
 		if (!strpbrk(e->value, "\r\n"))
-			buf_addf(b, "%s: %s\r\n", e->key, e->value);
+			raw_field(b, e->key, e->value);
 	}
 }

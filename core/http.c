@@ -302,7 +302,20 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 	return h;
 }
 
-/* Ends every request, whatever became of it. */
+void http_request_done(struct http_request *h)
+{
+	upload_free(h->upload);
+	request_done(&h->rq);
+	strv_done(&h->names);
+	strv_done(&h->values);
+	buf_done(&h->body);
+	buf_done(&h->answer.data);
+	free(h->answer.type);
+	free(h->uri);
+	free(h->method);
+}
+
+/* Ends every request became of it. */
 static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_RequestTerminationCode code)
 {
 	struct http_server *s = cls;
@@ -315,15 +328,7 @@ static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum 
 		return;
 	c = h->conn;
 	more = code == MHD_REQUEST_TERMINATED_COMPLETED_OK && h->keep;
-	upload_free(h->upload);
-	request_done(&h->rq);
-	strv_done(&h->names);
-	strv_done(&h->values);
-	buf_done(&h->body);
-	buf_done(&h->answer.data);
-	free(h->answer.type);
-	free(h->uri);
-	free(h->method);
+	http_request_done(h);
 	free(h);
 	lock_take(&s->lock);
 	s->n_requests--;
@@ -405,6 +410,17 @@ static const char *check_framing(const struct http_request *h, struct http_frami
 	return http_framing_check(f, h->http10);
 }
 
+void http_request_init(struct http_request *h)
+{
+	h->cancel = (struct cancel){ h->conn->fd, router_stop_fd(h->conn->srv->router) };
+	h->rq.ops = &ops;
+	h->rq.method = h->method;
+	h->rq.uri = h->uri;
+	h->rq.user = h->rq.user_auth = "";
+	h->rq.client_fd = h->conn->fd;
+	h->upgrade = header(&h->rq, "Upgrade") != NULL;
+}
+
 /* What runs while the header block is all there is: everything that streams. */
 static enum MHD_Result begin_request(struct http_request *h, const char *method, const char *version)
 {
@@ -416,13 +432,7 @@ static enum MHD_Result begin_request(struct http_request *h, const char *method,
 	h->method = xstrdup(method);
 	h->http10 = streq(version, "HTTP/1.0");
 	MHD_get_connection_values(h->mc, MHD_HEADER_KIND, each_header, h);
-	h->cancel = (struct cancel){ h->conn->fd, router_stop_fd(h->conn->srv->router) };
-	h->rq.ops = &ops;
-	h->rq.method = h->method;
-	h->rq.uri = h->uri;
-	h->rq.user = h->rq.user_auth = "";
-	h->rq.client_fd = h->conn->fd;
-	h->upgrade = header(&h->rq, "Upgrade") != NULL;
+	http_request_init(h);
 	why = check_framing(h, &f);
 	if (why)
 		return refuse(h, ERR_INVALID, why);
@@ -459,8 +469,7 @@ static enum MHD_Result take_body(struct http_request *h, const char *data, size_
 	return MHD_YES;
 }
 
-/* Too many connections to keep any. */
-static bool crowded(struct http_server *s)
+bool http_crowded(struct http_server *s)
 {
 	WITH_LOCK(&s->lock);
 
@@ -470,7 +479,7 @@ static bool crowded(struct http_server *s)
 /* The client wants to go on, and may. */
 static bool keeps(struct http_request *h)
 {
-	if (h->http10 || crowded(h->conn->srv))
+	if (h->http10 || http_crowded(h->conn->srv))
 		return false;
 	for (size_t i = 0; i < h->names.len; i++)
 		if (strcasecmp(h->names.v[i], "Connection") == 0 && strcasestr(h->values.v[i], "close"))

@@ -254,6 +254,33 @@ def connections():
     ok(status == 200 and fields.get("connection") == "close" and not rest and closed(s),
        "of pipelined requests the first is answered, and the connection closes", (status, fields, rest))
     s.close()
+    # behind the first, requests are taken out one by one
+    status, fields, _, s = ask(request("/_ping"))
+    s.sendall(request("/_ping") + request("/containers/create", "POST", JSON, CREATE) + request("/nope") + request("/_ping", "HEAD"))
+    got, rest = [], b""
+    for method in ("GET", "POST", "GET", "HEAD"):
+        status, fields, body, rest = read_answer(s, rest, method)
+        got.append((status, body))
+    ok([g[0] for g in got] == [200, 404, 404, 200] and got[0][1] == b"OK" and b"nosuch" in got[1][1] and not got[3][1] and not rest,
+       "pipelined requests behind the first are answered in order", got)
+    s.close()
+    # a field the library must see, a body in two pieces, the last request
+    status, _, _, s = ask(request("/_ping"))
+    piece = request("/containers/create", "POST", JSON, CREATE)
+    s.sendall(piece[:-5])
+    time.sleep(0.1)
+    s.sendall(piece[-5:])
+    status, _, _, rest = read_answer(s)
+    s.sendall(request("/_ping", fields="connection:  Close \r\n"))
+    again, fields, body, rest = read_answer(s, rest)
+    ok((status, again, body) == (404, 200, b"OK") and fields.get("connection") == "close" and closed(s),
+       "a body in two pieces, and Connection: close, behind a first request", (status, again, fields))
+    s.close()
+    status, _, _, s = ask(request("/_ping"))
+    s.sendall(request("/_ping", fields="X: a\r\nHost: e\r\n"))
+    status, _, _, rest = read_answer(s)
+    ok(status == 400 and closed(s), "two Host fields in a second request", status)
+    s.close()
     status, fields, body, s = ask(request("/_ping", "HEAD"), "HEAD")
     s.sendall(request("/_ping"))
     again = read_answer(s)
