@@ -186,7 +186,9 @@ static ssize_t ws_read(struct http_stream *s, void *data, size_t size)
 		if (!ws->left)
 			end_control(ws);
 	}
-	return 0;
+	/* a close ends both directions, and who sent it waits for the connection's end */
+	errno = ECONNRESET;
+	return -1;
 }
 
 static int put_data(void *ctx, const void *data, size_t size)

@@ -105,6 +105,11 @@ def main():
         elif what == "cut":
             c.s.close()
             return
+        elif what == "eof":
+            try:
+                print("eof" if not c.s.recv(1) else "data")
+            except OSError as e:
+                print(e)
         elif what == "until-close":
             total = {}
             try:
