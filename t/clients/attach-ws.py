@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A WebSocket client of a few lines for the tests: websocket.py SOCKET PATH [ACTION...]; prints what it sees.
+"""A WebSocket client of a few lines for the tests: attach-ws.py SOCKET PATH [ACTION...]; prints what it sees.
 
 Actions: send:TEXT, split:TEXT (one message in two fragments), ping:TEXT, close, unmasked, big:N (N bytes), reserved, wait:SECONDS,
-recv (the next frame), until-close (all frames), bad-key, bad-version, cut.
+recv (the next frame), data:N (N bytes of data, in however many frames; other frames are shown as they come), until-close (all
+frames), bad-key, bad-version, cut.
 """
 import base64, hashlib, os, socket, struct, sys, time
 
@@ -100,6 +101,15 @@ def main():
             c.s.sendall(frame(2, b"y" * int(text)))
         elif what == "wait":
             time.sleep(float(text))
+        elif what == "data":
+            kind, got = None, b""
+            while len(got) < int(text):
+                op, data = c.frame()
+                if op in (1, 2):
+                    kind, got = op, got + data
+                else:
+                    show(op, data)
+            show(kind, got)
         elif what == "recv":
             show(*c.frame())
         elif what == "cut":

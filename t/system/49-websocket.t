@@ -13,12 +13,12 @@ ws() { _p=$1; shift; timeout 30 python3 "$top_srcdir/t/clients/attach-ws.py" "$S
 all='stream=1&stdin=1&stdout=1&stderr=1'
 
 docker run -d -i --name cat --network none busybox cat > /dev/null
-out=$(ws "/containers/cat/attach/ws?$all" 'send:hello\n' recv 'split:again\n' recv recv 'ping:are you there' recv)
+out=$(ws "/containers/cat/attach/ws?$all" 'send:hello\n' data:6 'split:again\n' data:6 'ping:are you there' recv)
 is "$(sed -n 1,2p <<< "$out")" "$(printf '101 UPGRADED\naccept True websocket Upgrade')" "the handshake"
 is "$(sed -n 3p <<< "$out")" "binary hello" "what is sent comes back, without frames of Docker's"
-is "$(sed -n 4,5p <<< "$out" | sort)" "$(printf 'binary again\npong between')" "a message in pieces, and a ping between them"
+is "$(sed -n 4,5p <<< "$out")" "$(printf 'pong between\nbinary again')" "a message in pieces, and a ping between them"
 is "$(sed -n 6p <<< "$out")" "pong are you there" "a ping is answered"
-is "$(ws "/v1.27/containers/cat/attach/ws?stream=1" 'send:old\n' recv | tail -n 1)" "text old" "old clients get text, and every stream"
+is "$(ws "/v1.27/containers/cat/attach/ws?stream=1" 'send:old\n' data:4 | tail -n 1)" "text old" "old clients get text, and every stream"
 is "$(ws "/containers/cat/attach/ws?$all" close recv | tail -n 1)" "close 1000" "a close is answered"
 is "$(docker inspect -f '{{.State.Running}}' cat)" true "and ends nothing else"
 is "$(ws "/containers/cat/attach/ws?$all" close recv eof | tail -n 1)" eof "the connection ends then, though nothing is written any more"
