@@ -3,7 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 
-#include "../core/config.h" /* not the build's own */
+#include "config/config.h"
 #include "base/clock.h"
 #include "base/damage.h"
 #include "base/lock.h"

@@ -2,7 +2,7 @@
 /* /_ping, /version and /debug/...; what else belongs to the system is registered from here. */
 #include "system.h"
 
-#include "../core/config.h" /* not the build's own */
+#include "config/config.h"
 #include "base/fs.h"
 #include "container/bundle.h"
 #include "host.h"

@@ -3,7 +3,7 @@
 #ifndef CORE_CHECK_H
 #define CORE_CHECK_H
 
-#include "config.h"
+#include "config/config.h"
 
 /*
  * Opens every store as the daemon would and reads every layer to its last byte. Without repair the data-root is mounted

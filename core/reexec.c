@@ -6,7 +6,7 @@
 
 #include "base/buf.h"
 #include "base/str.h"
-#include "config.h"
+#include "config/config.h"
 
 typedef int helper_fn(int argc, char *argv[]);
 

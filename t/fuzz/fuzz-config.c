@@ -2,7 +2,7 @@
 /* daemon.json, and with a first byte of ";" the INI form; then what is checked and printed of them. */
 #include "fuzz.h"
 
-#include "config-value.h"
+#include "config/value.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -2,7 +2,7 @@
 /* Header blocks of requests, and the chunks behind them. */
 #include "fuzz.h"
 
-#include "http-head.h"
+#include "http/head.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -30,7 +30,7 @@ like "$("$DOCKERD" --validate --config-file "$WORK/c.ini" 2>&1)" "NUL" "a NUL by
 printf '[daemon]\ndebug = true\n' > "$WORK/c.ini"
 like "$("$DOCKERD" --validate -D --config-file "$WORK/c.ini" 2>&1)" "specified both as a flag and in the configuration file: debug" "a flag and the file"
 # every key of the file is one of the flags, and the other way round
-python3 - "$DOCKERD" "$top_srcdir/core/options.tbl" "$WORK" <<'P' > "$WORK/keys"
+python3 - "$DOCKERD" "$top_srcdir/core/config/options.tbl" "$WORK" <<'P' > "$WORK/keys"
 import re, subprocess, sys
 keys = re.findall(r'^OPT\((\w+), \w+, (?:"[^"]*"|NULL), [^,]+, "([^"]+)", "[^"]*",', open(sys.argv[2]).read(), re.M)
 value = {"BOOL": "true", "INT": "1500", "STR": "x", "IP": "1.2.3.4", "IPS": "1.2.3.4", "LIST": "x", "BYTES": "1m"}

@@ -16,8 +16,8 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/log.h"
-#include "http.h"
-#include "http-head.h"
+#include "http/http.h"
+#include "http/head.h"
 
 #include "tap.h"
 

@@ -6,7 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "config-value.h"
+#include "config/value.h"
 #include "reexec.h"
 #include "tap.h"
 

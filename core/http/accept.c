@@ -14,7 +14,7 @@
 #include "base/metrics.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "http-conn.h"
+#include "http/conn.h"
 
 #define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 #define TICK_MS 500 /* how exact deadlines are */

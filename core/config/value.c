@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Values of options as such: cleared, copied, printed. What makes them is in config-text.c and config-member.c. */
-#include "config-value.h"
+/* Values of options as such: cleared, copied, printed. What makes them is in text.c and member.c. */
+#include "config/value.h"
 
 #include <stdlib.h>
 

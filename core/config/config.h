@@ -48,7 +48,7 @@ OPT_KINDS(K)
 
 enum opt_id {
 #define OPT(kind, field, ...) OPT_ID_##field,
-#include "options.tbl"
+#include "config/options.tbl"
 #undef OPT
 	OPT_COUNT
 };
@@ -71,7 +71,7 @@ enum opt_from { FROM_DEFAULT, FROM_FLAG, FROM_FILE };
 
 struct config {
 #define OPT(kind, field, ...) opt_type_##kind field;
-#include "options.tbl"
+#include "config/options.tbl"
 #undef OPT
 	unsigned char from[OPT_COUNT];  /* enum opt_from: who set it */
 	struct strmap runtime_args;     /* runtime's name -> its extra arguments, one a line */
@@ -110,9 +110,9 @@ char *opt_text(const struct config *cfg, enum opt_id id);
 void opt_json(const struct config *cfg, enum opt_id id, struct buf *b);
 static inline void *opt_field(const struct config *cfg, enum opt_id id) { return (char *)cfg + opts[id].offset; }
 
-int config_parse_json(struct config *cfg, const char *text, size_t size, struct err *err);  /* config-json.c */
-int config_parse_ini(struct config *cfg, const char *text, size_t size, struct err *err);   /* config-ini.c */
-void config_help(struct buf *out);   /* config-help.c */
+int config_parse_json(struct config *cfg, const char *text, size_t size, struct err *err);  /* json.c */
+int config_parse_ini(struct config *cfg, const char *text, size_t size, struct err *err);   /* ini.c */
+void config_help(struct buf *out);   /* help.c */
 void config_man(struct buf *out);    /* the option list as roff, for dockerd(8) */
 void config_version(struct buf *out);
 

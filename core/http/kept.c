@@ -9,7 +9,7 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#include "http-conn.h"
+#include "http/conn.h"
 
 static bool split_fields(const char *data, const struct http_head *head, struct http_request *h, bool *ret_keep);
 static bool answer(struct http_request *h, bool keep);

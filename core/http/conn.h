@@ -11,8 +11,8 @@
 
 #include "base/buf.h"
 #include "base/lock.h"
-#include "http.h"
-#include "http-head.h"
+#include "http/http.h"
+#include "http/head.h"
 
 #define SLOTS_APART 16 /* beyond the limit: for those to be told so, and for pings */
 
@@ -35,7 +35,7 @@ struct conn {
 	 */
 	int feed_fd, lib_fd;    /* our end; the library's descriptor (== fd unless direct) */
 	int64_t deadline;       /* clock_mono(), 0: none; of pending and lingering ones */
-	/* The guard's (http-guard.c), of the connection's thread once active. */
+	/* The guard's (guard.c), of the connection's thread once active. */
 	bool passed;            /* the header block that comes next was looked at */
 	bool counting;          /* the socket's peek offset counts what is read */
 	int64_t request_size;   /* of the request on the wire, -1: unknown */
@@ -89,7 +89,7 @@ struct http_request {
 	bool chunked_answer;
 };
 
-/* http-accept.c */
+/* accept.c */
 #define PEEK_EXTRA 65536 /* behind the header block: small bodies of hijacking requests */
 void *http_accept_main(void *server);
 #define LINGER_MS 2000 /* how long a refused client may still send */
@@ -107,7 +107,7 @@ void http_request_done(struct http_request *h);
 /* Too many connections to keep any. */
 bool http_crowded(struct http_server *s);
 
-/* http-kept.c */
+/* kept.c */
 enum http_kept {
 	KEPT_NOT,      /* nothing was taken: the library's */
 	KEPT_ANSWERED, /* the connection goes on */
@@ -116,7 +116,7 @@ enum http_kept {
 /* The size bytes of data stand in the socket, with head at their front; both may be changed. */
 enum http_kept http_kept_serve(struct conn *c, char *data, size_t size, struct http_head *head);
 
-/* http-guard.c */
+/* guard.c */
 /* head stands at the front of the socket's bytes: from here on the library may read, and what it reads is counted. */
 void http_guard_pass(struct conn *c, const struct http_head *head);
 /* A request begins: whether its header block had passed. */
@@ -129,7 +129,7 @@ bool http_guard_even(const struct conn *c);
  */
 bool http_guard_next(struct conn *c);
 
-/* http-raw.c */
+/* raw.c */
 int raw_write(const struct cancel *cancel, int fd, struct iovec *iov, int n);
 /* Status line, date and the reply's own fields, as every answer has them; a single field. */
 void raw_head(const struct http_request *h, int status, struct buf *b);
@@ -142,7 +142,7 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 void raw_linger(int fd, int timeout_ms);
 const char *http_status_text(int status);
 
-/* http-upload.c */
+/* upload.c */
 struct upload *upload_start(struct http_request *h);
 /* The next bytes of the body. False: the job has ended with an error, its answer should leave now. */
 bool upload_push(struct upload *u, const char *data, size_t size);

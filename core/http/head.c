@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "http-head.h"
+#include "http/head.h"
 
 #include <string.h>
 #include <strings.h>

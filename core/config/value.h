@@ -3,7 +3,7 @@
 #ifndef CORE_CONFIG_VALUE_H
 #define CORE_CONFIG_VALUE_H
 
-#include "config.h"
+#include "config/config.h"
 
 /* The C type behind a kind. */
 enum opt_shape { SHAPE_BOOL, SHAPE_INT, SHAPE_STR, SHAPE_STRV, SHAPE_STRMAP };
@@ -17,7 +17,7 @@ bool config_size(const char *s, int64_t *ret);  /* "64m", "1.5GiB" */
 bool config_is_ip(const char *s);
 bool config_is_cidr(const char *s);
 
-/* What flags and files check alike (config-text.c). */
+/* What flags and files check alike (text.c). */
 struct config_pool { char base[64]; int64_t size; };
 int config_pool_pair(void *pool, const char *key, const char *value, struct err *err);
 int config_pool_add(struct config *cfg, enum opt_id id, const struct config_pool *pool, struct err *err);

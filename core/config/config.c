@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "config.h"
+#include "config/config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "config-value.h"
+#include "config/value.h"
 
 #define CONFIG_MAX (1024 * 1024)
 
@@ -17,7 +17,7 @@ const struct opt opts[OPT_COUNT] = {
 #define OPT(kind_, field_, flag_, short_, key_, word_, def_, bits_, help_) \
 	[OPT_ID_##field_] = { .kind = OPT_KIND_##kind_, .flag = flag_, .key = key_, .word = word_, .def = def_, .help = help_, \
 		.field = #field_, .letter = short_, .bits = bits_, .offset = offsetof(struct config, field_) },
-#include "options.tbl"
+#include "config/options.tbl"
 #undef OPT
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The guard of a kept-alive connection. Between two requests the connection's thread waits here until the next header block
- * is whole and well-formed in the socket; only then it is served (http-kept.c), or the library may read it. The library reads ahead: what it took out of
+ * is whole and well-formed in the socket; only then it is served (kept.c), or the library may read it. The library reads ahead: what it took out of
  * the socket is counted, and a connection whose count is not the sum of its requests ends, so that no request is ever read
  * that was not looked at.
  */
@@ -17,7 +17,7 @@
 
 #include "base/clock.h"
 #include "base/cleanup.h"
-#include "http-conn.h"
+#include "http/conn.h"
 
 #define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 #define FIRST_LOOK 2048      /* most header blocks */

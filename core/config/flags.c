@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The command line: --flag=value, --flag value, -f value, -fvalue, -abc; and the flags of older engines. */
 #include "base/cleanup.h"
-#include "config-value.h"
+#include "config/value.h"
 
 #define EXIT_USAGE 125
 

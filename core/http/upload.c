@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
-#include "http-conn.h"
+#include "http/conn.h"
 
 #define OUT_MAX (1u << 20)
 #define STACK (512u << 10)

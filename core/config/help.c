@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* --help, --version and the option list of dockerd(8), out of the table. */
 #include "base/cleanup.h"
-#include "config-value.h"
+#include "config/value.h"
 
 static bool in_help(int id) { return opts[id].flag && !(opts[id].bits & OPT_HIDDEN); }
 

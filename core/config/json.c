@@ -5,7 +5,7 @@
  */
 #include "base/cleanup.h"
 #include "base/json.h"
-#include "config-value.h"
+#include "config/value.h"
 
 /* The groups there are; only "proxies" has members of its own. */
 #define GROUP "proxies"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "config-value.h"
+#include "config/value.h"
 
 typedef int from_json(struct config *cfg, enum opt_id id, json_t *js, struct err *err);
 

@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "http-conn.h"
+#include "http/conn.h"
 
 #define LINGER_BYTES (16u << 20)
 #define CLOSE_LINGER_MS 500

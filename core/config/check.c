@@ -10,7 +10,7 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/log.h"
-#include "config-value.h"
+#include "config/value.h"
 
 typedef int check_fn(struct config *cfg, struct err *err);
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
-#include "config-value.h"
+#include "config/value.h"
 
 typedef int from_text(struct config *cfg, enum opt_id id, const char *text, struct err *err);
 

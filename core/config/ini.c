@@ -7,7 +7,7 @@
 #include <ini.h>
 
 #include "base/cleanup.h"
-#include "config-value.h"
+#include "config/value.h"
 
 #define LINE_MAX_BYTES    199 /* what the library takes in one piece, without the line's end */
 #define SECTION_MAX_BYTES 49
