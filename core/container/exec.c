@@ -78,18 +78,21 @@ static struct exec *exec_find(struct container_store *s, const char *id, struct 
 	return NULL;
 }
 
-/* Takes those out that are over for five minutes (or all): the list's reference passes to the caller's array. */
+/*
+ * Takes those out that are over for five minutes, of the older half of a full list all that do not run, or all there are: the
+ * list's reference passes to the caller's array.
+ */
 static size_t take_old(struct container *c, bool all, struct exec ***ret)
 {
 	WITH_LOCK(&c->lock);
 	struct exec **out = xmalloc((c->execs_len + 1) * sizeof(*out));
-	size_t n = 0, kept = 0;
+	size_t n = 0, kept = 0, half = c->execs_len >= EXECS_MAX ? EXECS_MAX / 2 : 0;
 	int64_t now = clock_mono();
 
 	for (size_t i = 0; i < c->execs_len; i++) {
 		struct exec *x = c->execs[i];
 
-		if (all || (x->ended && now - x->finished > KEEP_NS))
+		if (all || (i < half && !x->running) || (x->ended && now - x->finished > KEEP_NS))
 			out[n++] = x;
 		else
 			c->execs[kept++] = x;
@@ -109,6 +112,23 @@ static void drop_old(struct container *c, bool all)
 		exec_unref(old[i]);
 	}
 	free(old);
+}
+
+void exec_forget(struct container *c, const char *id)
+{
+	struct exec *x = NULL;
+
+	lock_take(&c->lock);
+	for (size_t i = 0; i < c->execs_len && !x; i++)
+		if (streq(c->execs[i]->id, id) && c->execs[i]->ended) {
+			x = c->execs[i];
+			memmove(c->execs + i, c->execs + i + 1, (--c->execs_len - i) * sizeof(*c->execs));
+		}
+	lock_drop(&c->lock);
+	if (!x)
+		return;
+	index_drop(c->store, x);
+	exec_unref(x);
 }
 
 void execs_forget(struct container *c)
@@ -177,7 +197,7 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 		exec_unref(x);
 		if (!full)
 			return not_running(c, err);
-		return err_set(err, ERR_CONFLICT, "Container %s has %d execs: wait until some have ended", c->id, EXECS_MAX);
+		return err_set(err, ERR_CONFLICT, "Container %s has %d execs that run: wait until some have ended", c->id, EXECS_MAX);
 	}
 	c->execs = xrealloc(c->execs, (c->execs_len + 1) * sizeof(*c->execs));
 	c->execs[c->execs_len++] = x;

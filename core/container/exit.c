@@ -166,7 +166,11 @@ static int64_t publish_exit(struct container *c, const struct shim_exit *ex, boo
 	st->exit_code = ex->code;
 	st->oom_killed = ex->oom;
 	st->finished_at = ex->time ? ex->time : clock_now();
-	ran = st->finished_at - st->started_at;
+	/* clocks may be set while it runs; only of what the last daemon started there is no better one */
+	if (c->started_mono)
+		ran = clock_mono() - c->started_mono;
+	else
+		ran = st->started_at > 0 ? st->finished_at - st->started_at : RAN_WELL;
 	*ret_restart = wants_restart(c, ex->code);
 	if (*ret_restart) {
 		delay = next_delay(c, ran);

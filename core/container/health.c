@@ -21,6 +21,7 @@
 #define INTERVAL (30 * NSEC_PER_SEC)
 #define START_INTERVAL (5 * NSEC_PER_SEC)
 #define RETRIES 3
+#define KILL_MS 1000 /* a probe that was killed is waited for */
 
 struct health_pool {
 	struct work *work;
@@ -28,19 +29,12 @@ struct health_pool {
 	atomic_bool stopping;
 };
 
-struct check { struct container *container; uint64_t epoch; };
+/* By id: a check that is hours away must not keep the container that was removed. */
+struct check { struct container_store *store; char id[65]; uint64_t epoch; };
 /* What the configuration asks for; its own copy. */
 struct plan { struct strv cmd; int64_t interval, timeout, start_period, start_interval, retries; };
 
 static void check_run(void *ctx);
-
-static void check_free(void *ctx)
-{
-	struct check *k = ctx;
-
-	container_unref(k->container);
-	free(k);
-}
 
 struct health_pool *health_pool_new(struct err *err)
 {
@@ -111,7 +105,7 @@ static int64_t next_wait(const struct container *c)
 	const struct image_health *h = c->rec.config.healthcheck;
 	bool starting = streq(health_word(c->rec.state.health), "starting");
 
-	if (starting && h->start_period > 0 && clock_now() - c->rec.state.started_at < h->start_period)
+	if (starting && clock_mono() - c->health_since < h->start_period)
 		return or_else(h->start_interval, START_INTERVAL);
 	return or_else(h->interval, INTERVAL);
 }
@@ -119,9 +113,26 @@ static int64_t next_wait(const struct container *c)
 static void post(struct container *c, uint64_t epoch, int64_t wait)
 {
 	struct check *k = xcalloc(1, sizeof(*k));
+	int64_t now = clock_mono();
 
-	*k = (struct check){ .container = container_ref(c), .epoch = epoch };
-	work_post(c->store->health->work, clock_mono() + wait, check_run, check_free, k);
+	*k = (struct check){ .store = c->store, .epoch = epoch };
+	memcpy(k->id, c->id, sizeof(k->id));
+	work_post(c->store->health->work, wait < INT64_MAX - now ? now + wait : INT64_MAX, check_run, free, k);
+}
+
+static bool is_check_of(const void *ctx, const void *container)
+{
+	const struct check *k = ctx;
+
+	return streq(k->id, ((const struct container *)container)->id);
+}
+
+/* Under the lock. Whatever a clock was set to meanwhile, a run that was adopted is not older than its epoch says. */
+static int64_t began(const struct container_state *st, bool fresh)
+{
+	int64_t age = fresh || st->started_at <= 0 ? 0 : clock_now() - st->started_at;
+
+	return clock_mono() - (age > 0 ? age : 0);
 }
 
 void health_begin(struct container *c, bool fresh)
@@ -129,15 +140,21 @@ void health_begin(struct container *c, bool fresh)
 	struct container_state *st = &c->rec.state;
 	uint64_t epoch;
 	int64_t wait;
+	bool on;
 
 	if (!c->store->health)
 		return;
 	lock_take(&c->lock);
 	epoch = ++c->health_epoch;
-	c->health_on = has_check(&c->rec.config) && st->running && !st->paused;
-	if (c->health_on && !st->health)
+	work_cancel(c->store->health->work, is_check_of, c);
+	on = c->health_on = has_check(&c->rec.config) && st->running && !st->restarting && !st->paused;
+	if (fresh || !c->health_since)
+		c->health_since = began(st, fresh);
+	if (on && !st->health)
 		st->health = xcalloc(1, sizeof(*st->health));
-	if (c->health_on && (fresh || !st->health->status)) {
+	if (on)
+		st->health->log.set = true;
+	if (on && (fresh || !st->health->status)) {
 		str_set(&st->health->status, "starting");
 		st->health->failing_streak = 0;
 	}
@@ -145,15 +162,17 @@ void health_begin(struct container *c, bool fresh)
 		jdesc_clear(&health_state_desc, st->health);
 		free(STEAL(st->health));
 	}
-	wait = c->health_on ? next_wait(c) : 0;
+	wait = on ? next_wait(c) : 0;
 	lock_drop(&c->lock);
-	if (c->health_on)
+	if (on)
 		post(c, epoch, wait);
 }
 
 void health_end(struct container *c)
 {
 	c->health_epoch++;
+	if (c->store->health)
+		work_cancel(c->store->health->work, is_check_of, c);
 	if (c->health_on && c->rec.state.health)
 		str_set(&c->rec.state.health->status, "unhealthy");
 	c->health_on = false;
@@ -175,12 +194,12 @@ static int take_bytes(void *ctx, const void *data, size_t size)
 static int read_output(const struct health_pool *p, int fd, int64_t timeout, struct output *o)
 {
 	const struct cancel stop = { -1, p->stop_fd };
-	int64_t end = clock_mono() + timeout;
+	int64_t now = clock_mono(), end = timeout < INT64_MAX - now ? now + timeout : INT64_MAX;
 
 	for (;;) {
 		unsigned char data[4096];
-		int64_t left = (end - clock_mono() + 999999) / 1000000;
-		int r = left > 0 ? cancel_wait(&stop, fd, POLLIN, left > INT32_MAX ? INT32_MAX : (int)left) : 0;
+		int64_t left = (end - clock_mono()) / 1000000 + 1;
+		int r = end > clock_mono() ? cancel_wait(&stop, fd, POLLIN, left > INT32_MAX ? INT32_MAX : (int)left) : 0;
 		ssize_t n;
 
 		if (r <= 0)
@@ -209,7 +228,7 @@ static bool probe(struct container *c, const struct plan *plan, struct health_pr
 	struct output o = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 	OWN_FD int fd = -1;
-	char id[65];
+	char id[65] = "";
 	int r, code;
 
 	strv_copy(&cfg.cmd, &plan->cmd);
@@ -219,12 +238,14 @@ static bool probe(struct container *c, const struct plan *plan, struct health_pr
 	metrics_time(METRIC_HEALTH_START, NULL, clock_now() - ret->start);
 	if (r < 0) {
 		jdesc_clear(&exec_config_desc, &cfg);
+		exec_forget(c, id);
 		*ret = (struct health_probe){ .start = ret->start, .end = clock_now(), .exit_code = -1, .output = xstrdup(err_text(&err)) };
 		return true;
 	}
 	r = read_output(c->store->health, fd, plan->timeout, &o);
 	if (r == 0) {
 		exec_kill(c->store, id);
+		exec_await_end(c->store, id, KILL_MS);
 		say_late(plan, ret, &o);
 	} else if (r > 0) {
 		exec_await_end(c->store, id, (int)(plan->timeout / 1000000 < 10000 ? plan->timeout / 1000000 : 10000));
@@ -233,6 +254,7 @@ static bool probe(struct container *c, const struct plan *plan, struct health_pr
 		ret->output = xstrdup(o.text.data);
 	}
 	buf_done(&o.text);
+	exec_forget(c, id);
 	ret->end = clock_now();
 	return r >= 0;
 }
@@ -255,11 +277,11 @@ static void add_result(struct health_state *h, struct health_probe *p)
 }
 
 /* Under the lock: whether the status changed. */
-static bool judge(struct container *c, const struct plan *plan, struct health_probe *p)
+static bool judge(struct container *c, const struct plan *plan, int64_t mono_start, struct health_probe *p)
 {
 	struct health_state *h = c->rec.state.health;
 	const char *was = health_word(h), *is = was;
-	bool grace = streq(was, "starting") && p->start - c->rec.state.started_at < plan->start_period;
+	bool grace = streq(was, "starting") && mono_start - c->health_since < plan->start_period;
 
 	metrics_add(METRIC_HEALTH_FAILED, p->exit_code != 0);
 	if (p->exit_code == 0) {
@@ -288,9 +310,11 @@ static void restart_unhealthy(struct container *c)
 {
 	int64_t max = c->host.restart.maximum_retry_count;
 	OWN_ERR struct err err = ERR_INIT;
+	uint64_t stops;
 	bool wanted;
 
 	lock_take(&c->lock);
+	stops = c->stops;
 	wanted = c->host.restart.name && streq(c->host.restart.name, "on-unhealthy") && c->rec.state.running && !c->no_restart &&
 		(max <= 0 || c->rec.restart_count < max);
 	c->rec.restart_count += wanted;
@@ -298,7 +322,7 @@ static void restart_unhealthy(struct container *c)
 	if (!wanted)
 		return;
 	log_warn("container %s is unhealthy: it is restarted", c->id);
-	if (container_restart(c, NULL, NULL, &err) < 0)
+	if (container_restart_unless_stopped(c, stops, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
 }
 
@@ -312,34 +336,36 @@ static void tell(struct container *c, const char *status)
 		restart_unhealthy(c);
 }
 
-static bool still_valid(const struct check *k)
+/* Under the lock. An update may have taken the check away and not have come to say so yet. */
+static bool still_valid(const struct check *k, const struct container *c)
 {
-	const struct container *c = k->container;
-
-	return c->health_epoch == k->epoch && c->health_on && !c->removed;
+	return c->health_epoch == k->epoch && c->health_on && !c->removed && has_check(&c->rec.config);
 }
 
 /* On a thread of the pool. */
 static void check_run(void *ctx)
 {
 	struct check *k = ctx;
-	struct container *c = k->container;
-	struct health_pool *pool = c->store->health;
+	CLEANUP(container_unrefp) struct container *c = store_by_id(k->store, k->id);
 	struct health_probe result = { 0 };
 	struct plan plan = { 0 };
 	OWN_FREE char *status = NULL;
-	int64_t wait = 0;
+	int64_t wait = 0, start = clock_mono();
 	bool valid;
 
+	if (!c) {
+		free(k);
+		return;
+	}
 	lock_take(&c->lock);
-	valid = still_valid(k) && !atomic_load(&pool->stopping);
+	valid = still_valid(k, c) && !atomic_load(&k->store->health->stopping);
 	if (valid)
 		read_plan(&c->rec.config, &plan);
 	lock_drop(&c->lock);
 	if (valid && probe(c, &plan, &result)) {
 		lock_take(&c->lock);
-		valid = still_valid(k);
-		if (valid && judge(c, &plan, &result))
+		valid = still_valid(k, c);
+		if (valid && judge(c, &plan, start, &result))
 			status = xstrdup(health_word(c->rec.state.health));
 		wait = valid ? next_wait(c) : 0;
 		lock_drop(&c->lock);
@@ -350,5 +376,5 @@ static void check_run(void *ctx)
 	}
 	free(result.output);
 	strv_done(&plan.cmd);
-	check_free(k);
+	free(k);
 }

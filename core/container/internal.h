@@ -110,8 +110,11 @@ struct container {
 	bool no_restart;           /* stop or kill asked for: the restart policy pauses until the next start */
 	int keep;                  /* restarts under way: autoremove waits */
 	int64_t restart_delay;     /* ns, 0 before the first */
+	int64_t started_mono;      /* clock_mono() of the last start by this daemon, or 0 */
 	uint64_t restart_epoch;    /* a planned restart of an older epoch is void */
-	uint64_t health_epoch;     /* the same of a planned probe */
+	uint64_t stops;            /* how often a client has asked for a stop */
+	uint64_t health_epoch;     /* a planned probe of an older epoch is void */
+	int64_t health_since;      /* clock_mono() of the start that its start period counts from */
 	bool health_on;            /* probes are planned */
 	atomic_bool boots;         /* boot.c: is to be started with the daemon, and was not yet */
 	atomic_bool boot_posted;
@@ -284,6 +287,9 @@ bool container_has_run_dir(struct container *c);
 /* An exec that is over: its exit code. False while it runs, or when it could not be run. */
 bool exec_exit_code(struct container_store *s, const char *id, int *ret_code);
 void exec_kill(struct container_store *s, const char *id);
+void exec_forget(struct container *c, const char *id); /* if it has ended */
+/* Of a policy's: where a client has asked for a stop since c->stops was read, it stays stopped. */
+int container_restart_unless_stopped(struct container *c, uint64_t stops, struct err *err);
 /* health.c: the checks of a container that runs. With fresh, its life has just begun and its state is "starting" again. */
 struct health_pool *health_pool_new(struct err *err);
 void health_pool_free(struct health_pool *p); /* calls off what runs, joins */
@@ -312,5 +318,7 @@ struct work *work_new(int max_threads);
 void work_free(struct work *w);       /* runs what is due, drops what is planned, joins */
 /* fn runs at mono time due_ns (0: now). drop frees ctx when the queue ends before. */
 void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*drop)(void *ctx), void *ctx);
+/* Drops what is planned, has not begun and matches. */
+void work_cancel(struct work *w, bool (*match)(const void *ctx, const void *key), const void *key);
 
 #endif

@@ -515,7 +515,8 @@ bool shim_has_ended(struct shim *s)
 {
 	WITH_LOCK(&s->lock);
 
-	return s->lost || s->phase == PHASE_ENDED;
+	/* the process may be over before the shim tells */
+	return s->lost || s->phase == PHASE_ENDED || (s->pidfd >= 0 && is_over(s->pidfd));
 }
 
 int shim_attach(struct shim *s, const char *exec_id, unsigned streams, int *ret_fd, struct err *err)

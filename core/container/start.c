@@ -403,6 +403,7 @@ static void publish(struct container *c, struct run *run, pid_t pid)
 	st->pid = pid;
 	st->exit_code = 0;
 	st->started_at = clock_now();
+	c->started_mono = clock_mono();
 	str_set(&st->error, "");
 	pthread_cond_broadcast(&c->changed);
 }

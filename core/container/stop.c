@@ -68,6 +68,8 @@ static enum ending intend(struct container *c, unsigned what)
 	was = !st->running ? NOT_RUNNING : st->restarting ? WAS_RESTARTING : RUNNING;
 	if (what & KEEP)
 		c->keep++;
+	if (what & BY_HAND)
+		c->stops++;
 	if (was != NOT_RUNNING && (what & NO_RESTART))
 		c->no_restart = true;
 	if (was != NOT_RUNNING && (what & BY_HAND))
@@ -193,6 +195,8 @@ static int stop_running(struct container *c, int sig, int timeout_s, struct err 
 static int parse_stop(
 	struct container *c, const char *signal, const int *timeout_s, int *ret_sig, int *ret_timeout, struct err *err)
 {
+	WITH_LOCK(&c->lock);
+
 	*ret_timeout = timeout_s ? *timeout_s : container_stop_timeout(c);
 	*ret_sig = str_empty(signal) ? stop_signal(c) : client_signal(signal, err);
 	return *ret_sig ? 0 : -1;
@@ -214,8 +218,9 @@ int container_stop(struct container *c, const char *signal, const int *timeout_s
 	return 0;
 }
 
-int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err)
+static int restart(struct container *c, const char *signal, const int *timeout_s, const uint64_t *stops, struct err *err)
 {
+	bool stopped = false;
 	int sig, timeout, r = 0;
 	enum ending was;
 
@@ -231,10 +236,14 @@ int container_restart(struct container *c, const char *signal, const int *timeou
 	c->keep--; /* a start that fails removes it again */
 	if (r == 0 && c->removed)
 		r = err_set(err, ERR_NOT_FOUND, "No such container: %s", c->id);
+	else
+		stopped = stops && *stops != c->stops;
 	lock_drop(&c->lock);
-	if (r == 0)
+	if (r == 0 && !stopped)
 		r = container_start_op(c, err);
 	op_end(c);
+	if (stopped)
+		return r;
 	if (r < 0 && err && err->class == ERR_NOT_MODIFIED) {
 		err_done(err);
 		r = 0;
@@ -243,6 +252,16 @@ int container_restart(struct container *c, const char *signal, const int *timeou
 		return err_wrap(err, "Cannot restart container %s", c->id);
 	container_event(c, "restart", NULL);
 	return 0;
+}
+
+int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err)
+{
+	return restart(c, signal, timeout_s, NULL, err);
+}
+
+int container_restart_unless_stopped(struct container *c, uint64_t stops, struct err *err)
+{
+	return restart(c, NULL, NULL, &stops, err);
 }
 
 static int pause_op(struct container *c, bool pause, struct err *err)

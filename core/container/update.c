@@ -26,7 +26,6 @@ JDESC_STATIC(update_host_desc, host_config,
 	JFIELD(host_config, kernel_memory, "KernelMemory", J_I64, 0),
 	JFIELD(host_config, memory_reservation, "MemoryReservation", J_I64, 0),
 	JFIELD(host_config, memory_swap, "MemorySwap", J_I64, 0),
-	JFIELD(host_config, oom_kill_disable, "OomKillDisable", J_OPT_BOOL, 0),
 	JFIELD(host_config, pids_limit, "PidsLimit", J_OPT_I64, 0),
 	JFIELD_SUB(host_config, restart, "RestartPolicy", J_OBJ, 0, restart_desc));
 JDESC_STATIC(update_config_desc, container_config,
@@ -34,6 +33,24 @@ JDESC_STATIC(update_config_desc, container_config,
 	JFIELD_SUB(container_config, healthcheck, "Healthcheck", J_PTR, 0, image_health_desc),
 	JFIELD(container_config, stop_signal, "StopSignal", J_STR, 0),
 	JFIELD(container_config, stop_timeout, "StopTimeout", J_OPT_I64, 0));
+
+/* Resources of Docker's that are fixed from the create on. */
+static const char *const not_updated[] = { "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps",
+	"BlkioWeightDevice", "CgroupParent", "CpuCount", "CpuPercent", "DeviceCgroupRules", "DeviceRequests", "Devices",
+	"IOMaximumBandwidth", "IOMaximumIOps", "KernelMemoryTCP", "OomKillDisable", "Ulimits" };
+
+static bool is_set(const json_t *v)
+{
+	switch (json_typeof(v)) {
+	case JSON_ARRAY: return json_array_size(v) > 0;
+	case JSON_OBJECT: return json_object_size(v) > 0;
+	case JSON_STRING: return *json_string_value(v);
+	case JSON_INTEGER: return json_integer_value(v) != 0;
+	case JSON_NULL:
+	case JSON_FALSE: return false;
+	default: return true;
+	}
+}
 
 int update_body_decode(json_t *js, struct update_body *ret, struct err *err)
 {
@@ -43,6 +60,11 @@ int update_body_decode(json_t *js, struct update_body *ret, struct err *err)
 
 	if (jdesc_decode(&update_host_desc, js, &ret->host, err) < 0 || jdesc_decode(&update_config_desc, js, &ret->config, err) < 0)
 		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(not_updated); i++) {
+		v = json_object_get(js, not_updated[i]);
+		if (v && is_set(v))
+			strv_add(&ret->ignored, not_updated[i]);
+	}
 	if (labels && !json_is_object(labels) && !json_is_null(labels))
 		return err_set(err, ERR_INVALID, "invalid JSON: /Labels: expected an object");
 	json_object_foreach(labels, key, v) {
@@ -62,6 +84,7 @@ void update_body_done(struct update_body *b)
 	strmap_done(&b->config.labels);
 	jdesc_clear(&update_config_desc, &b->config);
 	strv_done(&b->labels_gone);
+	strv_done(&b->ignored);
 }
 
 static int conflict(struct err *err, const char *text)
@@ -125,6 +148,23 @@ static bool take_resources(struct host_config *h, const struct host_config *want
 	return any || want->pids_limit.set;
 }
 
+static void take_health(struct container_config *cfg, const struct image_health *want)
+{
+	struct image_health *h = cfg->healthcheck;
+
+	if (!h)
+		h = cfg->healthcheck = xcalloc(1, sizeof(*h));
+	if (want->test.len) {
+		strv_done(&h->test);
+		strv_copy(&h->test, &want->test);
+	}
+	take_i64(&h->interval, want->interval);
+	take_i64(&h->timeout, want->timeout);
+	take_i64(&h->start_period, want->start_period);
+	take_i64(&h->start_interval, want->start_interval);
+	take_i64(&h->retries, want->retries);
+}
+
 static void take_config(struct container_config *cfg, const struct update_body *b)
 {
 	const struct container_config *want = &b->config;
@@ -145,12 +185,8 @@ static void take_config(struct container_config *cfg, const struct update_body *
 	take_text(&cfg->stop_signal, want->stop_signal);
 	if (want->stop_timeout.set)
 		cfg->stop_timeout = want->stop_timeout;
-	if (!want->healthcheck)
-		return;
-	if (!cfg->healthcheck)
-		cfg->healthcheck = xcalloc(1, sizeof(*cfg->healthcheck));
-	jdesc_clear(&image_health_desc, cfg->healthcheck);
-	jdesc_copy(&image_health_desc, cfg->healthcheck, want->healthcheck);
+	if (want->healthcheck)
+		take_health(cfg, want->healthcheck);
 }
 
 /* The runtime's own command, with the whole of the resources as they shall be. */
@@ -171,7 +207,7 @@ static int apply(struct container *c, struct run *run, const struct host_config 
 static int update_op(struct container *c, const struct update_body *b, struct err *err)
 {
 	CLEANUP(run_putp) struct run *run = container_run(c);
-	struct host_config h = { 0 }, old;
+	struct host_config h = { 0 };
 	bool removing, live, limits;
 	int r;
 
@@ -184,20 +220,18 @@ static int update_op(struct container *c, const struct update_body *b, struct er
 	limits = r == 0 && take_resources(&h, &b->host);
 	if (limits && live)
 		r = apply(c, run, &h, err);
-	if (r < 0) {
-		jdesc_clear(&host_config_desc, &h);
+	jdesc_clear(&host_config_desc, &h);
+	if (r < 0)
 		return -1;
-	}
-	if (!str_empty(b->host.restart.name)) {
-		str_set(&h.restart.name, b->host.restart.name);
-		h.restart.maximum_retry_count = b->host.restart.maximum_retry_count;
-	}
+	/* in place: what no update changes is read without the lock */
 	lock_take(&c->lock);
-	old = c->host;
-	c->host = h;
+	take_resources(&c->host, &b->host);
+	if (!str_empty(b->host.restart.name)) {
+		str_set(&c->host.restart.name, b->host.restart.name);
+		c->host.restart.maximum_retry_count = b->host.restart.maximum_retry_count;
+	}
 	take_config(&c->rec.config, b);
 	lock_drop(&c->lock);
-	jdesc_clear(&host_config_desc, &old);
 	return container_save(c, true, FS_SYNC, err);
 }
 
@@ -207,6 +241,8 @@ int container_update(struct container *c, struct update_body *b, struct strv *wa
 
 	if (container_validate(&b->config, &b->host, c->store->deps.defaults, warnings, err) < 0)
 		return -1;
+	for (size_t i = 0; i < b->ignored.len; i++)
+		strv_addf(warnings, "%s cannot be updated: it stays as it was at create", b->ignored.v[i]);
 	if (op_begin(c, err) < 0)
 		return -1;
 	r = update_op(c, b, err);

@@ -6,13 +6,14 @@
 #include "container/container.h"
 
 /*
- * Zero, unset and empty members stay as they are. Env and Labels are merged by key: "K" without "=" and a label that is null
+ * Zero, unset and empty members stay as they are, those of the health check, too. Env and Labels are merged by key: "K" without "=" and a label that is null
  * go away.
  */
 struct update_body {
 	struct host_config host;        /* resources and restart policy */
 	struct container_config config; /* env, labels, stop signal and time-out, health check */
 	struct strv labels_gone;
+	struct strv ignored;            /* members that are set and that no update changes */
 };
 int update_body_decode(json_t *js, struct update_body *ret, struct err *err); /* on failure, too, to be freed */
 void update_body_done(struct update_body *b);

@@ -106,6 +106,29 @@ void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*dro
 	pthread_attr_destroy(&attr);
 }
 
+void work_cancel(struct work *w, bool (*match)(const void *ctx, const void *key), const void *key)
+{
+	struct item *gone = NULL, *it;
+
+	lock_take(&w->lock);
+	for (struct item **at = &w->head; (it = *at);) {
+		if (!match(it->ctx, key)) {
+			at = &it->next;
+			continue;
+		}
+		*at = it->next;
+		it->next = gone;
+		gone = it;
+	}
+	lock_drop(&w->lock);
+	while ((it = gone)) {
+		gone = it->next;
+		if (it->drop)
+			it->drop(it->ctx);
+		free(it);
+	}
+}
+
 /* Waits for the next due item; NULL when the thread shall leave. Among those that wait, one watches the clock for the head. */
 static struct item *next_item(struct work *w)
 {

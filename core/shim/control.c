@@ -15,11 +15,24 @@
 struct conn {
 	struct source src;
 	struct buf in;
+	struct conn *next;
 };
 
 static struct source listener = SOURCE_INIT;
 static struct conn *subscriber;
+static struct conn *conns; /* all, also those that ask while the shim ends */
 static bool stopped;
+
+static struct conn *conn_new(int fd, void (*fn)(struct source *src, uint32_t events))
+{
+	struct conn *c = xcalloc(1, sizeof(*c));
+
+	c->src = (struct source){ .fd = fd, .fn = fn };
+	c->next = conns;
+	conns = c;
+	loop_watch(&c->src, EPOLLIN);
+	return c;
+}
 
 static void conn_free(struct conn *c, bool keep_fd)
 {
@@ -32,6 +45,11 @@ static void conn_free(struct conn *c, bool keep_fd)
 	if (!keep_fd)
 		loop_close(&c->src);
 	buf_done(&c->in);
+	for (struct conn **at = &conns; *at; at = &(*at)->next)
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
 	free(c);
 	if (was_subscriber)
 		task_check_end();
@@ -198,7 +216,6 @@ static void accept_ready(struct source *src, uint32_t events)
 	int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer = { 0 };
 	socklen_t size = sizeof(peer);
-	struct conn *c;
 
 	if (fd < 0)
 		return;
@@ -206,9 +223,7 @@ static void accept_ready(struct source *src, uint32_t events)
 		close(fd);
 		return;
 	}
-	c = xcalloc(1, sizeof(*c));
-	c->src = (struct source){ .fd = fd, .fn = conn_ready };
-	loop_watch(&c->src, EPOLLIN);
+	conn_new(fd, conn_ready);
 }
 
 /* In a folder of mode 0700; a path too long for a socket address goes by way of the folder's descriptor. */
@@ -287,7 +302,5 @@ static void conn_ready(struct source *src, uint32_t events)
 
 void control_start(int fd)
 {
-	subscriber = xcalloc(1, sizeof(*subscriber));
-	subscriber->src = (struct source){ .fd = fd, .fn = conn_ready };
-	loop_watch(&subscriber->src, EPOLLIN);
+	subscriber = conn_new(fd, conn_ready);
 }

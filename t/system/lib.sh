@@ -87,7 +87,10 @@ sanitized() {
 	export UBSAN_OPTIONS="log_path=$WORK/san/ubsan:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}"
 	export TSAN_OPTIONS="log_path=$WORK/san/tsan:suppressions=$top_srcdir/t/tsan.supp:second_deadlock_stack=1${TSAN_OPTIONS:+:$TSAN_OPTIONS}"
 }
-san_reports() { find "$WORK/san" -type f -size +0 -exec head -c 3000 {} + 2>/dev/null; }
+san_reports() {
+	find "$WORK/san" -type f -size +0 -exec head -c 3000 {} + 2>/dev/null
+	grep -h -m 5 -A 8 ': runtime error: ' "$WORK/log" 2>/dev/null # UBSan's beside ASan go to stderr
+}
 # The build tree's drivers, copied where the loader accepts them: owned by root, not writable by others.
 plugin_args() {
 	PLUGDIR=$WORK/plugins
