@@ -246,6 +246,13 @@ static int open_new(struct untar *u, const char *name, struct err *err)
 	return fd < 0 ? untar_fail(u, errno, "create", err) : fd;
 }
 
+/* What cannot be written whole does not stay. */
+static int drop_file(struct untar *u, const char *name)
+{
+	unlinkat(u->parent_fd, name, 0);
+	return -1;
+}
+
 static int put_file(struct untar *u, struct tar_reader *tar, const struct tar_entry *e, const char *name, struct err *err)
 {
 	OWN_FD int fd = open_new(u, name, err);
@@ -255,10 +262,12 @@ static int put_file(struct untar *u, struct tar_reader *tar, const struct tar_en
 	if (fd < 0)
 		return -1;
 	while ((n = tar_data(tar, &data, err)) > 0)
-		if (fs_write_all(fd, data, (size_t)n) < 0)
-			return untar_fail(u, errno, "write", err);
+		if (fs_write_all(fd, data, (size_t)n) < 0) {
+			untar_fail(u, errno, "write", err);
+			return drop_file(u, name);
+		}
 	if (n < 0)
-		return -1;
+		return drop_file(u, name);
 	u->size += e->size;
 	return set_fd_metadata(u, e, fd, err);
 }
