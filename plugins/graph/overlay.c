@@ -147,12 +147,15 @@ static void sweep_links(struct dkd_graph *g)
 static int32_t prepare(const struct dkd_call *call, struct dkd_graph *g)
 {
 	const char *what;
+	int made = dir_make_all(g->root, 0710) < 0 || dir_make(AT_FDCWD, g->root, 0710, geteuid(), g->gid) < 0 ? errno : 0;
 
 	/* On a read-only file system what is there does, as it is. */
-	if ((dir_make_all(g->root, 0710) < 0 || dir_make(AT_FDCWD, g->root, 0710, geteuid(), g->gid) < 0) && errno != EROFS)
+	g->fd = made && made != EROFS ? -1 : open(g->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (g->fd < 0) {
+		errno = made ? made : errno;
 		return fail(g, call, "make %s", g->root);
-	g->fd = open(g->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (g->fd < 0 || (dir_make(g->fd, "l", 0700, g->uid, g->gid) < 0 && errno != EROFS))
+	}
+	if ((dir_make(g->fd, "l", 0700, g->uid, g->gid) < 0 && errno != EROFS))
 		return fail(g, call, "make %s/l", g->root);
 	overlay_check_sweep(g->root);
 	if (overlay_check(g->root, &g->facts, &what) < 0)
@@ -356,6 +359,23 @@ static int read_link(struct dkd_graph *g, const char *id, char ret[LINK_LEN + 1]
  * follows from the other layers once the parent is known.
  */
 
+/* Below a layer is its parent and what is below that: a file that was cut between two names still looks whole. */
+static int check_chain(struct dkd_graph *g, const struct lowers *l)
+{
+	char parent[NAME_MAX + 1];
+	struct lowers below;
+
+	/* The parent's own damage is not the child's. */
+	if (link_target(g, l->v[0], parent, sizeof(parent)) < 0 || read_lowers(g, parent, &below) < 0)
+		return 0;
+	if (below.len + 1 != l->len)
+		return errno = EUCLEAN, -1;
+	for (size_t i = 0; i < below.len; i++)
+		if (strcmp(below.v[i], l->v[i + 1]) != 0)
+			return errno = EUCLEAN, -1;
+	return 0;
+}
+
 /* Is the layer whole? -1 and what is wrong with it. */
 static int check_layer(struct dkd_graph *g, const char *id, const char **ret_what)
 {
@@ -388,7 +408,7 @@ static int check_layer(struct dkd_graph *g, const char *id, const char **ret_wha
 	for (size_t i = 0; i < l.len; i++)
 		if (link_target(g, l.v[i], below, sizeof(below)) < 0)
 			return -1;
-	return 0;
+	return l.len ? check_chain(g, &l) : 0;
 }
 
 /* The symbolic link of a layer whose link file is whole. */
