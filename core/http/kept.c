@@ -5,8 +5,10 @@
  * left where it is, for the library.
  */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <strings.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "http/conn.h"
@@ -101,17 +103,34 @@ static bool split_fields(const char *data, const struct http_head *head, struct 
 	return true;
 }
 
-/* All of it, or false: the client is gone, or has read nothing for the time a connection may be idle. */
+static int unread(int fd)
+{
+	int n = 0;
+
+	return ioctl(fd, SIOCOUTQ, &n) < 0 ? 0 : n;
+}
+
+/* False: the client has read nothing for the time a connection may be idle. One that reads little makes no room for long. */
+static bool wait_room(const struct conn *c)
+{
+	struct pollfd p = { c->fd, POLLOUT, 0 };
+	int before, n;
+
+	do {
+		before = unread(c->fd);
+		n = poll(&p, 1, c->srv->limits.idle_timeout_s * 1000);
+	} while ((n < 0 && errno == EINTR) || (n == 0 && unread(c->fd) < before));
+	return n > 0;
+}
+
+/* All of it, or false: the client is gone, or as good as that. */
 static bool send_all(const struct conn *c, struct iovec *iov, size_t n)
 {
 	while (n) {
 		struct msghdr msg = { .msg_iov = iov, .msg_iovlen = n };
-		struct pollfd p = { c->fd, POLLOUT, 0 };
 		ssize_t sent = sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 
-		if (sent < 0 && errno == EAGAIN && poll(&p, 1, c->srv->limits.idle_timeout_s * 1000) > 0)
-			continue;
-		if (sent < 0 && errno == EINTR)
+		if (sent < 0 && (errno == EINTR || (errno == EAGAIN && wait_room(c))))
 			continue;
 		if (sent < 0)
 			return false;

@@ -59,6 +59,10 @@ like "$(docker pull busybox 2>&1)" "authorization denied" "pull, before it is re
 is "$(api_status GET /nope)" 404 "an allowed path that is not there is 404"
 is "$(api_status POST /nope)" 404 "so is a denied one: nothing is asked of a driver that nobody serves"
 is "$(api GET /_ping)" OK "ping"
+one="-sS --max-time $((60 * DKD_SLOW)) -o /dev/null -w %{http_code}/%{num_connects}; --unix-socket $SOCK"
+# shellcheck disable=SC2086
+is "$(curl $one http://d/_ping --next $one -X DELETE http://d/containers/kept --next $one http://d/containers/json)" "200/1;403/0;200/0;" \
+	"a later request of a connection is asked about as the first is"
 stop_daemon; is "$DSTATUS" 0 "stops"
 # rules that make no sense
 refused() { # pattern; what; the section

@@ -58,6 +58,11 @@ n=$(figure dockerd_jobs_failed_total)
 docker inspect nosuch > /dev/null 2>&1
 [ "$(figure dockerd_jobs_failed_total)" -gt "$n" ]
 ok "and jobs that failed"
+n=$(figure dockerd_jobs_failed_total)
+one="-sS --max-time $((20 * DKD_SLOW)) -o /dev/null -w %{num_connects}; --unix-socket $SOCK"
+# shellcheck disable=SC2086
+is "$(curl $one http://d/_ping --next $one http://d/containers/nosuch/json)" "1;0;" "two requests of one connection"
+is "$(figure dockerd_jobs_failed_total)" $((n + 1)) "of which the second failed"
 docker events > /dev/null &
 listener=$!
 for _i in $(seq 50); do [ "$(figure engine_daemon_events_subscribers_total)" = 1 ] && break; sleep 0.1; done
