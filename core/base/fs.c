@@ -210,12 +210,12 @@ bool fs_exists(const char *path)
 	return faccessat(AT_FDCWD, path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int fs_beneath(int rootfd, const char *path, int flags, mode_t mode)
+static int open_confined(int rootfd, const char *path, int flags, mode_t mode, uint64_t resolve)
 {
 	struct open_how how = {
 		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
 		.mode = flags & (O_CREAT | O_TMPFILE) ? mode : 0,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+		.resolve = resolve | RESOLVE_NO_MAGICLINKS,
 	};
 	int fd;
 
@@ -223,6 +223,16 @@ int fs_beneath(int rootfd, const char *path, int flags, mode_t mode)
 		fd = (int)syscall(SYS_openat2, rootfd, *path ? path : ".", &how, sizeof(how));
 	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
 	return fd;
+}
+
+int fs_beneath(int rootfd, const char *path, int flags, mode_t mode)
+{
+	return open_confined(rootfd, path, flags, mode, RESOLVE_IN_ROOT);
+}
+
+int fs_within(int rootfd, const char *path, int flags)
+{
+	return open_confined(rootfd, path, flags, 0, RESOLVE_BENEATH);
 }
 
 int fs_beneath_read(int rootfd, const char *path, size_t max, struct buf *ret, struct err *err)

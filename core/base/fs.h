@@ -54,6 +54,8 @@ ssize_t fs_read_all(int fd, void *data, size_t size);
 
 /* Opens path inside the root directory rootfd as a process chrooted there would; magic links are refused. fd or -1 (errno). */
 int fs_beneath(int rootfd, const char *path, int flags, mode_t mode);
+/* The same, but a path or a link that leads out of the directory, also an absolute one, is refused (EXDEV). */
+int fs_within(int rootfd, const char *path, int flags);
 /* Reads a regular file inside a root: symlinks resolve inside, FIFOs and devices are refused without blocking. */
 int fs_beneath_read(int rootfd, const char *path, size_t max, struct buf *ret, struct err *err);
 /* chmod of one name in a folder, which is not followed when it is a link (ELOOP), and not opened. 0 or -1 with errno. */

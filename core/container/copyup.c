@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Copies a tree of the image into a volume: names, owners, modes, times, extended attributes. Nothing outside the two trees is
+/* Copies a tree of the image into a volume: names, owners, modes, times, hard links, extended attributes. Nothing outside the two trees is
  * reached. */
 #include <dirent.h>
 #include <errno.h>
@@ -9,11 +9,18 @@
 #include <sys/xattr.h>
 
 #include "container/internal.h"
+#include "image/inode-map.h"
 
 #define DEPTH_MAX 256
 #define XATTR_MAX 65536
 
-static int copy_dir(int from, int to, int depth, struct err *err);
+struct copying {
+	int to;                 /* the volume */
+	struct buf path;        /* of the folder being copied, "a/b/" */
+	struct inode_map links; /* where a file with several names went */
+};
+
+static int copy_dir(struct copying *k, int from, int to, int depth, struct err *err);
 
 static bool is_empty(int fd)
 {
@@ -96,8 +103,22 @@ static int copy_other(int from, int to, const char *name, const struct stat *st)
 	return utimensat(to, name, times, AT_SYMLINK_NOFOLLOW);
 }
 
-static int copy_entry(int from, int to, const char *name, int depth, struct err *err)
+/* Another name of a file that is there already: 1 when it could be given one. Others may write to the volume meanwhile. */
+static int copy_link(struct copying *k, int to, const char *name, const struct stat *st)
 {
+	OWN_FREE char *path = xasprintf("%.*s%s", (int)k->path.size, k->path.data ? k->path.data : "", name), *self = NULL;
+	const char *first = inode_map_note(&k->links, st, path);
+	OWN_FD int fd = first ? fs_within(k->to, first, O_PATH | O_NOFOLLOW) : -1;
+
+	if (fd < 0)
+		return 0;
+	self = xasprintf("/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, self, to, name, AT_SYMLINK_FOLLOW) == 0;
+}
+
+static int copy_entry(struct copying *k, int from, int to, const char *name, int depth, struct err *err)
+{
+	size_t above = k->path.size;
 	struct stat st;
 
 	if (fstatat(from, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -110,16 +131,20 @@ static int copy_entry(int from, int to, const char *name, int depth, struct err 
 
 		if (in < 0 || out < 0)
 			return err_errno(err, errno, "cannot copy %s", name);
-		if (copy_dir(in, out, depth + 1, err) < 0)
+		buf_addf(&k->path, "%s/", name);
+		if (copy_dir(k, in, out, depth + 1, err) < 0)
 			return err_wrap(err, "%s", name);
+		k->path.size = above;
 		return 0;
 	}
+	if (st.st_nlink > 1 && copy_link(k, to, name, &st))
+		return 0;
 	if ((S_ISREG(st.st_mode) ? copy_file(from, to, name, &st) : copy_other(from, to, name, &st)) < 0)
 		return err_errno(err, errno, "cannot copy %s", name);
 	return 0;
 }
 
-static int copy_dir(int from, int to, int depth, struct err *err)
+static int copy_dir(struct copying *k, int from, int to, int depth, struct err *err)
 {
 	OWN_DIR DIR *d = fdopendir(openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *e;
@@ -130,7 +155,7 @@ static int copy_dir(int from, int to, int depth, struct err *err)
 	if (!d)
 		return err_errno(err, errno, "cannot read a folder");
 	while ((e = readdir(d)))
-		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && copy_entry(from, to, e->d_name, depth, err) < 0)
+		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && copy_entry(k, from, to, e->d_name, depth, err) < 0)
 			return -1;
 	if (fstat(from, &st) < 0 || copy_attributes(from, to, &st) < 0)
 		return err_errno(err, errno, "cannot set the attributes of a folder");
@@ -139,8 +164,14 @@ static int copy_dir(int from, int to, int depth, struct err *err)
 
 int tree_copy(int from, int to, struct err *err)
 {
+	struct copying k = { .to = to };
+	int r;
+
 	lock_none_held();
 	if (!is_empty(to))
 		return 0;
-	return copy_dir(from, to, 0, err) < 0 ? -1 : 1;
+	r = copy_dir(&k, from, to, 0, err);
+	inode_map_done(&k.links);
+	buf_done(&k.path);
+	return r < 0 ? -1 : 1;
 }

@@ -52,7 +52,8 @@ report "steps open nothing through a link" "$(lines_of "$step_files" | grep -E '
 report "those constants say so" "$(lines_of "$step_files" | grep -E '#define (DIR|NEW)_FLAGS' | grep -v O_NOFOLLOW | grep -v untar-parent.c)"
 report "steps look at no link's target" "$(lines_of "$step_files" | grep -E '[^_a-z](fstatat|faccessat|fchownat|utimensat)\(' | grep -v 'AT_SYMLINK_NOFOLLOW')"
 report "no link of an archive or a log is followed by open()" "$(lines_of 'core/container/logfile.c core/shim/logger.c' | grep -E '[^_a-z]open\(' | grep -v 'O_NOFOLLOW')"
-report "the path module refuses magic links and stays inside" "$(grep -q 'RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS' core/base/fs.c || echo core/base/fs.c)"
+report "the path module refuses magic links and stays inside" "$(grep -q 'resolve = resolve | RESOLVE_NO_MAGICLINKS' core/base/fs.c &&
+	[ "$(grep -cE 'open_confined\(.*, RESOLVE_(IN_ROOT|BENEATH)\);' core/base/fs.c)" = "$(grep -c 'return open_confined(' core/base/fs.c)" ] || echo core/base/fs.c)"
 report "every descriptor is closed on exec" "$(grep -E '[^_a-z](open|openat)\(' "$TMP/code" | grep -vE 'O_CLOEXEC|(DIR|NEW)_FLAGS|ops->open|o->open\(|core/main.c' | grep -vE ':[0-9]+:(static |int |.*\bopen\(struct)')"
 report "no name service, locale or conversion is asked" "$(grep -nE '\b(getpw(nam|uid|ent)|getgr(nam|gid|ent|ouplist)|initgroups|getaddrinfo_a|gethostby(name|addr)|setlocale|newlocale|iconv_open|getservby(name|port)|wordexp)(_r)?\(' "$TMP/code" | grep -vE 'getaddrinfo')"
 report "no shell is run" "$(grep -nE '\b(system|popen)\(' "$TMP/code")"
