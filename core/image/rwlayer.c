@@ -106,7 +106,11 @@ static int fill_init(struct layer_store *s, const char *init_id, struct err *err
 
 static int make_layers(struct layer_store *s, struct rwlayer *m, const char *label, const struct strmap *opts, struct err *err)
 {
-	if (graph_create(s->graph, m->init_id, m->parent ? m->parent->cache_id : NULL, true, label, opts, err) < 0 ||
+	const char *below = m->parent ? m->parent->cache_id : NULL;
+
+	if (!*m->init_id)
+		return graph_create(s->graph, m->mount_id, below, true, label, opts, err);
+	if (graph_create(s->graph, m->init_id, below, true, label, opts, err) < 0 ||
 	    fill_init(s, m->init_id, err) < 0)
 		return -1;
 	return graph_create(s->graph, m->mount_id, m->init_id, true, label, opts, err);
@@ -115,7 +119,7 @@ static int make_layers(struct layer_store *s, struct rwlayer *m, const char *lab
 static int stage_mount(struct layer_store *s, struct rwlayer *m, struct layer_stage *st, struct err *err)
 {
 	if (layer_stage_begin(s, st, m->mount_id, err) < 0 || layer_stage_put(st, "mount-id", m->mount_id, err) < 0 ||
-	    layer_stage_put(st, "init-id", m->init_id, err) < 0)
+	    (*m->init_id && layer_stage_put(st, "init-id", m->init_id, err) < 0))
 		return -1;
 	return m->parent ? layer_stage_put(st, "parent", m->parent->chain, err) : 0;
 }
@@ -133,8 +137,8 @@ static int publish_mount(struct layer_store *s, struct rwlayer *m, struct layer_
 	return 0;
 }
 
-int rwlayer_create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label,
-	const struct strmap *storage_opts, struct err *err)
+static int create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label,
+	const struct strmap *storage_opts, bool init, struct err *err)
 {
 	struct layer_stage st = LAYER_STAGE_INIT;
 	struct rwlayer *m;
@@ -156,7 +160,8 @@ int rwlayer_create(struct layer_store *s, const char *container_id, const char *
 		memcpy(m->mount_id, container_id, ID_HEX + 1);
 	else
 		id_random_hex(m->mount_id, ID_HEX);
-	snprintf(m->init_id, sizeof(m->init_id), "%s" INIT_SUFFIX, m->mount_id);
+	if (init)
+		snprintf(m->init_id, sizeof(m->init_id), "%s" INIT_SUFFIX, m->mount_id);
 	rc = stage_mount(s, m, &st, err);
 	if (rc == 0)
 		rc = make_layers(s, m, mount_label, storage_opts, err);
@@ -169,6 +174,17 @@ int rwlayer_create(struct layer_store *s, const char *container_id, const char *
 			layer_unref(s, chain, NULL, NULL);
 	}
 	return rc;
+}
+
+int rwlayer_create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label,
+	const struct strmap *storage_opts, struct err *err)
+{
+	return create(s, container_id, chain, mount_label, storage_opts, true, err);
+}
+
+int rwlayer_create_view(struct layer_store *s, const char *id, const char *chain, const char *mount_label, struct err *err)
+{
+	return create(s, id, chain, mount_label, NULL, false, err);
 }
 
 /* The driver's names of a container's layers: the writable one and what it stands on ("" for nothing). */
