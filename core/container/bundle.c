@@ -130,6 +130,8 @@ static int put_linux(const struct bundle_in *in, uint64_t caps, struct jw *w, st
 		return -1;
 	put_cgroups_path(in, w);
 	put_namespaces(in, w);
+	if (in->propagation)
+		jw_kstr(w, "rootfsPropagation", in->propagation);
 	jw_karr(w, "devices");
 	if (bundle_device_nodes(in->host, w, err) < 0)
 		return -1;

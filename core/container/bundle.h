@@ -48,6 +48,7 @@ struct bundle_in {
 	const struct strv *args;
 	const struct bundle_mount *mounts;
 	size_t n_mounts;
+	const char *propagation;         /* of the root, for mounts that are shared; or NULL */
 	const char *ipc_path, *pid_path; /* /proc/<pid>/ns/... of "container:" modes, or NULL */
 	const char *shm_path;            /* host directory bound at /dev/shm, or NULL: a tmpfs of its own */
 	bool tty;

@@ -21,6 +21,7 @@ struct place {
 	bool dir;
 	bool layer;            /* mounted by us */
 	char *volume;          /* mounted by us, name */
+	const struct mount_point *view; /* mounted by us, an image */
 	bool read_only;        /* a read-only mount or root */
 };
 
@@ -30,6 +31,8 @@ static void place_done(struct place *p)
 		close(p->rootfd);
 	if (p->layer)
 		rwlayer_unmount(image_store_layers(p->container->store->deps.images), p->container->id, NULL);
+	if (p->view)
+		mount_view_put(p->container, p->view);
 	if (p->volume)
 		volume_unmount(p->container->store->deps.volumes, p->volume, p->container->id, NULL);
 	free(p->volume);
@@ -73,7 +76,10 @@ static int place_stopped(struct place *p, const struct mount_point *m, struct er
 
 	if (m && m->type && streq(m->type, "tmpfs"))
 		m = NULL;
-	if (m && !str_empty(m->name)) {
+	if (m && mount_is_image(m)) {
+		root = mount_view_get(c, m, err);
+		p->view = root ? m : NULL;
+	} else if (m && !str_empty(m->name)) {
 		root = volume_mount(c->store->deps.volumes, m->name, c->id, err);
 		if (root)
 			p->volume = xstrdup(m->name);
@@ -89,6 +95,10 @@ static int place_stopped(struct place *p, const struct mount_point *m, struct er
 		OWN_FREE char *rest = xasprintf("/%s", p->path + strlen(m->destination));
 
 		str_set(&p->path, rest);
+	}
+	if (m && mount_subpath(m)) {
+		p->rootfd = mount_open_subpath(root, mount_subpath(m), O_PATH | O_DIRECTORY, err);
+		return p->rootfd < 0 ? -1 : 0;
 	}
 	return open_root(root, &p->rootfd, err);
 }

@@ -195,6 +195,7 @@ char *container_run_dir(const struct container *c);
 /* unfinished.c: the mark of a create under way, and the volumes that go with it. */
 int unfinished_begin(struct container *c, struct err *err);
 int unfinished_volume(struct container *c, const char *name, struct err *err);
+int unfinished_view(struct container *c, const char *id, struct err *err); /* the layer of an image mount */
 void unfinished_end(const struct container_store *s, const char *id);
 bool unfinished_is(const struct container_store *s, const char *id);
 void unfinished_drop_volumes(struct container_store *s, const char *id);
@@ -232,13 +233,29 @@ void mounts_forget(struct container *c, bool remove_anonymous);
 /* Copy-up of the image's content into empty volumes. */
 int mounts_copy_up(struct container *c, const char *rootfs, struct err *err);
 /* At start: mounts volumes, makes bind sources, lists everything for the runtime. */
-struct mount_list { struct bundle_mount *v; size_t len; };
+struct mount_list { struct bundle_mount *v; size_t len; const char *propagation; /* the root's, or NULL */ };
 int mounts_setup(struct container *c, struct mount_list *ret, struct err *err);
 void mounts_teardown(struct container *c);
 void mount_list_add(struct mount_list *l, const char *type, const char *source, const char *destination);
 struct bundle_mount *mount_list_last(struct mount_list *l);
 void mount_list_done(struct mount_list *l);
 void mount_list_sort(struct mount_list *l);
+
+/* mount-options.c: at create, a bind of the data-root and of what is above it; at start, the words of the last mount of l. */
+int mount_settle_propagation(const struct container *c, struct mount_point *m, struct err *err);
+int mount_bind_options(const struct container *c, const struct mount_point *m, const char *source, struct mount_list *l, struct err *err);
+/* mount-pin.c: the place below root bound at a name in the run folder (owned by the caller), where n is like no other's. */
+const char *mount_subpath(const struct mount_point *m); /* or NULL */
+int mount_open_subpath(const char *root, const char *subpath, int flags, struct err *err); /* fd or -1 */
+char *mount_pin(const struct container *c, size_t n, const char *root, const char *subpath, struct err *err);
+void mounts_unpin(const char *run_dir); /* all; before the folder is removed */
+/* mount-view.c: the layer of an image mount. m->spec.source names the image, and becomes its id. */
+bool mount_is_image(const struct mount_point *m);
+void mount_view_id(const char *container, const struct mount_point *m, char ret[65]);
+int mount_view_make(struct container *c, struct mount_point *m, struct err *err);
+char *mount_view_get(const struct container *c, const struct mount_point *m, struct err *err); /* mounts: the path, owned by the caller */
+void mount_view_put(const struct container *c, const struct mount_point *m);
+void mount_view_remove(const struct container *c, const struct mount_point *m);
 
 /* copyup.c: copies the tree below from into the directory to where that is empty: 1 when it did. */
 int tree_copy(int from, int to, struct err *err);

@@ -52,8 +52,8 @@ static int add_from(struct container *c, const char *from, struct err *err)
 	struct jmap copy = { 0 };
 	int r = 0;
 
-	if (!*name)
-		return err_set(err, ERR_INVALID, "invalid volumes-from specification: %s", from);
+	if (!*from)
+		return err_set(err, ERR_INVALID, "volumes-from specification cannot be an empty string");
 	if (*mode && !streq(mode, "ro") && !streq(mode, "rw") && !streq(mode, "z") && !streq(mode, "Z"))
 		return err_set(err, ERR_INVALID, "invalid mode: %s", mode);
 	other = container_find(c->store, name, err);
@@ -71,6 +71,9 @@ static int add_from(struct container *c, const char *from, struct err *err)
 
 		if (streq(mode, "ro"))
 			m->rw = false;
+		/* the words of the other's client, and the image's content is for the other's image */
+		str_set(&m->mode, NULL);
+		m->copy_up = false;
 		if (r == 0)
 			r = add_mount(c, m, true, err);
 		mount_point_done(m);
@@ -178,7 +181,11 @@ int mounts_resolve(struct container *c, const struct image *img, struct err *err
 
 		if (r < 0)
 			return -1;
-		if (strv_contains(&seen, m.destination) || strmap_get(&c->host.tmpfs, m.destination)) {
+		if (mount_settle_propagation(c, &m, err) < 0) {
+			mount_point_done(&m);
+			return -1;
+		}
+		if (strv_contains(&seen, m.destination) || (i < c->host.binds.len && strmap_get(&c->host.tmpfs, m.destination))) {
 			err_set(err, ERR_INVALID, "Duplicate mount point: %s", m.destination);
 			mount_point_done(&m);
 			return -1;
@@ -192,9 +199,12 @@ int mounts_resolve(struct container *c, const struct image *img, struct err *err
 			return -1;
 	if (add_image_volumes(c, err) < 0)
 		return -1;
-	for (size_t i = 0; i < c->rec.mounts.len; i++)
-		if (is_volume(mount_at(c, i)) && make_volume(c, mount_at(c, i), err) < 0)
+	for (size_t i = 0; i < c->rec.mounts.len; i++) {
+		struct mount_point *m = mount_at(c, i);
+
+		if ((is_volume(m) && make_volume(c, m, err) < 0) || (mount_is_image(m) && mount_view_make(c, m, err) < 0))
 			return -1;
+	}
 	return 0;
 }
 
@@ -202,6 +212,9 @@ void mounts_forget(struct container *c, bool remove_anonymous)
 {
 	struct volume_store *vs = c->store->deps.volumes;
 
+	for (size_t i = 0; i < c->rec.mounts.len; i++)
+		if (mount_is_image(mount_at(c, i)))
+			mount_view_remove(c, mount_at(c, i));
 	if (!vs)
 		return;
 	for (size_t i = 0; i < c->rec.mounts.len; i++) {
@@ -220,6 +233,17 @@ void mounts_forget(struct container *c, bool remove_anonymous)
 	}
 }
 
+/* The folder that is mounted, -1 with err, or -2 when there is no such folder: starting will tell. */
+static int open_volume(const char *path, const struct mount_point *m, struct err *err)
+{
+	const char *subpath = mount_subpath(m);
+	int fd = subpath ? mount_open_subpath(path, subpath, O_RDONLY | O_DIRECTORY, NULL) : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 && subpath)
+		return -2;
+	return fd < 0 ? err_errno(err, errno, "cannot open volume %s", m->name) : fd;
+}
+
 static int copy_up_one(struct container *c, struct mount_point *m, int rootfd, struct err *err)
 {
 	OWN_FREE char *path = NULL;
@@ -227,13 +251,17 @@ static int copy_up_one(struct container *c, struct mount_point *m, int rootfd, s
 	OWN_FD int to = -1;
 	int r;
 
+	if (from < 0 && errno == ENOTDIR && str_empty(m->spec.type))
+		return err_set(err, ERR_INVALID, "cannot mount volume over existing file, file exists %s", m->destination);
 	if (from < 0)
 		return 0; /* nothing there in the image */
 	path = volume_mount(c->store->deps.volumes, m->name, c->id, err);
 	if (!path)
 		return -1;
-	to = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = to < 0 ? err_errno(err, errno, "cannot open volume %s", m->name) : tree_copy(from, to, err);
+	to = open_volume(path, m, err);
+	r = to == -1 ? -1 : to < 0 ? 0 : tree_copy(from, to, err);
+	if (r < 0)
+		err_wrap(err, "failed to copy the image's content to volume %s", m->name);
 	/* It is not copied a second time: what is there counts as the user's. */
 	if (r > 0 && !(c->host.auto_remove && str_empty(m->spec.source)) && syncfs(to) < 0)
 		r = err_errno(err, errno, "cannot sync volume %s", m->name);
@@ -251,7 +279,7 @@ int mounts_copy_up(struct container *c, const char *rootfs, struct err *err)
 		struct mount_point *m = mount_at(c, i);
 
 		if (is_volume(m) && m->copy_up && copy_up_one(c, m, rootfd, err) < 0)
-			return err_wrap(err, "failed to copy the image's content to volume %s", m->name);
+			return -1;
 	}
 	return 0;
 }
@@ -307,9 +335,6 @@ void mount_list_sort(struct mount_list *l)
 
 static int setup_bind(struct container *c, const struct mount_point *m, const char *source, struct mount_list *l, struct err *err)
 {
-	const struct bind_options *bo = m->spec.bind;
-	struct bundle_mount *b;
-
 	if (streq(m->type, "bind") && !fs_exists(source)) {
 		if (m->skip_creation)
 			return err_set(err, ERR_INVALID,
@@ -318,12 +343,7 @@ static int setup_bind(struct container *c, const struct mount_point *m, const ch
 			return err_wrap(err, "error while creating mount source path '%s'", source);
 	}
 	mount_list_add(l, "bind", source, m->destination);
-	b = mount_list_last(l);
-	strv_add(&b->options, bo && bo->non_recursive ? "bind" : "rbind");
-	if (!m->rw)
-		strv_add(&b->options, bo && bo->read_only_force_recursive ? "rro" : "ro");
-	strv_add(&b->options, str_empty(m->propagation) ? "rprivate" : m->propagation);
-	return 0;
+	return mount_bind_options(c, m, source, l, err);
 }
 
 static void setup_tmpfs(const struct mount_point *m, struct mount_list *l)
@@ -343,6 +363,27 @@ static void setup_tmpfs(const struct mount_point *m, struct mount_list *l)
 		strv_addf(&b->options, "mode=%llo", (unsigned long long)to->mode);
 }
 
+/* One of what is mounted first: a volume or an image; only a part of it, where the client asked for that. */
+static int setup_mounted(struct container *c, size_t i, struct mount_list *l, struct err *err)
+{
+	const struct mount_point *m = mount_at(c, i);
+	OWN_FREE char *path = is_volume(m) ? volume_mount(c->store->deps.volumes, m->name, c->id, err) : mount_view_get(c, m, err);
+
+	if (!path)
+		return -1;
+	c->volumes_mounted = i + 1;
+	if (is_volume(m))
+		volume_event(c, m, "mount", m->name, m->driver);
+	if (mount_subpath(m)) {
+		OWN_FREE char *root = STEAL(path);
+
+		path = mount_pin(c, i, root, mount_subpath(m), err);
+		if (!path)
+			return -1;
+	}
+	return setup_bind(c, m, path, l, err);
+}
+
 int mounts_setup(struct container *c, struct mount_list *ret, struct err *err)
 {
 	for (size_t i = 0; i < c->host.tmpfs.len; i++) {
@@ -355,14 +396,8 @@ int mounts_setup(struct container *c, struct mount_list *ret, struct err *err)
 	for (size_t i = 0; i < c->rec.mounts.len; i++) {
 		struct mount_point *m = mount_at(c, i);
 
-		if (is_volume(m)) {
-			OWN_FREE char *path = volume_mount(c->store->deps.volumes, m->name, c->id, err);
-
-			if (!path)
-				return -1;
-			c->volumes_mounted = i + 1;
-			volume_event(c, m, "mount", m->name, m->driver);
-			if (setup_bind(c, m, path, ret, err) < 0)
+		if (is_volume(m) || mount_is_image(m)) {
+			if (setup_mounted(c, i, ret, err) < 0)
 				return -1;
 			continue;
 		}
@@ -381,6 +416,8 @@ void mounts_teardown(struct container *c)
 		struct mount_point *m = mount_at(c, i);
 		OWN_ERR struct err err = ERR_INIT;
 
+		if (mount_is_image(m))
+			mount_view_put(c, m);
 		if (!is_volume(m))
 			continue;
 		if (volume_unmount(c->store->deps.volumes, m->name, c->id, &err) < 0)

@@ -148,14 +148,14 @@ int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_p
 	if (f.len > 3 || !*f.v[0] || strlen(bind) > 16384)
 		return err_set(err, ERR_INVALID, "invalid volume specification: '%s'", bind);
 	target = f.v[0];
-	if (f.len == 2 && mode_valid(f.v[1]) && *f.v[1] && *f.v[1] != '/') {
-		mode = f.v[1];
-	} else if (f.len >= 2) {
+	if (f.len == 2 && mode_valid(f.v[1]))
+		return err_set(err, ERR_INVALID, "invalid volume specification: '%s'", bind);
+	if (f.len >= 2) {
 		source = f.v[0];
 		target = f.v[1];
 		mode = f.len == 3 ? f.v[2] : "";
 	}
-	if (!mode_valid(mode) || (f.len == 3 && !*mode))
+	if (!mode_valid(mode))
 		return err_set(err, ERR_INVALID, "invalid mode: %s", mode);
 	is_bind = source && *source == '/';
 	if (check_target(is_bind ? "bind" : "volume", target, err) < 0)
@@ -163,14 +163,13 @@ int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_p
 	if (source && !is_bind && check_volume_name(source, err) < 0)
 		return -1;
 	prop = mode_propagation(mode);
-	if (!is_bind && prop)
-		return err_set(err, ERR_INVALID, "invalid volume specification: '%s': propagation is for bind mounts only", bind);
-	if (is_bind && mode_has(mode, "nocopy"))
-		return err_set(err, ERR_INVALID, "invalid volume specification: '%s': nocopy is for volumes only", bind);
+	if ((!is_bind && prop) || (is_bind && mode_has(mode, "nocopy")))
+		return err_set(err, ERR_INVALID, "invalid volume specification: '%s': invalid mount config for type \"%s\": "
+			"field %s must not be specified", bind, is_bind ? "bind" : "volume", is_bind ? "VolumeOptions" : "BindOptions");
 	*ret = (struct mount_point){ .rw = !mode_has(mode, "ro") };
 	ret->destination = path_clean(target);
 	str_set(&ret->type, is_bind ? "bind" : "volume");
-	if (*mode || (source && !is_bind))
+	if (*mode || !is_bind)
 		str_set(&ret->mode, *mode ? mode : "z");
 	str_set(&ret->spec.type, ret->type);
 	str_set(&ret->spec.target, target);
@@ -201,6 +200,8 @@ static int check_foreign(const struct mount_spec *m, struct err *err)
 		field = "BindOptions";
 	else if (m->volume && !streq(m->type, "volume"))
 		field = "VolumeOptions";
+	else if (m->image && !streq(m->type, "image"))
+		field = "ImageOptions";
 	else if (m->tmpfs && !streq(m->type, "tmpfs"))
 		field = "TmpfsOptions";
 	if (!field)
@@ -234,12 +235,52 @@ static int from_bind(const struct mount_spec *m, struct mount_point *ret, struct
 	return 0;
 }
 
+/* A relative path that names, taken as text, nothing above where it begins. */
+static bool is_local(const char *path)
+{
+	OWN_STRV struct strv words = { 0 };
+	size_t depth = 0;
+
+	if (*path == '/' || strlen(path) >= 4096)
+		return false;
+	strv_split(&words, path, "/");
+	for (size_t i = 0; i < words.len; i++) {
+		if (!*words.v[i] || streq(words.v[i], "."))
+			continue;
+		if (!streq(words.v[i], ".."))
+			depth++;
+		else if (!depth--)
+			return false;
+	}
+	return true;
+}
+
+static int check_subpath(const char *type, const char *subpath, bool anonymous, struct err *err)
+{
+	if (str_empty(subpath))
+		return 0;
+	if (anonymous)
+		return config_error(type, err, "must not set Subpath when using anonymous volumes");
+	return is_local(subpath) ? 0 : config_error(type, err, "subpath must be a relative path within the volume");
+}
+
+static int from_image(const struct mount_spec *m, struct mount_point *ret, struct err *err)
+{
+	if (str_empty(m->source))
+		return config_error("image", err, "field Source must not be empty");
+	if (m->image && check_subpath("image", m->image->subpath, false, err) < 0)
+		return -1;
+	str_set(&ret->name, m->source);
+	ret->rw = false;
+	return 0;
+}
+
 static int from_volume(const struct mount_spec *m, struct mount_point *ret, struct err *err)
 {
 	if (!str_empty(m->source) && check_volume_name(m->source, err) < 0)
 		return -1;
-	if (m->volume && !str_empty(m->volume->subpath))
-		return err_set(err, ERR_NOT_IMPLEMENTED, "volume subpaths are not supported yet");
+	if (m->volume && check_subpath("volume", m->volume->subpath, str_empty(m->source), err) < 0)
+		return -1;
 	if (str_empty(m->source) && m->read_only)
 		return config_error("volume", err, "must not set ReadOnly mode when using anonymous volumes");
 	str_set(&ret->name, m->source ? m->source : "");
@@ -267,8 +308,13 @@ int mount_tmpfs_words(const struct tmpfs_options *to, struct buf *ret, struct er
 	json_array_foreach(js, i, item) {
 		const char *word = json_string_value(json_array_get(item, 0));
 
-		if (!word || json_array_size(item) != 1 || (!streq(word, "exec") && !streq(word, "noexec")))
-			return config_error("tmpfs", err, "invalid option: exec and noexec are known");
+		if (!word || json_array_size(item) > 2)
+			return config_error("tmpfs", err, "invalid option array length");
+		if (json_array_size(item) == 2 || (!streq(word, "exec") && !streq(word, "noexec"))) {
+			OWN_FREE char *text = xasprintf("invalid option: %.64s", word);
+
+			return config_error("tmpfs", err, text);
+		}
 		buf_addf(ret, ",%s", word);
 	}
 	return 0;
@@ -290,16 +336,21 @@ int mount_from_spec(const struct mount_spec *m, struct mount_point *ret, struct 
 	int r;
 
 	*ret = (struct mount_point){ .rw = !m->read_only };
-	if (streq(type, "image") || streq(type, "npipe") || streq(type, "cluster"))
+	if (streq(type, "cluster"))
 		return err_set(err, ERR_NOT_IMPLEMENTED, "mounts of type \"%s\" are not supported", type);
-	if (!streq(type, "bind") && !streq(type, "volume") && !streq(type, "tmpfs"))
+	if (check_target(type, m->target, err) < 0)
+		return -1;
+	if (!streq(type, "bind") && !streq(type, "volume") && !streq(type, "tmpfs") && !streq(type, "image"))
 		return config_error(type, err, "mount type unknown");
-	if (check_target(type, m->target, err) < 0 || check_foreign(m, err) < 0)
+	if (check_foreign(m, err) < 0)
 		return -1;
 	jdesc_copy(&mount_spec_desc, &ret->spec, m);
 	str_set(&ret->type, type);
 	ret->destination = path_clean(m->target);
-	r = *type == 'b' ? from_bind(m, ret, err) : *type == 'v' ? from_volume(m, ret, err) : from_tmpfs(m, err);
+	r = *type == 'b'   ? from_bind(m, ret, err)
+	    : *type == 'v' ? from_volume(m, ret, err)
+	    : *type == 'i' ? from_image(m, ret, err)
+			   : from_tmpfs(m, err);
 	if (r < 0)
 		mount_point_done(ret);
 	return r;
@@ -319,10 +370,13 @@ int mount_check_tmpfs(const char *path, const char *options, struct err *err)
 		return 0;
 	strv_split(&words, options, ",");
 	for (size_t i = 0; i < words.len; i++) {
+		const char *value = strchr(words.v[i], '=');
 		OWN_FREE char *key = xstrndup(words.v[i], strcspn(words.v[i], "="));
 
-		if (strchr(words.v[i], '=') ? !is_word(key, tmpfs_data) : !is_word(key, tmpfs_flags))
-			return err_set(err, ERR_INVALID, "invalid tmpfs option \"%s\"", words.v[i]);
+		if (value && !is_word(key, tmpfs_data))
+			return err_set(err, ERR_INVALID, "invalid tmpfs option [\"%s\" \"%s\"]", key, value + 1);
+		if (!value && !is_word(key, tmpfs_flags))
+			return err_set(err, ERR_INVALID, "invalid tmpfs option [\"%s\"]", key);
 	}
 	return 0;
 }

@@ -62,7 +62,7 @@ static void load_one(struct container_store *s, const char *id, struct strv *lef
 	for (size_t i = 0; s->deps.volumes && i < c->rec.mounts.len; i++) {
 		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
 
-		if (!str_empty(m->name))
+		if (!str_empty(m->name) && !mount_is_image(m))
 			volume_use(s->deps.volumes, m->name, c->id);
 	}
 	store_add(s, c);
@@ -80,10 +80,12 @@ static void adopt_mounts(struct container *c)
 	for (size_t i = 0; c->store->deps.volumes && i < c->rec.mounts.len; i++) {
 		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
 		OWN_ERR struct err why = ERR_INIT;
-		OWN_FREE char *path = str_empty(m->name) ? NULL : volume_mount(c->store->deps.volumes, m->name, c->id, &why);
+		OWN_FREE char *path = str_empty(m->name)  ? NULL
+				      : mount_is_image(m) ? mount_view_get(c, m, &why)
+							  : volume_mount(c->store->deps.volumes, m->name, c->id, &why);
 
 		if (!path && !str_empty(m->name))
-			log_warn("container %s: volume %s: %s", c->id, m->name, err_text(&why));
+			log_warn("container %s: %s %s: %s", c->id, m->type, m->name, err_text(&why));
 		c->volumes_mounted = i + 1;
 	}
 	c->shm_mounted = !str_empty(c->rec.shm_path);
@@ -351,6 +353,7 @@ static void sweep_run_dirs(struct container_store *s)
 		free(rwlayer_mount(layers, e->d_name, NULL, NULL));
 		rwlayer_unmount(layers, e->d_name, NULL);
 		rwlayer_remove(layers, e->d_name, NULL);
+		mounts_unpin(run);
 		fs_remove_tree(dirfd(d), e->d_name, NULL);
 	}
 }
@@ -391,13 +394,28 @@ int container_store_restore(struct container_store *s, struct err *err)
 	return 0;
 }
 
-static void check_one(struct container_store *s, const char *id, bool repair)
+static void add_views(struct container *c, struct strv *layers)
+{
+	for (size_t i = 0; i < c->rec.mounts.len; i++) {
+		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
+		char view[65];
+
+		mount_view_id(c->id, m, view);
+		if (mount_is_image(m))
+			strv_add(layers, view);
+	}
+}
+
+/* layers: gets those of the images it mounts. */
+static void check_one(struct container_store *s, const char *id, bool repair, struct strv *layers)
 {
 	struct container *c = container_has_record(s, id) ? container_load(s, id) : NULL;
 	bool whole = c && !(c->damaged && unfinished_is(s, id));
 
-	if (whole)
+	if (whole) {
 		container_tell_damage(c);
+		add_views(c, layers);
+	}
 	if (c)
 		container_unref(c);
 	if (whole)
@@ -412,7 +430,7 @@ int container_check(const struct container_deps *deps, bool repair, struct err *
 {
 	OWN_FREE char *path = xasprintf("%s/containers", deps->data_root), *run = xasprintf("%s/containers", deps->exec_root);
 	struct container_store s = { .deps = *deps, .dir = path, .run_dir = run };
-	OWN_STRV struct strv ids = { 0 }, layers = { 0 };
+	OWN_STRV struct strv ids = { 0 }, layers = { 0 }, views = { 0 };
 	OWN_DIR DIR *d = opendir(path);
 	struct dirent *e;
 
@@ -422,10 +440,10 @@ int container_check(const struct container_deps *deps, bool repair, struct err *
 		if (id_is_hex64(e->d_name))
 			strv_add(&ids, e->d_name);
 	for (size_t i = 0; i < ids.len; i++)
-		check_one(&s, ids.v[i], repair);
+		check_one(&s, ids.v[i], repair, &views);
 	rwlayer_list(image_store_layers(deps->images), &layers);
 	for (size_t i = 0; i < layers.len; i++) {
-		if (strv_contains(&ids, layers.v[i]))
+		if (strv_contains(&ids, layers.v[i]) || strv_contains(&views, layers.v[i]))
 			continue;
 		if (repair)
 			rwlayer_remove(image_store_layers(deps->images), layers.v[i], NULL);

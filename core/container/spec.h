@@ -97,6 +97,9 @@ extern const struct jdesc container_config_desc, host_config_desc, mount_spec_de
 
 struct daemon_defaults; /* spec.c: what the daemon's configuration adds (bundle.h) */
 
+/* Takes out of the mounts what came with later versions of the API than 1.minor; ERR_INVALID where that is no choice. */
+int host_config_mounts_since(struct host_config *hc, int minor, struct err *err);
+
 /* Body of POST /containers/create: Config's fields beside HostConfig and NetworkingConfig. */
 struct create_body {
 	struct container_config config;

@@ -142,6 +142,7 @@ void container_drop_run_dir(struct container *c)
 {
 	OWN_FREE char *run_dir = container_run_dir(c);
 
+	mounts_unpin(run_dir);
 	fs_remove_tree(AT_FDCWD, run_dir, NULL);
 }
 
@@ -214,6 +215,7 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 		.args = &c->rec.args,
 		.mounts = mounts->v,
 		.n_mounts = mounts->len,
+		.propagation = mounts->propagation,
 		.ipc_path = ipc,
 		.pid_path = pid,
 		.shm_path = shm,
@@ -281,6 +283,9 @@ static int explain(struct err *err)
 	OWN_FREE char *msg = xstrdup(err_text(err));
 	const char *text = msg;
 	const char *run_failed = "runc run failed: ", *create_failed = "runc create failed: ";
+	const char *mixed = says(text, "not a directory") && says(text, "mount") ?
+		": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the "
+		"expected type" : "";
 	int code = EXIT_UNKNOWN;
 
 	if (str_has_prefix(text, run_failed))
@@ -288,15 +293,12 @@ static int explain(struct err *err)
 	else if (str_has_prefix(text, create_failed))
 		text += strlen(create_failed);
 	err_set(err, ERR_INTERNAL,
-		"failed to create task for container: failed to create shim task: OCI runtime create failed: %s%s: unknown",
-		text != msg ? create_failed : "", text);
+		"failed to create task for container: failed to create shim task: OCI runtime create failed: %s%s: unknown%s",
+		text != msg ? create_failed : "", text, mixed);
 	if (says(text, "executable file not found") || says(text, "executable file `") || says(text, "no such file or directory"))
 		code = EXIT_NOT_FOUND;
 	else if (says(text, "permission denied") || says(text, "is a directory") || says(text, "not a directory"))
 		code = EXIT_NOT_INVOKED;
-	if (says(text, "not a directory") && says(text, "mount"))
-		err_wrap(err, "Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path "
-			      "exists and is the expected type");
 	if (code != EXIT_UNKNOWN)
 		err->class = ERR_INVALID;
 	return code;
@@ -328,6 +330,7 @@ static struct run *prepare(struct container *c, struct err *err)
 
 	lock_none_held();
 	/* before anything is mounted: what a crash leaves is found by this folder */
+	mounts_unpin(run_dir);
 	fs_remove_tree(AT_FDCWD, run_dir, NULL);
 	if (fs_mkdirs(run_dir, 0700, err) < 0)
 		return NULL;
@@ -408,6 +411,14 @@ static void publish(struct container *c, struct run *run, pid_t pid)
 	pthread_cond_broadcast(&c->changed);
 }
 
+/* The runtime has what it was to mount, or will not mount it. */
+static void unpin(const struct container *c)
+{
+	OWN_FREE char *run_dir = container_run_dir(c);
+
+	mounts_unpin(run_dir);
+}
+
 int container_start_op(struct container *c, struct err *err)
 {
 	OWN_ERR struct err local = ERR_INIT;
@@ -424,6 +435,7 @@ int container_start_op(struct container *c, struct err *err)
 		set_starting(c, run);
 		attachments_connect(c, run);
 		started = shim_run(run->shim, &pid, &local) == 0;
+		unpin(c);
 		if (!started)
 			set_starting(c, NULL);
 		if (started) {

@@ -354,6 +354,20 @@ size_t container_count(struct container_store *s, size_t *running, size_t *pause
 	return n;
 }
 
+/* It runs it or mounts it. Under the lock. */
+static bool uses_image(const struct container *c, const char *image_id)
+{
+	if (c->rec.image && streq(c->rec.image, image_id))
+		return true;
+	for (size_t i = 0; i < c->rec.mounts.len; i++) {
+		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
+
+		if (mount_is_image(m) && m->spec.source && streq(m->spec.source, image_id))
+			return true;
+	}
+	return false;
+}
+
 void container_users_of_image(struct container_store *s, const char *image_id, struct strv *running, struct strv *stopped)
 {
 	struct container **v;
@@ -361,7 +375,7 @@ void container_users_of_image(struct container_store *s, const char *image_id, s
 
 	for (size_t i = 0; i < n; i++) {
 		lock_take(&v[i]->lock);
-		if (v[i]->rec.image && streq(v[i]->rec.image, image_id))
+		if (uses_image(v[i], image_id))
 			strv_add(v[i]->rec.state.running ? running : stopped, v[i]->id);
 		lock_drop(&v[i]->lock);
 		container_unref(v[i]);

@@ -40,6 +40,10 @@ int rwlayer_create(
 	layers_made++;
 	return 0;
 }
+int rwlayer_create_view(struct layer_store *s, const char *id, const char *chain, const char *label, struct err *err)
+{
+	return rwlayer_create(s, id, chain, label, NULL, err);
+}
 static bool layer_is_busy;
 int rwlayer_remove(struct layer_store *s, const char *id, struct err *err)
 {
