@@ -129,25 +129,23 @@ static void put_plugins(const struct api *api, struct jw *w)
 
 static void put_cgroups(const struct api *api, int api_minor, struct jw *w)
 {
-	bool v2 = cgroup_is_v2();
-
-	jw_kbool(w, "MemoryLimit", cgroup_controller("memory") != NULL);
-	jw_kbool(w, "SwapLimit", cgroup_has("memory", v2 ? "memory.swap.max" : "memory.memsw.limit_in_bytes"));
+	jw_kbool(w, "MemoryLimit", cgroup_can(CGROUP_MEMORY));
+	jw_kbool(w, "SwapLimit", cgroup_can(CGROUP_SWAP));
 	if (api_minor < 42)
 		jw_kbool(w, "KernelMemory", false);
 	if (api_minor < 52)
 		jw_kbool(w, "KernelMemoryTCP", false);
-	jw_kbool(w, "CpuCfsPeriod", cgroup_has("cpu", v2 ? "cpu.max" : "cpu.cfs_period_us"));
-	jw_kbool(w, "CpuCfsQuota", cgroup_has("cpu", v2 ? "cpu.max" : "cpu.cfs_quota_us"));
-	jw_kbool(w, "CPUShares", cgroup_has("cpu", v2 ? "cpu.weight" : "cpu.shares"));
-	jw_kbool(w, "CPUSet", cgroup_controller("cpuset") != NULL);
-	jw_kbool(w, "PidsLimit", cgroup_controller("pids") != NULL);
+	jw_kbool(w, "CpuCfsPeriod", cgroup_can(CGROUP_CPU_CFS));
+	jw_kbool(w, "CpuCfsQuota", cgroup_can(CGROUP_CPU_CFS));
+	jw_kbool(w, "CPUShares", cgroup_can(CGROUP_CPU_SHARES));
+	jw_kbool(w, "CPUSet", cgroup_can(CGROUP_CPUSET));
+	jw_kbool(w, "PidsLimit", cgroup_can(CGROUP_PIDS));
 	jw_kbool(w, "IPv4Forwarding", host_sysctl_on("/proc/sys/net/ipv4/ip_forward"));
 	if (api_minor < 50) {
 		jw_kbool(w, "BridgeNfIptables", host_sysctl_on("/proc/sys/net/bridge/bridge-nf-call-iptables"));
 		jw_kbool(w, "BridgeNfIp6tables", host_sysctl_on("/proc/sys/net/bridge/bridge-nf-call-ip6tables"));
 	}
-	jw_kbool(w, "OomKillDisable", !v2 && cgroup_has("memory", "memory.oom_control"));
+	jw_kbool(w, "OomKillDisable", cgroup_can(CGROUP_OOM_KILL_DISABLE));
 }
 
 static void put_host(const struct api *api, struct jw *w)
@@ -301,18 +299,39 @@ static void put_damage(struct strv *to)
 		strv_addf(to, "WARNING: %zu more are damaged: see the log, or dockerd --check", s.n - DAMAGE_SHOWN);
 }
 
+/* Docker's words for what create would discard. */
+static void limit_warnings(struct strv *to)
+{
+	static const struct { enum cgroup_feature feature; const char *v1, *v2; } limits[] = {
+		{ CGROUP_MEMORY, "memory limit", "memory limit" },
+		{ CGROUP_SWAP, "swap limit", "swap limit" },
+		{ CGROUP_OOM_KILL_DISABLE, "oom kill disable", NULL },
+		{ CGROUP_PIDS, "pids limit", "pids limit" },
+		{ CGROUP_CPU_CFS, "cpu cfs quota", "cpu cfs quota" },
+		{ CGROUP_CPU_CFS, "cpu cfs period", "cpu cfs period" },
+		{ CGROUP_CPU_SHARES, "cpu shares", "cpu shares" },
+		{ CGROUP_CPUSET, "cpuset", "cpuset" },
+		{ CGROUP_BLKIO_WEIGHT, "blkio.weight", "io.weight" },
+		{ CGROUP_BLKIO_WEIGHT_DEVICE, "blkio.weight_device", "io.weight (per device)" },
+		{ CGROUP_READ_BPS, "blkio.throttle.read_bps_device", "io.max (rbps)" },
+		{ CGROUP_WRITE_BPS, "blkio.throttle.write_bps_device", "io.max (wbps)" },
+		{ CGROUP_READ_IOPS, "blkio.throttle.read_iops_device", "io.max (riops)" },
+		{ CGROUP_WRITE_IOPS, "blkio.throttle.write_iops_device", "io.max (wiops)" },
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
+		const char *what = cgroup_is_v2() ? limits[i].v2 : limits[i].v1;
+
+		if (what && !cgroup_can(limits[i].feature))
+			strv_addf(to, "WARNING: No %s support", what);
+	}
+}
+
 static void put_warnings(const struct api *api, struct jw *w)
 {
 	OWN_STRV struct strv all = { .set = true };
 
-	if (!cgroup_controller("memory"))
-		strv_add(&all, "WARNING: No memory limit support");
-	else if (!cgroup_has("memory", cgroup_is_v2() ? "memory.swap.max" : "memory.memsw.limit_in_bytes"))
-		strv_add(&all, "WARNING: No swap limit support");
-	if (!cgroup_controller("pids"))
-		strv_add(&all, "WARNING: No pids limit support");
-	if (!cgroup_controller("cpuset"))
-		strv_add(&all, "WARNING: No cpuset support");
+	limit_warnings(&all);
 	if (api->nets && streq(net_default(api->nets), "none"))
 		strv_add(&all, "WARNING: there is no bridge network: containers without --network have none");
 	else if (api->nets && !net_forwarding())

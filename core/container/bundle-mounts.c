@@ -2,7 +2,7 @@
 /* "mounts": the file systems every container has, unless one of its own stands there, then its own. */
 #include "container/bundle-parts.h"
 
-#include "container/cgroup.h"
+#include "container/security.h"
 
 /* Options are words behind each other, NULL-terminated. */
 static void put_mount(struct jw *w, const char *type, const char *source, const char *dest, const char *const *options, const char *more)
@@ -28,11 +28,6 @@ static bool has_own(const struct bundle_in *in, const char *dest)
 	return false;
 }
 
-static bool security_word(const struct host_config *hc, const char *word)
-{
-	return strv_contains(&hc->security_opt, word);
-}
-
 void bundle_mounts(const struct bundle_in *in, struct jw *w)
 {
 	static const char *const plain[] = { "nosuid", "noexec", "nodev", NULL };
@@ -42,7 +37,7 @@ void bundle_mounts(const struct bundle_in *in, struct jw *w)
 	static const char *const shm[] = { "nosuid", "noexec", "nodev", "mode=1777", NULL };
 	static const char *const bind[] = { "rbind", "rprivate", NULL };
 	const struct host_config *hc = in->host;
-	bool rw_cgroup = hc->privileged || security_word(hc, "writable-cgroups=true");
+	bool rw_cgroup = hc->privileged || security_of(hc).writable_cgroups.v;
 	bool own_dev = has_own(in, "/dev");
 	OWN_FREE char *shm_size = xasprintf("size=%lld", (long long)hc->shm_size);
 

@@ -3,6 +3,8 @@
 #ifndef CONTAINER_BUNDLE_PARTS_H
 #define CONTAINER_BUNDLE_PARTS_H
 
+#include <sys/types.h>
+
 #include "base/jw.h"
 #include "container/bundle.h"
 
@@ -11,6 +13,8 @@ int bundle_device_nodes(const struct host_config *hc, struct jw *w, struct err *
 int bundle_device_rules(const struct host_config *hc, struct jw *w, struct err *err);
 /* The "resources" object. */
 int bundle_resources(const struct host_config *hc, struct jw *w, struct err *err);
+/* Whether the scheduler of a disk keeps weights. */
+bool bundle_has_weights(dev_t disk);
 /* The "mounts" array: defaults, then the container's. */
 void bundle_mounts(const struct bundle_in *in, struct jw *w);
 /* The "process" object's members. rootfd is pinned to the mounted root. */

@@ -7,7 +7,9 @@
 #include "base/fs.h"
 #include "container/bundle-parts.h"
 #include "container/caps.h"
+#include "container/internal.h"
 #include "container/seccomp.h"
+#include "container/security.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define INIT_INSIDE "/sbin/docker-init"
@@ -16,23 +18,6 @@
 static bool mode_is(const char *mode, const char *word)
 {
 	return mode && streq(mode, word);
-}
-
-/* The value behind "key=" or "key:" among the security options; the last one wins. */
-static const char *security_value(const struct host_config *hc, const char *key)
-{
-	const char *found = NULL;
-	size_t n = strlen(key);
-
-	for (size_t i = 0; i < hc->security_opt.len; i++) {
-		const char *opt = hc->security_opt.v[i];
-
-		if (strncmp(opt, key, n) == 0 && (opt[n] == '=' || opt[n] == ':'))
-			found = opt + n + 1;
-		else if (streq(opt, key))
-			found = "true";
-	}
-	return found;
 }
 
 static void put_namespace(struct jw *w, const char *type, const char *path)
@@ -86,7 +71,7 @@ static void put_sysctls(const struct bundle_in *in, struct jw *w)
 
 static int put_seccomp(const struct bundle_in *in, uint64_t caps, struct jw *w, struct err *err)
 {
-	const char *profile = security_value(in->host, "seccomp");
+	const char *profile = security_of(in->host).seccomp;
 	OWN_BUF struct buf file = { 0 };
 
 	if (in->host->privileged && !profile)
@@ -117,8 +102,11 @@ static void put_cgroups_path(const struct bundle_in *in, struct jw *w)
 
 	if (in->defaults->systemd_cgroup)
 		path = xasprintf("%s:docker:%s", str_empty(parent) ? "system.slice" : parent, in->id);
-	else
-		path = xasprintf("%s%s/%s", str_empty(parent) || *parent == '/' ? "" : "/", str_empty(parent) ? "/docker" : parent, in->id);
+	else {
+		OWN_FREE char *clean = path_clean(str_empty(parent) ? "/docker" : parent);
+
+		path = xasprintf("%s/%s", streq(clean, "/") ? "" : clean, in->id);
+	}
 	jw_kstr(w, "cgroupsPath", path);
 }
 
@@ -265,6 +253,14 @@ static void put_caps(const struct process_in *in, bool root, struct jw *w)
 	jw_obj_end(w);
 }
 
+const char *bundle_runtime(const struct daemon_defaults *d, const char *name)
+{
+	const char *path = strmap_get(&d->runtimes, name);
+
+	/* the shim that stands for runc in Docker */
+	return path || !streq(name, "io.containerd.runc.v2") ? path : strmap_get(&d->runtimes, "runc");
+}
+
 const char *bundle_rlimit(const char *name)
 {
 	static const char *const known[][2] = {
@@ -361,7 +357,8 @@ static void build_env(const struct process_in *in, const struct user_ids *u, str
 int bundle_process_members(const struct process_in *in, int rootfd, const struct strv *args, struct jw *w, struct err *err)
 {
 	const struct bundle_in *c = in->container;
-	const char *user = in->user ? in->user : c->config->user, *nnp = security_value(c->host, "no-new-privileges");
+	const char *user = in->user ? in->user : c->config->user;
+	struct security security = security_of(c->host);
 	const char *cwd = !str_empty(in->working_dir) ? in->working_dir : c->config->working_dir;
 	OWN_STRV struct strv env = { 0 };
 	struct user_ids u;
@@ -384,7 +381,9 @@ int bundle_process_members(const struct process_in *in, int rootfd, const struct
 	jw_kstr(w, "cwd", str_empty(cwd) ? "/" : cwd);
 	put_caps(in, u.uid == 0, w);
 	put_rlimits(c, w);
-	jw_kbool(w, "noNewPrivileges", nnp ? streq(nnp, "true") : c->defaults->no_new_privileges);
+	jw_kbool(w, "noNewPrivileges", security.no_new_privileges.set ? security.no_new_privileges.v : c->defaults->no_new_privileges);
+	if (!str_empty(security.apparmor) && !streq(security.apparmor, "unconfined") && security_has_apparmor())
+		jw_kstr(w, "apparmorProfile", security.apparmor);
 	jw_kint(w, "oomScoreAdj", c->host->oom_score_adj);
 	user_ids_done(&u);
 	return 0;

@@ -57,6 +57,8 @@ struct bundle_in {
 /* Writes dir/config.json. Reads the image's passwd and group files inside rootfs only (confined). */
 int bundle_write(const struct bundle_in *in, const char *dir, struct err *err);
 
+/* The program of a runtime by its name, or NULL. */
+const char *bundle_runtime(const struct daemon_defaults *d, const char *name);
 /* "nofile" -> "RLIMIT_NOFILE"; NULL for what is no ulimit. */
 const char *bundle_rlimit(const char *name);
 /* One --device-cgroup-rule, "c 1:3 rwm", as the OCI object (w may be NULL: only checks). */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "container/cgroup.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/vfs.h>
 
 #include "base/fs.h"
 #include "base/str.h"
 
-#define CGROUP2_MAGIC 0x63677270
+#define MOUNT_POINT "/sys/fs/cgroup"
 
 static struct {
 	const char *name;
@@ -19,45 +19,111 @@ static struct {
 	{ "cpu", "", false }, { "cpuacct", "", false }, { "cpuset", "", false }, { "memory", "", false }, { "devices", "", false },
 	{ "freezer", "", false }, { "blkio", "", false }, { "io", "", false }, { "pids", "", false }, { "hugetlb", "", false },
 };
-static bool v2;
+static const struct feature { const char *controller[2], *files[2]; } features[] = {
+#define CG(name, c1, f1, c2, f2) [CGROUP_##name] = { { c1, c2 }, { f1, f2 } },
+	CGROUP_FEATURES(CG)
+#undef CG
+};
+static const char *root = "";
+static bool v2, can[CGROUP_FEATURE_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-/* /proc/mounts: v1 hierarchies by their options, v2 by cgroup.controllers. */
-static void probe(void)
+static void probe_v1(FILE *mounts)
 {
-	struct statfs st;
 	char line[1024];
-	OWN_FILE FILE *f = fopen("/proc/self/mounts", "re");
 
-	v2 = statfs("/sys/fs/cgroup", &st) == 0 && st.f_type == CGROUP2_MAGIC;
-	if (v2) {
-		OWN_BUF struct buf b = { 0 };
+	while (mounts && fgets(line, sizeof(line), mounts)) {
 		OWN_STRV struct strv words = { 0 };
-
-		if (fs_read(AT_FDCWD, "/sys/fs/cgroup/cgroup.controllers", 4096, &b, NULL) == 0)
-			strv_split(&words, b.data, " \n");
-		for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
-			const char *n = controllers[i].name;
-
-			controllers[i].there = strv_contains(&words, n) || streq(n, "devices") || streq(n, "freezer") || streq(n, "cpuacct");
-			strcpy(controllers[i].path, "/sys/fs/cgroup");
-		}
-		return;
-	}
-	while (f && fgets(line, sizeof(line), f)) {
 		char dir[64], type[16], opts[512];
 
-		if (sscanf(line, "%*s %63s %15s %511s", dir, type, opts) != 3 || !streq(type, "cgroup"))
+		if (sscanf(line, "%*s %63s %15s %511s", dir, type, opts) != 3)
 			continue;
+		v2 |= streq(type, "cgroup2") && streq(dir, MOUNT_POINT);
+		if (!streq(type, "cgroup"))
+			continue;
+		strv_split(&words, opts, ",");
 		for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
-			OWN_STRV struct strv words = { 0 };
-
-			strv_split(&words, opts, ",");
-			if (strv_contains(&words, controllers[i].name)) {
-				strcpy(controllers[i].path, dir);
-				controllers[i].there = true;
-			}
+			if (!strv_contains(&words, controllers[i].name))
+				continue;
+			strcpy(controllers[i].path, dir);
+			controllers[i].there = true;
 		}
+	}
+}
+
+static bool lists(const char *dir, const char *controller)
+{
+	OWN_FREE char *path = xasprintf("%s%s/cgroup.controllers", root, dir);
+	OWN_BUF struct buf b = { 0 };
+	OWN_STRV struct strv words = { 0 };
+
+	if (fs_read(AT_FDCWD, path, 4096, &b, NULL) == 0)
+		strv_split(&words, b.data, " \n");
+	return strv_contains(&words, controller);
+}
+
+static void probe_v2(void)
+{
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++) {
+		const char *n = controllers[i].name;
+
+		/* the kernel's own or done by BPF: never in the list */
+		controllers[i].there = streq(n, "devices") || streq(n, "freezer") || streq(n, "cpuacct") || lists(MOUNT_POINT, n);
+		strcpy(controllers[i].path, MOUNT_POINT);
+	}
+}
+
+static bool any_file(const char *dir, const char *files)
+{
+	OWN_STRV struct strv names = { 0 };
+
+	strv_split(&names, files, "|");
+	for (size_t i = 0; i < names.len; i++) {
+		OWN_FREE char *path = xasprintf("%s%s/%s", root, dir, names.v[i]);
+
+		if (fs_exists(path))
+			return true;
+	}
+	return false;
+}
+
+/* The root of v2 has no control files: some group below it that has the controller tells. Without one, the controller does. */
+static bool any_file_v2(const char *controller, const char *files)
+{
+	OWN_FREE char *top = xasprintf("%s%s", root, MOUNT_POINT);
+	OWN_DIR DIR *d = opendir(top);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		OWN_FREE char *dir = xasprintf("%s/%s", MOUNT_POINT, e->d_name);
+
+		if (e->d_name[0] != '.' && lists(dir, controller))
+			return any_file(dir, files);
+	}
+	return true;
+}
+
+static const char *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
+		if (streq(controllers[i].name, name))
+			return controllers[i].there ? controllers[i].path : NULL;
+	return NULL;
+}
+
+static void probe(void)
+{
+	OWN_FREE char *mounts = xasprintf("%s/proc/self/mounts", root);
+	OWN_FILE FILE *f = fopen(mounts, "re");
+
+	probe_v1(f);
+	if (v2)
+		probe_v2();
+	for (int i = 0; i < CGROUP_FEATURE_COUNT; i++) {
+		const char *controller = features[i].controller[v2], *files = features[i].files[v2];
+		const char *dir = controller ? find(controller) : NULL;
+
+		can[i] = dir && (!files || (v2 ? any_file_v2(controller, files) : any_file(dir, files)));
 	}
 }
 
@@ -70,21 +136,20 @@ bool cgroup_is_v2(void)
 const char *cgroup_controller(const char *name)
 {
 	pthread_once(&once, probe);
-	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
-		if (streq(controllers[i].name, name))
-			return controllers[i].there ? controllers[i].path : NULL;
-	return NULL;
+	return find(name);
 }
 
-bool cgroup_has(const char *controller, const char *file)
+bool cgroup_can(enum cgroup_feature feature)
 {
-	const char *dir = cgroup_controller(controller);
-	OWN_FREE char *path = NULL;
+	pthread_once(&once, probe);
+	return can[feature];
+}
 
-	if (!dir)
-		return false;
-	if (v2) /* control files do not exist in the root; the controller's presence is the answer */
-		return true;
-	path = xasprintf("%s/%s", dir, file);
-	return fs_exists(path);
+void cgroup_set_root(const char *path)
+{
+	root = path;
+	v2 = false;
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
+		controllers[i].there = false;
+	once = (pthread_once_t)PTHREAD_ONCE_INIT;
 }

@@ -5,10 +5,38 @@
 
 #include <stdbool.h>
 
-bool cgroup_is_v2(void); /* the unified hierarchy alone is mounted */
+bool cgroup_is_v2(void); /* the unified hierarchy alone is mounted; beside v1 controllers (hybrid) it has none and is not used */
 /* A controller's directory on v1 ("memory" -> "/sys/fs/cgroup/memory"), or the v2 mount when it has the controller; NULL when absent. */
 const char *cgroup_controller(const char *name);
-/* A control file exists in the controller's root or, on v2, in any child that the kernel would make (asked by feature). */
-bool cgroup_has(const char *controller, const char *file);
+
+/* What a limit needs: CG(name, controller of v1, its file, controller of v2, its file); a NULL controller: not in that version. */
+#define CGROUP_FEATURES(CG) \
+	CG(MEMORY, "memory", "memory.limit_in_bytes", "memory", "memory.max") \
+	CG(SWAP, "memory", "memory.memsw.limit_in_bytes", "memory", "memory.swap.max") \
+	CG(RESERVATION, "memory", "memory.soft_limit_in_bytes", "memory", "memory.low") \
+	CG(SWAPPINESS, "memory", "memory.swappiness", NULL, NULL) \
+	CG(OOM_KILL_DISABLE, "memory", "memory.oom_control", NULL, NULL) \
+	CG(PIDS, "pids", NULL, "pids", NULL) \
+	CG(CPU_SHARES, "cpu", "cpu.shares", "cpu", "cpu.weight") \
+	CG(CPU_CFS, "cpu", "cpu.cfs_quota_us", "cpu", "cpu.max") \
+	CG(CPU_RT, "cpu", "cpu.rt_period_us", NULL, NULL) \
+	CG(CPUSET, "cpuset", NULL, "cpuset", NULL) \
+	CG(BLKIO_WEIGHT, "blkio", "blkio.weight|blkio.bfq.io_serviced", "io", "io.weight|io.bfq.weight") \
+	CG(BLKIO_WEIGHT_DEVICE, "blkio", "blkio.weight_device|blkio.bfq.io_serviced", "io", "io.bfq.weight") \
+	CG(READ_BPS, "blkio", "blkio.throttle.read_bps_device", "io", "io.max") \
+	CG(WRITE_BPS, "blkio", "blkio.throttle.write_bps_device", "io", "io.max") \
+	CG(READ_IOPS, "blkio", "blkio.throttle.read_iops_device", "io", "io.max") \
+	CG(WRITE_IOPS, "blkio", "blkio.throttle.write_iops_device", "io", "io.max")
+
+enum cgroup_feature {
+#define CG(name, ...) CGROUP_##name,
+	CGROUP_FEATURES(CG)
+#undef CG
+	CGROUP_FEATURE_COUNT
+};
+bool cgroup_can(enum cgroup_feature feature);
+
+/* For tests, with no other thread about: the files of another host below root (root/proc/..., root/sys/...); "" is this one. */
+void cgroup_set_root(const char *root);
 
 #endif

@@ -276,7 +276,7 @@ static int check(struct container *c, const struct image *img, const char *netwo
 	if (split_command(c, err) < 0)
 		return -1;
 	host_config_defaults(&c->host, s->deps.defaults);
-	if (container_validate(&c->rec.config, &c->host, s->deps.defaults, warnings, err) < 0)
+	if (container_validate(&c->rec.config, &c->host, s->deps.defaults, false, warnings, err) < 0)
 		return -1;
 	if (log_config_check(&c->host.log, err) < 0 || settle_network(c, networking, warnings, err) < 0)
 		return -1;

@@ -118,7 +118,11 @@ void container_config_merge(struct container_config *cfg, const struct image_con
 void host_config_defaults(struct host_config *hc, const struct daemon_defaults *d);
 /* What a container that lives in another's network has from that one, in Docker's words; of the request alone, without the image. */
 int container_validate_sharing(const struct container_config *cfg, const struct host_config *hc, struct err *err);
-/* Docker's checks with Docker's texts; ERR_INVALID, or ERR_NOT_IMPLEMENTED for what this build does not do yet. Adds warnings. */
-int container_validate(const struct container_config *cfg, const struct host_config *hc, const struct daemon_defaults *d, struct strv *warnings, struct err *err);
+/*
+ * Docker's checks with Docker's texts; ERR_INVALID, or ERR_NOT_IMPLEMENTED for what this build does not do yet. Limits that the
+ * kernel lacks are taken out, with warnings. update: cfg and hc are what is to change of a container.
+ */
+int container_validate(const struct container_config *cfg, struct host_config *hc, const struct daemon_defaults *d, bool update,
+	struct strv *warnings, struct err *err);
 
 #endif

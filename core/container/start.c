@@ -228,12 +228,10 @@ static const char *runtime_path(struct container *c, struct strv *args, struct e
 {
 	const struct daemon_defaults *d = c->store->deps.defaults;
 	const char *name = !str_empty(c->host.runtime) ? c->host.runtime : d->default_runtime;
-	const char *path = strmap_get(&d->runtimes, name), *extra = strmap_get(&d->runtime_args, name);
+	const char *path = bundle_runtime(d, name), *extra = strmap_get(&d->runtime_args, name);
 
 	if (extra)
 		strv_split(args, extra, "\n");
-	if (!path && str_has_prefix(name, "io.containerd.run"))
-		path = strmap_get(&d->runtimes, "runc");
 	if (!path)
 		err_set(err, ERR_INVALID, "unknown or invalid runtime name: %s", name);
 	return path;

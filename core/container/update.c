@@ -239,7 +239,7 @@ int container_update(struct container *c, struct update_body *b, struct strv *wa
 {
 	int r;
 
-	if (container_validate(&b->config, &b->host, c->store->deps.defaults, warnings, err) < 0)
+	if (container_validate(&b->config, &b->host, c->store->deps.defaults, true, warnings, err) < 0)
 		return -1;
 	for (size_t i = 0; i < b->ignored.len; i++)
 		strv_addf(warnings, "%s cannot be updated: it stays as it was at create", b->ignored.v[i]);

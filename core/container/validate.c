@@ -12,13 +12,9 @@
 #include "base/fs.h"
 #include "container/bundle.h"
 #include "container/caps.h"
-#include "container/cgroup.h"
 #include "container/signals.h"
 #include "container/spec.h"
-
-#define MIB (INT64_C(1) << 20)
-#define MIN_MEMORY (6 * MIB)
-#define CPUSET_MAX 8192
+#include "container/validate.h"
 
 #define invalid(err, ...) err_set(err, ERR_INVALID, __VA_ARGS__)
 
@@ -69,99 +65,6 @@ static int check_config(const struct container_config *cfg, struct err *err)
 	return 0;
 }
 
-static int check_memory(const struct host_config *hc, struct err *err)
-{
-	if (hc->memory != 0 && hc->memory < MIN_MEMORY)
-		return invalid(err, "Minimum memory limit allowed is 6MB");
-	if (hc->memory > 0 && hc->memory_swap > 0 && hc->memory_swap < hc->memory)
-		return invalid(err, "Minimum memoryswap limit should be larger than memory limit, see usage");
-	if (hc->memory == 0 && hc->memory_swap > 0)
-		return invalid(err, "You should always set the Memory limit when using Memoryswap limit, see usage");
-	if (hc->memory_swap < -1)
-		return invalid(err, "Minimum memoryswap limit should be larger than memory limit, see usage");
-	if (hc->memory_swappiness.set && (hc->memory_swappiness.v < -1 || hc->memory_swappiness.v > 100))
-		return invalid(err, "Invalid value: %" PRId64 ", valid memory swappiness range is 0-100", hc->memory_swappiness.v);
-	if (hc->memory_reservation != 0 && hc->memory_reservation < MIN_MEMORY)
-		return invalid(err, "Minimum memory reservation allowed is 6MB");
-	if (hc->memory > 0 && hc->memory_reservation > 0 && hc->memory < hc->memory_reservation)
-		return invalid(err, "Minimum memory limit can not be less than memory reservation limit, see usage");
-	return 0;
-}
-
-/* "0-3,7": every number below the bound that the list file (also such a list) allows. */
-static int parse_cpuset(const char *s, uint8_t set[CPUSET_MAX])
-{
-	memset(set, 0, CPUSET_MAX);
-	while (*s) {
-		char *end;
-		unsigned long from, to;
-
-		if (*s < '0' || *s > '9')
-			return -1;
-		from = to = strtoul(s, &end, 10);
-		if (*end == '-') {
-			s = end + 1;
-			if (*s < '0' || *s > '9')
-				return -1;
-			to = strtoul(s, &end, 10);
-		}
-		if (to < from)
-			return -1;
-		if (to >= CPUSET_MAX)
-			return 1;
-		for (unsigned long i = from; i <= to; i++)
-			set[i] = 1;
-		if (*end && *end != ',' && *end != '\n')
-			return -1;
-		s = end + (*end != '\0');
-	}
-	return 0;
-}
-
-static int check_cpuset(const char *value, const char *file, const char *what, const char *unit, struct err *err)
-{
-	OWN_BUF struct buf b = { 0 };
-	OWN_FREE uint8_t *want = NULL, *have = NULL;
-	int r;
-
-	if (str_empty(value))
-		return 0;
-	want = xmalloc(CPUSET_MAX);
-	have = xmalloc(CPUSET_MAX);
-	r = parse_cpuset(value, want);
-	if (r < 0)
-		return invalid(err, "Invalid value %.64s for cpuset %s: invalid format: %.64s", value, what, value);
-	if (fs_read(AT_FDCWD, file, 4096, &b, NULL) < 0)
-		return 0; /* the runtime will tell */
-	b.data[strcspn(b.data, "\n")] = '\0';
-	parse_cpuset(b.data, have);
-	for (size_t i = 0; r == 0 && i < CPUSET_MAX; i++)
-		if (want[i] && !have[i])
-			r = 1;
-	return r ? invalid(err, "Requested %s are not available - requested %.64s, available: %s", unit, value, b.data) : 0;
-}
-
-static int check_cpu(const struct host_config *hc, struct err *err)
-{
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-
-	if (hc->nano_cpus != 0 && (hc->nano_cpus < 10000000 || hc->nano_cpus > cpus * NSEC_PER_SEC))
-		return invalid(err, "Range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs available", cpus, cpus);
-	if (hc->nano_cpus > 0 && hc->cpu_period > 0)
-		return invalid(err, "Conflicting options: Nano CPUs and CPU Period cannot both be set");
-	if (hc->nano_cpus > 0 && hc->cpu_quota > 0)
-		return invalid(err, "Conflicting options: Nano CPUs and CPU Quota cannot both be set");
-	if (hc->cpu_period != 0 && (hc->cpu_period < 1000 || hc->cpu_period > 1000000))
-		return invalid(err, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
-	if (hc->cpu_quota > 0 && hc->cpu_quota < 1000)
-		return invalid(err, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
-	if (hc->cpu_shares < 0)
-		return invalid(err, "invalid CPU shares (%" PRId64 "): value must be a positive integer", hc->cpu_shares);
-	if (check_cpuset(hc->cpuset_cpus, "/sys/devices/system/cpu/online", "cpus", "CPUs", err) < 0)
-		return -1;
-	return check_cpuset(hc->cpuset_mems, "/sys/devices/system/node/online", "mems", "memory nodes", err);
-}
-
 static int check_mode(const char *what, const char *mode, const char *const *words, bool container, struct err *err)
 {
 	if (str_empty(mode))
@@ -179,7 +82,7 @@ static int check_modes(const struct host_config *hc, struct err *err)
 	static const char *const ipc[] = { "none", "private", "shareable", "host", NULL }, *const host[] = { "host", NULL },
 		*const cgroupns[] = { "private", "host", NULL };
 
-	if (hc->network_mode && str_has_prefix(hc->network_mode, "container:") && !hc->network_mode[10])
+	if (hc->network_mode && (streq(hc->network_mode, "container") || streq(hc->network_mode, "container:")))
 		return invalid(err, "Invalid network mode: invalid container format container:<name|id>");
 	if (check_mode("IPC", hc->ipc_mode, ipc, true, err) < 0 || check_mode("PID", hc->pid_mode, host, true, err) < 0 ||
 	    check_mode("UTS", hc->uts_mode, host, false, err) < 0 || check_mode("userns", hc->userns_mode, host, false, err) < 0)
@@ -196,7 +99,7 @@ static int check_restart(const struct host_config *hc, struct err *err)
 	if (!none && !streq(name, "always") && !streq(name, "unless-stopped") && !streq(name, "on-failure") &&
 		!streq(name, "on-unhealthy"))
 		return invalid(err, "invalid restart policy '%s'", name);
-	if (!str_has_prefix(name, "on-") && max != 0)
+	if (*name && !str_has_prefix(name, "on-") && max != 0)
 		return invalid(err, "maximum retry count cannot be used with restart policy '%s'", name);
 	if (max < 0)
 		return invalid(err, "maximum retry count cannot be negative");
@@ -205,52 +108,50 @@ static int check_restart(const struct host_config *hc, struct err *err)
 	return 0;
 }
 
-static int check_security(const struct host_config *hc, struct err *err)
+/* Whether the kernel keeps the key per namespace. Runtimes take "a/b" for "a.b". */
+static bool is_namespaced(const char *key, bool *ret_net, bool *ret_uts)
 {
-	for (size_t i = 0; i < hc->security_opt.len; i++) {
-		const char *opt = hc->security_opt.v[i], *value = opt + strcspn(opt, "=:");
+	static const char *const ipc[] = { "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
+		"kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced" };
+	OWN_FREE char *dotted = xstrdup(key);
 
-		if (streq(opt, "no-new-privileges") || streq(opt, "no-new-privileges=true") || streq(opt, "no-new-privileges=false") ||
-		    streq(opt, "no-new-privileges:true") || streq(opt, "no-new-privileges:false"))
-			continue;
-		if (streq(opt, "disable") || streq(opt, "label=disable") || streq(opt, "label:disable"))
-			continue;
-		if (!*value)
-			return invalid(err, "invalid --security-opt 1: \"%s\"", opt);
-		if (str_has_prefix(opt, "seccomp") && value == opt + 7)
-			continue;
-		if (str_has_prefix(opt, "apparmor") && value == opt + 8) {
-			if (!streq(value + 1, "unconfined") && *(value + 1))
-				return err_set(err, ERR_NOT_IMPLEMENTED, "AppArmor profiles are not in this build: --security-opt %s", opt);
-			continue;
-		}
-		if (str_has_prefix(opt, "label") && value == opt + 5)
-			return err_set(err, ERR_NOT_IMPLEMENTED, "SELinux labels are not in this build: --security-opt %s", opt);
-		if (str_has_prefix(opt, "writable-cgroups") && value == opt + 16 && (streq(value + 1, "true") || streq(value + 1, "false")))
-			continue;
-		return invalid(err, "invalid --security-opt 2: \"%s\"", opt);
-	}
-	return 0;
+	for (char *p = dotted; *p; p++)
+		if (*p == '/')
+			*p = '.';
+	*ret_net = str_has_prefix(dotted, "net.");
+	*ret_uts = streq(dotted, "kernel.domainname");
+	if (*ret_net || *ret_uts || str_has_prefix(dotted, "fs.mqueue."))
+		return true;
+	for (size_t k = 0; k < ARRAY_LEN(ipc); k++)
+		if (streq(dotted, ipc[k]))
+			return true;
+	return false;
+}
+
+static bool is_host(const char *mode)
+{
+	return mode && streq(mode, "host");
 }
 
 /* Namespaced keys only, and values that stay one value (a "+" or a line break smuggled another key past a runtime once). */
 static int check_sysctls(const struct host_config *hc, struct err *err)
 {
-	static const char *const exact[] = { "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall",
-		"kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced" };
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-";
 
 	for (size_t i = 0; i < hc->sysctls.len; i++) {
 		const char *key = hc->sysctls.v[i].key, *value = hc->sysctls.v[i].value;
-		bool allowed = str_has_prefix(key, "net.") || str_has_prefix(key, "fs.mqueue.");
+		bool net, uts;
 
-		for (size_t k = 0; !allowed && k < ARRAY_LEN(exact); k++)
-			allowed = streq(key, exact[k]);
-		if (!allowed || strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") != strlen(key) || strstr(key, ".."))
+		if (!is_namespaced(key, &net, &uts) || strspn(key, letters) != strlen(key) || strstr(key, ".."))
 			return invalid(err, "sysctl '%.128s' is not allowed", key);
 		if (has_control(value) || strchr(value, '+'))
 			return invalid(err, "invalid value for sysctl '%s'", key);
-		if (str_has_prefix(key, "net.") && hc->network_mode && streq(hc->network_mode, "host"))
+		if (net && is_host(hc->network_mode))
 			return invalid(err, "sysctl '%s' is not allowed because host network is used", key);
+		if (uts && is_host(hc->uts_mode))
+			return invalid(err, "sysctl '%s' is not allowed because the host's UTS namespace is used", key);
+		if (!net && !uts && is_host(hc->ipc_mode))
+			return invalid(err, "sysctl '%s' is not allowed because host ipc is used", key);
 	}
 	return 0;
 }
@@ -324,42 +225,16 @@ static int check_missing(const struct container_config *cfg, const struct host_c
 		what = "links";
 	else if (!str_empty(cfg->mac_address))
 		what = "a MAC address";
-	else if (hc->cpu_rt_period || hc->cpu_rt_runtime)
-		what = "CPU realtime limits";
-	else if (!str_empty(hc->cgroup))
-		what = "the Cgroup field";
 	if (what)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "%s: not in this build", what);
 	return 0;
 }
 
-static void warn_unless(bool there, struct strv *warnings, const char *text)
+/* What is taken and has no effect. */
+static void add_warnings(const struct host_config *hc, struct strv *warnings)
 {
-	if (!there)
-		strv_add(warnings, text);
-}
-
-/* Kernel features that are missing: Docker's sentences. The runtime is then not asked for them (bundle.c asks cgroup_has too). */
-static void add_warnings(const struct container_config *cfg, const struct host_config *hc, struct strv *warnings)
-{
-	if (hc->memory > 0)
-		warn_unless(cgroup_controller("memory"), warnings, "Your kernel does not support memory limit capabilities or the cgroup is not mounted. Limitation discarded.");
-	if (hc->memory > 0 && hc->memory_swap != -1 && cgroup_controller("memory"))
-		warn_unless(cgroup_has("memory", "memory.memsw.limit_in_bytes"), warnings, "Your kernel does not support swap limit capabilities or the cgroup is not mounted. Memory limited without swap.");
-	if (hc->pids_limit.set)
-		warn_unless(cgroup_controller("pids"), warnings, "Your kernel does not support PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.");
-	if (hc->cpu_shares > 0)
-		warn_unless(cgroup_has("cpu", "cpu.shares"), warnings, "Your kernel does not support CPU shares or the cgroup is not mounted. Shares discarded.");
-	if (hc->cpu_quota > 0 || hc->cpu_period > 0 || hc->nano_cpus > 0)
-		warn_unless(cgroup_has("cpu", "cpu.cfs_quota_us"), warnings, "Your kernel does not support CPU CFS scheduler. CPU period/quota discarded.");
-	if (hc->blkio_weight > 0)
-		warn_unless(cgroup_has(cgroup_is_v2() ? "io" : "blkio", "blkio.weight"), warnings, "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded.");
-	if (hc->oom_kill_disable.set && hc->oom_kill_disable.v && hc->memory == 0)
-		strv_add(warnings, "OOM killer is disabled for the container, but no memory limit is set, this can result in the system running out of resources.");
-	if (hc->kernel_memory || hc->kernel_memory_tcp)
-		strv_add(warnings, "Kernel memory limits are not supported by this daemon. Limitation discarded.");
-	if (hc->cpu_count || hc->cpu_percent || hc->io_max_iops || hc->io_max_bps)
-		strv_add(warnings, "CpuCount, CpuPercent, IOMaximumIOps and IOMaximumBandwidth are for Windows. Limitation discarded.");
+	if (!str_empty(hc->cgroup))
+		strv_add(warnings, "The field Cgroup has no effect: no driver of this daemon reads it.");
 	if (strmap_get(&hc->log.config, "max-buffer-size") || (strmap_get(&hc->log.config, "mode") &&
 	    streq(strmap_get(&hc->log.config, "mode"), "non-blocking")))
 		strv_add(warnings, "The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
@@ -442,34 +317,32 @@ int container_validate_sharing(const struct container_config *cfg, const struct 
 	return what ? invalid(err, "conflicting options: %s", what) : 0;
 }
 
-int container_validate(const struct container_config *cfg, const struct host_config *hc, const struct daemon_defaults *d,
+int container_validate(const struct container_config *cfg, struct host_config *hc, const struct daemon_defaults *d, bool update,
 	struct strv *warnings, struct err *err)
 {
-	if (check_config(cfg, err) < 0 || check_memory(hc, err) < 0 || check_cpu(hc, err) < 0 || check_modes(hc, err) < 0 ||
-	    check_restart(hc, err) < 0 || check_security(hc, err) < 0 || check_sysctls(hc, err) < 0 || check_lists(hc, err) < 0 ||
-	    check_devices(hc, err) < 0 || check_ports(hc, err) < 0)
+	if (check_config(cfg, err) < 0 || validate_limits(hc, update, warnings, err) < 0 || check_modes(hc, err) < 0 ||
+	    check_restart(hc, err) < 0 || validate_security(hc, warnings, err) < 0 || check_sysctls(hc, err) < 0 ||
+	    check_lists(hc, err) < 0 || check_devices(hc, err) < 0 || check_ports(hc, err) < 0)
 		return -1;
 	if (hc->oom_score_adj < -1000 || hc->oom_score_adj > 1000)
 		return invalid(err, "Invalid value %" PRId64 ", range for oom score adj is [-1000, 1000]", hc->oom_score_adj);
 	if (hc->shm_size < 0)
 		return invalid(err, "SHM size can not be less than 0");
-	if (hc->blkio_weight != 0 && (hc->blkio_weight < 10 || hc->blkio_weight > 1000))
-		return invalid(err, "range of blkio weight is from 10 to 1000");
 	if (!str_empty(hc->isolation) && strcasecmp(hc->isolation, "default") != 0)
 		return invalid(err, "Invalid isolation: \"%s\" - linux only supports 'default'", hc->isolation);
 	if (caps_check("CapAdd", &hc->cap_add, err) < 0 || caps_check("CapDrop", &hc->cap_drop, err) < 0)
 		return -1;
-	if (!str_empty(hc->runtime) && !strmap_get(&d->runtimes, hc->runtime))
+	if (!str_empty(hc->runtime) && !bundle_runtime(d, hc->runtime))
 		return invalid(err, "Unknown runtime specified %s", hc->runtime);
 	if (d->systemd_cgroup && !str_empty(hc->cgroup_parent) && !str_has_suffix(hc->cgroup_parent, ".slice"))
 		return invalid(err, "cgroup-parent for systemd cgroup should be a valid slice named as \"xxx.slice\"");
-	if (hc->cgroup_parent && strstr(hc->cgroup_parent, ".."))
-		return invalid(err, "invalid cgroup parent: %.128s", hc->cgroup_parent);
+	if (has_control(hc->cgroup_parent))
+		return invalid(err, "invalid cgroup parent: control characters are not allowed");
 	for (size_t i = 0; i < hc->tmpfs.len; i++)
 		if (*hc->tmpfs.v[i].key != '/')
 			return invalid(err, "invalid mount path: '%s' mount path must be absolute", hc->tmpfs.v[i].key);
 	if (check_missing(cfg, hc, err) < 0)
 		return -1;
-	add_warnings(cfg, hc, warnings);
+	add_warnings(hc, warnings);
 	return 0;
 }

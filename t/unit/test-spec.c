@@ -6,6 +6,7 @@
 #include "container/bundle.h"
 #include "container/caps.h"
 #include "container/seccomp.h"
+#include "container/security.h"
 #include "container/signals.h"
 #include "container/spec.h"
 
@@ -33,7 +34,7 @@ static void refused(const char *host, const char *want)
 	text = xasprintf("{\"Image\":\"x\",%s}", host);
 	if (decode(text, &b, &err) == 0) {
 		host_config_defaults(&b.host, &defaults);
-		container_validate(&b.config, &b.host, &defaults, &warnings, &err);
+		container_validate(&b.config, &b.host, &defaults, false, &warnings, &err);
 	}
 	is_str(err_text(&err), want, "%.60s", host);
 	create_body_done(&b);
@@ -65,7 +66,12 @@ static void test_refusals(void)
 	refused("\"User\":\"a\\nroot2::0:0::/:/bin/sh\"", "invalid user: control characters are not allowed");
 	refused("\"Hostname\":\"a\\nb\"", "invalid hostname: control characters are not allowed");
 	refused("\"HostConfig\":{\"Binds\":[1]}", "invalid JSON: /HostConfig/Binds/0: expected a string, got an integer");
-	refused("\"HostConfig\":{\"CpusetCpus\":\"0-2147483647\"}", "Requested CPUs are not available - requested 0-2147483647, available: 0-1");
+	refused("\"HostConfig\":{\"CpusetCpus\":\"0,\"}", "Invalid value 0, for cpuset cpus: invalid format: 0,");
+	refused("\"HostConfig\":{\"IOMaximumIOps\":1}", "Invalid QoS settings: linux does not support configuration of maximum IOPs");
+	refused("\"HostConfig\":{\"Sysctls\":{\"kernel.msgmax\":\"1\"},\"IpcMode\":\"host\"}", "sysctl 'kernel.msgmax' is not allowed because host ipc is used");
+	refused("\"HostConfig\":{\"Sysctls\":{\"net/ipv4/../x\":\"1\"}}", "sysctl 'net/ipv4/../x' is not allowed");
+	refused("\"HostConfig\":{\"NetworkMode\":\"container\"}", "Invalid network mode: invalid container format container:<name|id>");
+	refused("\"HostConfig\":{\"CpusetCpus\":\"0-2147483647\"}", "Invalid value 0-2147483647 for cpuset cpus: value of out range, maximum is 8192");
 }
 
 /* What is taken without effect is named. */
@@ -78,19 +84,23 @@ static void warned(const char *members, const char *text)
 
 	ok(decode(body, &b, &err) == 0, "%s", members);
 	host_config_defaults(&b.host, &defaults);
-	ok(container_validate(&b.config, &b.host, &defaults, &warnings, &err) == 0, "taken");
+	ok(container_validate(&b.config, &b.host, &defaults, false, &warnings, &err) == 0, "taken");
 	is_str(warnings.len ? warnings.v[0] : "", text, "and warned about");
 	create_body_done(&b);
 }
 
 static void test_warnings(void)
 {
-	warned("\"KernelMemory\":5000000", "Kernel memory limits are not supported by this daemon. Limitation discarded.");
-	warned("\"CpuPercent\":5", "CpuCount, CpuPercent, IOMaximumIOps and IOMaximumBandwidth are for Windows. Limitation discarded.");
+	warned("\"KernelMemory\":5000000", "Your kernel does not support kernel memory limit capabilities or the cgroup is not mounted. Limitation discarded.");
+	warned("\"CpuPercent\":5", "linux does not support CPU percent. Percent discarded.");
+	warned("\"CpuCount\":5", "linux does not support CPU count. Count discarded.");
+	warned("\"Cgroup\":\"x\"", "The field Cgroup has no effect: no driver of this daemon reads it.");
+	warned("\"SecurityOpt\":[\"label=level:s0\"]", "SELinux is not enabled. The label options have no effect.");
 	warned("\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"mode\":\"non-blocking\"}}",
 		"The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
 	warned("\"Memory\":0", "");
-	refused("\"HostConfig\":{\"SecurityOpt\":[\"apparmor=foo\"]}", "AppArmor profiles are not in this build: --security-opt apparmor=foo");
+	if (!security_has_apparmor())
+		warned("\"SecurityOpt\":[\"apparmor=foo\"]", "Your kernel does not support AppArmor. The profile foo has no effect.");
 }
 
 static void test_body(void)

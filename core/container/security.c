@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "container/security.h"
+
+#include "base/fs.h"
+#include "container/validate.h"
+
+/* The words that Docker takes for a boolean. */
+static bool parse_bool(const char *s, struct opt_bool *ret)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (streq(s, yes[i]) || streq(s, no[i])) {
+			*ret = (struct opt_bool){ true, streq(s, yes[i]) };
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The value behind "key=" or "key:", else NULL. The first "=" separates where there is one. */
+static const char *value_of(const char *opt, const char *key)
+{
+	size_t n = strlen(key);
+	const char *at = strchr(opt, '=');
+
+	if (!at)
+		at = strchr(opt, ':');
+	return at && (size_t)(at - opt) == n && strncmp(opt, key, n) == 0 ? at + 1 : NULL;
+}
+
+static bool parse_one(const char *opt, struct security *s)
+{
+	const char *v;
+
+	if ((v = value_of(opt, "label")))
+		s->labels |= !streq(v, "disable");
+	else if ((v = value_of(opt, "apparmor")))
+		s->apparmor = v;
+	else if ((v = value_of(opt, "seccomp")))
+		s->seccomp = v;
+	else if ((v = value_of(opt, "no-new-privileges")))
+		return parse_bool(v, &s->no_new_privileges);
+	else if ((v = value_of(opt, "writable-cgroups")))
+		return parse_bool(v, &s->writable_cgroups);
+	else
+		return false;
+	return true;
+}
+
+int security_parse(const struct host_config *hc, struct security *ret, struct err *err)
+{
+	*ret = (struct security){ 0 };
+	for (size_t i = 0; i < hc->security_opt.len; i++) {
+		const char *opt = hc->security_opt.v[i];
+
+		if (streq(opt, "disable"))
+			continue;
+		if (streq(opt, "no-new-privileges"))
+			ret->no_new_privileges = (struct opt_bool){ true, true };
+		else if (streq(opt, "writable-cgroups"))
+			ret->writable_cgroups = (struct opt_bool){ true, true };
+		else if (!strpbrk(opt, "=:"))
+			return err_set(err, ERR_INVALID, "invalid --security-opt 1: \"%.300s\"", opt);
+		else if (!parse_one(opt, ret))
+			return err_set(err, ERR_INVALID, "invalid --security-opt 2: \"%.300s\"", opt);
+	}
+	return 0;
+}
+
+struct security security_of(const struct host_config *hc)
+{
+	OWN_ERR struct err ignored = ERR_INIT;
+	struct security s;
+
+	security_parse(hc, &s, &ignored);
+	return s;
+}
+
+bool security_has_apparmor(void)
+{
+	OWN_BUF struct buf b = { 0 };
+
+	return fs_read(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &b, NULL) == 0 && b.size && b.data[0] == 'Y';
+}
+
+int validate_security(const struct host_config *hc, struct strv *warnings, struct err *err)
+{
+	struct security s;
+
+	if (security_parse(hc, &s, err) < 0)
+		return -1;
+	if (!str_empty(s.apparmor) && !streq(s.apparmor, "unconfined") && !security_has_apparmor())
+		strv_addf(warnings, "Your kernel does not support AppArmor. The profile %.200s has no effect.", s.apparmor);
+	if (s.labels)
+		strv_add(warnings, "SELinux is not enabled. The label options have no effect.");
+	if (s.writable_cgroups.v && hc->cgroupns_mode && streq(hc->cgroupns_mode, "host"))
+		strv_add(warnings, "The whole of the host's cgroups is writable: writable-cgroups with the host's cgroup namespace.");
+	return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* --security-opt, understood. */
+#ifndef CONTAINER_SECURITY_H
+#define CONTAINER_SECURITY_H
+
+#include <stdbool.h>
+
+#include "container/spec.h"
+
+/* The last word on each; strings are borrowed from the host configuration, NULL where nothing was said. */
+struct security {
+	struct opt_bool no_new_privileges, writable_cgroups;
+	const char *seccomp, *apparmor;
+	bool labels;               /* label options other than "disable" */
+};
+
+/* Docker's grammar and its texts: "key", "key=value" or, of old, "key:value". */
+int security_parse(const struct host_config *hc, struct security *ret, struct err *err);
+/* The same for what was checked at create. */
+struct security security_of(const struct host_config *hc);
+/* Whether this kernel can confine with profiles of AppArmor. */
+bool security_has_apparmor(void);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The rooms of container_validate(): each checks one kind of member, with Docker's texts. */
+#ifndef CONTAINER_VALIDATE_H
+#define CONTAINER_VALIDATE_H
+
+#include "container/bundle.h"
+#include "container/spec.h"
+
+/* Limits; those that the kernel lacks are taken out with a warning. update: a body that changes some of what is there. */
+int validate_limits(struct host_config *hc, bool update, struct strv *warnings, struct err *err);
+/* SecurityOpt. */
+int validate_security(const struct host_config *hc, struct strv *warnings, struct err *err);
+
+#endif
