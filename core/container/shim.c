@@ -15,6 +15,7 @@
 #include "base/id.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/sanitized.h"
 #include "container/shim-client.h"
 
 #define ANSWER_MS   30000 /* of a request that has nothing to wait for */
@@ -235,12 +236,8 @@ static void config_message(struct shim_msg *m, const struct shim_config *cfg)
 /* Nothing of the daemon's environment but what finds programs and steers sanitizers. */
 static void shim_environment(struct strv *env)
 {
-	static const char *const keep[] = { "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS" };
-
 	strv_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-	for (size_t i = 0; i < ARRAY_LEN(keep); i++)
-		if (getenv(keep[i]))
-			strv_addf(env, "%s=%s", keep[i], getenv(keep[i]));
+	sanitized_environment(env);
 }
 
 struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, struct err *err)

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/sanitized.h"
 #include "base/str.h"
 
 #define PIPE_SIZE (1024 * 1024)
@@ -20,11 +21,13 @@
 
 int worker_start(struct worker *w, struct spawner *s, int program, const char *const argv[], int out, int split, struct err *err)
 {
-	char *const env[] = { NULL };
+	char *const none[] = { NULL };
+	OWN_STRV struct strv env = { 0 };
 	OWN_FD int control = -1, in = -1;
 	int sv[2], p[2];
 
 	lock_none_held();
+	sanitized_confined_environment(&env);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_errno(err, errno, "make a socket");
 	w->control = sv[0], control = sv[1];
@@ -33,7 +36,7 @@ int worker_start(struct worker *w, struct spawner *s, int program, const char *c
 	in = p[0], w->pipe = p[1];
 	(void)!fcntl(w->pipe, F_SETPIPE_SZ, PIPE_SIZE); /* less will do */
 	fcntl(w->pipe, F_SETFL, O_NONBLOCK);
-	return spawner_task(s, program, (char *const *)argv, env, (int[]){ control, in, out, split }, split >= 0 ? 4 : 3, &w->task, err);
+	return spawner_task(s, program, (char *const *)argv, env.v ? env.v : none, (int[]){ control, in, out, split }, split >= 0 ? 4 : 3, &w->task, err);
 }
 
 ssize_t worker_send(struct worker *w, const void *data, size_t size)

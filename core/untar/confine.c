@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/sanitized.h"
 #include "base/str.h"
 
 #ifndef SYS_fchmodat2
@@ -31,12 +32,6 @@
 #define ARCH AUDIT_ARCH_RISCV64
 #else
 #error "name this architecture's AUDIT_ARCH"
-#endif
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#else
-#define SANITIZED 0
 #endif
 
 /* A zstd window of 128 MiB, the names of two million members, buffers, libraries; far from what a machine has. */
@@ -65,7 +60,7 @@ static const int files[] = {
 /* Memory that is never code. */
 static const int without_exec[] = { SYS_mmap, SYS_mprotect };
 
-#define ROOM 160
+#define ROOM 180
 
 struct program { struct sock_filter v[ROOM]; unsigned short len; };
 
@@ -80,12 +75,17 @@ static void load(struct program *p, size_t offset)
 	emit(p, (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset));
 }
 
-static void allow(struct program *p, const int *calls, size_t n)
+static void answer(struct program *p, const int *calls, size_t n, uint32_t action)
 {
 	for (size_t i = 0; i < n; i++) {
 		emit(p, (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1));
-		emit(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+		emit(p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, action));
 	}
+}
+
+static void allow(struct program *p, const int *calls, size_t n)
+{
+	answer(p, calls, n, SECCOMP_RET_ALLOW);
 }
 
 /* The number is in the accumulator, here and behind. The third argument's upper half means nothing to these calls. */
@@ -113,9 +113,17 @@ static int filter(bool with_files, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(without_exec); i++)
 		allow_without_exec(&p, without_exec[i]);
 #if SANITIZED
-	/* the sanitizers' own needs */
-	allow(&p, (const int[]){ SYS_getpid, SYS_gettid, SYS_sigaltstack, SYS_rt_sigaction, SYS_sched_yield, SYS_getrlimit,
-		SYS_prctl, SYS_readlinkat, SYS_tgkill }, 9);
+	/* what the sanitizers take; what they only try while they write a report fails, and they go on without */
+	static const int sanitizer[] = { SYS_getpid, SYS_gettid, SYS_sigaltstack, SYS_rt_sigaction, SYS_sched_yield, SYS_getrlimit,
+		SYS_prctl, SYS_readlinkat, SYS_tgkill };
+	static const int tried[] = { SYS_ioctl, SYS_pipe2,
+#ifdef SYS_open
+		SYS_open, SYS_readlink, SYS_stat, SYS_pipe,
+#endif
+	};
+
+	allow(&p, sanitizer, ARRAY_LEN(sanitizer));
+	answer(&p, tried, ARRAY_LEN(tried), SECCOMP_RET_ERRNO | ENOENT);
 #endif
 	emit(&p, (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS));
 	prog = (struct sock_fprog){ p.len, p.v };

@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "base/sanitized.h"
 #include "base/str.h"
 #include "image/unpack-wire.h"
 #include "image/untar-work.h"
@@ -108,6 +109,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "dockerd-untar is started by dockerd, not by hand\n");
 		return 1;
 	}
+	sanitized_open_report();
 	prctl(PR_SET_NAME, "dockerd-untar");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
