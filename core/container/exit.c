@@ -7,6 +7,7 @@
 #define DELAY_FIRST (100 * NSEC_PER_SEC / 1000)
 #define DELAY_MAX (60 * NSEC_PER_SEC)
 #define RAN_WELL (10 * NSEC_PER_SEC)
+#define RESTORING_NS (20 * NSEC_PER_SEC / 1000)
 #define OOM_EVENTS 100 /* the most that one message of a shim makes */
 
 struct exit_note {
@@ -119,6 +120,11 @@ static void restart_now(void *ctx)
 	OWN_ERR struct err err = ERR_INIT;
 	bool valid, failed = false;
 
+	/* the sweeps of the daemon's start would take what this one makes for a leftover */
+	if (atomic_load(&c->store->restoring)) {
+		work_post(c->store->work, clock_mono() + RESTORING_NS, restart_now, restart_plan_free, p);
+		return;
+	}
 	op_begin_any(c);
 	lock_take(&c->lock);
 	valid = c->restart_epoch == p->epoch && c->rec.state.restarting && !c->removed && !atomic_load(&c->store->stopping);

@@ -144,6 +144,7 @@ struct container_store {
 	pthread_cond_t settled;
 	size_t settling;           /* containers whose run the start has not decided yet */
 	struct health_pool *health;
+	atomic_bool restoring;     /* container_store_restore() sweeps, or will: nothing may start */
 	atomic_bool booting;       /* boot_begin() was called */
 };
 

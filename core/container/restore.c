@@ -368,6 +368,7 @@ int container_store_restore(struct container_store *s, struct err *err)
 
 	if (!d)
 		return err_errno(err, errno, "cannot read %s", s->dir);
+	atomic_store(&s->restoring, true);
 	while ((e = readdir(d)))
 		if (id_is_hex64(e->d_name))
 			load_one(s, e->d_name, &leftovers);
@@ -386,6 +387,7 @@ int container_store_restore(struct container_store *s, struct err *err)
 	if (s->deps.nets)
 		net_sweep(s->deps.nets, &keep);
 	/* behind the sweeps, which would take what a start makes for a leftover */
+	atomic_store(&s->restoring, false);
 	boot_begin(s, v, n);
 	for (size_t i = 0; i < n; i++)
 		container_unref(v[i]);

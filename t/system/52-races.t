@@ -85,6 +85,17 @@ sleep 0.3
 daemon; ok "comes back after a restart that was cut off"
 docker rm -f aa >/dev/null; ok "its container can be removed"
 settled "and leaves nothing"
+# between two tries: the next one comes behind the sweeps of the start, which take what is nobody's
+for k in 1 2 3 4 5 6 7 8; do docker run -d --name "p$k" --network none --restart always busybox false >/dev/null; done
+for i in $(seq $((100 * DKD_SLOW))); do [ "$(docker ps -q --filter status=restarting | wc -l)" = 8 ] && break; sleep 0.1; done
+stop_daemon KILL >/dev/null 2>&1
+: > "$WORK/log"
+daemon
+sleep 1
+unlike "$(cat "$WORK/log")" 'did not start' "restarts that the last daemon owed come, and lose nothing to sweeps"
+is "$(docker ps -aq --filter status=exited | wc -l)" 0 "none is given up"
+docker rm -f p1 p2 p3 p4 p5 p6 p7 p8 >/dev/null
+settled "and nothing is left of them"
 # --rm
 docker create --rm --name aa --network none busybox true >/dev/null
 docker run -d --rm --name bb --network none busybox sleep 1 >/dev/null

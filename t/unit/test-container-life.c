@@ -119,9 +119,12 @@ int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
 		end(s, exit_at_once);
 	return 0;
 }
+static atomic_int adopted, adopted_late;
 struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, pid_t *ret_pid, bool *ret_exited,
 	struct shim_exit *ex, struct err *err)
 {
+	adopted++;
+	adopted_late += !atomic_load(&store->restoring);
 	*ret_exited = adopt_as != 1;
 	*ret_pid = getpid();
 	*ex = (struct shim_exit){ .code = adopt_as == 2 ? 9 : 137, .lost = adopt_as == 0 };
@@ -375,6 +378,13 @@ static void test_policies(void)
 	ok(until(c, "restarting") && container_stop(c, NULL, NULL, &err) == 0, "a planned restart can be stopped");
 	usleep(250000);
 	is_str(state_word(&c->rec.state), "exited", "and does not happen");
+	atomic_store(&store->restoring, true);
+	ok(container_start(c, &err) == 0 && until(c, "restarting"), "a restart is planned");
+	exit_at_once = -1;
+	usleep(250000);
+	is_str(state_word(&c->rec.state), "restarting", "while the daemon's start may still sweep, it waits");
+	atomic_store(&store->restoring, false);
+	ok(until(c, "running"), "and comes then");
 	container_remove(c, true, false, false, NULL);
 	container_unref(c);
 
@@ -621,6 +631,7 @@ static void test_restore(void)
 	is_int(damage_count(DAMAGE_LOST), 0, "and is damaged no more");
 	container_unref(c);
 	ok(stat(half, &st) < 0, "a folder without a record is swept");
+	ok(adopted && !adopted_late && !atomic_load(&store->restoring), "what is adopted is so before restarts may come, and they may then");
 }
 
 static int heard_of[2];
