@@ -23,6 +23,12 @@ def ok(good, what, why=""):
     sys.stdout.flush()
 
 
+def small(good, what, why=""):
+    """As ok, of a bound on memory: builds with a sanitizer keep what is freed, and shadows of it."""
+    skip = not good and os.environ.get("SANITIZED")
+    ok(good or skip, what + (" # SKIP memory of a build with a sanitizer says nothing" if skip else ""), why)
+
+
 class Conn(http.client.HTTPConnection):
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX)
@@ -102,7 +108,7 @@ def events():
     grown = memory() - before
     ok(took < 2 * alone + 1, "events: %d readers that read nothing hold nobody up" % READERS, "%.2f s, alone %.2f s" % (took, alone))
     # a thread's stack, its share of the library, and events that all of them share
-    ok(grown < READERS * 256 + 8192, "events: in bounded memory", "%d KiB" % grown)
+    small(grown < READERS * 256 + 8192, "events: in bounded memory", "%d KiB" % grown)
     told = right = 0
     for data in drain_all(readers):
         data = b"".join(x for x in data.split(b"\r\n") if x.startswith(b"{"))
@@ -158,8 +164,8 @@ def logs():
     for what, kinds, extra in (("logs -f", [follow] * 50, 0), ("attach", [attach] * 50, 4)):
         cid, held, took, grown, shim = written(kinds)
         ok(took < 2 * alone + 1 + extra, "%s: %d MiB with 50 readers that hang" % (what, MIB), "%.1f s, alone %.1f s" % (took, alone))
-        ok(grown < 50 * 256, "%s: the daemon grows by %d KiB a reader" % (what, grown // 50), "%d KiB" % grown)
-        ok(shim < 50 * 64, "%s: the shim grows by %d KiB" % (what, shim))
+        small(grown < 50 * 256, "%s: the daemon grows by %d KiB a reader" % (what, grown // 50), "%d KiB" % grown)
+        small(shim < 50 * 64, "%s: the shim grows by %d KiB" % (what, shim))
         data = drain(held[0])
         if kinds[0] is attach:
             ok(b"bytes of output were skipped: nobody read them]" in data, "attach: who reads again is told what it missed", data[-200:])

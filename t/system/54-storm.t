@@ -34,7 +34,7 @@ echo "# $((N * 1000000 / (($(date +%s%N) - began) / 1000))) a second"
 settled "nothing is left"
 quiet "$t0"; is "$(threads)" "$t0" "the threads are back to the start"
 is "$(fds)" "$f0" "so are the descriptors"
-grown=$(($(rss) - m0)); [ "$grown" -le 2048 ]; ok "memory has grown by less than 2 MB"
+grown=$(($(rss) - m0)); [ "$grown" -le 2048 ]; small "memory has grown by less than 2 MB"
 echo "# by $grown kB"
 # the slope, without the CLI
 cat > "$WORK/lives.py" <<'P'
@@ -56,7 +56,7 @@ P
 python3 "$WORK/lives.py" "$SOCK" 20; sleep 2.5; m0=$(rss)
 python3 "$WORK/lives.py" "$SOCK" "$LIVES"; ok "$LIVES lives, one after the other"
 quiet "$t0"; sleep 2.5; grown=$(($(rss) - m0))
-[ "$grown" -le $((512 + LIVES / 25)) ]; ok "their memory is given back"
+[ "$grown" -le $((512 + LIVES / 25)) ]; small "their memory is given back"
 echo "# $LIVES lives: $grown kB, $((grown * 1024 / LIVES)) bytes each; $(fds) descriptors, $(threads) threads"
 settled "and nothing else is left"
 # attachments
@@ -82,7 +82,7 @@ f0=$(fds) s0=$(ls "/proc/$shim/fd" | wc -l) m0=$(awk '/^VmRSS/ { print $2 }' "/p
 python3 "$WORK/attach.py" "$SOCK" aa "$ATTACHES" 0 "$AT"; quiet "$t0"; sleep 2.5
 is "$(fds) $(ls "/proc/$shim/fd" | wc -l)" "$f0 $s0" "$ATTACHES attachments come and go: no descriptor stays, in daemon and shim"
 s1=$(awk '/^VmRSS/ { print $2 }' "/proc/$shim/status") d1=$(rss)
-[ $((s1 - m0)) -le 64 ] && [ $((d1 - d0)) -le 512 ]; ok "and no memory"
+[ $((s1 - m0)) -le 64 ] && [ $((d1 - d0)) -le 512 ]; small "and no memory"
 echo "# shim $((s1 - m0)) kB, daemon $((d1 - d0)) kB"
 docker rm -f aa >/dev/null
 # readers that do not read: of the log, nobody waits for them
@@ -91,7 +91,7 @@ d0=$(rss)
 python3 "$WORK/attach.py" "$SOCK" ll "$READERS" 12 'GET /containers/%s/logs?follow=1&stdout=1' > "$WORK/ready" & holding=$!
 for i in $(seq 100); do docker exec ll test -e /done 2>/dev/null && break; sleep 0.1; done
 is "$(docker exec ll cat /done)" end "$READERS readers of a log that do not read hold nobody up"
-grown=$(($(rss) - d0)); [ "$grown" -le $((READERS * 256 + 1024)) ]; ok "and take little memory"
+grown=$(($(rss) - d0)); [ "$grown" -le $((READERS * 256 + 1024)) ]; small "and take little memory"
 echo "# $grown kB"
 kill $holding; wait $holding 2>/dev/null
 docker rm -f ll >/dev/null
@@ -102,7 +102,7 @@ d0=$(rss) m0=$(awk '/^VmRSS/ { print $2 }' "/proc/$shim/status")
 python3 "$WORK/attach.py" "$SOCK" ll "$READERS" 30 'POST /containers/%s/attach?stream=1&stdout=1' > "$WORK/ready" & holding=$!
 sleep 3.5
 s1=$(awk '/^VmRSS/ { print $2 }' "/proc/$shim/status") grown=$(($(rss) - d0))
-[ $((s1 - m0)) -le $((READERS * 64 + 256)) ] && [ "$grown" -le $((READERS * 256 + 1024)) ]; ok "$READERS attached readers that do not read: bounded memory"
+[ $((s1 - m0)) -le $((READERS * 64 + 256)) ] && [ "$grown" -le $((READERS * 256 + 1024)) ]; small "$READERS attached readers that do not read: bounded memory"
 echo "# shim $((s1 - m0)) kB, daemon $grown kB"
 kill $holding; wait $holding 2>/dev/null
 for i in $(seq 100); do docker exec ll test -e /done 2>/dev/null && break; sleep 0.1; done

@@ -94,6 +94,7 @@ sed -i 's/"version":2/"version":1/' "$WORK/exec/containers/$n2/shim.json"
 start_daemon
 is "$(docker exec n2 echo in)" in "the daemon that speaks it takes over"
 docker rm -f n1 n2 n3 >/dev/null; ok "rm"
+for i in $(seq $((20 * DKD_SLOW))); do [ "$(ls "$WORK/exec/runtime" "$WORK/exec/containers" | grep -c .)" = 2 ] && break; sleep 0.1; done
 is "$(shims | wc -l) $(ls "$WORK/exec/runtime" "$WORK/exec/containers" | grep -c .)" "0 2" "nothing is left"
 stop_daemon
 done_testing

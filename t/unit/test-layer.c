@@ -607,6 +607,7 @@ static void test_sync(void)
 	ok(!layer_exists(s, low), "after a power cut it is not there");
 	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "nor is anything of it, though its files are empty");
 
+	free(STEAL(high));
 	ok(reg_staged(s, NULL, tar.data, tar.size, NULL, &high, &err) == 0, "registers again");
 	layer_unref(s, high, NULL, NULL);
 	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "one that goes before it was synced leaves nothing");
