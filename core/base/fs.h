@@ -46,6 +46,8 @@ int fs_sync_dir(const char *path, struct err *err);
 void fs_sweep_temporary(const char *dir);
 /* rm -rf of one name below dirfd, never following links; missing is fine. */
 int fs_remove_tree(int dirfd, const char *name, struct err *err);
+/* The same in a tree that others may have mounts in: EBUSY where one is, while the kernel would take it away from them. */
+int fs_remove_unmounted(int dirfd, const char *name, struct err *err);
 bool fs_exists(const char *path);
 /* Writes all bytes to fd, whatever write(2) returns in between. 0 or -1 with errno. */
 int fs_write_all(int fd, const void *data, size_t size);

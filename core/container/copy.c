@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Files in and out of a container (docker cp, export). A running container's tree is its own mount view (/proc/<pid>/root);
- * otherwise the layer is mounted and paths below a volume lead to that volume. Every path resolves inside with openat2.
+ * otherwise the layer is mounted, and a path at or below a mount leads to that volume, folder or file. Every path resolves inside with openat2.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -68,12 +68,34 @@ static int open_root(const char *root, int *ret_fd, struct err *err)
 	return *ret_fd < 0 ? err_errno(err, errno, "cannot open the container's root") : 0;
 }
 
+/* The file that the daemon keeps for the container and that a start mounts at path, or NULL. */
+static char *own_file(struct container *c, const char *path)
+{
+	const struct { const char *path; char *const *file; } files[] = {
+		{ "/etc/hostname", &c->rec.hostname_path }, { "/etc/hosts", &c->rec.hosts_path }, { "/etc/resolv.conf", &c->rec.resolv_path },
+	};
+	WITH_LOCK(&c->lock);
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (streq(files[i].path, path) && !str_empty(*files[i].file) && **files[i].file == '/')
+			return xstrdup(*files[i].file);
+	return NULL;
+}
+
 /* The container does not run: its layer, or the volume or folder that the path lies in. */
 static int place_stopped(struct place *p, const struct mount_point *m, struct err *err)
 {
 	struct container *c = p->container;
+	OWN_FREE char *own = m ? NULL : own_file(c, p->path);
 	OWN_FREE char *root = NULL;
 
+	if (own) {
+		char *slash = strrchr(own, '/');
+
+		str_set(&p->path, slash);
+		*slash = '\0';
+		return open_root(own, &p->rootfd, err);
+	}
 	if (m && m->type && streq(m->type, "tmpfs"))
 		m = NULL;
 	if (m && mount_is_image(m)) {
@@ -103,11 +125,29 @@ static int place_stopped(struct place *p, const struct mount_point *m, struct er
 	return open_root(root, &p->rootfd, err);
 }
 
+/* The root of the process that the container is, or -1: it does not run. */
+static int running_root(struct container *c)
+{
+	CLEANUP(run_putp) struct run *run = container_run(c);
+	OWN_FD int fd = -1;
+	char root[48];
+	int64_t pid;
+
+	lock_take(&c->lock);
+	pid = run && run == c->run && c->rec.state.running && !c->rec.state.restarting ? c->rec.state.pid : 0;
+	lock_drop(&c->lock);
+	lock_none_held();
+	if (pid <= 0)
+		return -1;
+	snprintf(root, sizeof(root), "/proc/%lld/root", (long long)pid);
+	fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* asked behind the opening: until then the number was this process's, and no other's of the host */
+	return fd >= 0 && !shim_has_ended(run->shim) ? STEAL_FD(fd) : -1;
+}
+
 static int place_find(struct container *c, const char *path, struct place *ret, struct err *err)
 {
 	const struct mount_point *m;
-	char root[48];
-	int64_t pid;
 
 	*ret = (struct place){ .container = c, .rootfd = -1 };
 	if (str_empty(path) || strlen(path) >= 4096)
@@ -116,14 +156,8 @@ static int place_find(struct container *c, const char *path, struct place *ret, 
 	ret->dir = str_has_suffix(path, "/") || str_has_suffix(path, "/.") || streq(ret->path, "/");
 	m = mount_of(c, ret->path);
 	ret->read_only = m ? !m->rw : c->host.readonly_rootfs;
-	lock_take(&c->lock);
-	pid = c->rec.state.running && !c->rec.state.restarting ? c->rec.state.pid : 0;
-	lock_drop(&c->lock);
-	lock_none_held();
-	if (!pid)
-		return place_stopped(ret, m, err);
-	snprintf(root, sizeof(root), "/proc/%lld/root", (long long)pid);
-	return open_root(root, &ret->rootfd, err);
+	ret->rootfd = running_root(c);
+	return ret->rootfd >= 0 ? 0 : place_stopped(ret, m, err);
 }
 
 /* The object itself: a link at the end is not followed unless the path says that it is a folder. */
@@ -209,7 +243,7 @@ int container_put_path(struct container *c, const char *path, bool keep_types, s
 		return missing(c, path, err);
 	if (p.read_only)
 		return err_set(err, ERR_FORBIDDEN, "container rootfs is marked read-only");
-	if (unpack_files(in, fd, keep_types ? UNTAR_KEEP_TYPES : 0, err) < 0)
+	if (unpack_files(in, p.rootfd, p.path, keep_types ? UNTAR_KEEP_TYPES : 0, err) < 0)
 		return -1;
 	container_event(c, "extract-to-dir", NULL);
 	return 0;

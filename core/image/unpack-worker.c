@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -56,16 +57,35 @@ ssize_t worker_send(struct worker *w, const void *data, size_t size)
 	return -1;
 }
 
-/* What a process without rights may have set for it: attributes of files and folders of its own tree, but no overlay's marks. */
+static bool is_data(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) || S_ISDIR(st->st_mode);
+}
+
+/* What a process without rights may have set for it: attributes in its own tree, but no overlay's marks. */
 static bool xattr_allowed(const struct worker *w, int fd, const char *name, const char *value, size_t size)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)) || (w->layer && st.st_dev != w->dev))
+	if (fstat(fd, &st) < 0 || (w->layer && st.st_dev != w->dev) || (!w->layer && !is_data(&st)))
 		return false;
 	if (streq(name, "trusted.overlay.opaque"))
 		return w->overlay && S_ISDIR(st.st_mode) && size == 1 && *value == 'y';
 	return str_has_prefix(name, "security.") || (str_has_prefix(name, "trusted.") && !str_has_prefix(name, "trusted.overlay."));
+}
+
+static int set_xattr(int fd, const char *name, const char *value, size_t size)
+{
+	char self[32];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if (is_data(&st))
+		return fsetxattr(fd, name, value, size, 0);
+	/* a descriptor that only names a link or device: the kernel goes to that itself and follows it no further */
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	return setxattr(self, name, value, size, 0);
 }
 
 static int serve_xattr(struct worker *w, const char *text, size_t size, int fd)
@@ -75,7 +95,7 @@ static int serve_xattr(struct worker *w, const char *text, size_t size, int fd)
 
 	if (fd < 0 || n == size || !xattr_allowed(w, fd, text, text + n + 1, size - n - 1))
 		answer = EPERM;
-	else if (fsetxattr(fd, text, text + n + 1, size - n - 1, 0) < 0)
+	else if (set_xattr(fd, text, text + n + 1, size - n - 1) < 0)
 		answer = errno;
 	return send(w->control, &answer, sizeof(answer), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -1 : 0;
 }
@@ -121,7 +141,7 @@ static int take_message(struct worker *w, struct err *err)
 	OWN_FREE char *text = xmalloc(UNPACK_TEXT_MAX + 1);
 	struct unpack_msg m = { 0 };
 	struct iovec iov[2] = { { &m, sizeof(m) }, { text, UNPACK_TEXT_MAX } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = CMSG_LEN(sizeof(int)) };
 	OWN_FD int fd = -1;
 	struct cmsghdr *c;
 	ssize_t n = recvmsg(w->control, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);

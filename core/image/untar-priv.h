@@ -23,7 +23,7 @@ struct untar {
 	uint64_t entries;
 	int64_t size;
 	struct pathset seen;           /* UNTAR_LAYER: members; in trees that delete for real also the folders above, as "path/" */
-	bool warned_xattr, warned_device;
+	bool warned_xattr, warned_kind, warned_device;
 };
 
 /* Sets the error of a failed system call on the current member: what its archive asked for is the archive's fault. -1. */

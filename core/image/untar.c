@@ -95,13 +95,26 @@ static void warn(struct untar *u, bool *once, const char *fmt, ...)
 		log_warn("%s", text);
 }
 
+static bool by_host(const struct untar_host *h, const char *name)
+{
+	return h && h->set_xattr && (str_has_prefix(name, "trusted.") || str_has_prefix(name, "security."));
+}
+
 int untar_set_xattr(struct untar *u, int fd, const char *name, const void *value, size_t size)
 {
 	struct untar_host *h = u->opts->host;
 
-	if (h && h->set_xattr && (str_has_prefix(name, "trusted.") || str_has_prefix(name, "security.")))
-		return h->set_xattr(h, fd, name, value, size);
-	return fsetxattr(fd, name, value, size, 0);
+	return by_host(h, name) ? h->set_xattr(h, fd, name, value, size) : fsetxattr(fd, name, value, size, 0);
+}
+
+/* Of a link, device or FIFO in the current parent, which fd only names: no kernel sets them relative to a folder. */
+static int set_node_xattr(struct untar *u, int fd, const char *node, const struct tar_xattr *x)
+{
+	struct untar_host *h = u->opts->host;
+
+	if (by_host(h, x->name))
+		return h->set_xattr(h, fd, x->name, x->value, x->size);
+	return fchdir(u->parent_fd) < 0 ? -1 : lsetxattr(node, x->name, x->value, x->size, 0);
 }
 
 static bool xattr_refused(struct untar *u, const char *name)
@@ -112,21 +125,22 @@ static bool xattr_refused(struct untar *u, const char *name)
 	return true;
 }
 
-/* By descriptor; or, with fd -1, of name in the current folder, which is not followed: no kernel sets them relative to a folder. */
-static int set_xattrs(struct untar *u, const struct tar_entry *e, int fd, const char *name, struct err *err)
+/* node: NULL, or the name of what fd only names. */
+static int set_xattrs(struct untar *u, const struct tar_entry *e, int fd, const char *node, struct err *err)
 {
-	if (fd < 0 && e->xattrs_len && fchdir(u->parent_fd) < 0)
-		return untar_fail(u, errno, "set attribute of", err);
 	for (size_t i = 0; i < e->xattrs_len; i++) {
 		const struct tar_xattr *x = &e->xattrs[i];
 		int rc;
 
 		if (xattr_refused(u, x->name))
 			continue;
-		rc = fd < 0 ? lsetxattr(name, x->name, x->value, x->size, 0) : untar_set_xattr(u, fd, x->name, x->value, x->size);
-		/* Not every file system takes every attribute, nor does every kind of file. */
-		if (rc < 0 && errno != EOPNOTSUPP && errno != EPERM)
+		rc = node ? set_node_xattr(u, fd, node, x) : untar_set_xattr(u, fd, x->name, x->value, x->size);
+		if (rc == 0)
+			continue;
+		if (errno != EOPNOTSUPP && errno != EPERM)
 			return untar_fail(u, errno, "set attribute of", err);
+		/* not every file system takes every attribute, nor does every kind of file */
+		warn(u, &u->warned_kind, "attribute %s of \"%s\" in an archive is not stored: %s", x->name, u->what, strerror(errno));
 	}
 	return 0;
 }
@@ -171,7 +185,7 @@ static int set_node_metadata(struct untar *u, const struct tar_entry *e, const c
 		return untar_fail(u, errno, "set owner of", err);
 	if (e->type != TAR_SYMLINK && set_node_mode(u, fd, name, e->mode) < 0)
 		return untar_fail(u, errno, "set mode of", err);
-	if (set_xattrs(u, e, -1, name, err) < 0)
+	if (set_xattrs(u, e, fd, name, err) < 0)
 		return -1;
 	entry_times(e, times);
 	return utimensat(u->parent_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? untar_fail(u, errno, "set times of", err) : 0;
@@ -194,6 +208,7 @@ static int duplicate(struct err *err)
  */
 static int make_room(struct untar *u, const char *name, bool dir, bool *ret_opaque, struct err *err)
 {
+	OWN_ERR struct err cause = ERR_INIT;
 	struct stat st;
 
 	*ret_opaque = false;
@@ -206,7 +221,14 @@ static int make_room(struct untar *u, const char *name, bool dir, bool *ret_opaq
 			return duplicate(err);
 		*ret_opaque = true;
 	}
-	return fs_remove_tree(u->parent_fd, name, err);
+	if (u->opts->flags & UNTAR_LAYER)
+		return fs_remove_tree(u->parent_fd, name, err);
+	if (fs_remove_unmounted(u->parent_fd, name, &cause) == 0)
+		return 0;
+	if (cause.sys == EBUSY)
+		return err_set(err, ERR_INTERNAL, "unlinkat /%s%s%s: device or resource busy", u->opts->base ? u->opts->base : "",
+			u->opts->base ? "/" : "", u->what);
+	return err_move(err, &cause);
 }
 
 static int put_dir(struct untar *u, const struct tar_entry *e, const char *name, struct err *err)
@@ -308,6 +330,21 @@ static int put_node(struct untar *u, const struct tar_entry *e, const char *name
 	return set_node_metadata(u, e, name, err);
 }
 
+/* Makes a clean path one from the root. False when it is too long then. */
+static bool below_base(const struct untar *u, char path[TAR_NAME_MAX + 1])
+{
+	size_t n = u->opts->base ? strlen(u->opts->base) : 0, len = strlen(path);
+
+	if (n == 0)
+		return true;
+	if (n + 1 + len > TAR_NAME_MAX)
+		return false;
+	memmove(path + n + 1, path, len + 1);
+	memcpy(path, u->opts->base, n);
+	path[n] = '/';
+	return true;
+}
+
 /* A folder inside the root for the link's target, opened without touching the current parent. */
 static int link_folder(struct untar *u, char *target, const char **ret_base, struct err *err)
 {
@@ -329,7 +366,7 @@ static int put_hardlink(struct untar *u, const struct tar_entry *e, const char *
 	struct stat st;
 	bool opaque;
 
-	if (!untar_clean(e->link, target) || !*target)
+	if (!untar_clean(e->link, target) || !*target || !below_base(u, target))
 		return err_set(err, ERR_INVALID, "invalid hardlink \"%s\" -> \"%s\"", u->what, e->link);
 	folder = link_folder(u, target, &base, err);
 	if (folder < 0)
@@ -354,7 +391,7 @@ static int put_root(struct untar *u, const struct tar_entry *e, struct err *err)
 	if (e->type != TAR_DIR)
 		return err_set(err, ERR_INVALID, "\"%s\" is the root and must be a directory", u->what);
 	untar_parent_drop(u);
-	fd = fs_beneath(u->root, ".", O_RDONLY | O_DIRECTORY, 0);
+	fd = fs_beneath(u->root, u->opts->base ? u->opts->base : ".", O_RDONLY | O_DIRECTORY, 0);
 	return fd < 0 ? untar_fail(u, errno, "open", err) : set_fd_metadata(u, e, fd, err);
 }
 
@@ -406,6 +443,8 @@ static int put(struct untar *u, struct tar_reader *tar, const struct tar_entry *
 		return -1;
 	if (!*path)
 		return put_root(u, e, err);
+	if (!below_base(u, path))
+		return untar_fail(u, ENAMETOOLONG, "create", err);
 	if (u->opts->flags & UNTAR_LAYER)
 		kind = whiteout_name(u, path, &hidden, err);
 	if (kind < 0 || kind == UNTAR_IGNORE)

@@ -2,7 +2,8 @@
 /*
  * Extraction of a tar stream into a directory. Nothing in the stream reaches outside: every path is resolved by the kernel
  * inside the root (openat2), "..", where it climbs out, is an error, whatever is there already is never followed as the last
- * component, and owner, mode, times and attributes go to the object just made. The caller removes the tree after a failure.
+ * component, and owner, mode, times and attributes go to the object just made. What is a mount in whatever namespace is never
+ * replaced: the kernel would take the mount away from others. The caller removes the tree after a failure.
  * Changes the working directory where attributes of links are set: for a process of its own (unpack.h).
  */
 #ifndef IMAGE_UNTAR_H
@@ -21,7 +22,10 @@
 
 /* What the process that unpacks leaves to others; NULL members are done here. */
 struct untar_host {
-	/* An attribute trusted.* or security.*, which takes more rights than unpacking does. -1 with errno. */
+	/*
+	 * An attribute trusted.* or security.*, which takes more rights than unpacking does. fd only names (O_PATH) what is
+	 * neither file nor folder. -1 with errno.
+	 */
 	int (*set_xattr)(struct untar_host *h, int fd, const char *name, const void *value, size_t size);
 	void (*warn)(struct untar_host *h, const char *text);
 };
@@ -29,6 +33,7 @@ struct untar_host {
 struct untar_opts {
 	unsigned flags;
 	enum graph_whiteout whiteout; /* of the tree, with UNTAR_LAYER */
+	const char *base;             /* where members go below the root, clean, without UNTAR_LAYER; NULL: the root itself */
 	uint64_t entries_max;         /* 0: UNTAR_ENTRIES_MAX */
 	struct untar_host *host;      /* may be NULL */
 };

@@ -204,7 +204,8 @@ def run_attributes():
     blob = tar(entry("ping", data=b"x", pax={XATTR + "security.capability": cap.decode("latin1")}), entry("suid", mode=0o6755, data=b"x"),
                *[entry(k + "-" + m, DIR, mode=0o755, pax={XATTR + k + ".overlay." + m: v}) for k, m, v in
                  (("trusted", "redirect", "/.."), ("trusted", "metacopy", "y"), ("user", "opaque", "y"), ("user", "redirect", "/.."))],
-               entry("zero", CHR, dev=(0, 0)), entry("null", CHR, dev=(1, 3)))
+               entry("zero", CHR, dev=(0, 0)), entry("null", CHR, dev=(1, 3), pax={XATTR + "trusted.note": "n"}),
+               entry("link", SYM, "ping", pax={XATTR + "trusted.note": "l"}))
     for what, pack in (("plain", bytes), ("gzip", gzip.compress)):
         before = set(glob.glob(ROOT + "/overlay2/*"))
         good, text = load(image([blob], stored=[pack(blob)]))
@@ -215,6 +216,8 @@ def run_attributes():
             marks = [(n, x) for n in os.listdir(tree + "/diff") for x in os.listxattr(tree + "/diff/" + n, follow_symlinks=False) if ".overlay." in x]
             ok(not marks, "%s: no mark of the overlay is stored raw" % what, marks)
             ok(os.getxattr(tree + "/diff/ping", "security.capability") == cap, "%s: capabilities of a file are" % what)
+            ok([os.getxattr(tree + "/diff/" + n, "trusted.note", follow_symlinks=False) for n in ("null", "link")] == [b"n", b"l"] and
+               "trusted.note" not in os.listxattr(tree + "/diff/ping"), "%s: attributes of devices and links are" % what)
             ok(os.stat(tree + "/diff/suid").st_mode & 0o7777 == 0o6755, "%s: so are set-id bits" % what)
             ok(os.stat(tree + "/diff/null").st_rdev == os.makedev(1, 3) and not os.path.lexists(tree + "/diff/zero"), "%s: and devices, but no raw whiteout" % what)
         forget()

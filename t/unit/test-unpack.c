@@ -447,7 +447,7 @@ static void test_plain(void)
 }
 
 /* The liar: what it does is the number behind "files". */
-enum lie { NONSENSE = 100, REDIRECT, NO_FD, NO_NAME, EXIT_3, STAYS, CLASS, QUIET, OPAQUE_FILE, FOREIGN_FIFO, WARNS };
+enum lie { NONSENSE = 100, REDIRECT, NO_FD, NO_NAME, EXIT_3, STAYS, CLASS, QUIET, OPAQUE_FILE, FOREIGN_FIFO, WARNS, TWO_FDS };
 
 static void liar_say(uint32_t kind, const void *text, size_t size, int fd)
 {
@@ -486,6 +486,26 @@ static void liar_xattr(const void *text, size_t size, int fd)
 	liar_say(UNPACK_FAILED, words, strlen(words), -1);
 }
 
+/* A packet with more descriptors than the rules know. */
+static void liar_say_two(int fd)
+{
+	struct unpack_msg m = { .kind = UNPACK_WARN };
+	int fds[2] = { fd, fd };
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(fds))];
+	} control = { 0 };
+	struct iovec iov = { &m, sizeof(m) };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fds));
+	memcpy(CMSG_DATA(c), fds, sizeof(fds));
+	(void)!sendmsg(UNPACK_FD_CONTROL, &msg, MSG_NOSIGNAL);
+}
+
 static int liar(int lie)
 {
 	char data[4096];
@@ -522,6 +542,11 @@ static int liar(int lie)
 	case QUIET:
 		liar_say(UNPACK_DONE, NULL, 0, -1);
 		break;
+	case TWO_FDS:
+		for (int i = 0; i < 20; i++)
+			liar_say_two(fd);
+		liar_say(UNPACK_DONE, NULL, 0, -1);
+		break;
 	case WARNS:
 		for (int i = 0; i < 200; i++)
 			liar_say(UNPACK_WARN, "beware", 6, -1);
@@ -537,7 +562,19 @@ static int lie(int number, struct err *err)
 	struct source s = source_of(&archive, NULL);
 
 	shell("echo x > %s/root/victim", dir);
-	return unpack_files(&s.reader, p.tree.fd, (unsigned)number, err);
+	return unpack_files(&s.reader, p.tree.fd, "/", (unsigned)number, err);
+}
+
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	BUG_ON(!d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
 }
 
 static void test_liar(void)
@@ -570,6 +607,11 @@ static void test_liar(void)
 	for (size_t i = 0; i < text.size; i++)
 		lines += text.data[i] == '\n';
 	is_int(lines, 8, "fills no log");
+	lines = open_fds();
+	log_set_fd(fd);
+	is_int(lie(TWO_FDS, &err), 0, "one that sends more descriptors than it may");
+	log_set_fd(-1);
+	is_int(open_fds(), lines, "leaves none here");
 	ok(all_gone(), "nobody is left");
 }
 

@@ -76,9 +76,11 @@ static void add(enum tar_type type, const char *name, const char *link_or_data)
 		tar_write_data(&writer, link_or_data, (size_t)e.size, NULL);
 }
 
+static const char *base;
+
 static int extract(unsigned flags, enum graph_whiteout style, int64_t *size, struct err *err)
 {
-	struct untar_opts opts = { .flags = flags, .whiteout = style };
+	struct untar_opts opts = { .flags = flags, .whiteout = style, .base = base };
 	struct mem_reader in;
 	OWN_TAR_READER struct tar_reader *r = NULL;
 
@@ -512,6 +514,47 @@ static void test_counts(void)
 	ok(extract_at_most(6, &err) == 0, "just as many as may be");
 }
 
+/* Members go below a folder of the root, and links on the way lead where the root's own processes would come. */
+static void test_base(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf text = { 0 };
+	char deep[TAR_NAME_MAX];
+	struct stat st;
+
+	fresh();
+	shell("mkdir -p %s/root/data %s/root/tmp %s/root/real && ln -s /data %s/root/tmp/link && ln -s real %s/root/alias", dir, dir, dir, dir, dir);
+	base = "tmp";
+	add(TAR_DIR, ".", NULL);
+	add(TAR_FILE, "link/f", "in");
+	add(TAR_FILE, "new/g", "in");
+	add(TAR_HARDLINK, "h", "new/g");
+	ok(extract(0, GRAPH_WHITEOUT_DELETE, NULL, &err) == 0, "below a folder: %s", err_text(&err));
+	ok(fs_beneath_read(root, "data/f", 10, &text, &err) == 0 && streq(text.data, "in"), "an absolute link leads from the root on");
+	ok(fstatat(root, "tmp/h", &st, 0) == 0 && st.st_nlink == 2, "hard links are below it, too");
+	ok(fstatat(root, "tmp", &st, 0) == 0 && st.st_uid == 1001 && fstatat(root, ".", &st, 0) == 0 && st.st_uid == 0, "the root's member is that folder");
+	fresh();
+	shell("mkdir -p %s/root/real && ln -s real %s/root/alias", dir, dir);
+	base = "alias";
+	add(TAR_FILE, "f", "in");
+	ok(extract(0, GRAPH_WHITEOUT_DELETE, NULL, &err) == 0 && fstatat(root, "real/f", &st, 0) == 0, "by way of a link: %s", err_text(&err));
+	fresh();
+	shell("mkdir %s/root/tmp", dir);
+	base = "tmp";
+	add(TAR_FILE, "../f", "out");
+	ok(extract(0, GRAPH_WHITEOUT_DELETE, NULL, &err) < 0 && fstatat(root, "f", &st, 0) < 0, "not above it: %s", err_text(&err));
+	fresh();
+	shell("mkdir %s/root/tmp", dir);
+	memset(deep, 'd', sizeof(deep) - 1);
+	for (size_t i = 100; i < sizeof(deep) - 1; i += 100)
+		deep[i] = '/';
+	deep[sizeof(deep) - 1] = '\0';
+	add(TAR_FILE, deep, "x");
+	ok(extract(0, GRAPH_WHITEOUT_DELETE, NULL, &err) < 0, "a name that is too long with it: %s", err_text(&err));
+	base = NULL;
+	canary("folders below the root");
+}
+
 int main(void)
 {
 	umask(022);
@@ -529,6 +572,7 @@ int main(void)
 	test_packtar();
 	test_changes();
 	test_counts();
+	test_base();
 	fd_close(&root);
 	buf_done(&archive);
 	shell("rm -rf %s", dir);

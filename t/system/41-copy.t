@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Files in and out of containers where mounts and links are on the way: a copy takes no mount away and ends where the
+# container itself would.
+. "$(dirname "$0")/lib.sh" || exit 1
+need_root
+need runc tar
+find_docker
+scratch
+start_daemon
+ok "the daemon is up" || done_testing
+load_busybox > /dev/null
+
+echo new > "$WORK/hosts"
+echo host > "$WORK/outer"
+docker run -d --name cc --network none --add-host q:192.0.2.4 -v vol:/data -v "$WORK/outer:/f" --tmpfs /t busybox \
+	sh -c 'mkdir /real; ln -s /real /tmp/link; echo p > /data/p; echo g > /t/g; exec sleep 1000' > /dev/null
+for _i in $(seq 50); do docker exec cc test -e /t/g && break; sleep 0.1; done
+mounts() { docker exec cc cat /proc/self/mountinfo | cut -d' ' -f5 | sort; }
+mounts > "$WORK/before"
+for file in hosts hostname resolv.conf; do
+	cp "$WORK/hosts" "$WORK/$file"
+	like "$(docker cp "$WORK/$file" cc:/etc/ 2>&1)" "unlinkat /etc/$file: device or resource busy" "no copy over /etc/$file"
+done
+cp "$WORK/hosts" "$WORK/f"
+like "$(docker cp "$WORK/f" cc:/ 2>&1)" "unlinkat /f: device or resource busy" "nor over a file that is mounted"
+is "$(cat "$WORK/outer")" host "which stays as it is"
+(cd "$WORK" && cp hosts data && tar cf volume.tar data && mkdir -p x/t && echo new > x/t/new && tar cf tmpfs.tar -C x t/new)
+like "$(api PUT '/containers/cc/archive?path=/' --data-binary "@$WORK/volume.tar")" "unlinkat /data: device or resource busy" "a file in a volume's place"
+is "$(docker exec cc cat /data/p)" p "the volume's content is there"
+mounts > "$WORK/after"
+is "$(diff "$WORK/before" "$WORK/after")" "" "every mount is where it was"
+like "$(docker exec cc cat /etc/hosts)" "192.0.2.4	q" "with the files of the daemon"
+docker cp "$WORK/hosts" cc:/data/ && docker cp - cc:/ < "$WORK/tmpfs.tar"
+is "$(docker exec cc cat /data/hosts /t/new)" "new
+new" "volumes and tmpfs take files"
+
+# a folder whose tree has a mount: what is mounted is not emptied
+mkdir -p "$WORK/y"
+echo file > "$WORK/y/top"
+tar cf "$WORK/top.tar" -C "$WORK/y" top
+docker rm -f cc > /dev/null
+docker run -d --name cc --network none -v vol:/top/data busybox sleep 1000 > /dev/null
+status=$(api_status PUT '/containers/cc/archive?path=/' --data-binary "@$WORK/top.tar")
+is "$status $(docker exec cc cat /top/data/p)" "500 p" "a file for a folder that has a volume below"
+docker rm -f cc > /dev/null
+
+# links of the container, seen from its root
+docker create --name ll --network none --add-host q:192.0.2.4 busybox sleep 1000 > /dev/null
+mkdir -p "$WORK/z/link"
+echo f > "$WORK/z/link/file"
+tar cf "$WORK/link.tar" -C "$WORK/z" link/file
+docker start ll > /dev/null
+docker exec ll sh -c 'mkdir /real; ln -s /real /tmp/link'
+docker cp - ll:/tmp < "$WORK/link.tar"
+is "$(docker exec ll cat /real/file)" f "an archive's folder that is an absolute link there"
+docker exec ll rm /real/file
+docker stop -t 0 ll > /dev/null
+docker cp - ll:/tmp < "$WORK/link.tar"
+is "$(docker cp ll:/real/file - | tar xO)" f "the same while it does not run"
+like "$(docker cp ll:/etc/hosts - | tar xO)" "192.0.2.4	q" "and its hosts file is the one it had"
+like "$(docker cp ll:/etc/resolv.conf - | tar tf -)" '^resolv[.]conf$' "by its name"
+
+# a copy from one that is just ending sees the container, running or not, and nothing else
+docker rm -f ll > /dev/null
+docker run -d --name ee --network none busybox sh -c 'echo mine > /which; while :; do sleep 0.01; done' > /dev/null
+echo "host $$" > "$WORK/which"
+for _i in $(seq 15); do
+	(for _j in $(seq 12); do api GET '/containers/ee/archive?path=/which' | tar xO 2>&1; done) >> "$WORK/out" & p=$!
+	docker restart -t 0 ee > /dev/null
+	wait "$p"
+done
+is "$(sort "$WORK/out" | uniq | tr '\n' ' ')" "mine " "restarts beside copies"
+docker rm -f ee > /dev/null
+docker volume rm vol > /dev/null
+is "$(grep -c "$WORK/root" /proc/self/mountinfo)" 0 "nothing stays mounted"
+stop_daemon
+is "$?" 0 "the daemon ends"
+done_testing
