@@ -100,3 +100,13 @@ char *id_fancy_name(int retry)
 		return xasprintf("%s_%s%u", left[r[0] % ARRAY_LEN(left)], right[r[1] % ARRAY_LEN(right)], r[2] % 10);
 	return xasprintf("%s_%s", left[r[0] % ARRAY_LEN(left)], right[r[1] % ARRAY_LEN(right)]);
 }
+
+bool id_is_mac(const char *s)
+{
+	static const char hex[] = "0123456789abcdefABCDEF";
+
+	for (int i = 0; i < 6; i++)
+		if (!s[3 * i] || !strchr(hex, s[3 * i]) || !s[3 * i + 1] || !strchr(hex, s[3 * i + 1]) || s[3 * i + 2] != (i < 5 ? ':' : '\0'))
+			return false;
+	return !strchr("13579bdfBDF", s[1]);
+}

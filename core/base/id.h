@@ -25,4 +25,7 @@ void id_uuid(char ret[37]);
 /* An adjective_surname container name, as Docker's generator makes them; retry > 0 appends a digit. */
 char *id_fancy_name(int retry);
 
+/* "xx:xx:xx:xx:xx:xx", not a group's. */
+bool id_is_mac(const char *s);
+
 #endif

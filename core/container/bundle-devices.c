@@ -48,15 +48,17 @@ static bool is_own_dir(const char *name)
 	return false;
 }
 
-struct device_sink { struct jw *nodes, *rules; const char *access; };
+/* all: also what a container's own /dev has. made counts. */
+struct device_sink { struct jw *nodes, *rules; const char *access; bool all; size_t made; };
 
-static void add_device(const struct device_sink *s, const char *host, const char *inside)
+static void add_device(struct device_sink *s, const char *host, const char *inside)
 {
 	struct node n;
 	char type[2] = { 0, 0 };
 
 	if (!read_node(host, &n))
 		return;
+	s->made++;
 	if (s->nodes)
 		put_node(s->nodes, inside, &n);
 	if (!s->rules)
@@ -71,7 +73,7 @@ static void add_device(const struct device_sink *s, const char *host, const char
 	jw_obj_end(s->rules);
 }
 
-static void add_folder(const struct device_sink *s, const char *host, const char *inside, int depth)
+static void add_folder(struct device_sink *s, const char *host, const char *inside, int depth)
 {
 	OWN_DIR DIR *d = opendir(host);
 	struct dirent *e;
@@ -80,7 +82,9 @@ static void add_folder(const struct device_sink *s, const char *host, const char
 		OWN_FREE char *h = NULL, *c = NULL;
 		struct stat st;
 
-		if (e->d_name[0] == '.' || is_own_dir(e->d_name) || streq(e->d_name, "console"))
+		if (streq(e->d_name, ".") || streq(e->d_name, ".."))
+			continue;
+		if (!s->all && (e->d_name[0] == '.' || is_own_dir(e->d_name) || streq(e->d_name, "console")))
 			continue;
 		h = xasprintf("%s/%s", host, e->d_name);
 		c = xasprintf("%s/%s", inside, e->d_name);
@@ -100,17 +104,21 @@ static int each_mapping(const struct host_config *hc, struct jw *nodes, struct j
 	for (size_t i = 0; i < hc->devices.len; i++) {
 		const struct device_mapping *d = jlist_at(&hc->devices, i, &device_mapping_desc);
 		const char *inside = str_empty(d->path_in_container) ? d->path_on_host : d->path_in_container;
-		struct device_sink s = { nodes, rules, str_empty(d->cgroup_permissions) ? "rwm" : d->cgroup_permissions };
+		struct device_sink s = { nodes, rules, str_empty(d->cgroup_permissions) ? "rwm" : d->cgroup_permissions, true, 0 };
 		struct stat st;
+
+		/* a privileged container has the host's already, under their names there */
+		if (hc->privileged && streq(inside, d->path_on_host))
+			continue;
 
 		if (stat(d->path_on_host, &st) < 0)
 			return err_set(err, ERR_INVALID, "error gathering device information while adding custom device \"%s\": %s",
 				d->path_on_host, errno == ENOENT ? "no such file or directory" : strerror(errno));
 		if (S_ISDIR(st.st_mode))
 			add_folder(&s, d->path_on_host, inside, 0);
-		else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
-			add_device(&s, d->path_on_host, inside);
 		else
+			add_device(&s, d->path_on_host, inside);
+		if (!s.made)
 			return err_set(err, ERR_INVALID, "error gathering device information while adding custom device \"%s\": not a device node", d->path_on_host);
 	}
 	return 0;
@@ -119,10 +127,9 @@ static int each_mapping(const struct host_config *hc, struct jw *nodes, struct j
 int bundle_device_nodes(const struct host_config *hc, struct jw *w, struct err *err)
 {
 	if (hc->privileged) {
-		struct device_sink s = { w, NULL, NULL };
+		struct device_sink s = { w, NULL, NULL, false, 0 };
 
 		add_folder(&s, "/dev", "/dev", 0);
-		return 0;
 	}
 	return each_mapping(hc, w, NULL, err);
 }
@@ -139,7 +146,8 @@ bool bundle_device_rule(const char *rule, struct jw *w)
 	int64_t a, b;
 	int used = 0;
 
-	if (sscanf(rule, "%1[abc] %15[0-9*]:%15[0-9*] %7[rwm]%n", type, maj, min, access, &used) != 4 || rule[used] || strlen(access) > 3)
+	if (sscanf(rule, "%1[abc] %15[0-9*]:%15[0-9*] %7[rwm]%n", type, maj, min, access, &used) != 4 || rule[used] || strlen(access) > 3 ||
+	    strstr(rule, "  "))
 		return false;
 	if (!number_or_star(maj, &a) || !number_or_star(min, &b))
 		return false;

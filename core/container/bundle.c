@@ -78,7 +78,8 @@ static int put_seccomp(const struct bundle_in *in, uint64_t caps, struct jw *w, 
 		return 0;
 	if (!profile)
 		profile = in->defaults->seccomp_profile;
-	if (profile && streq(profile, "unconfined"))
+	/* an empty profile is none, as in Docker */
+	if (profile && (streq(profile, "unconfined") || streq(profile, "{}")))
 		return 0;
 	jw_key(w, "seccomp");
 	if (str_empty(profile) || streq(profile, "builtin") || streq(profile, "default")) {
@@ -325,7 +326,7 @@ static void put_user(const struct user_ids *u, struct jw *w)
 /* PATH, HOSTNAME and TERM, then the container's, then the exec's; a bare "K" takes K away. */
 static void build_env(const struct process_in *in, const struct user_ids *u, struct strv *env)
 {
-	const struct strv *lists[] = { &in->container->config->env, in->env };
+	const struct strv *lists[] = { in->container->link_env, &in->container->config->env, in->env };
 
 	strv_add(env, DEFAULT_PATH);
 	strv_addf(env, "HOSTNAME=%s", in->container->hostname);

@@ -51,6 +51,7 @@ struct bundle_in {
 	const char *propagation;         /* of the root, for mounts that are shared; or NULL */
 	const char *ipc_path, *pid_path; /* /proc/<pid>/ns/... of "container:" modes, or NULL */
 	const char *shm_path;            /* host directory bound at /dev/shm, or NULL: a tmpfs of its own */
+	const struct strv *link_env;     /* variables of linked containers, before its own; or NULL */
 	bool tty;
 };
 

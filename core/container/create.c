@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* container_create: checks, layer, volumes, record; undone in reverse when a step fails. */
 #include <errno.h>
+#include <strings.h>
 #include <sys/utsname.h>
 
 #include "base/clock.h"
@@ -155,10 +156,55 @@ static int check_endpoint(const struct endpoint *ep, const char *network, struct
 		return err_set(err, ERR_INVALID, "user specified IP address is supported on user defined networks only");
 	if (ep->aliases.len)
 		return err_set(err, ERR_INVALID, "network-scoped alias is supported only for containers in user defined networks");
-	if (ep->links.len || !str_empty(ep->mac_address))
-		return err_set(err, ERR_NOT_IMPLEMENTED, "%s: not in this build", ep->links.len ? "links" : "a MAC address");
+	if (ep->links.len)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "links of an endpoint: not in this build");
 	if (ep->driver_opts.len || ep->gw_priority)
 		strv_addf(warnings, "DriverOpts and GwPriority have no effect on the network \"%s\"", network);
+	return 0;
+}
+
+/* The address that the client wants stands with Config, where it outlives the endpoint. */
+static int take_mac(struct container_config *cfg, struct endpoint *ep, struct err *err)
+{
+	if (str_empty(ep->mac_address))
+		return 0;
+	if (!id_is_mac(ep->mac_address))
+		return err_set(err, ERR_INVALID, "address %.64s: invalid MAC address", ep->mac_address);
+	if (!str_empty(cfg->mac_address) && strcasecmp(cfg->mac_address, ep->mac_address) != 0)
+		return err_set(err, ERR_INVALID, "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty");
+	str_set(&cfg->mac_address, ep->mac_address);
+	str_set(&ep->mac_address, "");
+	return 0;
+}
+
+/* "container:NAME" as the id, so that it outlives a change of names. must: the container has to be there. */
+static int settle_mode(struct container_store *s, char **mode, bool must, struct err *err)
+{
+	CLEANUP(container_unrefp) struct container *other = NULL;
+	OWN_ERR struct err local = ERR_INIT;
+
+	if (str_empty(*mode) || !str_has_prefix(*mode, "container:"))
+		return 0;
+	other = container_find(s, *mode + strlen("container:"), &local);
+	if (other) {
+		free(*mode);
+		*mode = xasprintf("container:%s", other->id);
+	} else if (must) {
+		local.class = ERR_INVALID;
+		return err_move(err, &local);
+	}
+	return 0;
+}
+
+static int settle_others(struct container *c, struct strv *warnings, struct err *err)
+{
+	struct host_config *hc = &c->host;
+
+	if (settle_mode(c->store, &hc->ipc_mode, true, err) < 0 || settle_mode(c->store, &hc->pid_mode, true, err) < 0 ||
+	    settle_mode(c->store, &hc->network_mode, false, err) < 0 || links_resolve(c, err) < 0)
+		return -1;
+	if (hc->links.len && !jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc))
+		strv_add(warnings, "Links have no effect: the container is not on the default bridge network.");
 	return 0;
 }
 
@@ -187,9 +233,11 @@ static int settle_network(struct container *c, const char *networking, struct st
 	json_object_foreach(json_object_get(js, "EndpointsConfig"), key, item) {
 		if (streq(key, name) || is_default_network(key)) {
 			jdesc_clear(&endpoint_desc, ep);
-			if (!json_is_null(item) && jdesc_decode(&endpoint_desc, item, ep, err) < 0)
+			if (json_is_null(item))
+				return err_set(err, ERR_INVALID, "no EndpointSettings for %s", key);
+			if (jdesc_decode(&endpoint_desc, item, ep, err) < 0)
 				return err_wrap(err, "NetworkingConfig");
-			if (check_endpoint(ep, name, warnings, err) < 0)
+			if (check_endpoint(ep, name, warnings, err) < 0 || take_mac(&c->rec.config, ep, err) < 0)
 				return -1;
 			continue;
 		}
@@ -278,7 +326,8 @@ static int check(struct container *c, const struct image *img, const char *netwo
 	host_config_defaults(&c->host, s->deps.defaults);
 	if (container_validate(&c->rec.config, &c->host, s->deps.defaults, false, warnings, err) < 0)
 		return -1;
-	if (log_config_check(&c->host.log, err) < 0 || settle_network(c, networking, warnings, err) < 0)
+	if (log_config_check(&c->host.log, err) < 0 || settle_network(c, networking, warnings, err) < 0 ||
+	    settle_others(c, warnings, err) < 0)
 		return -1;
 	settle_hostname(c);
 	return 0;

@@ -222,11 +222,13 @@ static char *process_json(struct exec *x, struct err *err)
 		.rows = (uint16_t)x->cfg.console_size[0],
 		.cols = (uint16_t)x->cfg.console_size[1] };
 	OWN_FREE char *rootfs = NULL;
+	OWN_STRV struct strv link_env = { 0 };
 	struct bundle_in bi;
 	char *text;
 
 	/* The rootfs path is the operation's: a copy taken under it. */
 	op_begin_any(c);
+	links_collect(c, true, NULL, &link_env, NULL);
 	rootfs = xstrdup(c->rootfs);
 	bi = (struct bundle_in){ .id = c->id,
 		.hostname = c->rec.config.hostname,
@@ -238,6 +240,7 @@ static char *process_json(struct exec *x, struct err *err)
 		.sandbox = &c->sandbox,
 		.path = c->rec.path,
 		.args = &c->rec.args,
+		.link_env = &link_env,
 		.tty = x->cfg.tty };
 	in.container = &bi;
 	text = rootfs ? bundle_process(&in, err) : NULL;

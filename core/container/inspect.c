@@ -174,6 +174,8 @@ int container_inspect(struct container *c, bool size, int api_minor, struct jw *
 {
 	struct layer_store *layers = image_store_layers(c->store->deps.images);
 	OWN_BUF struct buf graph = { 0 };
+	OWN_STRV struct strv links = { 0 };
+	struct host_config shown;
 	int64_t rw = 0, root = 0;
 	struct jw gw;
 
@@ -182,6 +184,7 @@ int container_inspect(struct container *c, bool size, int api_minor, struct jw *
 	rwlayer_metadata(layers, c->id, &gw);
 	if (size)
 		container_sizes(c, &rw, &root);
+	links_shown(c, &links);
 	WITH_LOCK(&c->lock);
 	jw_obj(w);
 	jw_kstr(w, "Id", c->id);
@@ -195,7 +198,10 @@ int container_inspect(struct container *c, bool size, int api_minor, struct jw *
 	encode_state(&c->rec.state, w);
 	encode_paths(c, w);
 	encode_execs(c, w);
-	jw_kdesc(w, "HostConfig", &host_config_desc, &c->host);
+	shown = c->host;
+	if (links.len)
+		shown.links = links;
+	jw_kdesc(w, "HostConfig", &host_config_desc, &shown);
 	jw_kobj(w, "GraphDriver");
 	jw_kraw(w, "Data", graph.size ? graph.data : "null");
 	jw_kstr(w, "Name", c->rec.driver);

@@ -146,6 +146,7 @@ struct container_store {
 	struct health_pool *health;
 	atomic_bool restoring;     /* container_store_restore() sweeps, or will: nothing may start */
 	atomic_bool booting;       /* boot_begin() was called */
+	atomic_bool any_links;     /* some container has links, or had */
 };
 
 /* store.c */
@@ -263,6 +264,12 @@ int tree_copy(int from, int to, struct err *err);
 
 /* netfiles.c: hostname, hosts, resolv.conf of the container's folder. */
 /* In another's network: its files and its name. */
+/* links.c: at create, names become ids; the texts of inspect; lines of /etc/hosts and variables (either may be NULL; lenient: what is
+ * linked may be gone); a container on the default bridge tells those that are linked to it of its address. */
+int links_resolve(struct container *c, struct err *err);
+void links_shown(struct container *c, struct strv *ret);
+int links_collect(struct container *c, bool lenient, struct strv *hosts, struct strv *env, struct err *err);
+void links_tell(struct container *c);
 int netfiles_share(struct container *c, struct container *other, struct err *err);
 int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err);
 

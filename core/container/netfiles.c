@@ -62,18 +62,16 @@ static int add_extra_hosts(const struct strv *extra, const char *gateway, struct
 /* The container's own line: its name with the domain first. */
 static void add_own_name(const struct container_config *cfg, const struct net_endpoint *ep, struct buf *b)
 {
-	const char *name = cfg->hostname ? cfg->hostname : "", *dot = strchr(name, '.');
-	size_t len = ep->ipv4 ? strcspn(ep->ipv4, "/") : 0;
+	const char *name = cfg->hostname ? cfg->hostname : "", *domain = cfg->domainname ? cfg->domainname : "";
+	OWN_FREE char *full = xasprintf("%s%s%s", name, *domain ? "." : "", domain);
+	size_t first = strcspn(full, "."), len = ep->ipv4 ? strcspn(ep->ipv4, "/") : 0;
 
 	if (!len || !*name)
 		return;
-	buf_addf(b, "%.*s\t", (int)len, ep->ipv4);
-	if (!str_empty(cfg->domainname))
-		buf_addf(b, "%s.%s %s\n", name, cfg->domainname, name);
-	else if (dot)
-		buf_addf(b, "%s %.*s\n", name, (int)(dot - name), name);
-	else
-		buf_addf(b, "%s\n", name);
+	buf_addf(b, "%.*s\t%s", (int)len, ep->ipv4, full);
+	if (full[first])
+		buf_addf(b, " %.*s", (int)first, full);
+	buf_adds(b, "\n");
 }
 
 /* What the container asked for, else what the daemon gives all, else NULL. */
@@ -187,6 +185,7 @@ int netfiles_write(struct container *c, const char *mode, const struct net_endpo
 	OWN_BUF struct buf hostname = { 0 };
 	OWN_BUF struct buf hosts = { 0 };
 	OWN_BUF struct buf resolv = { 0 };
+	OWN_STRV struct strv links = { 0 };
 
 	buf_addf(&hostname, "%s\n", c->rec.config.hostname ? c->rec.config.hostname : "");
 	if (streq(mode, "host"))
@@ -196,6 +195,10 @@ int netfiles_write(struct container *c, const char *mode, const struct net_endpo
 			"ff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n");
 	if (add_extra_hosts(&c->host.extra_hosts, host_gateway(c, ep), &hosts, err) < 0)
 		return -1;
+	if (links_collect(c, false, &links, NULL, err) < 0)
+		return -1;
+	for (size_t i = 0; i < links.len; i++)
+		buf_addf(&hosts, "%s\n", links.v[i]);
 	add_own_name(&c->rec.config, ep, &hosts);
 	resolv_conf(c, !streq(mode, "host"), &resolv);
 	if (write_file(c, dir, "hostname", &hostname, &c->rec.hostname_path, err) < 0 ||

@@ -225,7 +225,7 @@ static int put_profile(struct profile *p, uint64_t caps, struct jw *w, struct er
 	size_t kept = 0;
 
 	if (p->arch_map && p->arches.len)
-		return err_set(err, ERR_INVALID, "both 'architectures' and 'archMap' are specified in the seccomp profile, use either");
+		return err_set(err, ERR_INVALID, "'architectures' and 'archMap' were specified in the seccomp profile, use either 'architectures' or 'archMap'");
 	if (p->arches.len == 0)
 		for (size_t i = 0; i < ARRAY_LEN(arches); i++)
 			strv_add(&p->arches, arches[i]);
@@ -234,7 +234,7 @@ static int put_profile(struct profile *p, uint64_t caps, struct jw *w, struct er
 
 		if (!str_empty(r->name)) {
 			if (r->names.len)
-				return err_set(err, ERR_INVALID, "both 'name' and 'names' are specified in the seccomp profile, use either");
+				return err_set(err, ERR_INVALID, "'name' and 'names' were specified in the seccomp profile, use either 'name' or 'names'");
 			strv_add(&r->names, r->name);
 			str_set(&r->name, NULL);
 		}

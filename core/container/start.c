@@ -163,7 +163,8 @@ static int joined_ns(struct container *c, const char *mode, const char *ns, char
 		*ret_shm = xstrdup(other->rec.shm_path);
 	lock_drop(&other->lock);
 	if (!pid)
-		return err_set(err, ERR_CONFLICT, "cannot join %s of a non running container: %s", ns, other->id);
+		return err_set(err, ERR_CONFLICT, "%s%s%scontainer %s is not running", streq(ns, "ipc") ? "can't join IPC of container " : "",
+			streq(ns, "ipc") ? other->id : "", streq(ns, "ipc") ? ": " : "", other->id);
 	if (ret_shm && !*ret_shm)
 		return err_set(err, ERR_INVALID,
 			"can't join IPC of container %s: non-shareable IPC (hint: use IpcMode:shareable for the donor container)",
@@ -194,8 +195,11 @@ static void add_net_files(struct container *c, struct mount_list *l)
 static int write_bundle(struct container *c, const char *run_dir, struct mount_list *mounts, struct err *err)
 {
 	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL;
+	OWN_STRV struct strv link_env = { 0 };
 	struct bundle_in in = { 0 };
 
+	if (links_collect(c, false, NULL, &link_env, err) < 0)
+		return -1;
 	if (setup_shm(c, &shm, err) < 0 || joined_ns(c, c->host.ipc_mode, "ipc", &ipc, &shm, err) < 0 ||
 	    joined_ns(c, c->host.pid_mode, "pid", &pid, NULL, err) < 0)
 		return -1;
@@ -219,6 +223,7 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 		.ipc_path = ipc,
 		.pid_path = pid,
 		.shm_path = shm,
+		.link_env = &link_env,
 		.tty = c->rec.config.tty };
 	return bundle_write(&in, run_dir, err);
 }
@@ -308,7 +313,7 @@ static int enter_network(struct container *c, const char *mode, struct err *err)
 	CLEANUP(container_unrefp) struct container *other = NULL;
 
 	if (!str_has_prefix(mode, "container:")) {
-		if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, mode, &c->sandbox, err) < 0)
+		if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, mode, c->rec.config.mac_address, &c->sandbox, err) < 0)
 			return -1;
 		network_event(c, "connect");
 		return netfiles_write(c, mode, &c->sandbox.ep, err);
@@ -439,6 +444,7 @@ int container_start_op(struct container *c, struct err *err)
 		if (started) {
 			container_note_network(c);
 			publish(c, run, pid);
+			links_tell(c);
 			health_begin(c, true);
 			container_save_state(c);
 			container_event(c, "start", NULL);

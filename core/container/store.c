@@ -180,6 +180,8 @@ int store_add(struct container_store *s, struct container *c)
 	memmove(s->byid + at + 1, s->byid + at, (s->len - at) * sizeof(*s->byid));
 	s->byid[at] = container_ref(c);
 	s->len++;
+	if (c->host.links.len)
+		atomic_store(&s->any_links, true);
 	return 0;
 }
 

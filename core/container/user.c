@@ -111,7 +111,8 @@ static bool member_line(void *ctx, struct entry *e)
 	return false;
 }
 
-static int find_group(int rootfd, const char *name, uint32_t *ret, struct err *err)
+/* unable: Docker writes the word in two ways. */
+static int find_group(int rootfd, const char *name, const char *unable, uint32_t *ret, struct err *err)
 {
 	struct group_query q = { .name = name };
 
@@ -123,7 +124,7 @@ static int find_group(int rootfd, const char *name, uint32_t *ret, struct err *e
 	if (each_line(rootfd, "/etc/group", group_line, &q, err) < 0)
 		return -1;
 	if (!q.found)
-		return err_set(err, ERR_INVALID, "unable to find group %s: no matching entries in group file", name);
+		return err_set(err, ERR_INVALID, "%s to find group %s: no matching entries in group file", unable, name);
 	*ret = q.gid;
 	return 0;
 }
@@ -154,7 +155,7 @@ int user_lookup(int rootfd, const char *user, const struct strv *group_add, stru
 	ret->uid = q.uid;
 	ret->gid = q.found ? q.gid : 0;
 	if (group && *group) {
-		if (find_group(rootfd, group, &ret->gid, err) < 0)
+		if (find_group(rootfd, group, "unable", &ret->gid, err) < 0)
 			return -1;
 	} else if (name_of) {
 		struct member_query m = { name_of, ret };
@@ -167,7 +168,7 @@ int user_lookup(int rootfd, const char *user, const struct strv *group_add, stru
 	for (size_t i = 0; group_add && i < group_add->len; i++) {
 		uint32_t gid;
 
-		if (find_group(rootfd, group_add->v[i], &gid, err) < 0)
+		if (find_group(rootfd, group_add->v[i], "Unable", &gid, err) < 0)
 			return -1;
 		add_group(ret, gid);
 	}

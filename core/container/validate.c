@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/fs.h"
+#include "base/id.h"
 #include "container/bundle.h"
 #include "container/caps.h"
 #include "container/signals.h"
@@ -57,6 +57,8 @@ static int check_config(const struct container_config *cfg, struct err *err)
 		return invalid(err, "invalid hostname: control characters are not allowed");
 	if (!str_empty(cfg->hostname) && strlen(cfg->hostname) > 64)
 		return invalid(err, "invalid hostname: %s is longer than 64 characters", cfg->hostname);
+	if (!str_empty(cfg->mac_address) && !id_is_mac(cfg->mac_address))
+		return invalid(err, "address %.64s: invalid MAC address", cfg->mac_address);
 	if (has_control(cfg->user))
 		return invalid(err, "invalid user: control characters are not allowed");
 	for (size_t i = 0; i < cfg->volumes.len; i++)
@@ -221,10 +223,6 @@ static int check_missing(const struct container_config *cfg, const struct host_c
 
 	if (hc->device_requests.len)
 		what = "device requests (--gpus, CDI)";
-	else if (hc->links.len)
-		what = "links";
-	else if (!str_empty(cfg->mac_address))
-		what = "a MAC address";
 	if (what)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "%s: not in this build", what);
 	return 0;
@@ -304,6 +302,8 @@ int container_validate_sharing(const struct container_config *cfg, const struct 
 		what = "hostname and the UTS mode";
 	else if (shared && hc->links.len)
 		what = "container type network can't be used with links. This would result in undefined behavior";
+	else if (streq(hc->network_mode ? hc->network_mode : "", "host") && hc->links.len)
+		what = "host type networking can't be used with links. This would result in undefined behavior";
 	else if (shared && hc->dns.len)
 		what = "dns and the network mode";
 	else if (shared && hc->extra_hosts.len)

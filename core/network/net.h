@@ -100,8 +100,11 @@ struct net_spec {
 int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct err *err);
 int net_remove(struct net_controller *nc, const char *name, struct err *err);
 
-/* Makes the sandbox of a container for a network mode ("none", "host", ...): namespace, address, wire. */
-int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err);
+/*
+ * Makes the sandbox of a container for a network mode ("none", "host", ...): namespace, address, wire. mac: "xx:xx:xx:xx:xx:xx" it
+ * shall have, NULL or "" for one of the network's choice.
+ */
+int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, const char *mac, struct sandbox *ret, struct err *err);
 /* The sandbox of another container, for the mode "container:ID". ERR_CONFLICT when that one has none. Nothing to remove. */
 int sandbox_share(struct net_controller *nc, const char *container_id, struct sandbox *ret, struct err *err);
 /* Drops it by container id; missing is fine. sb is not used and may be NULL. */

@@ -113,7 +113,7 @@ undo_netns:
 	return -1;
 }
 
-int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err)
+int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, const char *mac, struct sandbox *ret, struct err *err)
 {
 	OWN_NETWORK struct network *n = NULL;
 	CLEANUP(net_box_freep) struct net_box *b = NULL;
@@ -131,6 +131,8 @@ int sandbox_create(struct net_controller *nc, const char *container_id, const ch
 		return -1;
 	b = box_new(container_id, n);
 	b->host = net_driver_host_sandbox(d);
+	if (!b->host && !streq(n->driver, "null") && !str_empty(mac))
+		b->ep.mac = xstrdup(mac);
 	if (build(nc, d, b, err) < 0)
 		return err_wrap(err, "network %s", n->name);
 	publish(nc, STEAL(b), ret);

@@ -202,7 +202,7 @@ like "$(docker run -d --rm --restart always busybox true 2>&1)" "[Cc]onflict|can
 # what this version cannot do is said
 like "$(docker run --rm --network nosuch busybox true 2>&1)" "network nosuch not found" "a network that is not there"
 like "$(docker run --rm -p 80:80 --network none busybox true 2>&1; docker run --rm -p 8080:80 busybox true 2>&1)" "port|publish|not supported|not implemented|none" "-p is warned about or refused"
-like "$(docker run --rm --link a:b busybox true 2>&1)" "a|link" "--link"
+like "$(docker run --rm --link aa:b busybox true 2>&1)" "could not get container for aa: No such container: aa" "--link to what is not there"
 fails "userns|user namespace|remap" "--userns of an unknown kind" --userns nonsense busybox true
 is "$(docker ps -aq | wc -l)" 0 "no container is left"
 is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" 0 "no mount stays"

@@ -83,7 +83,7 @@ static void test_life(struct net_controller **nc)
 	OWN_STRV struct strv keep = { 0 };
 	struct sandbox a, b, c;
 
-	if (!ok(sandbox_create(*nc, C1, "default", &a, &err) == 0, "a sandbox: %s", err_text(&err)))
+	if (!ok(sandbox_create(*nc, C1, "default", NULL, &a, &err) == 0, "a sandbox: %s", err_text(&err)))
 		return;
 	is_str(a.ep.ipv4, "172.17.0.2/16", "its address");
 	is_str(a.ep.mac, "02:42:ac:11:00:02", "its MAC");
@@ -92,11 +92,11 @@ static void test_life(struct net_controller **nc)
 	ok(if_nametoindex(port), "its port %s", port);
 	text = inside(&a, "cat /sys/class/net/eth0/address /proc/net/route /proc/sys/net/ipv6/conf/eth0/disable_ipv6");
 	ok(strstr(text, "eth0\t00000000\t010011AC\t0003"), "the way out in the sandbox");
-	is_int(sandbox_create(*nc, C2, "bridge", &b, &err), 0, "another");
+	is_int(sandbox_create(*nc, C2, "bridge", NULL, &b, &err), 0, "another");
 	is_str(b.ep.ipv4, "172.17.0.3/16", "has the next address");
 	/* the daemon dies here */
 	*nc = reopen(*nc, &err);
-	is_int(sandbox_create(*nc, C3, "bridge", &c, &err), 0, "a third after a restart");
+	is_int(sandbox_create(*nc, C3, "bridge", NULL, &c, &err), 0, "a third after a restart");
 	is_str(c.ep.ipv4, "172.17.0.4/16", "gets no address that is in use");
 	is_int(sandbox_remove(*nc, C3, NULL, &err), 0, "removed");
 	sandbox_done(&c);
@@ -110,7 +110,7 @@ static void test_life(struct net_controller **nc)
 	ok(goes(port2) && if_nametoindex(port), "the sweep takes what is nobody's, and nothing else");
 	is_int(sandbox_remove(*nc, C1, NULL, &err), 0, "removed");
 	ok(goes(port), "the port goes with the namespace");
-	is_int(sandbox_create(*nc, C3, "bridge", &c, &err), 0, "made anew");
+	is_int(sandbox_create(*nc, C3, "bridge", NULL, &c, &err), 0, "made anew");
 	is_str(c.ep.ipv4, "172.17.0.2/16", "the first address is free again");
 	is_int(sandbox_remove(*nc, C3, NULL, &err), 0, "removed");
 	sandbox_done(&a);
@@ -126,11 +126,11 @@ static void test_linger(struct net_controller *nc)
 	struct sandbox a, b;
 	int fd;
 
-	is_int(sandbox_create(nc, C1, "bridge", &a, &err), 0, "a sandbox");
+	is_int(sandbox_create(nc, C1, "bridge", NULL, &a, &err), 0, "a sandbox");
 	port = port_of(&a);
 	fd = open(a.netns_path, O_RDONLY | O_CLOEXEC);
 	is_int(sandbox_remove(nc, C1, NULL, &err), 0, "removed, but its namespace is held");
-	is_int(sandbox_create(nc, C2, "bridge", &b, &err), 0, "another");
+	is_int(sandbox_create(nc, C2, "bridge", NULL, &b, &err), 0, "another");
 	ok(if_nametoindex(port) && !streq(a.ep.ipv4, b.ep.ipv4), "has not the address of one that stands");
 	close(fd);
 	goes(port);

@@ -147,11 +147,11 @@ static void test_host(struct net_controller *nc)
 	struct sandbox sb;
 	struct jw w;
 
-	is_int(sandbox_create(nc, "../../etc/x", "host", &sb, &err), -1, "what is no id makes no sandbox");
-	is_int(sandbox_create(nc, C1, "nope", &sb, &err), -1, "an unknown network");
+	is_int(sandbox_create(nc, "../../etc/x", "host", NULL, &sb, &err), -1, "what is no id makes no sandbox");
+	is_int(sandbox_create(nc, C1, "nope", NULL, &sb, &err), -1, "an unknown network");
 	is_str(err.msg, "network nope not found", "in Docker's words");
-	is_int(sandbox_create(nc, C1, "container:abc", &sb, &err), -1, "another container's is not made");
-	is_int(sandbox_create(nc, C1, "host", &sb, &err), 0, "host: %s", err_text(&err));
+	is_int(sandbox_create(nc, C1, "container:abc", NULL, &sb, &err), -1, "another container's is not made");
+	is_int(sandbox_create(nc, C1, "host", NULL, &sb, &err), 0, "host: %s", err_text(&err));
 	ok(!sb.netns_path && !sb.userns_path && strlen(sb.id) == 64, "no namespace of its own");
 	is_str(sb.key, key, "its key");
 	ok(strlen(sb.ep.id) == 64 && streq(sb.ep.network_id, host->id) && streq(sb.ep.network, "host"), "its endpoint");
@@ -180,7 +180,7 @@ static void test_none(struct net_controller **nc)
 		skip("namespaces", "not root");
 		return;
 	}
-	if (!ok(sandbox_create(*nc, C2, "default", &sb, &err) == 0, "none by default: %s", err_text(&err)))
+	if (!ok(sandbox_create(*nc, C2, "default", NULL, &sb, &err) == 0, "none by default: %s", err_text(&err)))
 		return;
 	ok(is_netns(sb.netns_path), "a namespace is bound there");
 	is_str(sb.key, sb.netns_path, "its key");
@@ -199,7 +199,7 @@ static void test_none(struct net_controller **nc)
 		"the same as before");
 	is_int(sandbox_adopt(*nc, C3, "none", &other, &err), -1, "a container that has none");
 
-	is_int(sandbox_create(*nc, C3, "none", &other, &err), 0, "another");
+	is_int(sandbox_create(*nc, C3, "none", NULL, &other, &err), 0, "another");
 	is_int(spawner_netns(spawner, stray, NULL, &err), 0, "a namespace that is no container's");
 	close(creat(keepme, 0600));
 	strv_add(&keep, C2);
@@ -211,7 +211,7 @@ static void test_none(struct net_controller **nc)
 	is_int(sandbox_remove(*nc, C2, &again, &err), 0, "removed");
 	ok(!fs_exists(path) && !fs_exists(state), "nothing is left");
 	sandbox_done(&other);
-	is_int(sandbox_create(*nc, C2, "none", &other, &err), 0, "once more");
+	is_int(sandbox_create(*nc, C2, "none", NULL, &other, &err), 0, "once more");
 	*nc = reopen(*nc);
 	spawner_netns_drop(spawner, other.netns_path, NULL);
 	sandbox_done(&again);
@@ -220,7 +220,7 @@ static void test_none(struct net_controller **nc)
 	is_int(sandbox_remove(*nc, C2, NULL, &err), 0, "removed by its file alone");
 	ok(!fs_exists(state), "the file is gone");
 	fs_write_atomic(AT_FDCWD, state, "{", 1, 0600, FS_RENAME_ONLY, NULL);
-	is_int(sandbox_create(*nc, C2, "none", &again, &err), 0, "a damaged file is in nobody's way");
+	is_int(sandbox_create(*nc, C2, "none", NULL, &again, &err), 0, "a damaged file is in nobody's way");
 	is_int(sandbox_remove(*nc, C2, NULL, &err), 0, "removed");
 	sandbox_done(&sb);
 	sandbox_done(&again);
@@ -252,18 +252,18 @@ static void test_endpoints(struct net_controller **nc)
 	n = net_find(*nc, "333333", NULL);
 	ok(n && streq(n->name, "wired") && !net_find(*nc, "bad", NULL), "a network of the list, but none with a bad id");
 	fail_at("create");
-	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "no endpoint");
+	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), -1, "no endpoint");
 	ok(err.class == ERR_NO_SPACE && streq(err.msg, "network wired: no wires left"), "the driver's reason: %s",
 		err_text(&err));
 	fail_at("join");
-	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "no join");
+	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), -1, "no join");
 	is_str(err.msg, "network wired: a wire broke", "the driver's reason");
 	fail_at("move");
-	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), -1, "an interface that nobody moves");
+	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), -1, "an interface that nobody moves");
 	is_int(err.class, ERR_NOT_IMPLEMENTED, "is refused");
 	ok(!fs_exists(state) && net_users(*nc, n, NULL) == 0, "nothing is left");
 	fail_at("nothing");
-	is_int(sandbox_create(*nc, C1, "wired", &sb, &err), 0, "made: %s", err_text(&err));
+	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), 0, "made: %s", err_text(&err));
 	is_str(sb.ep.mac, "02:42:00:00:00:01", "with the driver's MAC");
 	is_str(sb.ep.ipv4, "10.0.0.1/24", "and address");
 	sandbox_done(&sb);

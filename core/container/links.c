@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Links of the default bridge: HostConfig.Links holds "ID:ALIAS" of containers that exist. At the start each becomes a line of
+ * /etc/hosts and variables of the environment, as Docker names them; a linked container that comes back with another address
+ * has its line rewritten in place, in the running containers that look at it.
+ */
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "container/internal.h"
+
+struct port { int number; const char *proto; char text[24]; };
+
+static int split(const char *link, char **ret_name, char **ret_alias, struct err *err)
+{
+	const char *colon = strchr(link, ':');
+
+	if (!*link)
+		return err_set(err, ERR_INVALID, "empty string specified for links");
+	if ((colon && strchr(colon + 1, ':')) || colon == link || (colon && (!colon[1] || strpbrk(colon + 1, " \t\n/="))))
+		return err_set(err, ERR_INVALID, "bad format for links: %.300s", link);
+	*ret_name = xstrndup(link, strcspn(link, ":"));
+	*ret_alias = xstrdup(colon ? colon + 1 : *link == '/' ? link + 1 : link);
+	return 0;
+}
+
+/* The container behind a link: of those that live in another's network, that one. */
+static struct container *resolve(struct container_store *s, const char *name, struct err *err)
+{
+	struct container *c = container_find(s, name, err);
+
+	for (int hops = 0; c && hops < 16; hops++) {
+		OWN_FREE char *mode = NULL;
+
+		lock_take(&c->lock);
+		mode = xstrdup(c->host.network_mode);
+		lock_drop(&c->lock);
+		if (str_has_prefix(mode ? mode : "", "container:")) {
+			container_unref(c);
+			c = container_find(s, mode + strlen("container:"), err);
+			continue;
+		}
+		if (streq(mode ? mode : "", "host")) {
+			container_unref(c);
+			err_set(err, ERR_INVALID, "conflicting options: host type networking can't be used with links. This would result in undefined behavior");
+			return NULL;
+		}
+		return c;
+	}
+	if (!c && err->class == ERR_NOT_FOUND) {
+		err->class = ERR_INVALID;
+		err_wrap(err, "could not get container for %s", name);
+	} else if (c) {
+		container_unref(c);
+		err_set(err, ERR_INVALID, "could not get container for %s", name);
+	}
+	return NULL;
+}
+
+int links_resolve(struct container *c, struct err *err)
+{
+	struct strv *links = &c->host.links;
+
+	for (size_t i = 0; i < links->len; i++) {
+		OWN_FREE char *name = NULL, *alias = NULL;
+		CLEANUP(container_unrefp) struct container *other = NULL;
+
+		if (split(links->v[i], &name, &alias, err) < 0)
+			return -1;
+		other = resolve(c->store, name, err);
+		if (!other)
+			return -1;
+		free(links->v[i]);
+		links->v[i] = xasprintf("%s:%s", other->id, alias);
+	}
+	return 0;
+}
+
+void links_shown(struct container *c, struct strv *ret)
+{
+	OWN_STRV struct strv links = { 0 };
+	OWN_FREE char *own = NULL;
+
+	lock_take(&c->lock);
+	strv_copy(&links, &c->host.links);
+	own = xstrdup(c->rec.name);
+	lock_drop(&c->lock);
+	for (size_t i = 0; i < links.len; i++) {
+		OWN_FREE char *name = NULL, *alias = NULL;
+		CLEANUP(container_unrefp) struct container *other = NULL;
+		OWN_ERR struct err ignored = ERR_INIT;
+
+		if (split(links.v[i], &name, &alias, &ignored) < 0 || !(other = container_find(c->store, name, &ignored)))
+			continue; /* removed meanwhile */
+		WITH_LOCK(&other->lock);
+		strv_addf(ret, "%s:%s/%s", other->rec.name, own, alias);
+	}
+}
+
+/* By number, of one number tcp first. */
+static int port_cmp(const void *a, const void *b)
+{
+	const struct port *x = a, *y = b;
+
+	if (x->number != y->number)
+		return x->number < y->number ? -1 : 1;
+	return streq(x->proto, y->proto) ? 0 : streq(x->proto, "tcp") ? -1 : 1;
+}
+
+static size_t list_ports(const struct strv *exposed, struct port **ret)
+{
+	struct port *v = xcalloc(exposed->len + 1, sizeof(*v));
+	size_t n = 0;
+
+	for (size_t i = 0; i < exposed->len; i++) {
+		const char *slash = strchr(exposed->v[i], '/');
+		int number = atoi(exposed->v[i]);
+
+		if (number <= 0 || number > 65535)
+			continue;
+		v[n] = (struct port){ .number = number, .proto = slash && !strcasecmp(slash + 1, "udp") ? "udp" :
+			slash && !strcasecmp(slash + 1, "sctp") ? "sctp" : "tcp" };
+		snprintf(v[n].text, sizeof(v[n].text), "%d_%s", number, v[n].proto);
+		for (char *p = v[n].text; *p; p++)
+			if (*p >= 'a' && *p <= 'z')
+				*p = (char)(*p - 'a' + 'A');
+		n++;
+	}
+	qsort(v, n, sizeof(*v), port_cmp);
+	*ret = v;
+	return n;
+}
+
+static void add_ranges(const char *prefix, const char *ip, const struct port *v, size_t n, struct strv *env)
+{
+	for (size_t i = 0; i < n;) {
+		size_t j = i;
+		char upper[8] = "";
+
+		while (j + 1 < n && v[j + 1].number <= v[j].number + 1)
+			j++;
+		if (j <= i + 1) { /* two are no range yet */
+			i++;
+			continue;
+		}
+		snprintf(upper, sizeof(upper), "%s", strchr(v[j].text, '_') + 1);
+		strv_addf(env, "%s_PORT_%s_START=%s://%s:%d", prefix, v[i].text, v[i].proto, ip, v[i].number);
+		strv_addf(env, "%s_PORT_%s_ADDR=%s", prefix, v[i].text, ip);
+		strv_addf(env, "%s_PORT_%s_PROTO=%s", prefix, v[i].text, v[i].proto);
+		strv_addf(env, "%s_PORT_%s_PORT_START=%d", prefix, v[i].text, v[i].number);
+		strv_addf(env, "%s_PORT_%d_%s_END=%s://%s:%d", prefix, v[i].number, upper, v[j].proto, ip, v[j].number);
+		strv_addf(env, "%s_PORT_%d_%s_PORT_END=%d", prefix, v[i].number, upper, v[j].number);
+		i = j + 1;
+	}
+}
+
+static void add_env(const char *full_alias, const char *ip, const struct container_config *cfg, struct strv *env)
+{
+	OWN_FREE char *prefix = xstrdup(strrchr(full_alias, '/') + 1);
+	OWN_FREE struct port *ports = NULL;
+	size_t n = list_ports(&cfg->exposed_ports, &ports);
+
+	for (char *p = prefix; *p; p++)
+		*p = *p == '-' ? '_' : *p >= 'a' && *p <= 'z' ? (char)(*p - 'a' + 'A') : *p;
+	if (n)
+		strv_addf(env, "%s_PORT=%s://%s:%d", prefix, ports[0].proto, ip, ports[0].number);
+	add_ranges(prefix, ip, ports, n, env);
+	for (size_t i = 0; i < n; i++) {
+		strv_addf(env, "%s_PORT_%s=%s://%s:%d", prefix, ports[i].text, ports[i].proto, ip, ports[i].number);
+		strv_addf(env, "%s_PORT_%s_ADDR=%s", prefix, ports[i].text, ip);
+		strv_addf(env, "%s_PORT_%s_PORT=%d", prefix, ports[i].text, ports[i].number);
+		strv_addf(env, "%s_PORT_%s_PROTO=%s", prefix, ports[i].text, ports[i].proto);
+	}
+	strv_addf(env, "%s_NAME=%s", prefix, full_alias);
+	for (size_t i = 0; i < cfg->env.len; i++)
+		if (strchr(cfg->env.v[i], '=') && !str_has_prefix(cfg->env.v[i], "HOME=") && !str_has_prefix(cfg->env.v[i], "PATH="))
+			strv_addf(env, "%s_ENV_%s", prefix, cfg->env.v[i]);
+}
+
+/* The names by which a linked container is known. Under its lock. */
+static char *host_names(const struct container *other, const char *alias)
+{
+	const char *name = other->rec.name + (*other->rec.name == '/'), *hostname = other->rec.config.hostname;
+
+	return xasprintf("%s %s%s%s", alias, hostname ? hostname : "", streq(name, alias) ? "" : " ", streq(name, alias) ? "" : name);
+}
+
+static int collect_one(struct container *other, const char *own, const char *alias, struct strv *hosts, struct strv *env, struct err *err)
+{
+	OWN_FREE char *full = xasprintf("%s/%s", own, alias);
+	const struct endpoint *ep;
+	WITH_LOCK(&other->lock);
+
+	if (!other->rec.state.running)
+		return err_set(err, ERR_CONFLICT, "Cannot link to a non running container: %s AS %s", other->rec.name, full);
+	ep = jmap_get(&other->rec.net.networks, "bridge", &endpoint_desc);
+	if (!ep || str_empty(ep->ip_address))
+		return err_set(err, ERR_INVALID, "container %s not attached to default bridge network", other->id);
+	if (hosts) {
+		OWN_FREE char *names = host_names(other, alias);
+
+		strv_addf(hosts, "%s\t%s", ep->ip_address, names);
+	}
+	if (env)
+		add_env(full, ep->ip_address, &other->rec.config, env);
+	return 0;
+}
+
+int links_collect(struct container *c, bool lenient, struct strv *hosts, struct strv *env, struct err *err)
+{
+	OWN_STRV struct strv links = { 0 };
+	OWN_FREE char *own = NULL;
+
+	lock_take(&c->lock);
+	if (jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc))
+		strv_copy(&links, &c->host.links);
+	own = xstrdup(c->rec.name);
+	lock_drop(&c->lock);
+	for (size_t i = 0; i < links.len; i++) {
+		OWN_FREE char *name = NULL, *alias = NULL;
+		CLEANUP(container_unrefp) struct container *other = NULL;
+		OWN_ERR struct err local = ERR_INIT;
+
+		if (split(links.v[i], &name, &alias, &local) == 0 && (other = container_find(c->store, name, &local)) &&
+		    collect_one(other, own, alias, hosts, env, &local) == 0)
+			continue;
+		if (!lenient)
+			return err_move(err, &local);
+	}
+	return 0;
+}
+
+/* In place: the file is mounted in the container. */
+static void rewrite(const char *path, const char *names, const char *ip)
+{
+	OWN_BUF struct buf old = { 0 };
+	OWN_BUF struct buf text = { 0 };
+	OWN_FD int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	OWN_STRV struct strv lines = { 0 };
+
+	if (fd < 0 || fs_read(AT_FDCWD, path, 1u << 20, &old, NULL) < 0)
+		return;
+	strv_split(&lines, old.data, "\n");
+	for (size_t i = 0; i < lines.len; i++) {
+		const char *tab = strchr(lines.v[i], '\t');
+
+		if (tab && streq(tab + 1, names))
+			buf_addf(&text, "%s\t%s\n", ip, names);
+		else if (i + 1 < lines.len || *lines.v[i])
+			buf_addf(&text, "%s\n", lines.v[i]);
+	}
+	if (pwrite(fd, text.data, text.size, 0) != (ssize_t)text.size || ftruncate(fd, (off_t)text.size) < 0)
+		log_warn("cannot rewrite %s", path);
+}
+
+static void tell(struct container *c, struct container *parent, const char *ip)
+{
+	OWN_STRV struct strv links = { 0 };
+	OWN_FREE char *hosts = NULL;
+
+	lock_take(&parent->lock);
+	if (parent->rec.state.running) {
+		strv_copy(&links, &parent->host.links);
+		hosts = xstrdup(parent->rec.hosts_path);
+	}
+	lock_drop(&parent->lock);
+	for (size_t i = 0; hosts && i < links.len; i++) {
+		OWN_FREE char *names = NULL;
+
+		if (strncmp(links.v[i], c->id, 64) != 0 || links.v[i][64] != ':')
+			continue;
+		lock_take(&c->lock);
+		names = host_names(c, links.v[i] + 65);
+		lock_drop(&c->lock);
+		rewrite(hosts, names, ip);
+	}
+}
+
+void links_tell(struct container *c)
+{
+	struct container **all = NULL;
+	OWN_FREE char *ip = NULL;
+	const struct endpoint *ep;
+	size_t n;
+
+	if (!atomic_load(&c->store->any_links))
+		return;
+	lock_take(&c->lock);
+	ep = jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc);
+	ip = ep && !str_empty(ep->ip_address) ? xstrdup(ep->ip_address) : NULL;
+	lock_drop(&c->lock);
+	n = store_all(c->store, &all);
+	for (size_t i = 0; i < n; i++) {
+		if (ip && all[i] != c)
+			tell(c, all[i], ip);
+		container_unref(all[i]);
+	}
+	free(all);
+}
