@@ -145,6 +145,16 @@ void fs_set_relief(bool (*give)(void))
 	relief = give;
 }
 
+static int settle_data(int fd, enum fs_sync sync)
+{
+	/* A file system that cannot is no reason to fail: there the rename alone has to do. */
+	if (sync == FS_ORDERED && sync_file_range(fd, 0, 0,
+		SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) < 0 && errno != ESPIPE &&
+		errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+		return -1;
+	return sync == FS_SYNC_DATA || sync == FS_SYNC ? fdatasync(fd) : 0;
+}
+
 static int write_once(int dirfd, const char *path, const void *data, size_t size, mode_t mode, enum fs_sync sync, struct err *err)
 {
 	OWN_FREE char *tmp = NULL;
@@ -159,7 +169,7 @@ static int write_once(int dirfd, const char *path, const void *data, size_t size
 	fd = openat(dirfd, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return err_errno(err, errno, "create %s (%zu bytes)", path, size);
-	if (fchmod(fd, mode) < 0 || fs_write_all(fd, data, size) < 0 || (sync != FS_RENAME_ONLY && fdatasync(fd) < 0) ||
+	if (fchmod(fd, mode) < 0 || fs_write_all(fd, data, size) < 0 || settle_data(fd, sync) < 0 ||
 	    renameat(dirfd, tmp, dirfd, path) < 0) {
 		err_errno(err, errno, "write %s (%zu bytes)", path, size);
 		unlinkat(dirfd, tmp, 0);

@@ -20,9 +20,11 @@
 
 /*
  * Durability of a write: what only a crash of the daemon must not take, or what must outlive a power cut. FS_SYNC_DATA syncs
- * the file but not the folder: for one of several, where the last is written with FS_SYNC.
+ * the file but not the folder: for one of several, where the last is written with FS_SYNC. FS_ORDERED waits until the content is
+ * with the disk, for no journal: a power cut leaves the old version or the new one (with a rename alone ext4 may have the new
+ * name and size, but zeros behind them).
  */
-enum fs_sync { FS_RENAME_ONLY, FS_SYNC_DATA, FS_SYNC };
+enum fs_sync { FS_RENAME_ONLY, FS_ORDERED, FS_SYNC_DATA, FS_SYNC };
 
 /* mkdir -p; existing directories are left alone. */
 int fs_mkdirs(const char *path, mode_t mode, struct err *err);

@@ -189,7 +189,7 @@ bool container_has_record(struct container_store *s, const char *id);
 int container_check_whole(const struct container *c, struct err *err);
 /* Writes config.v2.json (and hostconfig.json with_host). By the holder of the operation, no lock held. */
 int container_save(struct container *c, bool with_host, enum fs_sync sync, struct err *err);
-/* A state mark: rename only; failure is logged (false), the state in memory stands. */
+/* A state mark: not synced, but in order (FS_ORDERED), with --rm not even that; failure is logged (false), the state in memory stands. */
 bool container_save_state(struct container *c);
 char *container_dir(const struct container *c);
 char *container_run_dir(const struct container *c);

@@ -204,7 +204,7 @@ bool container_save_state(struct container *c)
 
 	/* How it ended must not be lost to a full disk. */
 	reserve_allow(true);
-	rc = container_save(c, false, FS_RENAME_ONLY, &err);
+	rc = container_save(c, false, c->host.auto_remove ? FS_RENAME_ONLY : FS_ORDERED, &err);
 	reserve_allow(false);
 	if (rc == 0)
 		return true;

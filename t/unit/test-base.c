@@ -160,6 +160,22 @@ static void test_map_copy(void)
 	ok(to.set && streq(to.v[2].key, "a") && streq(to.v[2].value, "3") && !strmap_get(&to, "old"), "in order, in the place of what was there");
 }
 
+/* Instead of libc's. */
+static int sent_out, sent_errno, watched_dir = -1;
+static char seen_then[16];
+int sync_file_range(int fd, off64_t from, off64_t n, unsigned flags)
+{
+	int now = watched_dir < 0 ? -1 : openat(watched_dir, "f", O_RDONLY | O_CLOEXEC);
+
+	memset(seen_then, 0, sizeof(seen_then));
+	if (now >= 0 && read(now, seen_then, sizeof(seen_then) - 1) < 0)
+		seen_then[0] = '?';
+	fd_close(&now);
+	sent_out += flags == (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER) && from == 0 && n == 0;
+	errno = sent_errno;
+	return sent_errno ? -1 : 0;
+}
+
 static void test_fs(void)
 {
 	char dir[] = "/tmp/dkd-base-XXXXXX";
@@ -173,6 +189,18 @@ static void test_fs(void)
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ok(fs_write_atomic(fd, "f", "hello", 5, 0600, FS_SYNC, &err) == 0, "atomic write %s", err_text(&err));
 	ok(fs_read(fd, "f", 100, &b, &err) == 0 && b.size == 5, "reads back");
+	ok(fs_write_atomic(fd, "f", "hello", 5, 0600, FS_RENAME_ONLY, &err) == 0 && !sent_out, "a rename waits for nothing");
+	watched_dir = fd;
+	ok(fs_write_atomic(fd, "f", "later", 5, 0600, FS_ORDERED, &err) == 0 && sent_out == 1, "in order: the content goes to the disk");
+	is_str(seen_then, "hello", "before the rename");
+	sent_errno = EIO;
+	ok(fs_write_atomic(fd, "f", "other", 5, 0600, FS_ORDERED, &err) < 0 && strstr(err_text(&err), "write f (5 bytes)"),
+		"a disk that fails: %s", err_text(&err));
+	sent_errno = EOPNOTSUPP;
+	ok(fs_write_atomic(fd, "f", "hello", 5, 0600, FS_ORDERED, &err) == 0, "a file system that cannot");
+	sent_errno = 0;
+	b.size = 0;
+	ok(fs_read(fd, "f", 100, &b, &err) == 0 && b.size == 5 && memcmp(b.data, "hello", 5) == 0, "has it, too");
 	ok(fs_read(fd, "f", 3, &b, &err) < 0 && err.class == ERR_TOO_LARGE, "cap holds");
 	ok(symlinkat("/etc", fd, "out") == 0 && fs_beneath(fd, "out/passwd", O_RDONLY, 0) < 0, "an absolute link stays inside");
 	in = fs_beneath_mkdirs(fd, "/a/b/../c", 0755);
