@@ -130,6 +130,7 @@ struct name_entry { char *name; char id[65]; };
 struct container_store {
 	struct container_deps deps;
 	char *dir, *run_dir;       /* data_root/containers, exec_root/containers */
+	char *runtime_root;        /* exec_root/runtime */
 	struct lock lock;          /* MAP: guards the indexes */
 	struct container **byid;   /* sorted by id */
 	size_t len, room;
@@ -286,8 +287,13 @@ void container_note_network(struct container *c);
 void container_unwind(struct container *c);
 /* Behind it: tells of the network that was left, and forgets the sandbox. Of an exit, "die" is told first. */
 void container_left_network(struct container *c);
-/* The run folder holds the exit record: it goes after the state was written, so that a crash between loses no exit. */
+/*
+ * The run folder holds the exit record: it goes after the state was written, so that a crash between loses no exit. What the
+ * runtime could not delete goes with it.
+ */
 void container_drop_run_dir(struct container *c);
+/* What is known of a run without the shim's files. args: the runtime's own, which the trace refers to. */
+void container_trace(struct container *c, struct shim_trace *ret, struct strv *args);
 /* exit.c */
 void container_on_exit(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
 void container_on_oom(void *ctx, const char *container_id, int kills);

@@ -69,6 +69,27 @@ static void load_one(struct container_store *s, const char *id, struct strv *lef
 	container_unref(c);
 }
 
+static bool adopt_sandbox(struct container *c)
+{
+	const struct endpoint *ep = jmap_at(&c->rec.net.networks, 0, &endpoint_desc);
+	struct net_controller *nets = c->store->deps.nets;
+	const char *mode = c->rec.net.networks.keys[0];
+	OWN_FREE char *ipv4 = NULL, *ipv6 = NULL;
+	struct sandbox known = { 0 };
+
+	if (sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0)
+		return true;
+	ipv4 = str_empty(ep->ip_address) ? NULL : xasprintf("%s/%lld", ep->ip_address, (long long)ep->ip_prefix_len);
+	ipv6 = str_empty(ep->global_ipv6) ? NULL : xasprintf("%s/%lld", ep->global_ipv6, (long long)ep->global_ipv6_prefix_len);
+	/* borrowed, never freed */
+	known.key = c->rec.net.sandbox_key;
+	known.ep = (struct net_endpoint){ .network = (char *)mode, .mac = ep->mac_address, .ipv4 = ipv4, .ipv6 = ipv6, .gateway4 = ep->gateway };
+	snprintf(known.id, sizeof(known.id), "%s", c->rec.net.sandbox_id ? c->rec.net.sandbox_id : "");
+	snprintf(known.ep.id, sizeof(known.ep.id), "%s", ep->endpoint_id ? ep->endpoint_id : "");
+	snprintf(known.ep.network_id, sizeof(known.ep.network_id), "%s", ep->network_id ? ep->network_id : "");
+	return sandbox_mend(nets, c->id, &known) && sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0;
+}
+
 /* Takes up the counts of mounts that the last daemon made, so that the exit undoes them. */
 static void adopt_mounts(struct container *c)
 {
@@ -89,8 +110,7 @@ static void adopt_mounts(struct container *c)
 		c->volumes_mounted = i + 1;
 	}
 	c->shm_mounted = !str_empty(c->rec.shm_path);
-	if (c->store->deps.nets && c->rec.net.networks.len &&
-	    sandbox_adopt(c->store->deps.nets, c->id, c->rec.net.networks.keys[0], &c->sandbox, &err) == 0)
+	if (c->store->deps.nets && c->rec.net.networks.len && adopt_sandbox(c))
 		container_note_network(c);
 }
 
@@ -125,14 +145,17 @@ static bool adopt_running(struct container *c)
 static void adopt(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
+	OWN_STRV struct strv args = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 	struct shim_exit ex = { .code = 137, .lost = true };
+	struct shim_trace trace;
 	struct shim *shim;
 	bool exited = true;
 	pid_t pid = 0;
 
 	adopt_mounts(c);
-	shim = shim_adopt(c->store->monitor, c->id, dir, &pid, &exited, &ex, &err);
+	container_trace(c, &trace, &args);
+	shim = shim_adopt(c->store->monitor, c->id, dir, &trace, &pid, &exited, &ex, &err);
 	if (shim) {
 		goes_on(c, shim, pid);
 		return;
@@ -149,13 +172,16 @@ static void adopt(struct container *c)
 static bool adopt_unsaved(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
+	OWN_STRV struct strv args = { 0 };
 	struct shim_exit ex = { .code = 137, .lost = true };
+	struct shim_trace trace;
 	bool exited = true;
 	struct shim *shim;
 	pid_t pid = 0;
 
 	adopt_mounts(c);
-	shim = shim_adopt(c->store->monitor, c->id, dir, &pid, &exited, &ex, NULL);
+	container_trace(c, &trace, &args);
+	shim = shim_adopt(c->store->monitor, c->id, dir, &trace, &pid, &exited, &ex, NULL);
 	if (!shim && (ex.lost || (ex.time && ex.time == c->rec.state.finished_at))) {
 		container_unwind(c);
 		container_left_network(c);
@@ -185,10 +211,13 @@ static bool adopt_unsaved(struct container *c)
 void container_end_run(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
+	OWN_STRV struct strv args = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
+	struct shim_trace trace;
 
 	adopt_mounts(c);
-	if (shim_discard(c->store->monitor, c->id, dir, &err) < 0)
+	container_trace(c, &trace, &args);
+	if (shim_discard(c->store->monitor, c->id, dir, &trace, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	container_unwind(c);
 	container_left_network(c);
@@ -347,7 +376,7 @@ static void sweep_run_dirs(struct container_store *s)
 
 		if (!id_is_hex64(e->d_name) || fs_exists(home))
 			continue;
-		if (shim_discard(s->monitor, e->d_name, run, &err) < 0)
+		if (shim_discard(s->monitor, e->d_name, run, NULL, &err) < 0)
 			log_warn("container %s: %s", e->d_name, err_text(&err));
 		/* mounted and unmounted: so that the count of mounts, which is new, is right */
 		free(rwlayer_mount(layers, e->d_name, NULL, NULL));

@@ -23,6 +23,7 @@ struct shim {
 	struct strv runtime_args;
 	bool systemd_cgroup;
 	int64_t version;              /* of the protocol it speaks */
+	bool traced;                  /* its own file is damaged: what is known comes from a struct shim_trace */
 
 	struct lock lock;             /* LEAF: what follows */
 	enum shim_phase phase;
@@ -71,5 +72,10 @@ bool shim_read_exit(const char *dir, struct shim_exit *ret);
 bool shim_await_record(struct shim *s, struct shim_exit *ret);
 /* Kills what is left of a container without a shim and removes it from the runtime; tells how it ended. pidfd may be -1. */
 void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret);
+
+/* shim-trace.c: s is to know what the trace knows; the container's process, if it lives. False when there is nothing to end. */
+bool shim_take_trace(struct shim *s, const struct shim_trace *t, int *ret_pidfd, pid_t *ret_pid);
+/* Kills the shim of a container whose files tell nothing of it. */
+void shim_kill_named(const char *id);
 
 #endif

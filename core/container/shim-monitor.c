@@ -98,12 +98,15 @@ static bool zombie_status(int pidfd, int *ret_status)
 
 static void runtime_delete(struct shim *s)
 {
+	OWN_FREE char *record = xasprintf("%s/%s", s->runtime_root ? s->runtime_root : "", s->id);
 	OWN_STRV struct strv argv = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 	OWN_BUF struct buf out = { 0 };
 	int status = 0;
 
-	if (!s->runtime || !s->runtime_root)
+	if (!s->runtime || !s->runtime_root || !shim_runtime_readable(s->runtime_root, s->id))
+		return;
+	if (s->traced && !fs_exists(record))
 		return;
 	strv_add(&argv, s->runtime);
 	for (size_t i = 0; i < s->runtime_args.len; i++)

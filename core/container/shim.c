@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/json.h"
@@ -307,14 +308,18 @@ int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
 	return 0;
 }
 
-static int read_state(const char *dir, struct state_file *ret, struct err *err)
+static int read_state(const char *dir, const char *id, struct state_file *ret, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/%s", dir, SHIM_STATE);
 	OWN_BUF struct buf b = { 0 };
 
 	if (fs_read(AT_FDCWD, path, 1 << 20, &b, err) < 0)
 		return -1;
-	return jdesc_parse(&state_desc, b.data, b.size, ret, err);
+	if (jdesc_parse(&state_desc, b.data, b.size, ret, err) < 0)
+		return err_wrap(err, "%s", path);
+	if (!ret->id || !streq(ret->id, id))
+		return err_set(err, ERR_INVALID, "%s is not the state of container %s", path, id);
+	return 0;
 }
 
 /* A pid that the file names, if it is still that process. */
@@ -353,17 +358,14 @@ static int subscribe(struct shim *s, enum shim_run_state *ret_state, pid_t *ret_
 }
 
 /* What the files say about a container, so that it can be buried. */
-static struct shim *recorded(struct shim_monitor *m, const char *id, const char *dir, int *ret_pidfd, pid_t *ret_pid, struct err *err)
+static struct shim *recorded(struct shim_monitor *m, const char *id, const char *dir, const struct shim_trace *trace, int *ret_pidfd,
+	pid_t *ret_pid, struct err *err)
 {
 	OWN_SHIM struct shim *s = shim_alloc(m, id, dir);
 	CLEANUP(state_file_done) struct state_file f = { 0 };
 
-	if (read_state(dir, &f, err) < 0)
-		return NULL;
-	if (!f.id || !streq(f.id, id)) {
-		err_set(err, ERR_INVALID, "%s/%s is not the state of container %s", dir, SHIM_STATE, id);
-		return NULL;
-	}
+	if (read_state(dir, id, &f, err) < 0)
+		return trace && shim_take_trace(s, trace, ret_pidfd, ret_pid) ? STEAL(s) : NULL;
 	s->runtime = STEAL(f.runtime);
 	s->runtime_root = STEAL(f.runtime_root);
 	strv_copy(&s->runtime_args, &f.runtime_args);
@@ -405,7 +407,7 @@ struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const ch
 	OWN_SHIM struct shim *s = NULL;
 	OWN_FD int pidfd = -1;
 
-	s = recorded(m, id, dir, &pidfd, ret_pid, err);
+	s = recorded(m, id, dir, NULL, &pidfd, ret_pid, err);
 	if (!s || is_over(pidfd))
 		return NULL;
 	s->pidfd = STEAL_FD(pidfd);
@@ -417,24 +419,38 @@ struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const ch
 	return STEAL(s);
 }
 
-struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited,
-	struct shim_exit *ret_exit, struct err *err)
+/* Its file was not what told of it. */
+static void tell_traced(const struct shim *s, const struct err *why, bool lived, bool goes_on)
 {
+	/* no file and nothing that lived: a start that did not come so far */
+	if (s->traced && (lived || why->class != ERR_NOT_FOUND))
+		damage_note("container", s->id, DAMAGE_REPAIRED, "container %.12s: what is kept of its run is damaged (%s): %s", s->id, err_text(why),
+			goes_on ? "it goes on by its shim's word" : "what was left of the run is ended");
+}
+
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, const struct shim_trace *trace, pid_t *ret_pid,
+	bool *ret_exited, struct shim_exit *ret_exit, struct err *err)
+{
+	OWN_ERR struct err why = ERR_INIT;
 	OWN_SHIM struct shim *s = NULL;
 	enum shim_run_state state;
 	OWN_FD int pidfd = -1;
 
 	*ret_exited = false;
-	s = recorded(m, id, dir, &pidfd, ret_pid, err);
-	if (!s)
+	s = recorded(m, id, dir, trace, &pidfd, ret_pid, &why);
+	if (!s) {
+		err_move(err, &why);
 		return NULL;
+	}
 	if (subscribe(s, &state, ret_pid, ret_exit, NULL) < 0) {
 		*ret_exited = true;
 		if (s->version > SHIM_VERSION && shim_await_record(s, ret_exit))
 			return NULL;
 		shim_bury(s, pidfd, ret_exit);
+		tell_traced(s, &why, pidfd >= 0, false);
 		return NULL;
 	}
+	tell_traced(s, &why, true, state == SHIM_RUNNING);
 	if (state == SHIM_RUNNING) {
 		s->phase = PHASE_RUNNING;
 		shim_watch(s);
@@ -447,24 +463,26 @@ struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir,
 	return NULL;
 }
 
-int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct err *err)
+int shim_discard(struct shim_monitor *m, const char *id, const char *dir, const struct shim_trace *trace, struct err *err)
 {
 	OWN_FREE char *file = xasprintf("%s/%s", dir, SHIM_STATE);
+	OWN_ERR struct err why = ERR_INIT;
 	OWN_SHIM struct shim *s = NULL;
 	OWN_FD int pidfd = -1;
 	struct shim_exit ignored;
 	pid_t pid;
 
-	if (!fs_exists(file))
+	if (!trace && !fs_exists(file))
 		return 0;
-	s = recorded(m, id, dir, &pidfd, &pid, err);
+	s = recorded(m, id, dir, trace, &pidfd, &pid, &why);
 	if (!s)
-		return -1;
+		return why.class == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	err_done(&why);
 	shim_kill_shim(s);
 	fd_close(&pidfd);
 	shim_unref(STEAL(s));
 	/* written anew if it had just started */
-	s = recorded(m, id, dir, &pidfd, &pid, err);
+	s = recorded(m, id, dir, trace, &pidfd, &pid, err);
 	if (!s)
 		return -1;
 	shim_bury(s, pidfd, &ignored);
@@ -480,7 +498,7 @@ static int open_shim(struct shim *s)
 	socklen_t size = sizeof(peer);
 	int sys;
 
-	if (read_state(s->dir, &f, NULL) == 0 && f.shim_start)
+	if (read_state(s->dir, s->id, &f, NULL) == 0 && f.shim_start)
 		return open_process(f.shim, f.shim_start);
 	conn = connect_shim(s->dir, false, &sys);
 	if (conn < 0 || getsockopt(conn, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
@@ -492,6 +510,8 @@ void shim_kill_shim(struct shim *s)
 {
 	OWN_FD int fd = open_shim(s);
 
+	if (fd < 0 && s->traced)
+		shim_kill_named(s->id);
 	if (fd >= 0 && syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) == 0)
 		cancel_wait(NULL, fd, POLLIN, SOON_MS);
 }

@@ -69,12 +69,19 @@ struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, s
  * attachments are closed then, and shim_release() ends the shim.
  */
 int shim_run(struct shim *s, pid_t *ret_pid, struct err *err);
+/* What the daemon itself knows of a run: for where the shim's own file of it is damaged or gone. */
+struct shim_trace {
+	const char *runtime, *runtime_root; /* as in shim_config */
+	const struct strv *runtime_args;
+	bool systemd_cgroup;
+	pid_t pid;               /* of the container's init, 0 when not known; counts if it is in a control group of that id */
+};
 /*
  * After a restart of the daemon: connects to a living shim, or tells how it ended (*ret_exited, *ret_exit set, NULL returned
- * without err; nothing is left with the runtime then). ERR_NOT_FOUND: dir knows of no shim.
+ * without err; nothing is left with the runtime then). ERR_NOT_FOUND: dir knows of no shim, nor does the trace (may be NULL).
  */
-struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, pid_t *ret_pid, bool *ret_exited,
-	struct shim_exit *ret_exit, struct err *err);
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *dir, const struct shim_trace *trace, pid_t *ret_pid,
+	bool *ret_exited, struct shim_exit *ret_exit, struct err *err);
 /*
  * The same where the container's process lives, without waiting for the shim: a container goes on under a shim that is slow, stuck,
  * dead (its end is reported then), or newer than this daemon (which then refuses every request but signals, in words, and still
@@ -85,7 +92,12 @@ struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const ch
  * Ends whatever a shim of that dir still runs, the shim with it: a start that was never acknowledged because the daemon died
  * in between. Nothing is reported. Fine when there is none.
  */
-int shim_discard(struct shim_monitor *m, const char *id, const char *dir, struct err *err);
+int shim_discard(struct shim_monitor *m, const char *id, const char *dir, const struct shim_trace *trace, struct err *err);
+/*
+ * What a runtime has left of a container because its record is damaged: the processes in its control groups, the groups, the
+ * record. -1 when some of it stays.
+ */
+int shim_sweep_runtime(const char *root, const char *id, struct err *err);
 void shim_unref(struct shim *s);
 /* The container's process is over, as far as the monitor was told; on_exit comes or has come. Takes a LEAF lock. */
 bool shim_has_ended(struct shim *s);

@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 
 #include "base/clock.h"
+#include "base/damage.h"
 #include "base/log.h"
 #include "container/internal.h"
 #include "image/layer.h"
@@ -138,10 +139,26 @@ void container_left_network(struct container *c)
 	memset(&c->sandbox, 0, sizeof(c->sandbox));
 }
 
+/* The runtime cannot read its own record, or the shim could not ask it: the next start would find the id taken. */
+static void drop_runtime_record(struct container *c)
+{
+	OWN_FREE char *record = xasprintf("%s/%s", c->store->runtime_root, c->id);
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (!fs_exists(record))
+		return;
+	if (shim_sweep_runtime(c->store->runtime_root, c->id, &err) < 0)
+		log_warn("container %s: what its runtime left stays: %s", c->id, err_text(&err));
+	else
+		damage_note("container", c->id, DAMAGE_REPAIRED,
+			"container %.12s: its runtime could not delete it, its record is damaged: it is removed", c->id);
+}
+
 void container_drop_run_dir(struct container *c)
 {
 	OWN_FREE char *run_dir = container_run_dir(c);
 
+	drop_runtime_record(c);
 	mounts_unpin(run_dir);
 	fs_remove_tree(AT_FDCWD, run_dir, NULL);
 }
@@ -242,14 +259,20 @@ static const char *runtime_path(struct container *c, struct strv *args, struct e
 	return path;
 }
 
+void container_trace(struct container *c, struct shim_trace *ret, struct strv *args)
+{
+	*ret = (struct shim_trace){ .runtime_root = c->store->runtime_root, .runtime_args = args, .pid = (pid_t)c->rec.state.pid,
+		.systemd_cgroup = c->store->deps.defaults->systemd_cgroup };
+	ret->runtime = runtime_path(c, args, NULL);
+}
+
 static struct run *start_shim(struct container *c, const char *run_dir, struct err *err)
 {
 	OWN_FREE char *dir = container_dir(c);
 	OWN_FREE char *log_path = xasprintf("%s/%s-json.log", dir, c->id);
 	OWN_FREE char *attrs = NULL;
-	OWN_FREE char *root = xasprintf("%s/runtime", c->store->deps.exec_root);
 	OWN_STRV struct strv args = { 0 };
-	struct shim_config cfg = { .id = c->id, .dir = run_dir, .bundle = run_dir, .runtime_root = root, .tty = c->rec.config.tty,
+	struct shim_config cfg = { .id = c->id, .dir = run_dir, .bundle = run_dir, .runtime_root = c->store->runtime_root, .tty = c->rec.config.tty,
 		.open_stdin = c->rec.config.open_stdin, .stdin_once = c->rec.config.stdin_once,
 		.systemd_cgroup = c->store->deps.defaults->systemd_cgroup };
 	struct shim *shim;

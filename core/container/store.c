@@ -24,6 +24,7 @@ struct container_store *container_store_open(const struct container_deps *deps, 
 	s->deps = *deps;
 	s->dir = xasprintf("%s/containers", deps->data_root);
 	s->run_dir = xasprintf("%s/containers", deps->exec_root);
+	s->runtime_root = xasprintf("%s/runtime", deps->exec_root);
 	lock_init(&s->lock, LOCK_MAP);
 	lock_init(&s->settle_lock, LOCK_LEAF);
 	lock_cond_init(&s->settled);
@@ -68,6 +69,7 @@ void container_store_close(struct container_store *s)
 	free(s->execs);
 	free(s->dir);
 	free(s->run_dir);
+	free(s->runtime_root);
 	pthread_cond_destroy(&s->settled);
 	lock_done(&s->settle_lock);
 	lock_done(&s->lock);

@@ -112,6 +112,11 @@ int sandbox_remove(struct net_controller *nc, const char *container_id, struct s
 void sandbox_done(struct sandbox *sb);
 /* After a restart: the sandbox as it stands on disk, for a running container. */
 int sandbox_adopt(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err);
+/*
+ * Behind a failed adoption: the file of a sandbox that stands but is damaged, written anew. known: id, key, and the endpoint, as
+ * the container's record has them. False when that does not help.
+ */
+bool sandbox_mend(struct net_controller *nc, const char *container_id, const struct sandbox *known);
 /* At start: removes what belongs to none of the containers in keep (ids). */
 void net_sweep(struct net_controller *nc, const struct strv *keep);
 

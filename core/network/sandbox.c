@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/vfs.h>
 
+#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
@@ -247,6 +248,32 @@ int sandbox_adopt(struct net_controller *nc, const char *container_id, const cha
 		net_box_free(old);
 	publish(nc, STEAL(b), ret);
 	return 0;
+}
+
+bool sandbox_mend(struct net_controller *nc, const char *container_id, const struct sandbox *known)
+{
+	CLEANUP(net_box_freep) struct net_box *b = NULL, *read = NULL;
+	OWN_ERR struct err err = ERR_INIT, why = ERR_INIT;
+	OWN_FREE char *path = NULL;
+
+	if (!id_is_hex64(container_id) || !id_is_hex64(known->id) || (read = net_box_read(nc->exec_root, container_id, &why)))
+		return false;
+	b = xcalloc(1, sizeof(*b));
+	b->container = xstrdup(container_id);
+	b->id = xstrdup(known->id);
+	b->host = known->key && str_has_suffix(known->key, "/netns/default");
+	net_endpoint_copy(&b->ep, &known->ep);
+	path = b->host ? NULL : net_box_path(nc->exec_root, b);
+	if (path && !is_netns(path))
+		return false;
+	net_box_unlink(nc->exec_root, container_id);
+	if (net_box_write(nc->exec_root, b, &err) < 0) {
+		log_warn("sandbox of container %.12s: %s", container_id, err_text(&err));
+		return false;
+	}
+	damage_note("container", container_id, DAMAGE_REPAIRED,
+		"container %.12s: the record of its network was damaged (%s) and is repaired from the container's own", container_id, err_text(&why));
+	return true;
 }
 
 /*

@@ -253,7 +253,9 @@ struct net_box *net_box_read(const char *exec_root, const char *container_id, st
 void net_box_unlink(const char *exec_root, const char *container_id)
 {
 	OWN_FREE char *path = box_file(exec_root, container_id);
+	OWN_ERR struct err err = ERR_INIT;
 
-	if (unlink(path) < 0 && errno != ENOENT)
-		log_warn("cannot remove %s: %s", path, strerror(errno));
+	/* damaged, it may be a folder */
+	if (unlink(path) < 0 && errno != ENOENT && (errno != EISDIR || fs_remove_tree(AT_FDCWD, path, &err) < 0))
+		log_warn("cannot remove %s: %s", path, err.msg ? err_text(&err) : strerror(errno));
 }

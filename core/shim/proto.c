@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "base/str.h"
 
 struct field {
 	uint16_t tag, zero;
@@ -177,6 +178,20 @@ int64_t shim_pid_start(pid_t pid)
 	for (int i = 0; at && i < 20; i++)
 		at = strchr(at + 1, ' ');
 	return at ? strtoll(at + 1, NULL, 10) : 0;
+}
+
+bool shim_runtime_readable(const char *root, const char *id)
+{
+	static const char *const files[] = { "", "/state.json", "/status" }; /* runc's and crun's */
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		OWN_FREE char *path = xasprintf("%s/%s%s", root, id, files[i]);
+		struct stat st;
+
+		if (lstat(path, &st) == 0 && !(*files[i] ? S_ISREG(st.st_mode) : S_ISDIR(st.st_mode)))
+			return false;
+	}
+	return true;
 }
 
 void shim_address(const char *dir, int dirfd, const char *name, struct sockaddr_un *ret)

@@ -93,5 +93,7 @@ struct sockaddr_un;
 void shim_address(const char *dir, int dirfd, const char *name, struct sockaddr_un *ret);
 /* The start time of a process in clock ticks since boot, which with its pid names it for good; 0 when there is none. */
 int64_t shim_pid_start(pid_t pid);
+/* False where the runtime would hang, or fail, on its own record of a container: something else is in its place. */
+bool shim_runtime_readable(const char *root, const char *id);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/fs.h"
+#include "shim/proto.h"
 
 #define LOG_MOST (256 * 1024)
 
@@ -70,6 +71,10 @@ int runtime_command(struct command *c, const struct runtime *r, const char *log,
 	OWN_STRV struct strv argv = { 0 };
 	pid_t self = getpid(), pid;
 
+	if (!shim_runtime_readable(r->root, r->id)) {
+		errno = EUCLEAN;
+		return -1;
+	}
 	make_argv(&argv, r, log, words);
 	pid = fork();
 	if (pid < 0)

@@ -123,8 +123,8 @@ int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
 	return 0;
 }
 static atomic_int adopted, adopted_late;
-struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, pid_t *ret_pid, bool *ret_exited,
-	struct shim_exit *ex, struct err *err)
+struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, const struct shim_trace *trace, pid_t *ret_pid,
+	bool *ret_exited, struct shim_exit *ex, struct err *err)
 {
 	adopted++;
 	adopted_late += !atomic_load(&store->restoring);
@@ -138,8 +138,9 @@ struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const ch
 	*ret_pid = getpid();
 	return adopt_as == 3 ? make(m, id) : NULL;
 }
+int shim_sweep_runtime(const char *root, const char *id, struct err *err) { return 0; }
 bool shim_end_stuck(struct shim *s) { return false; }
-int shim_discard(struct shim_monitor *m, const char *id, const char *d, struct err *err)
+int shim_discard(struct shim_monitor *m, const char *id, const char *d, const struct shim_trace *trace, struct err *err)
 {
 	discarded++;
 	return 0;

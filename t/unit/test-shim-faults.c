@@ -33,7 +33,7 @@ static void test_vanish(void)
 	close(fd);
 	usleep(800000);
 	mon = shim_monitor_new(sp, shim_path, on_exit_cb, NULL, &err);
-	kept.s = shim_adopt(mon, kept.id, kept.dir, &pid, &exited, &ex, &err);
+	kept.s = shim_adopt(mon, kept.id, kept.dir, NULL, &pid, &exited, &ex, &err);
 	ok(kept.s && !exited, "a daemon that vanishes does not");
 	if (!kept.s)
 		return;
@@ -138,12 +138,12 @@ static void test_adopt(void)
 	kill(shim_pid_of(&dead), SIGKILL);
 	usleep(600000);
 	mon = shim_monitor_new(sp, shim_path, on_exit_cb, NULL, &err);
-	gone.s = shim_adopt(mon, gone.id, gone.dir, &pid, &exited, &ex, &err);
+	gone.s = shim_adopt(mon, gone.id, gone.dir, NULL, &pid, &exited, &ex, &err);
 	ok(!gone.s && exited && ex.code == 6 && !ex.lost, "an end that nobody saw is on record (%d, %s)", ex.code, err_text(&err));
-	dead.s = shim_adopt(mon, dead.id, dead.dir, &pid, &exited, &ex, &err);
+	dead.s = shim_adopt(mon, dead.id, dead.dir, NULL, &pid, &exited, &ex, &err);
 	ok(!dead.s && exited && ex.lost && ex.code == 137, "a dead shim's container is buried (%d, %s)", ex.code, err_text(&err));
 	ok(kill(dead.pid, 0) < 0 && errno == ESRCH, "and is gone");
-	b.s = shim_adopt(mon, b.id, b.dir, &pid, &exited, &ex, &err);
+	b.s = shim_adopt(mon, b.id, b.dir, NULL, &pid, &exited, &ex, &err);
 	ok(b.s && !exited && pid == b.pid, "a running one is adopted (%s)", err_text(&err));
 	if (!b.s)
 		return;
@@ -160,7 +160,7 @@ static void test_adopt(void)
 	ok(wait_exit(b.id, NULL, 5000, &b.ex) && b.ex.code == 5, "and the exit is told to the new daemon");
 	fs_read(AT_FDCWD, b.log, 65536, &log, NULL);
 	ok(log.data && strstr(log.data, "one\\n") && strstr(log.data, "two\\n"), "the log is whole");
-	ok(shim_adopt(mon, b.id, top, &pid, &exited, &ex, &err) == NULL && !exited, "no state, no adoption: %s", err_text(&err));
+	ok(shim_adopt(mon, b.id, top, NULL, &pid, &exited, &ex, &err) == NULL && !exited, "no state, no adoption: %s", err_text(&err));
 	box_done(&b);
 	box_done(&gone);
 	box_done(&dead);
@@ -181,10 +181,10 @@ static void test_discard(void)
 	shim = shim_pid_of(&b);
 	mon = shim_monitor_new(sp, shim_path, on_exit_cb, NULL, &err);
 	ok(shim > 0 && kill(shim, 0) == 0 && kill(b.pid, 0) == 0, "shim and container live");
-	is_int(shim_discard(mon, b.id, b.dir, &err), 0, "are discarded (%s)", err_text(&err));
+	is_int(shim_discard(mon, b.id, b.dir, NULL, &err), 0, "are discarded (%s)", err_text(&err));
 	ok(kill(b.pid, 0) < 0 && errno == ESRCH && kill(shim, 0) < 0 && errno == ESRCH, "and gone");
 	ok(!wait_exit(b.id, NULL, 50, &ex), "without a report");
-	is_int(shim_discard(mon, b.id, top, &err), 0, "where there is nothing that is fine (%s)", err_text(&err));
+	is_int(shim_discard(mon, b.id, top, NULL, &err), 0, "where there is nothing that is fine (%s)", err_text(&err));
 	box_done(&b);
 }
 
