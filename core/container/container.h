@@ -139,8 +139,8 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 int exec_start(struct container_store *s, const char *id, bool tty, const int64_t console_size[2], int *ret_fd, struct err *err);
 /* Before a connection is taken over: whether exec_start() would be refused at once, and how its streams look. */
 int exec_check(struct container_store *s, const char *id, bool *ret_tty, char **ret_detach_keys, struct err *err);
-/* Its output is over: waits a while for its exit, so that a client that asks next finds the code. */
-void exec_await_end(struct container_store *s, const char *id, int timeout_ms);
+/* Its output is over: waits a while for its exit, so that a client that asks next finds the code. False: there is no such exec. */
+bool exec_await_end(struct container_store *s, const char *id, int timeout_ms);
 void exec_detached(struct container_store *s, const char *id);
 int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err);
 int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t cols, struct err *err);

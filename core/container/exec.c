@@ -393,16 +393,17 @@ void execs_end(struct container *c)
 	}
 }
 
-void exec_await_end(struct container_store *s, const char *id, int timeout_ms)
+bool exec_await_end(struct container_store *s, const char *id, int timeout_ms)
 {
 	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, NULL);
 	int64_t end = clock_mono() + timeout_ms * INT64_C(1000000), left;
 
 	if (!x)
-		return;
+		return false;
 	WITH_LOCK(&x->container->lock);
 	while (!x->ended && (left = end - clock_mono()) > 0)
 		lock_wait(&x->container->lock, &x->container->changed, left);
+	return true;
 }
 
 bool exec_exit_code(struct container_store *s, const char *id, int *ret_code)

@@ -22,6 +22,7 @@
 #define START_INTERVAL (5 * NSEC_PER_SEC)
 #define RETRIES 3
 #define KILL_MS 1000 /* a probe that was killed is waited for */
+#define STEP_MS 500  /* how long the end of the daemon may wait for a probe */
 
 struct health_pool {
 	struct work *work;
@@ -191,10 +192,9 @@ static int take_bytes(void *ctx, const void *data, size_t size)
 }
 
 /* 1 at the end of the output, 0 when the time is over, -1 when the pool ends. */
-static int read_output(const struct health_pool *p, int fd, int64_t timeout, struct output *o)
+static int read_output(const struct health_pool *p, int fd, int64_t end, struct output *o)
 {
 	const struct cancel stop = { -1, p->stop_fd };
-	int64_t now = clock_mono(), end = timeout < INT64_MAX - now ? now + timeout : INT64_MAX;
 
 	for (;;) {
 		unsigned char data[4096];
@@ -209,6 +209,24 @@ static int read_output(const struct health_pool *p, int fd, int64_t timeout, str
 			return 1;
 		demux_feed(&o->demux, data, n > 0 ? (size_t)n : 0, take_bytes, o);
 	}
+}
+
+/* The same for the end of an exec, which may close its streams long before. */
+static int await_exit(struct container_store *s, const char *id, int64_t end, int *ret_code)
+{
+	while (!exec_exit_code(s, id, ret_code)) {
+		int64_t left = (end - clock_mono()) / 1000000;
+
+		if (atomic_load(&s->health->stopping))
+			return -1;
+		if (left <= 0)
+			return 0;
+		if (!exec_await_end(s, id, left < STEP_MS ? (int)left : STEP_MS)) {
+			*ret_code = -1;
+			return 1;
+		}
+	}
+	return 1;
 }
 
 static void say_late(const struct plan *plan, struct health_probe *ret, struct output *o)
@@ -229,7 +247,8 @@ static bool probe(struct container *c, const struct plan *plan, struct health_pr
 	OWN_ERR struct err err = ERR_INIT;
 	OWN_FD int fd = -1;
 	char id[65] = "";
-	int r, code;
+	int64_t now = clock_mono(), end = plan->timeout < INT64_MAX - now ? now + plan->timeout : INT64_MAX;
+	int r, code = 0;
 
 	strv_copy(&cfg.cmd, &plan->cmd);
 	ret->start = clock_now();
@@ -242,14 +261,15 @@ static bool probe(struct container *c, const struct plan *plan, struct health_pr
 		*ret = (struct health_probe){ .start = ret->start, .end = clock_now(), .exit_code = -1, .output = xstrdup(err_text(&err)) };
 		return true;
 	}
-	r = read_output(c->store->health, fd, plan->timeout, &o);
+	r = read_output(c->store->health, fd, end, &o);
+	if (r > 0)
+		r = await_exit(c->store, id, end, &code);
 	if (r == 0) {
 		exec_kill(c->store, id);
 		exec_await_end(c->store, id, KILL_MS);
 		say_late(plan, ret, &o);
 	} else if (r > 0) {
-		exec_await_end(c->store, id, (int)(plan->timeout / 1000000 < 10000 ? plan->timeout / 1000000 : 10000));
-		ret->exit_code = exec_exit_code(c->store, id, &code) ? code : -1;
+		ret->exit_code = code;
 		buf_add(&o.text, "", 1);
 		ret->output = xstrdup(o.text.data);
 	}

@@ -70,6 +70,20 @@ like "$(cat "$WORK/top")" 'sleep 1000' "top answers"
 ok "no more than one probe at a time lives"
 docker rm -f late > /dev/null
 
+quiet() { # name, seconds, timeout in ms: a probe that closes its streams and goes on
+	api POST "/containers/create?name=$1" -H 'Content-Type: application/json' -d '{"Image":"busybox","Cmd":["sleep","1000"],
+		"HostConfig":{"NetworkMode":"none"},"Healthcheck":{"Test":["CMD-SHELL","exec > /dev/null 2>&1; sleep '"$2"'"],"Interval":100000000,"Timeout":'"$3"'000000,"Retries":1}}' > /dev/null
+	docker start "$1" > /dev/null
+}
+quiet hush 78 500
+until_status hush unhealthy
+is "$(health hush '.Log[0] | "\(.ExitCode) \(.Output)"')" "-1 Health check exceeded timeout (500ms)" "a probe without streams has no more time"
+docker rm -f hush > /dev/null
+quiet brief 0.4 20000
+until_status brief healthy
+ok "and is waited for"
+docker rm -f brief > /dev/null
+
 run --name grace --health-cmd false --health-interval 100ms --health-start-period 60s --health-start-interval 100ms --health-retries 1 busybox sleep 1000
 sleep 0.8
 is "$(status grace)" starting "failures within the start period do not count"
