@@ -351,6 +351,8 @@ void host_config_defaults(struct host_config *hc, const struct daemon_defaults *
 	default_str(&hc->ipc_mode, d->ipc_mode);
 	default_str(&hc->cgroupns_mode, hc->privileged && !cgroup_is_v2() ? "host" : d->cgroupns_mode);
 	default_str(&hc->runtime, d->default_runtime);
+	if (str_empty(hc->restart.name))
+		hc->restart.maximum_retry_count = 0; /* clients of old send one without a policy */
 	default_str(&hc->restart.name, "no");
 	if (str_empty(hc->log.type)) {
 		str_set(&hc->log.type, d->log_driver);
