@@ -9,6 +9,7 @@ import sys
 import time
 
 SOCK, PID, CID = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+SLOW = int(os.environ.get("DKD_SLOW", 1))
 count = bad = 0
 
 
@@ -53,7 +54,10 @@ before, running = fds(), state()
 crowd = []
 for _ in range(400):
     s = dial()
-    s.sendall(b"GET /events HTTP/1.1\r\nHost: d\r\n\r\n")
+    try:
+        s.sendall(b"GET /events HTTP/1.1\r\nHost: d\r\n\r\n")
+    except BrokenPipeError:  # told and closed before it has asked; the answer can be read
+        pass
     crowd.append(s)
 answers = {}
 for s in crowd:
@@ -67,7 +71,7 @@ for _ in range(50):
     good = good and data.endswith(b"OK")
     times.append(took)
 times.sort()
-ok(good and times[45] < 0.01, "pings are answered within 10 ms", "%s, %.1f ms, worst %.1f ms" % (good, times[45] * 1e3, times[-1] * 1e3))
+ok(good and times[45] < 0.01 * SLOW, "pings are answered within 10 ms", "%s, %.1f ms, worst %.1f ms" % (good, times[45] * 1e3, times[-1] * 1e3))
 ok(get("/containers/json")[0].startswith(b"HTTP/1.1 503 "), "other requests are told, too")
 ok(fds() <= 168, "32 descriptors are left", fds())
 for s in crowd:

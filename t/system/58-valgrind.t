@@ -3,7 +3,7 @@
 # One life of a container in a daemon under valgrind: no error, no block lost.
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
-need curl cc valgrind runc pgrep
+need curl cc valgrind runc pgrep python3
 find_docker
 scratch
 [ -z "$SANITIZED" ] || skip_all "a sanitizer's build watches by itself"
@@ -24,7 +24,7 @@ chmod 755 "$WORK/under-valgrind"
 DOCKERD=$WORK/under-valgrind
 start_daemon; ok "starts" || { tail -5 "$WORK/log" | sed 's/^/# /'; done_testing; }
 load_busybox > "$WORK/out" 2>&1; ok "load" || sed 's/^/# /' "$WORK/out"
-docker create --name vg --network none -e A=1 -v vol:/data --restart on-failure:1 busybox sh -c 'echo one; echo two >&2; cat > /data/in; sleep 100' > "$WORK/out" 2>&1; ok "create" || sed 's/^/# /' "$WORK/out"
+docker create --name vg --network none --health-cmd 'echo well' --health-interval 500ms -e A=1 -v vol:/data --restart on-failure:1 busybox sh -c 'echo one; echo two >&2; cat > /data/in; sleep 100' > "$WORK/out" 2>&1; ok "create" || sed 's/^/# /' "$WORK/out"
 docker start vg > "$WORK/out" 2>&1; ok "start" || sed 's/^/# /' "$WORK/out"
 for _i in $(seq 50); do [ "$(docker logs vg 2>&1 | wc -l)" = 2 ] && break; sleep 0.2; done
 is "$(docker logs vg 2>&1 | sort | tr '\n' ' ')" "one two " "logs"
@@ -32,12 +32,20 @@ is "$(docker exec -e B=2 vg sh -c 'echo $A $B; exit 3'; echo $?)" "1 2
 3" "exec"
 like "$(docker inspect vg)" '"Running": true' "inspect"
 like "$(docker ps -a --filter name=vg --format '{{.Names}}')" vg "list"
+for _i in $(seq $((50 * DKD_SLOW))); do [ "$(docker inspect -f '{{.State.Health.Status}}' vg)" = healthy ] && break; sleep 0.2; done
+is "$(docker inspect -f '{{.State.Health.Status}}' vg)" healthy "a check of its health"
+docker update --cpu-shares 512 --restart no vg > /dev/null && docker rename vg other && docker rename other vg; ok "update, rename"
+docker top vg > /dev/null && docker diff vg > /dev/null && docker stats --no-stream vg > /dev/null && docker pause vg > /dev/null && docker unpause vg > /dev/null; ok "top, diff, stats, pause"
+like "$(python3 "$top_srcdir/t/clients/attach-ws.py" "$SOCK" "/containers/vg/attach/ws?stream=1&stdout=1" close recv 2>&1 | tail -1)" "close 1000" "attach by WebSocket"
+docker run --rm --network none busybox true && docker restart -t 0 vg > /dev/null; ok "run --rm, restart"
 echo hello > "$WORK/file"
 docker cp "$WORK/file" vg:/tmp/ && docker cp vg:/tmp/file "$WORK/back" && cmp -s "$WORK/file" "$WORK/back"; ok "copies in and out"
 docker commit vg made:1 > /dev/null && docker save made:1 > "$WORK/made.tar" && docker rmi made:1 > /dev/null && docker load -q -i "$WORK/made.tar" > /dev/null; ok "commit, save, rmi, load"
 is "$(api_status GET /containers/vg/nonsense)$(api_status POST /containers/create -H 'Content-Type: application/json' -d '{"Image":3}')" 404400 "refusals"
 docker stop -t 1 vg > /dev/null; ok "stop"
 docker rm -v vg > /dev/null; ok "rm"
+like "$(docker events --since 0 --until "$(date +%s)" --format '{{.Action}}' | tr '\n' ' ')" "create .*start .*die .*destroy" "events"
+docker system df > /dev/null && docker system prune -f > /dev/null && docker info > /dev/null; ok "df, prune, info"
 stop_daemon; is "$?" 0 "the daemon ends with status 0 (valgrind: 9 after an error or a lost block)"
 kill "$helper"
 wait "$helper" 2>/dev/null
