@@ -333,6 +333,15 @@ static int check(struct container *c, const struct image *img, const char *netwo
 	return 0;
 }
 
+static int make_layer(struct container *c, const struct image *img, struct err *err)
+{
+	struct layer_store *layers = image_store_layers(c->store->deps.images);
+	const char *chain = img ? img->chain : NULL;
+
+	return c->host.auto_remove ? rwlayer_create_brief(layers, c->id, chain, c->rec.mount_label, &c->host.storage_opt, err) :
+		rwlayer_create(layers, c->id, chain, c->rec.mount_label, &c->host.storage_opt, err);
+}
+
 /* Disk and index; the steps undo themselves from the last. */
 static int build(struct container *c, const struct image *img, struct err *err)
 {
@@ -344,8 +353,7 @@ static int build(struct container *c, const struct image *img, struct err *err)
 	/* The folder first: one without a record tells the next start to take back the layer, too. */
 	if (fs_mkdir(dir, 0710, err) < 0)
 		return -1;
-	if (unfinished_begin(c, err) < 0 ||
-	    rwlayer_create(layers, c->id, img ? img->chain : NULL, c->rec.mount_label, &c->host.storage_opt, err) < 0)
+	if (unfinished_begin(c, err) < 0 || make_layer(c, img, err) < 0)
 		goto undo_dir;
 	if (mounts_resolve(c, img, err) < 0 || prepare_root(c, layers, err) < 0 ||
 	    (sync == FS_SYNC && rwlayer_sync(layers, c->id, err) < 0))

@@ -299,9 +299,9 @@ static int32_t keep_text(void *to, const char *text)
 }
 
 /* The driver's get(), under the layer's operation. */
-static int mount(struct graph *g, struct mounted *m, const char *label, struct err *err)
+static int mount(struct graph *g, struct mounted *m, const char *label, uint32_t flags, struct err *err)
 {
-	struct dkd_graph_mount mount = { .size = sizeof(mount), .id = m->id, .label = label };
+	struct dkd_graph_mount mount = { .size = sizeof(mount), .flags = flags, .id = m->id, .label = label };
 	struct driver_call c;
 
 	str_set(&m->path, NULL);
@@ -313,7 +313,7 @@ static int mount(struct graph *g, struct mounted *m, const char *label, struct e
 	return 0;
 }
 
-char *graph_get(struct graph *g, const char *id, const char *mount_label, struct err *err)
+static char *get(struct graph *g, const char *id, const char *mount_label, uint32_t flags, struct err *err)
 {
 	struct mounted *m;
 	char *path = NULL;
@@ -321,12 +321,22 @@ char *graph_get(struct graph *g, const char *id, const char *mount_label, struct
 	if (check_id(id, err) < 0)
 		return NULL;
 	m = op_begin(g, id);
-	if (m->refs || mount(g, m, mount_label, err) == 0) {
+	if (m->refs || mount(g, m, mount_label, flags, err) == 0) {
 		m->refs++;
 		path = xstrdup(m->path);
 	}
 	op_end(g, m);
 	return path;
+}
+
+char *graph_get(struct graph *g, const char *id, const char *mount_label, struct err *err)
+{
+	return get(g, id, mount_label, 0, err);
+}
+
+char *graph_get_brief(struct graph *g, const char *id, const char *mount_label, struct err *err)
+{
+	return get(g, id, mount_label, DKD_GRAPH_VOLATILE, err);
 }
 
 int graph_put(struct graph *g, const char *id, struct err *err)

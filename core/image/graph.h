@@ -34,6 +34,8 @@ int graph_remove(struct graph *g, const char *id, struct err *err); /* missing i
 bool graph_exists(struct graph *g, const char *id);
 /* Mounts (counted) and returns the directory, owned by the caller. */
 char *graph_get(struct graph *g, const char *id, const char *mount_label, struct err *err);
+/* The same; what is written may be lost with the layer in a power cut, so that no unmount waits for the disk. */
+char *graph_get_brief(struct graph *g, const char *id, const char *mount_label, struct err *err);
 int graph_put(struct graph *g, const char *id, struct err *err);
 /* GraphDriver.Data of inspect, as a JSON object. */
 void graph_metadata(struct graph *g, const char *id, struct jw *w);

@@ -34,6 +34,7 @@ struct rwlayer {
 	char mount_id[ID_HEX + 1];
 	char init_id[ID_HEX + sizeof(INIT_SUFFIX)]; /* "" without */
 	struct layer *parent;      /* holds a reference; NULL: scratch, or lost */
+	bool brief;                /* nothing of it has to outlive a power cut: of this daemon's making */
 	char *damaged;             /* why it cannot be mounted, or NULL */
 	char *found;               /* what is to be told of its damage once it has a container: rwlayer_tell() */
 	enum damage_state found_state;

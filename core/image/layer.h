@@ -82,6 +82,8 @@ char *layer_chain_id(const char *parent, const char *diffid);
 int rwlayer_create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label, const struct strmap *storage_opts, struct err *err);
 /* The same without the init layer: the image's root as it is, for a mount of it. */
 int rwlayer_create_view(struct layer_store *s, const char *id, const char *chain, const char *mount_label, struct err *err);
+/* The same for a container that a power cut ends for good: nothing written into it waits for the disk when it is unmounted. */
+int rwlayer_create_brief(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label, const struct strmap *storage_opts, struct err *err);
 int rwlayer_sync(struct layer_store *s, const char *container_id, struct err *err);   /* so that it outlives a power cut */
 int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *err); /* missing is fine */
 bool rwlayer_exists(struct layer_store *s, const char *container_id);

@@ -88,9 +88,10 @@ static int placeholders(int root, struct err *err)
 	return 0;
 }
 
-static int fill_init(struct layer_store *s, const char *init_id, struct err *err)
+static int fill_init(struct layer_store *s, const struct rwlayer *m, struct err *err)
 {
-	OWN_FREE char *path = graph_get(s->graph, init_id, NULL, err);
+	const char *init_id = m->init_id;
+	OWN_FREE char *path = m->brief ? graph_get_brief(s->graph, init_id, NULL, err) : graph_get(s->graph, init_id, NULL, err);
 	OWN_FD int root = -1;
 	int rc;
 
@@ -111,7 +112,7 @@ static int make_layers(struct layer_store *s, struct rwlayer *m, const char *lab
 	if (!*m->init_id)
 		return graph_create(s->graph, m->mount_id, below, true, label, opts, err);
 	if (graph_create(s->graph, m->init_id, below, true, label, opts, err) < 0 ||
-	    fill_init(s, m->init_id, err) < 0)
+	    fill_init(s, m, err) < 0)
 		return -1;
 	return graph_create(s->graph, m->mount_id, m->init_id, true, label, opts, err);
 }
@@ -137,8 +138,10 @@ static int publish_mount(struct layer_store *s, struct rwlayer *m, struct layer_
 	return 0;
 }
 
+enum kind { CONTAINER, BRIEF_CONTAINER, VIEW };
+
 static int create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label,
-	const struct strmap *storage_opts, bool init, struct err *err)
+	const struct strmap *storage_opts, enum kind kind, struct err *err)
 {
 	struct layer_stage st = LAYER_STAGE_INIT;
 	struct rwlayer *m;
@@ -152,6 +155,7 @@ static int create(struct layer_store *s, const char *container_id, const char *c
 		return -1;
 	m = xcalloc(1, sizeof(*m));
 	m->container = xstrdup(container_id);
+	m->brief = kind == BRIEF_CONTAINER;
 	lock_take(&s->lock);
 	m->parent = chain ? layer_find(s, chain) : NULL; /* held by the reference just taken */
 	lock_drop(&s->lock);
@@ -160,7 +164,7 @@ static int create(struct layer_store *s, const char *container_id, const char *c
 		memcpy(m->mount_id, container_id, ID_HEX + 1);
 	else
 		id_random_hex(m->mount_id, ID_HEX);
-	if (init)
+	if (kind != VIEW)
 		snprintf(m->init_id, sizeof(m->init_id), "%s" INIT_SUFFIX, m->mount_id);
 	rc = stage_mount(s, m, &st, err);
 	if (rc == 0)
@@ -179,16 +183,22 @@ static int create(struct layer_store *s, const char *container_id, const char *c
 int rwlayer_create(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label,
 	const struct strmap *storage_opts, struct err *err)
 {
-	return create(s, container_id, chain, mount_label, storage_opts, true, err);
+	return create(s, container_id, chain, mount_label, storage_opts, CONTAINER, err);
 }
 
 int rwlayer_create_view(struct layer_store *s, const char *id, const char *chain, const char *mount_label, struct err *err)
 {
-	return create(s, id, chain, mount_label, NULL, false, err);
+	return create(s, id, chain, mount_label, NULL, VIEW, err);
+}
+
+int rwlayer_create_brief(struct layer_store *s, const char *container_id, const char *chain, const char *mount_label,
+	const struct strmap *storage_opts, struct err *err)
+{
+	return create(s, container_id, chain, mount_label, storage_opts, BRIEF_CONTAINER, err);
 }
 
 /* The driver's names of a container's layers: the writable one and what it stands on ("" for nothing). */
-struct names { char mount[ID_HEX + 1], below[ID_HEX + sizeof(INIT_SUFFIX)]; };
+struct names { char mount[ID_HEX + 1], below[ID_HEX + sizeof(INIT_SUFFIX)]; bool brief; };
 
 static int get_names(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
 {
@@ -198,6 +208,7 @@ static int get_names(struct layer_store *s, const char *container_id, struct nam
 	if (!m)
 		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
 	memcpy(ret->mount, m->mount_id, sizeof(m->mount_id));
+	ret->brief = m->brief;
 	snprintf(ret->below, sizeof(ret->below), "%s", *m->init_id ? m->init_id : m->parent ? m->parent->cache_id : "");
 	return 0;
 }
@@ -261,7 +272,9 @@ char *rwlayer_mount(struct layer_store *s, const char *container_id, const char 
 {
 	struct names n;
 
-	return get_names(s, container_id, &n, err) < 0 ? NULL : graph_get(s->graph, n.mount, mount_label, err);
+	if (get_names(s, container_id, &n, err) < 0)
+		return NULL;
+	return n.brief ? graph_get_brief(s->graph, n.mount, mount_label, err) : graph_get(s->graph, n.mount, mount_label, err);
 }
 
 int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err)

@@ -62,7 +62,7 @@ static char *options(const struct overlay_mount *m, const char *root)
 	t.data = malloc(t.room);
 	if (!t.data)
 		return NULL;
-	add(&t, "%s%slowerdir=", m->index_off ? "index=off," : "", m->userxattr ? "userxattr," : "");
+	add(&t, "%s%s%slowerdir=", m->index_off ? "index=off," : "", m->userxattr ? "userxattr," : "", m->unsynced ? "volatile," : "");
 	for (size_t i = 0; i < m->lower_len; i++) {
 		if (i)
 			add(&t, ":");
@@ -122,6 +122,8 @@ static int configure(const struct overlay_mount *m, int fs)
 	if (m->index_off && set(fs, "index", "", "off") < 0)
 		return -1;
 	if (m->userxattr && syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "userxattr", NULL, 0) < 0)
+		return -1;
+	if (m->unsynced && syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, "volatile", NULL, 0) < 0)
 		return -1;
 	if (m->label && *m->label && set(fs, "context", "", m->label) < 0)
 		return -1;

@@ -610,15 +610,32 @@ static bool is_mounted(struct dkd_graph *g, const char *id)
 		dir.st_dev != merged.st_dev;
 }
 
-static int mount_layer(struct dkd_graph *g, const char *id, const char *label, struct lowers *l)
+/*
+ * The kernel's mark of a volatile mount: it refuses the layer until the mark is gone. Each step by itself, as one of them may have
+ * been the last before a crash.
+ */
+static void drop_volatile_mark(struct dkd_graph *g, const char *id)
+{
+	static const struct { const char *name; int flags; } marks[] = {
+		{ "/dirty", 0 }, { "", AT_REMOVEDIR },
+	};
+	char path[PATH_MAX];
+
+	for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+		snprintf(path, sizeof(path), "%s/work/work/incompat/volatile%s", id, marks[i].name);
+		unlinkat(g->fd, path, marks[i].flags);
+	}
+}
+
+static int mount_layer(struct dkd_graph *g, const char *id, const char *label, bool unsynced, struct lowers *l)
 {
 	char diff[PATH_MAX], work[PATH_MAX], merged[PATH_MAX], committed[PATH_MAX];
 	const char *all[MAX_LOWER + 2];
 	struct overlay_mount m = {
 		.root = g->root, .lower = l->v, .lower_len = l->len, .upper = diff, .work = work, .target = merged, .label = label,
 		.index_off = g->facts.index_off, .userxattr = g->facts.userxattr,
+		.unsynced = unsynced,
 	};
-
 	int rc;
 
 	snprintf(diff, sizeof(diff), "%s/diff", id);
@@ -631,10 +648,17 @@ static int mount_layer(struct dkd_graph *g, const char *id, const char *label, s
 		m.lower = all;
 		m.lower_len++;
 		m.upper = m.work = NULL;
+		m.unsynced = false;
 	}
 	if (dir_make(g->fd, merged, 0700, g->uid, g->gid) < 0)
 		return -1;
 	rc = overlay_mount(&m);
+	/* Of a kernel that does not know volatile mounts, or of a layer that a power cut left with its mark. */
+	if (rc < 0 && errno == EINVAL && m.upper) {
+		m.unsynced = false;
+		drop_volatile_mark(g, id);
+		rc = overlay_mount(&m);
+	}
 	/* The work folder is the kernel's and holds nothing that lasts: a lost one is made anew. */
 	if (rc < 0 && errno == ENOENT && m.work && dir_make(g->fd, work, 0700, g->uid, g->gid) == 0)
 		rc = overlay_mount(&m);
@@ -663,7 +687,7 @@ static int32_t overlay_get(const struct dkd_call *call, struct dkd_graph *g, con
 	if (read_lowers(g, m->id, &l) < 0)
 		return fail(g, call, "read %s/%s/lower", g->root, m->id);
 	snprintf(path, sizeof(path), "%s/%s/%s", g->root, m->id, l.len ? "merged" : "diff");
-	if (l.len && !is_mounted(g, m->id) && mount_layer(g, m->id, m->label, &l) < 0)
+	if (l.len && !is_mounted(g, m->id) && mount_layer(g, m->id, m->label, m->flags & DKD_GRAPH_VOLATILE, &l) < 0)
 		return fail(g, call, "error creating overlay mount to %s", path);
 	emit(to, path);
 	return 0;
@@ -676,6 +700,7 @@ static int32_t overlay_put(const struct dkd_call *call, struct dkd_graph *g, con
 	snprintf(path, sizeof(path), "%s/%s/merged", g->root, id);
 	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
 		return fail(g, call, "unmount %s", path);
+	drop_volatile_mark(g, id);
 	/* It goes with the layer at the latest. */
 	if (rmdir(path) < 0 && errno != ENOENT)
 		dkd_logf(g->host, DKD_LOG_DEBUG, "remove %s: %s", path, strerror(errno));

@@ -15,6 +15,7 @@ struct overlay_mount {
 	const char *target;
 	const char *label;        /* SELinux, or NULL */
 	bool index_off, userxattr;
+	bool unsynced;            /* "volatile": unmounting does not sync the file system below; kernels before 5.10: EINVAL */
 };
 /* 0 or -1 with errno. How: the first way that takes that many layers (see OVERLAY_BY_*). */
 int overlay_mount(const struct overlay_mount *m);

@@ -52,6 +52,39 @@ docker stop -t 1 aa >/dev/null; ok "stop works"
 docker rm aa bb cc >/dev/null; ok "rm works"
 is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" 0 "no mount stays"
 is "$(shims | wc -l)" 0 "no shim stays"
+# what removes itself is mounted without syncs: used, left by a killed daemon, left by a power cut
+docker run -d --rm --name brief --network none busybox sh -c 'echo 1 > /one; sleep 1000' >/dev/null
+docker create --rm --name made --network none busybox cat /in /in2 >/dev/null
+id=$(docker inspect -f '{{.Id}}' made)
+echo copied > "$WORK/in"; docker cp "$WORK/in" made:/in >/dev/null 2>&1 && docker cp "$WORK/in" made:/in2 >/dev/null 2>&1; ok "copied into twice before its start"
+is "$(docker start -a made)" "copied
+copied" "there when it runs"
+docker create --rm --name made --network none busybox true >/dev/null
+docker cp "$WORK/in" made:/in >/dev/null 2>&1
+for i in $(seq 50); do docker exec brief test -e /one 2>/dev/null && break; sleep 0.1; done
+is "$(docker diff brief)" "A /one" "diff"
+docker commit brief briefly >/dev/null; is "$(docker run --rm --network none briefly cat /one)" 1 "commit"
+is "$(docker export brief | tar xO one)" 1 "export"
+stop_daemon KILL >/dev/null 2>&1
+start_daemon; ok "comes back"
+is "$(docker exec brief cat /one)" 1 "adopted"
+is "$(docker diff brief)" "A /one" "diff"
+for i in $(seq 50); do docker inspect made >/dev/null 2>&1 || break; sleep 0.1; done
+is "$(docker ps -aq --filter name=made | wc -l)" 0 "one that did not run is removed"
+docker kill brief >/dev/null; for i in $(seq 50); do docker inspect brief >/dev/null 2>&1 || break; sleep 0.1; done
+is "$(docker ps -aq | wc -l) $(ls "$WORK/root/overlay2" | grep -c init)" "0 0" "nothing stays of either"
+docker run -d --rm --name brief --network none busybox sleep 1000 >/dev/null
+pid=$(docker inspect -f '{{.State.Pid}}' brief) id=$(docker inspect -f '{{.Id}}' brief)
+stop_daemon KILL >/dev/null 2>&1
+kill -9 $(shims) "$pid" 2>/dev/null
+for i in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+like "$(grep "$id/merged " /proc/self/mountinfo)" 'volatile' "its mount syncs nothing"
+umount "$WORK/root/overlay2/$id/merged" "$WORK"/exec/netns/*
+rm -rf "$WORK/exec"
+start_daemon; ok "comes back"
+for i in $(seq 50); do docker inspect brief >/dev/null 2>&1 || break; sleep 0.1; done
+is "$(docker ps -aq | wc -l) $(ls "$WORK/root/overlay2" | grep -c "$id")" "0 0" "nothing stays of one that a power cut ended"
+docker rmi briefly >/dev/null; ok "nor holds an image"
 # SIGTERM stops the containers, each by its own signal
 docker run -d --name t1 --network none busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
 docker run -d --name t2 --network none --restart always busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null

@@ -44,6 +44,11 @@ int rwlayer_create_view(struct layer_store *s, const char *id, const char *chain
 {
 	return rwlayer_create(s, id, chain, label, NULL, err);
 }
+int rwlayer_create_brief(
+	struct layer_store *s, const char *id, const char *chain, const char *label, const struct strmap *o, struct err *err)
+{
+	return rwlayer_create(s, id, chain, label, o, err);
+}
 static bool layer_is_busy;
 int rwlayer_remove(struct layer_store *s, const char *id, struct err *err)
 {

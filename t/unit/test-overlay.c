@@ -130,6 +130,71 @@ static void test_overlay_crash(const char *root)
 	works(graph_remove(g, other, err) == 0, "removed");
 }
 
+/* The options of the mount at a path, as the kernel has them; NULL: there is none. */
+static char *mount_options(const char *path)
+{
+	OWN_FREE char *want = xasprintf(" %s ", path);
+	char line[8192], *ret = NULL;
+	FILE *f = fopen("/proc/self/mountinfo", "re");
+
+	while (fgets(line, sizeof(line), f))
+		if (strstr(line, want))
+			str_set(&ret, strstr(line, " - "));
+	fclose(f);
+	return ret;
+}
+
+static bool is_volatile(const char *dir)
+{
+	OWN_FREE char *options = mount_options(dir);
+
+	/* newer kernels write fsync=volatile */
+	return options && (strstr(options, ",volatile") || strstr(options, ",fsync=volatile"));
+}
+
+/* A container's layer that need not outlive a power cut, and the kernel's mark of it. */
+static void test_overlay_volatile(const char *root)
+{
+	OWN_FREE char *child = id_of(2), *brief = id_of(31), *parent = id_of(1), *layer = xasprintf("%s/overlay2/%s", root, brief), *dir = NULL;
+	const char *mark = "work/work/incompat/volatile";
+
+	dir = get(child);
+	ok(!is_volatile(dir) && graph_put(g, child, NULL) == 0, "a mount is synced when it goes");
+	free(dir);
+	works(graph_create(g, brief, parent, true, NULL, NULL, err) == 0, "a brief container");
+	dir = graph_get_brief(g, brief, NULL, NULL);
+	if (!is_volatile(dir)) {
+		skip("volatile mounts", "the kernel has none");
+		graph_put(g, brief, NULL);
+		graph_remove(g, brief, NULL);
+		return;
+	}
+	ok(access(at(layer, mark), F_OK) == 0, "its mount is not, and is marked");
+	put_file(dir, "b", "brief");
+	ok(graph_put(g, brief, NULL) == 0 && access(at(layer, mark), F_OK) < 0, "the mark goes with the mount");
+	for (int i = 0; i < 2; i++) {
+		free(dir);
+		dir = graph_get_brief(g, brief, NULL, NULL);
+		ok(dir && is_volatile(dir), "mounted again, and");
+		/* What a power cut leaves: whole, or in the middle of its making or going. */
+		graph_close(g);
+		umount2(dir, MNT_DETACH);
+		g = graph_open("overlay2", root, NULL, 0, 0, NULL);
+		ok(i == 0 || unlink(at(layer, "work/work/incompat/volatile/dirty")) == 0, "left by a power cut");
+		free(dir);
+		dir = i ? get(brief) : graph_get_brief(g, brief, NULL, NULL);
+		is_str(dir ? file_text(dir, "b") : NULL, "brief", "it can be mounted");
+		ok(graph_put(g, brief, NULL) == 0 && access(at(layer, mark), F_OK) < 0, "and the mark is gone");
+	}
+	free(dir);
+	dir = graph_get_brief(g, brief, NULL, NULL);
+	graph_close(g);
+	g = graph_open("overlay2", root, NULL, 0, 0, NULL);
+	free(get(brief));
+	ok(graph_put(g, brief, NULL) == 0 && access(at(layer, mark), F_OK) < 0, "another daemon unmounts it as well");
+	works(graph_remove(g, brief, err) == 0, "removed");
+}
+
 static void test_overlay_long_root(void)
 {
 	OWN_FREE char *root = xasprintf("%s/%0100d/%0100d/%0100d,:\\", base, 1, 2, 3);
@@ -260,6 +325,7 @@ static void overlay_only(void)
 	test_overlay_layout(root);
 	test_overlay_foreign(root);
 	test_overlay_crash(root);
+	test_overlay_volatile(root);
 	test_overlay_long_root();
 	test_overlay_ways();
 	test_overlay_remap();

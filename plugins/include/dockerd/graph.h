@@ -52,10 +52,15 @@ struct dkd_graph_create {
 };
 
 #define DKD_GRAPH_READONLY UINT32_C(1) /* the caller only reads */
+/*
+ * A hint: what is written through this mount may be lost in a power cut. put() need not wait for the disk then. The layer may
+ * be mounted again without this flag, also after a power cut.
+ */
+#define DKD_GRAPH_VOLATILE UINT32_C(2)
 
 struct dkd_graph_mount {
 	uint32_t size;
-	uint32_t flags;                  /* DKD_GRAPH_READONLY */
+	uint32_t flags;                  /* DKD_GRAPH_READONLY, DKD_GRAPH_VOLATILE */
 	const char *id;
 	const char *label;
 	const struct dkd_idmaps *idmaps; /* mount with this map (idmapped mount); NULL: ids as they are on disk */
