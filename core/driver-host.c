@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the daemon does for drivers: the host table, their options, and calls of them. */
 #include "driver.h"
+#include "driver-crash.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -161,18 +162,20 @@ void driver_call_begin(struct driver_call *c, const struct driver *d)
 
 	lock_none_held();
 	*c = (struct driver_call){ .abi = { .size = sizeof(c->abi), .cancel_fd = -1, .opaque = c }, .driver = d };
-	if (!s)
-		return;
-	WITH_LOCK(&s->lock);
-	while (s->busy)
-		lock_wait(&s->lock, &s->free, -1);
-	s->busy = true;
+	if (s) {
+		WITH_LOCK(&s->lock);
+		while (s->busy)
+			lock_wait(&s->lock, &s->free, -1);
+		s->busy = true;
+	}
+	c->before = driver_crash_within(d->path);
 }
 
 int driver_call_end(struct driver_call *c, int32_t rc, struct err *err)
 {
 	struct driver *s = serial(c->driver);
 
+	driver_crash_within(c->before);
 	if (s) {
 		WITH_LOCK(&s->lock);
 		s->busy = false;

@@ -13,6 +13,7 @@
 #include "dockerd/graph.h"
 #include "dockerd/net.h"
 #include "dockerd/volume.h"
+#include "driver-crash.h"
 #include "driver-file.h"
 
 /* Kinds: what the loader knows of each. Every ops table begins with probe(), open(), close(). */
@@ -314,14 +315,22 @@ static int copy_ops(struct module *m, const struct dkd_driver *d, struct err *er
 
 static int module_bind(struct module *m, struct err *err)
 {
-	const struct dkd_driver *(*entry)(void);
-	const struct dkd_driver *d;
-	void *symbol = driver_file_symbol(m->path, "dkd_driver_entry", err);
+	const struct dkd_driver *(*entry)(void) = NULL;
+	const struct dkd_driver *d = NULL;
+	const char *before;
+	void *symbol;
 
+	if (!driver_crash_allows(m->path, err))
+		return -1;
+	before = driver_crash_within(m->path); /* its constructors run, too */
+	symbol = driver_file_symbol(m->path, "dkd_driver_entry", err);
+	if (symbol) {
+		memcpy(&entry, &symbol, sizeof(entry));
+		d = entry();
+	}
+	driver_crash_within(before);
 	if (!symbol)
 		return -1;
-	memcpy(&entry, &symbol, sizeof(entry));
-	d = entry();
 	if (check_descriptor(m, d, err) < 0 || copy_ops(m, d, err) < 0)
 		return -1;
 	log_debug("loaded %s driver %s %s from %s", m->kind->name, d->name, d->version ? d->version : "", m->path);

@@ -69,6 +69,7 @@ struct driver_call {
 	struct dkd_call abi;
 	struct err failed;
 	const struct driver *driver;
+	const char *before; /* driver-crash.h */
 };
 void driver_call_begin(struct driver_call *c, const struct driver *d);
 /* Returns rc; when that is negative err is set, with a sentence of its own if the driver gave none. */
