@@ -73,6 +73,9 @@ static void report(struct task *t)
 	OWN_SHIM_MSG struct shim_msg m = { 0 };
 	bool first = !t->reported;
 
+	/* whoever hears of the end may read the log at once */
+	if (first && !t->id && self.logger)
+		logger_settle(self.logger);
 	shim_msg_init(&m, SHIM_EXITED);
 	shim_msg_str(&m, TAG_EXEC, t->id);
 	shim_msg_int(&m, TAG_CODE, t->code);

@@ -1,273 +1,237 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "shim/logger.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <sys/stat.h>
-#include <time.h>
+#include <pthread.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
-#include "base/fs.h"
+#include "base/lock.h"
 #include "base/str.h"
+#include "shim/logsink.h"
 
-#define LINE_MAX_SIZE (16 * 1024)
-#define BATCH         (64 * 1024)
+#define STACK_SIZE 131072
+#define SETTLE_MAX (2 * NSEC_PER_SEC)
 
-struct logger {
-	char *path;
-	int fd;                /* -1 while the file cannot be opened */
-	int64_t size, max_size;
-	int max_file;
-	char *tail[2];         /* `","stream":"stdout",["attrs":{..},]"time":"` */
-	struct buf part[2];    /* the line that has not ended yet */
-	struct buf out;        /* whole JSON lines not written yet */
-	char stamp[CLOCK_TEXT]; /* of this batch */
+enum item_kind { ITEM_TEXT, ITEM_END, ITEM_DROPPED, ITEM_TICK };
+
+/* What the queue holds, followed by size bytes of text. */
+struct item {
+	int64_t time;
+	uint64_t size; /* ITEM_DROPPED: of what is missing here */
+	int kind, stream;
 };
 
-static int open_file(struct logger *l, int flags)
+struct logger {
+	struct logsink *sink;    /* with a buffer: the thread's */
+	size_t buffer;           /* 0: no thread, and nothing below */
+	pthread_t thread;
+	struct lock lock;        /* of what follows */
+	pthread_cond_t more, idle;
+	struct buf queue;
+	size_t queued;           /* bytes of text, with their items, in the queue and in the thread's hands */
+	uint64_t dropped;        /* bytes that were refused since the last item */
+	bool busy, ending, trim;
+};
+
+static void *run(void *arg);
+
+struct logger *logger_open(const struct logger_config *cfg, struct err *err)
 {
-	struct stat st;
+	struct logsink *sink = logsink_open(cfg, err);
+	struct logger *l;
+	pthread_attr_t attr;
+	int r;
 
-	l->fd = open(l->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | flags, 0640);
-	if (l->fd < 0)
-		return -1;
-	l->size = fstat(l->fd, &st) == 0 ? st.st_size : 0;
-	return 0;
-}
-
-struct logger *logger_open(const char *path, int64_t max_size, int max_file, const char *attrs, struct err *err)
-{
-	struct logger *l = xcalloc(1, sizeof(*l));
-
-	l->path = xstrdup(path);
-	l->max_size = max_size > 0 ? max_size : INT64_MAX;
-	l->max_file = max_file > 0 ? max_file : 1;
-	for (int i = 0; i < 2; i++)
-		l->tail[i] = xasprintf("\",\"stream\":\"%s\",%s%s%s\"time\":\"", i ? "stderr" : "stdout", attrs ? "\"attrs\":" : "",
-			attrs ? attrs : "", attrs ? "," : "");
-	if (open_file(l, 0) < 0) {
-		err_errno(err, errno, "open the log %s", path);
-		logger_close(l);
+	if (!sink)
+		return NULL;
+	l = xcalloc(1, sizeof(*l));
+	l->sink = sink;
+	if (cfg->buffer <= 0)
+		return l;
+	l->buffer = (size_t)cfg->buffer;
+	lock_init(&l->lock, LOCK_LEAF);
+	lock_cond_init(&l->more);
+	lock_cond_init(&l->idle);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	r = pthread_create(&l->thread, &attr, run, l);
+	pthread_attr_destroy(&attr);
+	if (r) {
+		err_errno(err, r, "start the thread that writes the log");
+		logsink_close(sink);
+		free(l);
 		return NULL;
 	}
 	return l;
+}
+
+static void put_item(struct logger *l, enum item_kind kind, int stream, const char *data, uint64_t size)
+{
+	struct item item = { .time = clock_now(), .size = size, .kind = kind, .stream = stream };
+
+	buf_add(&l->queue, &item, sizeof(item));
+	if (data)
+		buf_add(&l->queue, data, size);
+	l->busy = true;
+	pthread_cond_signal(&l->more);
+}
+
+static void put_dropped(struct logger *l)
+{
+	if (l->dropped)
+		put_item(l, ITEM_DROPPED, 2, NULL, l->dropped);
+	l->dropped = 0;
+}
+
+void logger_write(struct logger *l, int stream, const char *data, size_t size)
+{
+	if (!l->buffer) {
+		logsink_write(l->sink, stream, clock_now(), data, size);
+		return;
+	}
+	WITH_LOCK(&l->lock);
+	if (l->queued && l->queued + sizeof(struct item) + size > l->buffer) {
+		l->dropped += size;
+		return;
+	}
+	put_dropped(l);
+	l->queued += sizeof(struct item) + size;
+	put_item(l, ITEM_TEXT, stream, data, size);
+}
+
+void logger_end(struct logger *l, int stream)
+{
+	if (!l->buffer) {
+		logsink_end(l->sink, stream, clock_now());
+		return;
+	}
+	WITH_LOCK(&l->lock);
+	put_dropped(l);
+	put_item(l, ITEM_END, stream, NULL, 0);
+}
+
+void logger_tick(struct logger *l)
+{
+	if (!l->buffer) {
+		logsink_tick(l->sink);
+		return;
+	}
+	WITH_LOCK(&l->lock);
+	if (!l->busy)
+		put_item(l, ITEM_TICK, 0, NULL, 0);
+}
+
+void logger_trim(struct logger *l)
+{
+	if (!l->buffer) {
+		logsink_trim(l->sink);
+		return;
+	}
+	WITH_LOCK(&l->lock);
+	l->trim = true;
+	pthread_cond_signal(&l->more);
+}
+
+bool logger_settle(struct logger *l)
+{
+	int64_t by = clock_mono() + SETTLE_MAX, left;
+
+	if (!l->buffer)
+		return true;
+	WITH_LOCK(&l->lock);
+	while (l->busy && (left = by - clock_mono()) > 0)
+		lock_wait(&l->lock, &l->idle, left);
+	return !l->busy;
 }
 
 void logger_close(struct logger *l)
 {
 	if (!l)
 		return;
-	for (int i = 0; i < 2; i++) {
-		free(l->tail[i]);
-		buf_done(&l->part[i]);
+	if (l->buffer) {
+		if (!logger_settle(l))
+			return; /* the thread hangs at the disk and keeps what it uses; the shim ends without it */
+		lock_take(&l->lock);
+		l->ending = true;
+		pthread_cond_signal(&l->more);
+		lock_drop(&l->lock);
+		pthread_join(l->thread, NULL);
+		lock_done(&l->lock);
+		pthread_cond_destroy(&l->more);
+		pthread_cond_destroy(&l->idle);
+		buf_done(&l->queue);
 	}
-	fd_close(&l->fd);
-	buf_done(&l->out);
-	free(l->path);
+	logsink_close(l->sink);
 	free(l);
 }
 
-void logger_trim(struct logger *l)
+static void write_item(struct logger *l, const struct item *item, const char *text)
 {
-	buf_done(&l->out);
-	for (int i = 0; i < 2; i++)
-		if (!l->part[i].size)
-			buf_done(&l->part[i]);
-}
-
-/* Writes the batch; on a short write the torn line is cut off again, so that the file holds whole lines only. */
-static void flush(struct logger *l)
-{
-	size_t size = l->out.size;
-	ssize_t n = -1;
-
-	if (!size)
-		return;
-	if (l->fd >= 0 || open_file(l, 0) == 0) {
-		do
-			n = write(l->fd, l->out.data, size);
-		while (n < 0 && errno == EINTR);
-	}
-	if (n > 0 && (size_t)n < size) {
-		const char *nl = memrchr(l->out.data, '\n', (size_t)n);
-		ssize_t whole = nl ? nl + 1 - l->out.data : 0;
-
-		if (ftruncate(l->fd, l->size + whole) == 0)
-			n = whole;
-	}
-	if (n < 0)
-		n = 0;
-	l->size += n;
-	buf_reset(&l->out);
-}
-
-static void rotate(struct logger *l)
-{
-	OWN_FREE char *to = NULL;
-
-	flush(l);
-	fd_close(&l->fd);
-	if (l->max_file < 2) {
-		open_file(l, O_TRUNC);
-		return;
-	}
-	for (int i = l->max_file - 1; i > 0; i--) {
-		OWN_FREE char *from = i > 1 ? xasprintf("%s.%d", l->path, i - 1) : xstrdup(l->path);
-
-		free(to);
-		to = xasprintf("%s.%d", l->path, i);
-		(void)!rename(from, to);
-	}
-	open_file(l, 0);
-}
-
-/* Length of the well-formed sequence at s (first byte >= 0x80), 0 when there is none. */
-static size_t utf8_at(const unsigned char *s, const unsigned char *end)
-{
-	size_t n = *s < 0xc2 ? 0 : *s < 0xe0 ? 2 : *s < 0xf0 ? 3 : *s < 0xf5 ? 4 : 0;
-
-	return n && (size_t)(end - s) >= n && str_is_utf8((const char *)s, n) ? n : 0;
-}
-
-/* 1: needs more than a copy inside a JSON string. */
-static const char special[256] = {
-	[0x00 ... 0x1f] = 1, ['"'] = 1, ['\\'] = 1, ['<'] = 1, ['>'] = 1, ['&'] = 1, [0x80 ... 0xff] = 1,
-};
-
-static char *put_special(char *to, const unsigned char **at, const unsigned char *end)
-{
-	static const char hex[] = "0123456789abcdef";
-	const unsigned char *s = *at;
-	size_t n;
-
-	*at = s + 1;
-	switch (*s) {
-	case '"':
-	case '\\':
-		*to++ = '\\';
-		*to++ = (char)*s;
-		return to;
-	case '\n':
-		return (char *)memcpy(to, "\\n", 2) + 2;
-	case '\r':
-		return (char *)memcpy(to, "\\r", 2) + 2;
-	}
-	if (*s < 0x80) {
-		memcpy(to, "\\u00", 4);
-		to[4] = hex[*s >> 4];
-		to[5] = hex[*s & 15];
-		return to + 6;
-	}
-	n = utf8_at(s, end);
-	if (n == 0)
-		return (char *)memcpy(to, "\\ufffd", 6) + 6;
-	*at = s + n;
-	if (n == 3 && s[0] == 0xe2 && s[1] == 0x80 && (s[2] & 0xfe) == 0xa8)
-		return (char *)memcpy(to, s[2] & 1 ? "\\u2029" : "\\u2028", 6) + 6;
-	memcpy(to, s, n);
-	return to + n;
-}
-
-/* At most six bytes a byte: the room is there. */
-static char *put_text(char *to, const char *text, size_t size)
-{
-	const unsigned char *s = (const unsigned char *)text, *end = s + size;
-
-	while (s < end) {
-		const unsigned char *from = s;
-
-		while (s < end && !special[*s])
-			s++;
-		to = (char *)memcpy(to, from, (size_t)(s - from)) + (s - from);
-		if (s < end)
-			to = put_special(to, &s, end);
-	}
-	return to;
-}
-
-static void put_record(struct logger *l, int i, const char *text, size_t size)
-{
-	size_t tail = strlen(l->tail[i]);
-	char *to;
-
-	if (l->size + (int64_t)l->out.size >= l->max_size)
-		rotate(l);
-	to = buf_reserve(&l->out, 6 * size + tail + CLOCK_TEXT + 32);
-	to = (char *)memcpy(to, "{\"log\":\"", 8) + 8;
-	to = put_text(to, text, size);
-	to = (char *)memcpy(to, l->tail[i], tail) + tail;
-	to = stpcpy(to, l->stamp);
-	to = (char *)memcpy(to, "\"}\n", 3) + 3;
-	l->out.size = (size_t)(to - l->out.data);
-	if (l->out.size >= BATCH)
-		flush(l);
-}
-
-static void take_stamp(struct logger *l)
-{
-	clock_rfc3339nano(clock_now(), l->stamp);
-}
-
-/* Where a line that is too long is cut: not inside a character. */
-static size_t cut(const char *data, size_t size)
-{
-	for (size_t back = 1; back <= 3 && back < size; back++) {
-		unsigned char c = (unsigned char)data[size - back];
-
-		if ((c & 0xc0) == 0x80)
-			continue;
-		if (c >= 0xc0 && back < (c < 0xe0 ? 2u : c < 0xf0 ? 3u : 4u))
-			return size - back;
+	switch ((enum item_kind)item->kind) {
+	case ITEM_TEXT:
+		logsink_write(l->sink, item->stream, item->time, text, item->size);
+		break;
+	case ITEM_END:
+		logsink_end(l->sink, item->stream, item->time);
+		break;
+	case ITEM_DROPPED:
+		logsink_dropped(l->sink, item->time, item->size);
+		break;
+	case ITEM_TICK:
+		logsink_tick(l->sink);
 		break;
 	}
-	return size;
 }
 
-/* Takes what belongs to one record off the front of data, writes the record if it is complete; the count taken. */
-static size_t put_some(struct logger *l, int i, const char *data, size_t size)
+static void write_batch(struct logger *l, const struct buf *batch)
 {
-	struct buf *part = &l->part[i];
-	size_t room = LINE_MAX_SIZE - part->size, n = size < room ? size : room, whole;
-	const char *nl = memchr(data, '\n', n);
+	for (size_t at = 0; at < batch->size;) {
+		struct item item;
 
-	if (nl)
-		n = (size_t)(nl + 1 - data);
-	if (!part->size && (nl || n == room)) {
-		n = nl ? n : cut(data, n);
-		put_record(l, i, data, n);
-		return n;
+		memcpy(&item, batch->data + at, sizeof(item));
+		at += sizeof(item);
+		write_item(l, &item, batch->data + at);
+		if (item.kind != ITEM_TEXT)
+			continue;
+		at += item.size;
+		/* one by one, so that there is room again as soon as there can be */
+		WITH_LOCK(&l->lock);
+		l->queued -= sizeof(item) + item.size;
 	}
-	/* joined first: a read may have ended inside a character */
-	buf_add(part, data, n);
-	if (nl || n == room) {
-		whole = nl ? part->size : cut(part->data, part->size);
-		put_record(l, i, part->data, whole);
-		buf_shift(part, whole);
-	}
-	return n;
 }
 
-void logger_write(struct logger *l, int stream, const char *data, size_t size)
+static void *run(void *arg)
 {
-	take_stamp(l);
-	while (size) {
-		size_t n = put_some(l, stream == 2, data, size);
+	struct logger *l = arg;
+	struct buf batch = { 0 };
 
-		data += n;
-		size -= n;
+	lock_take(&l->lock);
+	for (;;) {
+		if (l->queue.size) {
+			buf_done(&batch);
+			batch = l->queue;
+			l->queue = (struct buf){ 0 };
+			lock_drop(&l->lock);
+			write_batch(l, &batch);
+			lock_take(&l->lock);
+			continue;
+		}
+		if (l->dropped) {
+			put_dropped(l); /* nothing came since */
+			continue;
+		}
+		l->busy = false;
+		pthread_cond_broadcast(&l->idle);
+		if (l->trim) {
+			l->trim = false;
+			buf_done(&batch);
+			logsink_trim(l->sink);
+		}
+		if (l->ending)
+			break;
+		lock_wait(&l->lock, &l->more, -1);
 	}
-	flush(l);
-}
-
-void logger_end(struct logger *l, int stream)
-{
-	struct buf *part = &l->part[stream == 2];
-
-	if (!part->size)
-		return;
-	take_stamp(l);
-	put_record(l, stream == 2, part->data, part->size);
-	buf_reset(part);
-	flush(l);
+	lock_drop(&l->lock);
+	buf_done(&batch);
+	return NULL;
 }

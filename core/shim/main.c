@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,6 +51,9 @@ int main(int argc, char **argv)
 		fprintf(stderr, "dockerd-shim is started by dockerd, not by hand\n");
 		return 1;
 	}
+	/* what a thread that compresses or writes needed goes back to the kernel when it is freed */
+	mallopt(M_ARENA_MAX, 1);
+	mallopt(M_MMAP_THRESHOLD, 65536);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
 	sigemptyset(&chld);

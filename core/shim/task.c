@@ -24,8 +24,15 @@ struct order {
 	struct order *next;
 };
 
+/* How often a log with max-age is looked after. */
+#define LOG_TICKS_PER_AGE 10
+#define LOG_TICK_LEAST    (NSEC_PER_SEC / 2)
+#define LOG_TICK_MOST     (3600 * NSEC_PER_SEC)
+
 struct self self = { .dirfd = -1 };
 static struct order *orders;
+static struct timer log_timer;
+static int64_t log_tick_every;
 
 static void write_state(void)
 {
@@ -49,18 +56,30 @@ static void write_state(void)
 	fs_write_atomic(self.dirfd, SHIM_STATE, b.data, b.size, 0600, FS_RENAME_ONLY, NULL);
 }
 
+static void log_tick(struct timer *t)
+{
+	logger_tick(self.logger);
+	loop_timer(t, log_tick_every, log_tick);
+}
+
 static int open_log(const struct shim_msg *m, int64_t flags, struct err *err)
 {
-	const char *driver = shim_msg_get_str(m, TAG_LOG_DRIVER), *path = shim_msg_get_str(m, TAG_LOG_PATH);
+	const char *driver = shim_msg_get_str(m, TAG_LOG_DRIVER);
+	struct logger_config cfg = { .path = shim_msg_get_str(m, TAG_LOG_PATH), .local = driver && streq(driver, "local"),
+		.max_size = shim_msg_get_int(m, TAG_LOG_MAX_SIZE, -1), .max_file = (int)shim_msg_get_int(m, TAG_LOG_MAX_FILE, 1),
+		.max_age = shim_msg_get_int(m, TAG_LOG_MAX_AGE, 0), .compress = flags & SHIM_F_LOG_COMPRESS,
+		.attrs = shim_msg_get_str(m, TAG_LOG_ATTRS), .buffer = shim_msg_get_int(m, TAG_LOG_BUFFER, 0) };
 
 	if (!driver || streq(driver, "none"))
 		return 0;
-	if (!streq(driver, "json-file") || !path)
+	if ((!cfg.local && !streq(driver, "json-file")) || !cfg.path)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "the shim does not write logs of the driver %s", driver);
-	if (flags & SHIM_F_LOG_COMPRESS)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "log option compress is not supported yet");
-	self.logger = logger_open(path, shim_msg_get_int(m, TAG_LOG_MAX_SIZE, -1), (int)shim_msg_get_int(m, TAG_LOG_MAX_FILE, 1),
-		shim_msg_get_str(m, TAG_LOG_ATTRS), err);
+	self.logger = logger_open(&cfg, err);
+	if (self.logger && cfg.max_age) {
+		log_tick_every = cfg.max_age / LOG_TICKS_PER_AGE;
+		log_tick_every = log_tick_every < LOG_TICK_LEAST ? LOG_TICK_LEAST : log_tick_every > LOG_TICK_MOST ? LOG_TICK_MOST : log_tick_every;
+		log_tick(&log_timer);
+	}
 	return self.logger ? 0 : -1;
 }
 
