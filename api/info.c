@@ -123,6 +123,7 @@ static void put_plugins(const struct api *api, struct jw *w)
 		jw_knull(w, "Authorization");
 	jw_karr(w, "Log");
 	jw_str(w, "json-file");
+	jw_str(w, "local");
 	jw_arr_end(w);
 	jw_obj_end(w);
 }

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "config/value.h"
+#include "container/logopts.h"
 
 typedef int check_fn(struct config *cfg, struct err *err);
 
@@ -40,9 +41,6 @@ void config_inert(const struct config *cfg, struct strv *ret)
 	for (size_t i = 0; i < cfg->features.len; i++)
 		if (!streq(cfg->features.v[i].key, "containerd-snapshotter"))
 			strv_addf(ret, "the feature \"%s\" has no effect in this version", cfg->features.v[i].key);
-	if (strmap_get(&cfg->log_opts, "max-buffer-size") || (strmap_get(&cfg->log_opts, "mode") &&
-		streq(strmap_get(&cfg->log_opts, "mode"), "non-blocking")))
-		strv_addf(ret, "the log options mode=non-blocking and max-buffer-size have no effect in this version");
 	for (int id = 0; id < OPT_COUNT; id++) {
 		if (!(opts[id].bits & OPT_INERT) || cfg->from[id] == FROM_DEFAULT)
 			continue;
@@ -77,35 +75,14 @@ static int fill_empty(struct config *cfg, struct err *err)
 
 static int check_log(struct config *cfg, struct err *err)
 {
-	static const char *const drivers[] = { "json-file", "none" };
-	static const char *const keys[] = { "max-file", "max-size", "compress", "labels", "labels-regex", "env",
-		"env-regex", "tag", "mode", "max-buffer-size" };
-	bool known = false;
-
 	if (log_level_parse(cfg->log_level) < 0)
 		return err_set(err, ERR_INVALID, "invalid logging level: %s", cfg->log_level);
 	if (!streq(cfg->log_format, "text") && !streq(cfg->log_format, "json") && *cfg->log_format)
 		return err_set(err, ERR_INVALID, "invalid log format: %s", cfg->log_format);
-	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
-		known |= streq(cfg->log_driver, drivers[i]);
-	if (!known)
+	if (!log_driver_known(cfg->log_driver))
 		return err_set(err, ERR_INVALID, "failed to set log opts: logger: no log driver named '%s' is "
 			"registered", cfg->log_driver);
-	if (streq(cfg->log_driver, "none"))
-		return 0;
-	for (size_t i = 0; i < cfg->log_opts.len; i++) {
-		known = false;
-		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
-			known |= streq(cfg->log_opts.v[i].key, keys[k]);
-		if (!known)
-			return err_set(err, ERR_INVALID, "failed to set log opts: unknown log opt '%s' for json-file "
-				"log driver", cfg->log_opts.v[i].key);
-		if (str_has_suffix(cfg->log_opts.v[i].key, "-regex") ||
-			(streq(cfg->log_opts.v[i].key, "compress") && !streq(cfg->log_opts.v[i].value, "false")))
-			return err_set(err, ERR_NOT_IMPLEMENTED, "the log option %s=%s is not in this version",
-				cfg->log_opts.v[i].key, cfg->log_opts.v[i].value);
-	}
-	return 0;
+	return log_opts_check(cfg->log_driver, &cfg->log_opts, err) < 0 ? err_wrap(err, "failed to set log opts") : 0;
 }
 
 static int check_numbers(struct config *cfg, struct err *err)

@@ -20,6 +20,8 @@
 
 #define LOG_MAX_SIZE_DEFAULT (20ll << 20)
 #define LOG_MAX_FILE_DEFAULT 5
+#define LOG_MAX_FILE_MOST    1000
+#define LOG_BUFFER_MOST      (1ll << 30)
 
 struct health_probe { int64_t start, end, exit_code; char *output; };
 struct health_state { char *status; int64_t failing_streak; struct jlist log; /* health_probe, the oldest first */ };
@@ -277,7 +279,14 @@ int netfiles_write(struct container *c, const char *mode, const struct net_endpo
 /* logopts.c */
 int log_config_check(const struct log_config *lc, struct err *err);
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err);
-bool log_driver_known(const char *type);
+/* Where the shim writes the log: the container's folder, or local-logs in it. */
+char *log_file_path(const struct container *c);
+bool log_is_local(const struct container *c);
+/* Makes its folder. */
+int log_file_prepare(const struct container *c, struct err *err);
+
+/* logtag.c: the value of the log option tag; the whole template language is not spoken, what is unknown is an error. */
+int log_tag(const struct container *c, const char *tag, struct buf *b, struct err *err);
 
 /* start.c: the caller holds the operation. */
 int container_start_op(struct container *c, struct err *err);

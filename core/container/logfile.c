@@ -2,7 +2,6 @@
 #include "container/logfile.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 #include "base/fs.h"
@@ -12,74 +11,110 @@
 
 #define FILES_MAX 1001
 #define CHUNK 65536
-#define UNPACK_MAX (INT64_C(256) << 20)
+#define OPEN_TRIES 5
 
-struct logfile {
-	char *path;
-	int *fds;          /* oldest first; the last one is the file that grows */
-	size_t len, at;
-	struct buf buf;    /* read ahead; the first used bytes were given out */
-	size_t used;
-	bool skipping;     /* inside a line that is too long */
+/* The plain text of a compressed file. */
+struct unpack {
+	struct fd_reader file;
+	struct reader *plain; /* NULL: broken */
 };
 
-/* The plain text of a compressed rotated file, in memory: at most UNPACK_MAX of it, as no file this daemon bounds is larger. */
-static int logfile_unpack(const char *path)
-{
-	OWN_FD int in = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	OWN_FD int out = in < 0 ? -1 : memfd_create("log", MFD_CLOEXEC);
-	OWN_READER struct reader *plain = NULL;
-	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *chunk = xmalloc(CHUNK);
-	struct fd_reader file;
-	int64_t total = 0;
-	ssize_t n = 0;
+struct part {
+	int fd;      /* -1: read to its end */
+	bool packed;
+	struct unpack *unpack; /* of a packed one that is being read */
+};
 
-	if (out < 0)
-		return -1;
-	fd_reader_init(&file, in);
-	plain = inflate_new(&file.reader, NULL, &err);
-	while (plain && total < UNPACK_MAX && (n = plain->read(plain, chunk, CHUNK, &err)) > 0) {
-		if (fs_write_all(out, chunk, (size_t)n) < 0)
-			return -1;
-		total += n;
+struct logfile {
+	char *path;         /* NULL: for counting, nothing follows the one part */
+	enum log_format format;
+	struct part *parts; /* oldest first; the last one is the file that grows */
+	size_t len, at;
+	struct buf buf;     /* read ahead; the first used bytes were given out */
+	size_t used;
+	int64_t pass;       /* records in front that nobody asked for */
+	bool skipping;      /* inside a line that is too long */
+};
+
+static void part_close(struct part *p)
+{
+	if (p->unpack) {
+		reader_close(p->unpack->plain);
+		free(p->unpack);
 	}
-	if (!plain || n < 0)
-		log_warn("%s: %s", path, err_text(&err));
-	lseek(out, 0, SEEK_SET);
-	return STEAL_FD(out);
+	if (p->fd >= 0)
+		close(p->fd);
+	*p = (struct part){ .fd = -1 };
 }
 
-static void add_fd(struct logfile *f, int fd)
+static ssize_t part_read(struct part *p, void *data, size_t size)
 {
-	f->fds = xrealloc(f->fds, (f->len + 1) * sizeof(*f->fds));
-	f->fds[f->len++] = fd;
+	OWN_ERR struct err err = ERR_INIT;
+	ssize_t n = -1;
+
+	if (p->fd < 0)
+		return 0;
+	if (!p->packed)
+		return read(p->fd, data, size);
+	if (!p->unpack) {
+		p->unpack = xcalloc(1, sizeof(*p->unpack));
+		fd_reader_init(&p->unpack->file, p->fd);
+		p->unpack->plain = inflate_new(&p->unpack->file.reader, NULL, &err);
+	}
+	if (p->unpack->plain)
+		n = p->unpack->plain->read(p->unpack->plain, data, size, &err);
+	if (n < 0 && err.msg)
+		log_warn("a compressed file of a log: %s", err_text(&err));
+	return n;
 }
 
-static void open_all(struct logfile *f)
+/* path for 0, path.N otherwise. */
+static char *name_at(const struct logfile *f, int n)
 {
-	int fd, count = 0;
+	return n ? xasprintf("%s.%d", f->path, n) : xstrdup(f->path);
+}
 
-	for (int n = 1; n < FILES_MAX; n++, count++) {
-		OWN_FREE char *name = xasprintf("%s.%d", f->path, n);
+static bool add_part(struct logfile *f, int n)
+{
+	OWN_FREE char *name = name_at(f, n);
+	OWN_FREE char *packed = xasprintf("%s.gz", name);
+	struct part p = { .fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK) };
+
+	if (p.fd < 0 && n)
+		p = (struct part){ .fd = open(packed, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK), .packed = true };
+	if (p.fd < 0)
+		return false;
+	f->parts = xrealloc(f->parts, (f->len + 1) * sizeof(*f->parts));
+	f->parts[f->len++] = p;
+	return true;
+}
+
+static void close_all(struct logfile *f)
+{
+	for (size_t i = 0; i < f->len; i++)
+		part_close(&f->parts[i]);
+	f->len = 0;
+}
+
+static int count_rotated(const struct logfile *f)
+{
+	for (int n = 1; n < FILES_MAX; n++) {
+		OWN_FREE char *name = name_at(f, n);
 		OWN_FREE char *packed = xasprintf("%s.gz", name);
 
 		if (!fs_exists(name) && !fs_exists(packed))
-			break;
+			return n - 1;
 	}
-	for (int n = count; n > 0; n--) {
-		OWN_FREE char *name = xasprintf("%s.%d", f->path, n);
-		OWN_FREE char *packed = xasprintf("%s.gz", name);
+	return FILES_MAX - 1;
+}
 
-		fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0)
-			fd = logfile_unpack(packed);
-		if (fd >= 0)
-			add_fd(f, fd);
-	}
-	fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0)
-		add_fd(f, fd);
+/* Whether the last part is (still) the file that grows. */
+static bool is_current(const struct logfile *f)
+{
+	struct stat st, now;
+
+	return f->len && fstat(f->parts[f->len - 1].fd, &st) == 0 && stat(f->path, &now) == 0 && st.st_ino == now.st_ino &&
+		st.st_dev == now.st_dev;
 }
 
 /* Goes back from the end of fd over want line feeds: how many were found; *ret_off is behind the last of them, or 0. */
@@ -106,33 +141,145 @@ static int64_t seek_back(int fd, int64_t want, off_t *ret_off)
 	return last ? 0 : found + 1; /* the first line has no line feed in front */
 }
 
+/* The same over the records of local, by the lengths behind them. */
+static int64_t seek_back_local(int fd, int64_t want, off_t *ret_off)
+{
+	int64_t found = 0;
+
+	*ret_off = lseek(fd, 0, SEEK_END);
+	while (*ret_off > 0 && found < want) {
+		unsigned char b[2][4];
+		off_t n, start;
+
+		if (*ret_off < 8 || pread(fd, b[1], 4, *ret_off - 4) != 4)
+			break;
+		n = (off_t)((uint32_t)b[1][0] << 24 | (uint32_t)b[1][1] << 16 | (uint32_t)b[1][2] << 8 | b[1][3]);
+		start = *ret_off - n - 8;
+		if (start < 0 || pread(fd, b[0], 4, start) != 4 || memcmp(b[0], b[1], 4) != 0)
+			break;
+		*ret_off = start;
+		found++;
+	}
+	return found;
+}
+
+/* What waits for its end is none if a record follows that has one: where that begins, 0 when there is none. */
+static size_t find_record(const char *s, size_t size)
+{
+	for (size_t at = 1; at < size; at++) {
+		struct log_line l;
+		const char *text;
+		size_t n;
+		bool good;
+
+		if (loglocal_frame(s + at, size - at, &text, &n) <= 0)
+			continue;
+		good = loglocal_parse(text, n, &l);
+		log_line_done(&l);
+		if (good)
+			return at;
+	}
+	return 0;
+}
+
+/* From the beginning of a part on: what no way back leads through (a compressed file, something in it that is no record). */
+static int64_t count_records(const struct logfile *f, int fd, bool packed)
+{
+	struct part p = { .fd = fcntl(fd, F_DUPFD_CLOEXEC, 0), .packed = packed };
+	struct logfile one = { .format = f->format, .parts = &p, .len = 1 };
+	const char *s;
+	size_t size;
+	int64_t n = 0;
+
+	lseek(fd, 0, SEEK_SET);
+	while (logfile_next(&one, &s, &size))
+		n++;
+	buf_done(&one.buf);
+	part_close(&p);
+	lseek(fd, 0, SEEK_SET);
+	return n;
+}
+
+/* Puts the part where its last want records begin; how many it has, if those are fewer. */
+static int64_t part_seek(struct logfile *f, const struct part *p, int64_t want)
+{
+	off_t off = 0;
+	int64_t found;
+
+	if (!p->packed) {
+		found = f->format == LOG_JSON ? seek_back(p->fd, want, &off) : seek_back_local(p->fd, want, &off);
+		if (found == want || off == 0) {
+			lseek(p->fd, off, SEEK_SET);
+			return found;
+		}
+	}
+	found = count_records(f, p->fd, p->packed);
+	f->pass = found > want ? found - want : 0;
+	return found - f->pass;
+}
+
 static void seek_tail(struct logfile *f, int64_t tail)
 {
 	size_t i = f->len;
 
 	if (tail == 0 && f->len) {
-		lseek(f->fds[f->len - 1], 0, SEEK_END);
 		f->at = f->len - 1;
+		if (f->parts[f->at].packed)
+			part_close(&f->parts[f->at]);
+		else
+			lseek(f->parts[f->at].fd, 0, SEEK_END);
 		return;
 	}
 	while (i-- > 0 && tail > 0) {
-		off_t off = 0;
-		int64_t got = seek_back(f->fds[i], tail, &off);
-
-		lseek(f->fds[i], off, SEEK_SET);
 		f->at = i;
-		if (off > 0)
-			return;
-		tail -= got;
+		tail -= part_seek(f, &f->parts[i], tail);
 	}
 }
 
-struct logfile *logfile_open(const char *path, int64_t tail, struct err *err)
+/*
+ * The name that the file which was read to its end has now: 0 the current one, n after n rotations; one more than there are when
+ * it is gone. A compressed file has the time of the one that it was.
+ */
+static int name_of(const struct logfile *f, const struct stat *st)
+{
+	int count = count_rotated(f);
+
+	for (int n = 0; n <= count; n++) {
+		OWN_FREE char *name = name_at(f, n);
+		OWN_FREE char *packed = xasprintf("%s.gz", name);
+		struct stat now;
+
+		if (stat(name, &now) == 0 && now.st_ino == st->st_ino && now.st_dev == st->st_dev)
+			return n;
+		if (n && stat(packed, &now) == 0 && now.st_mtim.tv_sec == st->st_mtim.tv_sec && now.st_mtim.tv_nsec == st->st_mtim.tv_nsec)
+			return n;
+	}
+	return count + 1;
+}
+
+/* Again when there was a rotation meanwhile: a file would be there twice, or not at all. */
+static void open_all(struct logfile *f)
+{
+	for (int i = 0; i < OPEN_TRIES; i++) {
+		int oldest = count_rotated(f);
+		struct stat st;
+
+		close_all(f);
+		for (int n = oldest; n >= 0; n--)
+			add_part(f, n);
+		if (!fs_exists(f->path))
+			return;
+		if (is_current(f) && f->len == (size_t)oldest + 1 && fstat(f->parts[0].fd, &st) == 0 && name_of(f, &st) == oldest)
+			return;
+	}
+}
+
+struct logfile *logfile_open(const char *path, enum log_format format, int64_t tail)
 {
 	struct logfile *f = xcalloc(1, sizeof(*f));
 
-	(void)err;
 	f->path = xstrdup(path);
+	f->format = format;
 	open_all(f);
 	if (tail >= 0)
 		seek_tail(f, tail);
@@ -143,92 +290,97 @@ void logfile_free(struct logfile *f)
 {
 	if (!f)
 		return;
-	for (size_t i = 0; i < f->len; i++)
-		if (f->fds[i] >= 0)
-			close(f->fds[i]);
-	free(f->fds);
+	close_all(f);
+	free(f->parts);
 	free(f->path);
 	buf_done(&f->buf);
 	free(f);
 }
 
-/* The name that the file which was read to its end has now: 0 the current one, n after n rotations, -1 gone. */
-static int name_of(struct logfile *f, const struct stat *st)
-{
-	for (int n = 0; n < FILES_MAX; n++) {
-		OWN_FREE char *name = n ? xasprintf("%s.%d", f->path, n) : xstrdup(f->path);
-		struct stat now;
-
-		if (stat(name, &now) == 0) {
-			if (now.st_ino == st->st_ino && now.st_dev == st->st_dev)
-				return n;
-		} else if (n > 0) {
-			OWN_FREE char *packed = xasprintf("%s.gz", name);
-
-			if (!fs_exists(packed))
-				return -1;
-		}
-	}
-	return -1;
-}
-
-/* At the end of the growing file: goes on with what took its place. */
+/* At the end of the last file: adds what took its place, if that is another. What the last one got until then is still read. */
 static bool next_rotated(struct logfile *f)
 {
-	struct stat st, now;
-	int n, fd;
+	struct part *last = f->len ? &f->parts[f->len - 1] : NULL;
+	struct stat st;
+	int n;
 
-	if (!f->len) {
-		fd = open(f->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd >= 0)
-			add_fd(f, fd);
-		return fd >= 0;
-	}
-	if (fstat(f->fds[f->len - 1], &st) < 0 || stat(f->path, &now) < 0)
+	if (!last)
+		return add_part(f, 0);
+	if (last->fd < 0 || fstat(last->fd, &st) < 0 || !fs_exists(f->path))
 		return false;
-	if (st.st_ino == now.st_ino && st.st_dev == now.st_dev) {
-		if (lseek(f->fds[f->len - 1], 0, SEEK_CUR) > st.st_size)
-			return lseek(f->fds[f->len - 1], 0, SEEK_SET) == 0; /* somebody cut it */
+	if (is_current(f)) {
+		if (lseek(last->fd, 0, SEEK_CUR) > st.st_size)
+			return lseek(last->fd, 0, SEEK_SET) == 0; /* somebody cut it */
 		return false;
 	}
 	n = name_of(f, &st);
-	OWN_FREE char *name = n > 1 ? xasprintf("%s.%d", f->path, n - 1) : xstrdup(f->path);
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
+	if (n == 0 || !add_part(f, n - 1))
 		return false;
-	add_fd(f, fd);
-	f->at++;
-	return true;
+	if (name_of(f, &st) == n)
+		return true;
+	/* rotated again at this moment: it may be the wrong one */
+	close(f->parts[--f->len].fd);
+	return next_rotated(f);
+}
+
+static bool skip_to_record(struct logfile *f)
+{
+	size_t n = f->buf.size > f->used ? find_record(f->buf.data + f->used, f->buf.size - f->used) : 0;
+
+	f->used += n;
+	return n;
 }
 
 /* Reads on; false at the end of all there is. */
 static bool fill(struct logfile *f)
 {
 	for (;;) {
+		struct part *p = f->at < f->len ? &f->parts[f->at] : NULL;
 		ssize_t n = 0;
 
-		if (f->at < f->len) {
-			if (f->used) {
-				buf_shift(&f->buf, f->used);
-				f->used = 0;
-			}
-			n = read(f->fds[f->at], buf_reserve(&f->buf, CHUNK), CHUNK);
-			if (n > 0) {
-				f->buf.size += (size_t)n;
-				return true;
-			}
+		if (f->used) {
+			buf_shift(&f->buf, f->used);
+			f->used = 0;
 		}
+		if (p)
+			n = part_read(p, buf_reserve(&f->buf, CHUNK), CHUNK);
+		if (n > 0) {
+			f->buf.size += (size_t)n;
+			return true;
+		}
+		if (f->format == LOG_LOCAL && skip_to_record(f))
+			return true;
 		if (f->at + 1 < f->len) {
-			close(f->fds[f->at]);
-			f->fds[f->at++] = -1;
+			part_close(p);
+			f->at++;
+			if (f->format == LOG_LOCAL)
+				buf_reset(&f->buf); /* a torn record has no rest in the next file */
 			continue;
 		}
-		if (!next_rotated(f))
+		if (!f->path || !next_rotated(f))
 			return false;
 	}
 }
 
-int logfile_next(struct logfile *f, const char **ret, size_t *ret_size)
+bool logfile_parse(const struct logfile *f, const char *s, size_t size, struct log_line *ret)
+{
+	return f->format == LOG_LOCAL ? loglocal_parse(s, size, ret) : log_line_parse(s, size, ret);
+}
+
+static int next_local(struct logfile *f, const char **ret, size_t *ret_size)
+{
+	for (;;) {
+		ssize_t n = loglocal_frame(f->buf.data ? f->buf.data + f->used : "", f->buf.size - f->used, ret, ret_size);
+
+		if (n == 0 && !fill(f))
+			return 0;
+		f->used += n > 0 ? (size_t)n : n < 0 ? 1 : 0;
+		if (n > 0)
+			return 1;
+	}
+}
+
+static int next_json(struct logfile *f, const char **ret, size_t *ret_size)
 {
 	size_t seen = 0;
 
@@ -258,4 +410,13 @@ int logfile_next(struct logfile *f, const char **ret, size_t *ret_size)
 		if (!fill(f))
 			return 0;
 	}
+}
+
+int logfile_next(struct logfile *f, const char **ret, size_t *ret_size)
+{
+	do {
+		if (!(f->format == LOG_LOCAL ? next_local(f, ret, ret_size) : next_json(f, ret, ret_size)))
+			return 0;
+	} while (f->pass && f->pass--);
+	return 1;
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Reading of json-file logs, rotated ones included. Belongs to one thread. */
+/* Reading of the logs of json-file and local, rotated and compressed ones included. Belongs to one thread. */
 #ifndef CONTAINER_LOGFILE_H
 #define CONTAINER_LOGFILE_H
+
+#include <sys/types.h>
 
 #include "base/buf.h"
 #include "base/err.h"
@@ -20,13 +22,23 @@ void log_line_done(struct log_line *l);
 /* One line of the file, without its line feed; false when it is none. */
 bool log_line_parse(const char *s, size_t size, struct log_line *ret);
 
+/* The whole record (length, message, length) at the front of that: its size and its message; 0: more is needed; -1: there is none. */
+ssize_t loglocal_frame(const char *s, size_t size, const char **ret, size_t *ret_size);
+/* The message of a record of local; false when it is none. */
+bool loglocal_parse(const char *s, size_t size, struct log_line *ret);
+
+enum log_format { LOG_JSON, LOG_LOCAL };
+
 struct logfile;
-/* The files path.N ... path.1, path that exist now, oldest first; starts tail lines before the end (-1: at the beginning). */
-struct logfile *logfile_open(const char *path, int64_t tail, struct err *err);
+/* The files path.N[.gz] ... path.1[.gz], path that exist now, oldest first; starts tail records before the end (-1: at the
+ * beginning). */
+struct logfile *logfile_open(const char *path, enum log_format format, int64_t tail);
 void logfile_free(struct logfile *f);
 static inline void logfile_freep(struct logfile **f) { logfile_free(*f); }
-/* 1: the next whole line, valid until the next call; 0: nothing more for now (call again later to follow, also through rotation).
- */
+/* 1: the next whole record, valid until the next call; 0: nothing more for now (call again later to follow, also through
+ * rotation). */
 int logfile_next(struct logfile *f, const char **ret, size_t *ret_size);
+/* What logfile_next() gave; false when it is no record. */
+bool logfile_parse(const struct logfile *f, const char *s, size_t size, struct log_line *ret);
 
 #endif

@@ -1,163 +1,289 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* LogConfig: which drivers there are, their options, and what the shim is told. */
-#include <strings.h>
+#include <ctype.h>
+#include <regex.h>
+#include <stdlib.h>
 
+#include "base/clock.h"
 #include "container/internal.h"
+#include "container/logopts.h"
 
-static const char *const json_file_options[] = { "max-size", "max-file", "compress", "labels", "labels-regex", "env", "env-regex",
-	"tag", "mode", "max-buffer-size", NULL };
+#define BUFFER_DEFAULT (INT64_C(1) << 20)
+#define AGE_LEAST      NSEC_PER_SEC
+#define INIT_FAILED    "failed to initialize logging driver: "
+
+static const char *const json_file_options[] = { "max-size", "max-file", "max-age", "compress", "labels", "labels-regex", "env",
+	"env-regex", "tag", NULL };
+static const char *const local_options[] = { "max-size", "max-file", "max-age", "compress", NULL };
 
 bool log_driver_known(const char *type)
 {
-	return str_empty(type) || streq(type, "json-file") || streq(type, "none");
+	return str_empty(type) || streq(type, "json-file") || streq(type, "local") || streq(type, "none");
 }
 
-/* "10m", "1gb", "-1"; units are powers of 1024. */
-static bool parse_size(const char *s, int64_t *ret)
+static bool type_is_local(const struct log_config *lc)
+{
+	return lc->type && streq(lc->type, "local");
+}
+
+bool log_is_local(const struct container *c)
+{
+	return type_is_local(&c->host.log);
+}
+
+static char *local_dir(const struct container *c)
+{
+	OWN_FREE char *dir = container_dir(c);
+
+	return xasprintf("%s/local-logs", dir);
+}
+
+char *log_file_path(const struct container *c)
+{
+	OWN_FREE char *dir = log_is_local(c) ? local_dir(c) : container_dir(c);
+
+	return log_is_local(c) ? xasprintf("%s/container.log", dir) : xasprintf("%s/%s-json.log", dir, c->id);
+}
+
+int log_file_prepare(const struct container *c, struct err *err)
+{
+	OWN_FREE char *dir = local_dir(c);
+
+	return log_is_local(c) ? fs_mkdirs(dir, 0700, err) : 0;
+}
+
+/* "10m", "1.5gb", "64KiB", "1 MB": a thousand or 1024 of one are the next, as the option has it. */
+static bool parse_size(const char *s, double step, int64_t *ret)
+{
+	static const char units[] = "kmgtp";
+	size_t n = strspn(s, "0123456789"), dot = s[n] == '.' ? strspn(s + n + 1, "0123456789") + 1 : 0;
+	double v = n && dot != 1 ? strtod(s, NULL) : -1;
+	const char *rest = s + n + dot + (s[n + dot] == ' '), *unit = *rest ? strchr(units, *rest | 0x20) : NULL;
+
+	if (unit) {
+		for (; unit >= units; unit--)
+			v *= step;
+		rest++;
+	}
+	rest += *rest == 'i' || *rest == 'I';
+	rest += *rest == 'b' || *rest == 'B';
+	if (*rest || v < 0 || v >= 9e18)
+		return false;
+	*ret = (int64_t)v;
+	return true;
+}
+
+static bool parse_bool(const char *s, bool *ret)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (streq(s, yes[i]) || streq(s, no[i])) {
+			*ret = streq(s, yes[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* A Go duration, or days: "7d". */
+static bool parse_age(const char *s, int64_t *ret)
 {
 	size_t n = strspn(s, "0123456789");
 	OWN_FREE char *digits = xstrndup(s, n);
-	const char *unit = s + n;
-	int64_t v, mult;
+	int64_t days;
 
-	if (streq(s, "-1")) {
-		*ret = -1;
-		return true;
-	}
-	if (!n || !str_to_i64(digits, &v))
-		return false;
-	if (!*unit || strcasecmp(unit, "b") == 0)
-		mult = 1;
-	else if (strcasecmp(unit, "k") == 0 || strcasecmp(unit, "kb") == 0)
-		mult = 1 << 10;
-	else if (strcasecmp(unit, "m") == 0 || strcasecmp(unit, "mb") == 0)
-		mult = 1 << 20;
-	else if (strcasecmp(unit, "g") == 0 || strcasecmp(unit, "gb") == 0)
-		mult = 1 << 30;
-	else
-		return false;
-	return !__builtin_mul_overflow(v, mult, ret) && *ret > 0;
+	if (!streq(s + n, "d"))
+		return clock_parse_duration(s, ret) && *ret >= AGE_LEAST;
+	return str_to_i64(digits, &days) && !__builtin_mul_overflow(days, 24 * 3600 * NSEC_PER_SEC, ret) && *ret >= AGE_LEAST;
 }
 
-/* ret is filled with the defaults where an option is absent: a log is bounded unless max-size=-1 asks for the contrary. */
-static int parse_rotation(const struct log_config *lc, struct shim_log *ret, struct err *err)
+/* max-size and max-file; the defaults where an option is absent. */
+static int parse_bounds(const struct log_config *lc, struct shim_log *ret, struct err *err)
 {
 	const char *size = strmap_get(&lc->config, "max-size"), *files = strmap_get(&lc->config, "max-file");
-	const char *compress = strmap_get(&lc->config, "compress");
-	int64_t n = size ? 1 : LOG_MAX_FILE_DEFAULT;
+	bool local = type_is_local(lc), unlimited = size && streq(size, "-1") && !local;
+	int64_t n = size && !local ? 1 : LOG_MAX_FILE_DEFAULT;
 
-	ret->max_size = LOG_MAX_SIZE_DEFAULT;
-	if (size && !parse_size(size, &ret->max_size))
-		return err_set(err, ERR_INVALID, "failed to initialize logging driver: invalid size: '%s'", size);
-	if (files && (!str_to_i64(files, &n) || n < 1 || n > 1000))
-		return err_set(err, ERR_INVALID, "failed to initialize logging driver: max-file cannot be less than 1");
-	if (files && n > 1 && size && ret->max_size < 0)
-		return err_set(
-			err, ERR_INVALID, "failed to initialize logging driver: max-file cannot be specified without max-size");
-	if (compress && strcasecmp(compress, "true") != 0 && strcasecmp(compress, "false") != 0 && !streq(compress, "1") &&
-		!streq(compress, "0"))
-		return err_set(err, ERR_INVALID,
-			"failed to initialize logging driver: strconv.ParseBool: parsing \"%s\": invalid syntax", compress);
+	ret->max_size = unlimited ? -1 : LOG_MAX_SIZE_DEFAULT;
+	if (size && !unlimited && !parse_size(size, 1000, &ret->max_size))
+		return local ? err_set(err, ERR_INVALID, INIT_FAILED "invalid value for max-size: %s: invalid size: '%s'", size, size) :
+			       err_set(err, ERR_INVALID, INIT_FAILED "invalid size: '%s'", size);
+	if (ret->max_size == 0)
+		return err_set(err, ERR_INVALID, INIT_FAILED "max-size must be a positive number");
+	if (files && !str_to_i64(files, &n))
+		return err_set(err, ERR_INVALID, INIT_FAILED "%sstrconv.Atoi: parsing \"%s\": invalid syntax",
+			local ? "invalid value for max-file: " : "", files);
+	if (n < 1 || n > LOG_MAX_FILE_MOST)
+		return err_set(err, ERR_INVALID, INIT_FAILED "max-file cannot be %s", n < 1 ? "less than 1" : "more than 1000");
+	if (n > 1 && unlimited)
+		return err_set(err, ERR_INVALID, INIT_FAILED "max-file cannot be specified without max-size");
 	ret->max_file = (int)n;
-	ret->compress = compress && (strcasecmp(compress, "true") == 0 || streq(compress, "1"));
-	if (ret->compress && n < 2)
-		return err_set(err, ERR_INVALID,
-			"failed to initialize logging driver: compress cannot be true when max-file is less than 2 or unset");
-	if (ret->compress)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "the log option compress=true is not supported yet");
 	return 0;
+}
+
+/* How files are bounded and turned into the next. A log is bounded unless max-size=-1 asks for the contrary. */
+static int parse_rotation(const struct log_config *lc, struct shim_log *ret, struct err *err)
+{
+	const char *compress = strmap_get(&lc->config, "compress"), *age = strmap_get(&lc->config, "max-age");
+	bool local = type_is_local(lc);
+
+	if (parse_bounds(lc, ret, err) < 0)
+		return -1;
+	ret->compress = local;
+	if (compress && !parse_bool(compress, &ret->compress))
+		return err_set(err, ERR_INVALID, INIT_FAILED "%sstrconv.ParseBool: parsing \"%s\": invalid syntax",
+			local ? "error reading compress log option: " : "", compress);
+	if (ret->compress && ret->max_file < 2)
+		return err_set(err, ERR_INVALID, INIT_FAILED "%s", local ? "compression cannot be enabled when max file count is 1" :
+			"compress cannot be true when max-file is less than 2 or max-size is not set");
+	if (age && !parse_age(age, &ret->max_age))
+		return err_set(err, ERR_INVALID, INIT_FAILED "invalid value for max-age: '%s': a duration of a second or more, as in 36h or 7d", age);
+	return 0;
+}
+
+static int parse_mode(const struct log_config *lc, struct shim_log *ret, struct err *err)
+{
+	const char *mode = strmap_get(&lc->config, "mode"), *size = strmap_get(&lc->config, "max-buffer-size");
+	bool buffered = mode && streq(mode, "non-blocking");
+
+	if (!str_empty(mode) && !buffered && !streq(mode, "blocking"))
+		return err_set(err, ERR_INVALID, "logger: logging mode not supported: %s", mode);
+	if (size && !buffered)
+		return err_set(err, ERR_INVALID, "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+	ret->buffer = buffered ? BUFFER_DEFAULT : 0;
+	if (size && !parse_size(size, 1024, &ret->buffer))
+		return err_set(err, ERR_INVALID, "error parsing option max-buffer-size: invalid size: '%s'", size);
+	if (size && ret->buffer > LOG_BUFFER_MOST)
+		return err_set(err, ERR_INVALID, "error parsing option max-buffer-size: '%s' is more than 1g", size);
+	if (buffered && ret->buffer == 0)
+		ret->buffer = BUFFER_DEFAULT;
+	return 0;
+}
+
+static int check_names(const struct log_config *lc, struct err *err)
+{
+	for (size_t i = 0; i < lc->config.len; i++) {
+		const char *const *o = type_is_local(lc) ? local_options : json_file_options, *key = lc->config.v[i].key;
+
+		while (*o && !streq(*o, key))
+			o++;
+		if (*o || streq(key, "mode") || streq(key, "max-buffer-size"))
+			continue;
+		return err_set(err, ERR_INVALID, type_is_local(lc) ? "unknown log opt '%s' for log driver local" :
+			"unknown log opt '%s' for json-file log driver", key);
+	}
+	return 0;
+}
+
+static int compile(const char *pattern, regex_t *ret, struct err *err);
+
+static int check_patterns(const struct log_config *lc, struct err *err)
+{
+	static const char *const keys[] = { "labels-regex", "env-regex" };
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		const char *pattern = strmap_get(&lc->config, keys[i]);
+		regex_t re;
+
+		if (str_empty(pattern))
+			continue;
+		if (compile(pattern, &re, err) < 0)
+			return -1;
+		regfree(&re);
+	}
+	return 0;
+}
+
+int log_opts_check(const char *type, const struct strmap *opts, struct err *err)
+{
+	const struct log_config lc = { .type = (char *)type, .config = *opts };
+	struct shim_log ignored = { 0 };
+
+	if (type && streq(type, "none"))
+		return 0;
+	if (parse_mode(&lc, &ignored, err) < 0 || check_names(&lc, err) < 0 || parse_rotation(&lc, &ignored, err) < 0)
+		return -1;
+	return check_patterns(&lc, err);
 }
 
 int log_config_check(const struct log_config *lc, struct err *err)
 {
-	struct shim_log ignored = { 0 };
-
 	if (!log_driver_known(lc->type))
 		return err_set(
 			err, ERR_INVALID, "error looking up logging plugin %s: plugin \"%s\" not found", lc->type, lc->type);
-	if (lc->type && streq(lc->type, "none"))
+	return log_opts_check(lc->type, &lc->config, err);
+}
+
+/* Go's expressions as far as POSIX extended ones mean the same; what would mean another is refused. */
+static int compile(const char *pattern, regex_t *ret, struct err *err)
+{
+	char text[128];
+	int r;
+
+	for (const char *p = pattern; *p; p++) {
+		if ((p[0] == '(' && p[1] == '?') || (p[0] == '\\' && isalnum((unsigned char)p[1]) && !strchr("wWsSbB", p[1])))
+			return err_set(err, ERR_NOT_IMPLEMENTED, "the log option's expression %s has %.2s, which is not supported", pattern, p);
+		p += *p == '\\' && p[1];
+	}
+	r = regcomp(ret, pattern, REG_EXTENDED | REG_NOSUB);
+	if (r == 0)
 		return 0;
-	for (size_t i = 0; i < lc->config.len; i++) {
-		const char *const *o = json_file_options;
-
-		while (*o && !streq(*o, lc->config.v[i].key))
-			o++;
-		if (!*o)
-			return err_set(err, ERR_INVALID, "unknown log opt '%s' for json-file log driver", lc->config.v[i].key);
-	}
-	if (strmap_get(&lc->config, "labels-regex") || strmap_get(&lc->config, "env-regex"))
-		return err_set(err, ERR_NOT_IMPLEMENTED, "the log options labels-regex and env-regex are not supported yet");
-	const char *mode = strmap_get(&lc->config, "mode");
-	if (mode && !streq(mode, "blocking") && !streq(mode, "non-blocking"))
-		return err_set(err, ERR_INVALID, "logger: logging mode not supported: %s", mode);
-	return parse_rotation(lc, &ignored, err);
+	if (r == REG_EPAREN)
+		return err_set(err, ERR_INVALID, INIT_FAILED "error parsing regexp: missing closing ): `%s`", pattern);
+	if (r == REG_EBRACK)
+		return err_set(err, ERR_INVALID, INIT_FAILED "error parsing regexp: missing closing ]: `%s`", strchr(pattern, '['));
+	regerror(r, ret, text, sizeof(text));
+	return err_set(err, ERR_INVALID, INIT_FAILED "error parsing regexp: %s: `%s`", text, pattern);
 }
 
-/* The words of a tag template: {{.ID}}, {{.Name}}, ... */
-static int tag_word(const struct container *c, const char *word, struct buf *b, struct err *err)
+static int add_matching(struct strmap *attrs, const char *pattern, const struct strmap *from, struct err *err)
 {
-	const char *image = c->rec.image ? c->rec.image : "";
+	regex_t re;
 
-	if (streq(word, ".ID"))
-		buf_add(b, c->id, 12);
-	else if (streq(word, ".FullID"))
-		buf_adds(b, c->id);
-	else if (streq(word, ".Name"))
-		buf_adds(b, c->rec.name + 1);
-	else if (streq(word, ".ImageName"))
-		buf_adds(b, c->rec.config.image ? c->rec.config.image : "");
-	else if (streq(word, ".ImageFullID"))
-		buf_adds(b, image);
-	else if (streq(word, ".ImageID"))
-		buf_add(b, str_has_prefix(image, "sha256:") ? image + 7 : image, strlen(image) >= 19 ? 12 : 0);
-	else if (streq(word, ".DaemonName"))
-		buf_adds(b, "docker");
-	else
-		return err_set(
-			err, ERR_INVALID, "failed to initialize logging driver: unknown word in the log tag: {{%s}}", word);
+	if (str_empty(pattern))
+		return 0;
+	if (compile(pattern, &re, err) < 0)
+		return -1;
+	for (size_t i = 0; i < from->len; i++)
+		if (regexec(&re, from->v[i].key, 0, NULL, 0) == 0)
+			strmap_set(attrs, from->v[i].key, from->v[i].value);
+	regfree(&re);
 	return 0;
 }
 
-static int expand_tag(const struct container *c, const char *tag, struct buf *b, struct err *err)
+static void add_named(struct strmap *attrs, const char *names, const struct strmap *from)
 {
-	while (*tag) {
-		const char *open = strstr(tag, "{{"), *close = open ? strstr(open, "}}") : NULL;
+	OWN_STRV struct strv keys = { 0 };
 
-		if (!open) {
-			buf_adds(b, tag);
-			return 0;
-		}
-		if (!close)
-			return err_set(err, ERR_INVALID, "failed to initialize logging driver: the log tag has no end of {{");
-		buf_add(b, tag, (size_t)(open - tag));
-		OWN_FREE char *word = xstrndup(open + 2, (size_t)(close - open - 2));
-		if (tag_word(c, word, b, err) < 0)
-			return -1;
-		tag = close + 2;
-	}
-	return 0;
+	strv_split(&keys, names ? names : "", ",");
+	for (size_t i = 0; i < keys.len; i++)
+		if (strmap_get(from, keys.v[i]))
+			strmap_set(attrs, keys.v[i], strmap_get(from, keys.v[i]));
 }
 
 static int build_attrs(const struct container *c, char **ret, struct err *err)
 {
-	const struct strmap *conf = &c->host.log.config;
-	const char *labels = strmap_get(conf, "labels"), *env = strmap_get(conf, "env"), *tag = strmap_get(conf, "tag");
-	OWN_STRMAP struct strmap attrs = { 0 };
-	OWN_STRV struct strv names = { 0 };
+	const struct strmap *conf = &c->host.log.config, *labels = &c->rec.config.labels;
+	const char *tag = strmap_get(conf, "tag");
+	OWN_STRMAP struct strmap attrs = { 0 }, env = { 0 };
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
 
-	strv_split(&names, labels ? labels : "", ",");
-	for (size_t i = 0; i < names.len; i++)
-		if (strmap_get(&c->rec.config.labels, names.v[i]))
-			strmap_set(&attrs, names.v[i], strmap_get(&c->rec.config.labels, names.v[i]));
-	strv_done(&names);
-	strv_split(&names, env ? env : "", ",");
-	for (size_t i = 0; i < names.len; i++)
-		if (*names.v[i] && strv_env_get(&c->rec.config.env, names.v[i]))
-			strmap_set(&attrs, names.v[i], strv_env_get(&c->rec.config.env, names.v[i]));
+	for (size_t i = 0; i < c->rec.config.env.len; i++) {
+		const char *word = c->rec.config.env.v[i], *eq = strchr(word, '=');
+		OWN_FREE char *key = eq ? xstrndup(word, (size_t)(eq - word)) : NULL;
+
+		if (key && *key)
+			strmap_set(&env, key, eq + 1);
+	}
+	add_named(&attrs, strmap_get(conf, "labels"), labels);
+	add_named(&attrs, strmap_get(conf, "env"), &env);
+	if (add_matching(&attrs, strmap_get(conf, "labels-regex"), labels, err) < 0 ||
+		add_matching(&attrs, strmap_get(conf, "env-regex"), &env, err) < 0)
+		return -1;
 	if (!str_empty(tag)) {
-		if (expand_tag(c, tag, &b, err) < 0)
+		if (log_tag(c, tag, &b, err) < 0)
 			return -1;
 		strmap_set(&attrs, "tag", b.data ? b.data : "");
 		buf_reset(&b);
@@ -179,8 +305,10 @@ int log_config_fill(const struct container *c, const char *path, struct shim_log
 		*ret = (struct shim_log){ .driver = "none", .max_size = -1, .max_file = 1 };
 		return 0;
 	}
-	*ret = (struct shim_log){ .driver = "json-file", .path = path };
-	if (parse_rotation(lc, ret, err) < 0 || build_attrs(c, ret_attrs, err) < 0)
+	*ret = (struct shim_log){ .driver = type_is_local(lc) ? "local" : "json-file", .path = path };
+	if (parse_rotation(lc, ret, err) < 0 || parse_mode(lc, ret, err) < 0)
+		return -1;
+	if (!type_is_local(lc) && build_attrs(c, ret_attrs, err) < 0)
 		return -1;
 	ret->attrs = *ret_attrs;
 	return 0;

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "container/internal.h"
 #include "container/logfile.h"
+#include "container/logopts.h"
 
 #define BATCH 32768
 #define LOOK_AGAIN_MS 1000
@@ -90,7 +91,7 @@ static int drain(struct logfile *f, struct log_out *o)
 		struct log_line l;
 		int r = 0;
 
-		if (!log_line_parse(text, size, &l)) {
+		if (!logfile_parse(f, text, size, &l)) {
 			log_line_done(&l);
 			continue;
 		}
@@ -105,12 +106,16 @@ static int drain(struct logfile *f, struct log_out *o)
 	return flush(o);
 }
 
-static int watch(const char *dir)
+/* The log's folder and the container's, where the state file is. */
+static int watch(const char *dir, const char *path)
 {
+	OWN_FREE char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
 	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 
-	if (fd >= 0)
+	if (fd >= 0) {
 		inotify_add_watch(fd, dir, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+		inotify_add_watch(fd, parent, IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+	}
 	return fd;
 }
 
@@ -141,7 +146,7 @@ int container_logs(struct container *c, const struct log_query *q, const struct 
 	struct log_out o = { .q = q, .tty = c->rec.config.tty, .emit = emit, .ctx = ctx };
 	CLEANUP(logfile_freep) struct logfile *f = NULL;
 	OWN_FREE char *dir = container_dir(c);
-	OWN_FREE char *path = xasprintf("%s/%s-json.log", dir, c->id);
+	OWN_FREE char *path = log_file_path(c);
 	OWN_FD int changes = -1;
 	bool running = q->follow && container_is_running(c);
 	int r;
@@ -149,10 +154,8 @@ int container_logs(struct container *c, const struct log_query *q, const struct 
 	if (container_logs_check(c, err) < 0)
 		return -1;
 	if (running)
-		changes = watch(dir);
-	f = logfile_open(path, q->tail, err);
-	if (!f)
-		return -1;
+		changes = watch(dir, path);
+	f = logfile_open(path, log_is_local(c) ? LOG_LOCAL : LOG_JSON, q->tail);
 	for (;;) {
 		/* Asked before the last read: what a container wrote before it ended is in the file by then. */
 		running = running && container_is_running(c);

@@ -232,6 +232,8 @@ static void config_message(struct shim_msg *m, const struct shim_config *cfg)
 	shim_msg_int(m, TAG_LOG_MAX_SIZE, cfg->log.max_size);
 	shim_msg_int(m, TAG_LOG_MAX_FILE, cfg->log.max_file);
 	shim_msg_str(m, TAG_LOG_ATTRS, cfg->log.attrs);
+	shim_msg_int(m, TAG_LOG_MAX_AGE, cfg->log.max_age);
+	shim_msg_int(m, TAG_LOG_BUFFER, cfg->log.buffer);
 }
 
 /* Nothing of the daemon's environment but what finds programs and steers sanitizers. */

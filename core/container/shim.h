@@ -36,12 +36,14 @@ typedef void shim_exit_fn(void *ctx, const char *container_id, const char *exec_
 typedef void shim_oom_fn(void *ctx, const char *container_id, int kills);
 
 struct shim_log {
-	const char *driver;      /* "json-file" or "none"; another is ERR_NOT_IMPLEMENTED at shim_start(), compress too */
-	const char *path;        /* <id>-json.log */
+	const char *driver;      /* "json-file", "local" or "none"; another is ERR_NOT_IMPLEMENTED at shim_start() */
+	const char *path;
 	int64_t max_size;        /* bytes; -1 unlimited */
 	int max_file;
 	bool compress;
-	const char *attrs;       /* JSON object text for "attrs" of each line, or NULL */
+	int64_t max_age;         /* ns; 0: no limit */
+	int64_t buffer;          /* mode=non-blocking: bytes; 0: blocking */
+	const char *attrs;       /* JSON object text for "attrs" of each line of json-file, or NULL */
 };
 
 struct shim_config {

@@ -354,14 +354,10 @@ void host_config_defaults(struct host_config *hc, const struct daemon_defaults *
 	if (str_empty(hc->restart.name))
 		hc->restart.maximum_retry_count = 0; /* clients of old send one without a policy */
 	default_str(&hc->restart.name, "no");
-	if (str_empty(hc->log.type)) {
-		str_set(&hc->log.type, d->log_driver);
-		for (size_t i = 0; i < d->log_opts.len; i++)
-			if (!strmap_get(&hc->log.config, d->log_opts.v[i].key))
-				strmap_set(&hc->log.config, d->log_opts.v[i].key, d->log_opts.v[i].value);
-	} else if (streq(hc->log.type, d->log_driver) && hc->log.config.len == 0) {
-		strmap_copy(&hc->log.config, &d->log_opts);
-	}
+	default_str(&hc->log.type, d->log_driver);
+	for (size_t i = 0; i < d->log_opts.len && streq(hc->log.type, d->log_driver); i++)
+		if (!strmap_get(&hc->log.config, d->log_opts.v[i].key))
+			strmap_set(&hc->log.config, d->log_opts.v[i].key, d->log_opts.v[i].value);
 	if (hc->shm_size == 0)
 		hc->shm_size = d->shm_size;
 	hc->dns.set = hc->dns_options.set = hc->dns_search.set = true;

@@ -268,8 +268,7 @@ void container_trace(struct container *c, struct shim_trace *ret, struct strv *a
 
 static struct run *start_shim(struct container *c, const char *run_dir, struct err *err)
 {
-	OWN_FREE char *dir = container_dir(c);
-	OWN_FREE char *log_path = xasprintf("%s/%s-json.log", dir, c->id);
+	OWN_FREE char *log_path = log_file_path(c);
 	OWN_FREE char *attrs = NULL;
 	OWN_STRV struct strv args = { 0 };
 	struct shim_config cfg = { .id = c->id, .dir = run_dir, .bundle = run_dir, .runtime_root = c->store->runtime_root, .tty = c->rec.config.tty,
@@ -285,13 +284,14 @@ static struct run *start_shim(struct container *c, const char *run_dir, struct e
 	}
 	cfg.runtime = runtime_path(c, &args, err);
 	cfg.runtime_args = &args;
-	if (!cfg.runtime || log_config_fill(c, log_path, &cfg.log, &attrs, err) < 0)
+	if (!cfg.runtime || log_config_fill(c, log_path, &cfg.log, &attrs, err) < 0 || log_file_prepare(c, err) < 0)
 		return NULL;
 	lock_none_held();
 	shim = shim_start(c->store->monitor, &cfg, err);
 	if (!shim)
 		return NULL;
-	container_set_text(c, &c->rec.log_path, cfg.log.path ? log_path : "");
+	/* Docker's daemon names the file of json-file only */
+	container_set_text(c, &c->rec.log_path, streq(cfg.log.driver, "json-file") ? log_path : "");
 	run = xcalloc(1, sizeof(*run));
 	atomic_init(&run->refs, 1);
 	run->shim = shim;

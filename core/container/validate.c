@@ -233,9 +233,6 @@ static void add_warnings(const struct host_config *hc, struct strv *warnings)
 {
 	if (!str_empty(hc->cgroup))
 		strv_add(warnings, "The field Cgroup has no effect: no driver of this daemon reads it.");
-	if (strmap_get(&hc->log.config, "max-buffer-size") || (strmap_get(&hc->log.config, "mode") &&
-	    streq(strmap_get(&hc->log.config, "mode"), "non-blocking")))
-		strv_add(warnings, "The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
 	if (publishes(hc))
 		strv_add(warnings, "Published ports are discarded: this build does not publish ports yet.");
 }

@@ -23,8 +23,7 @@ static void compare(const char *line, size_t size)
 
 static void read_all(const char *path, int64_t tail)
 {
-	OWN_ERR struct err err = ERR_INIT;
-	CLEANUP(logfile_freep) struct logfile *f = logfile_open(path, tail, &err);
+	CLEANUP(logfile_freep) struct logfile *f = logfile_open(path, LOG_JSON, tail);
 	const char *line;
 	size_t size;
 

@@ -256,8 +256,12 @@ static void test_validate(void)
 	refused("--log-format foo", "invalid log format: foo");
 	refused("--log-driver foo", "logger: no log driver named 'foo' is registered");
 	refused("--log-opt foo=x", "unknown log opt 'foo' for json-file log driver");
-	refused("--log-opt compress=true", "the log option compress=true is not in this version");
-	refused("--log-opt labels-regex=x", "the log option labels-regex=x is not in this version");
+	refused("--log-driver local --log-opt labels=x", "failed to set log opts: unknown log opt 'labels' for log driver local");
+	refused("--log-opt mode=x", "failed to set log opts: logger: logging mode not supported: x");
+	refused("--log-opt max-buffer-size=1m", "failed to set log opts: logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+	refused("--log-opt max-file=0", "max-file cannot be less than 1");
+	ok(LOAD("--log-driver local --log-opt max-age=7d --log-opt mode=non-blocking", "{}") == 0, "local and its options");
+	ok(LOAD("--log-opt compress=true --log-opt labels-regex=x", "{}") == 0, "options of json-file");
 	refused("--insecure-registry http://foo", "should not contain '://'");
 	refused("--seccomp-profile /nope/x", "opening seccomp profile (/nope/x) failed");
 	refused("--storage-opt foo", "expected key=value");
@@ -290,10 +294,9 @@ static void test_inert(void)
 {
 	OWN_STRV struct strv inert = { 0 }, more = { 0 }, named = { 0 };
 
-	ok(LOAD("--feature buildkit=true --log-opt mode=non-blocking", "{}") == 0, "features and log options without effect");
+	ok(LOAD("--feature buildkit=true", "{}") == 0, "features without effect");
 	config_inert(&cfg, &named);
 	is_str(named.v[0], "the feature \"buildkit\" has no effect in this version", "a feature");
-	is_str(named.v[1], "the log options mode=non-blocking and max-buffer-size have no effect in this version", "a log option");
 
 	ok(LOAD("--bip 10.0.0.1/24 -b none --label a=1", "{\"dns\":[\"1.1.1.1\"]}") < 0, "bip and bridge");
 	ok(LOAD("--bip6 fd00::1/64 --label a=1", "{\"fixed-cidr-v6\":\"fd00::/64\"}") == 0, "options without effect are taken");

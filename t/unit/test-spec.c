@@ -96,8 +96,6 @@ static void test_warnings(void)
 	warned("\"CpuCount\":5", "linux does not support CPU count. Count discarded.");
 	warned("\"Cgroup\":\"x\"", "The field Cgroup has no effect: no driver of this daemon reads it.");
 	warned("\"SecurityOpt\":[\"label=level:s0\"]", "SELinux is not enabled. The label options have no effect.");
-	warned("\"LogConfig\":{\"Type\":\"json-file\",\"Config\":{\"mode\":\"non-blocking\"}}",
-		"The log options mode=non-blocking and max-buffer-size have no effect: the log is written by a process of its own.");
 	warned("\"Memory\":0", "");
 	if (!security_has_apparmor())
 		warned("\"SecurityOpt\":[\"apparmor=foo\"]", "Your kernel does not support AppArmor. The profile foo has no effect.");
