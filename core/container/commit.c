@@ -144,12 +144,14 @@ static int spool_changes(struct container *c, bool pause, const struct cancel *c
 	lock_take(&c->lock);
 	pause = pause && run && c->rec.state.running && !c->rec.state.restarting && !c->rec.state.paused;
 	lock_drop(&c->lock);
-	if (pause)
+	if (pause && freeze_begin(c, NULL) == 0)
 		paused = shim_pause(run->shim, true, NULL) == 0;
 	fd_writer_init(&out, fd);
 	r = rwlayer_tar(image_store_layers(c->store->deps.images), c->id, &out.writer, cancel, err);
 	if (paused)
 		shim_pause(run->shim, false, NULL);
+	if (pause)
+		freeze_end(c);
 	op_end(c);
 	if (r < 0)
 		return -1;

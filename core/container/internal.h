@@ -303,6 +303,12 @@ void container_left_network(struct container *c);
 void container_drop_run_dir(struct container *c);
 /* What is known of a run without the shim's files. args: the runtime's own, which the trace refers to. */
 void container_trace(struct container *c, struct shim_trace *ret, struct strv *args);
+/* pause.c: the mark of a freeze under way. By the holder of the operation. */
+int freeze_begin(struct container *c, struct err *err);
+void freeze_end(struct container *c);
+bool freeze_is_open(const struct container *c);
+/* The last daemon ended within a freeze: it goes on. Waits for its shim. */
+void freeze_undo(struct container *c);
 /* exit.c */
 void container_on_exit(void *ctx, const char *container_id, const char *exec_id, const struct shim_exit *ex);
 void container_on_oom(void *ctx, const char *container_id, int kills);

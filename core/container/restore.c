@@ -158,6 +158,8 @@ static void adopt(struct container *c)
 	shim = shim_adopt(c->store->monitor, c->id, dir, &trace, &pid, &exited, &ex, &err);
 	if (shim) {
 		goes_on(c, shim, pid);
+		if (freeze_is_open(c))
+			freeze_undo(c);
 		return;
 	}
 	if (err.msg && container_has_run_dir(c)) /* without one the machine was started anew */
@@ -205,6 +207,8 @@ static bool adopt_unsaved(struct container *c)
 		container_exited_op(c, &ex);
 	else
 		health_begin(c, true);
+	if (!exited && freeze_is_open(c))
+		freeze_undo(c);
 	return true;
 }
 
@@ -320,6 +324,26 @@ static void settle_now(void *ctx)
 	settled(c);
 }
 
+static void thaw_now(void *ctx)
+{
+	struct container *c = ctx;
+
+	freeze_undo(c);
+	op_end(c);
+	settled(c);
+}
+
+/* The work takes the operation over. */
+static void settle_later(struct container *c, void (*work)(void *ctx))
+{
+	struct container_store *s = c->store;
+
+	lock_take(&s->settle_lock);
+	s->settling++;
+	lock_drop(&s->settle_lock);
+	work_post(s->work, 0, work, settle_never, container_ref(c));
+}
+
 /*
  * What needs no more than a look is decided here. The rest has its operation taken and goes to the workers: requests for such
  * a container wait for it, lists and all others do not.
@@ -332,17 +356,17 @@ static void restore_one(struct container_store *s, struct container *c)
 		return; /* what it may run goes on until it is removed */
 	op_begin_any(c);
 	if (!st->removal && !st->dead && st->running && !st->restarting && adopt_running(c)) {
-		op_end(c);
+		if (freeze_is_open(c))
+			settle_later(c, thaw_now);
+		else
+			op_end(c);
 		return;
 	}
 	if (!st->running && !container_has_run_dir(c)) {
 		settle(c);
 		return;
 	}
-	lock_take(&s->settle_lock);
-	s->settling++;
-	lock_drop(&s->settle_lock);
-	work_post(s->work, 0, settle_now, settle_never, container_ref(c));
+	settle_later(c, settle_now);
 }
 
 size_t container_store_settle(struct container_store *s, int64_t timeout_ns)

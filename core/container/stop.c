@@ -264,47 +264,6 @@ int container_restart_unless_stopped(struct container *c, uint64_t stops, struct
 	return restart(c, NULL, NULL, &stops, err);
 }
 
-static int pause_op(struct container *c, bool pause, struct err *err)
-{
-	CLEANUP(run_putp) struct run *run = container_run(c);
-	struct container_state st;
-
-	lock_take(&c->lock);
-	st = c->rec.state;
-	lock_drop(&c->lock);
-	if (!pause && (!st.running || !st.paused))
-		return err_set(err, ERR_CONFLICT, "Container %s is not paused", c->id);
-	if (!st.running || !run)
-		return not_running(c, err);
-	if (pause && st.paused)
-		return err_set(err, ERR_CONFLICT, "Container %s is already paused", c->id);
-	if (st.restarting)
-		return err_set(err, ERR_CONFLICT, "Container %s is restarting, wait until the container is running", c->id);
-	if (shim_pause(run->shim, pause, err) < 0)
-		return container_ended(c) ? not_running(c, err) : err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
-	lock_take(&c->lock);
-	c->rec.state.paused = pause;
-	if (pause)
-		health_end(c);
-	lock_drop(&c->lock);
-	if (!pause)
-		health_begin(c, false);
-	container_save_state(c);
-	container_event(c, pause ? "pause" : "unpause", NULL);
-	return 0;
-}
-
-int container_pause(struct container *c, bool pause, struct err *err)
-{
-	int r;
-
-	if (op_begin(c, err) < 0)
-		return -1;
-	r = pause_op(c, pause, err);
-	op_end(c);
-	return r;
-}
-
 int container_resize(struct container *c, int64_t rows, int64_t cols, struct err *err)
 {
 	CLEANUP(run_putp) struct run *run = container_run(c);

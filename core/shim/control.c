@@ -179,7 +179,7 @@ static int do_kill(struct conn *c, const struct shim_msg *m, struct err *err)
 		strv_add(&words, "--all");
 		strv_addf(&words, "%s", task_id());
 		strv_addf(&words, "%d", signal);
-		return task_command(&words, c, err);
+		return task_command(&words, false, c, err);
 	}
 	if (task_kill(t, signal, err) < 0)
 		return -1;
@@ -193,7 +193,7 @@ static int do_pause(struct conn *c, const struct shim_msg *m, struct err *err)
 
 	strv_add(&words, shim_msg_get_int(m, TAG_PAUSE, 1) ? "pause" : "resume");
 	strv_add(&words, task_id());
-	return task_command(&words, c, err);
+	return task_command(&words, true, c, err);
 }
 
 static int do_exec_create(struct conn *c, const struct shim_msg *m, struct err *err)

@@ -178,6 +178,7 @@ int task_release(struct conn *conn, struct err *err)
 
 void task_replay(void)
 {
+	exec_drop_unrun();
 	for (struct task *t = self.execs; t; t = t->next)
 		if (t->state == SHIM_RUNNING)
 			streams_orphaned(&t->streams);

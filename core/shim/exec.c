@@ -71,6 +71,17 @@ static void reclaim_execs(void)
 	}
 }
 
+void exec_drop_unrun(void)
+{
+	struct task *next;
+
+	for (struct task *t = self.execs; t; t = next) {
+		next = t->next;
+		if (t->state == SHIM_CREATED)
+			exec_free(t);
+	}
+}
+
 /* Comes again while an end that was told waits for somebody to take the output. */
 static void sweep(struct timer *timer)
 {

@@ -24,6 +24,8 @@ void exec_unlink_files(const struct task *t);
 void exec_free(struct task *t);
 /* Frees those whose end was told and whose output was taken. */
 void exec_sweep(void);
+/* Those that were made and not run. */
+void exec_drop_unrun(void);
 /* Has that done later: for callers inside an exec's own streams. */
 void exec_sweep_later(void);
 

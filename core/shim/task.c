@@ -17,9 +17,11 @@
 #include "shim/cgroup.h"
 #include "shim/control.h"
 
-/* A runtime command that somebody waits for. */
+/* A runtime command that somebody waits for. One that freezes or thaws begins behind the one before it. */
 struct order {
 	struct command command;
+	struct strv words; /* of one that has not begun */
+	bool freezes;
 	struct conn *waiting;
 	struct order *next;
 };
@@ -293,29 +295,76 @@ int task_kill(struct task *t, int signal, struct err *err)
 	return 0;
 }
 
-static void on_ordered(struct command *c, int status)
+static void order_drop(struct order *o)
 {
-	struct order *o = CONTAINER_OF(c, struct order, command);
-
 	for (struct order **p = &orders; *p; p = &(*p)->next) {
 		if (*p != o)
 			continue;
 		*p = o->next;
 		break;
 	}
+	strv_done(&o->words);
+	free(o);
+}
+
+static void on_ordered(struct command *c, int status);
+
+static int order_begin(struct order *o, const struct strv *words, struct err *err)
+{
+	if (runtime_command(&o->command, &self.runtime, "command.log", words, (int[]){ -1, -1, -1 }, on_ordered) < 0)
+		return err_errno(err, errno, "start the runtime");
+	return 0;
+}
+
+/* The oldest that waits: the list is newest first. */
+static void next_freeze(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct order *oldest = NULL;
+
+	for (struct order *o = orders; o; o = o->next)
+		if (o->words.len)
+			oldest = o;
+	if (!oldest)
+		return;
+	if (order_begin(oldest, &oldest->words, &err) == 0) {
+		strv_done(&oldest->words);
+		return;
+	}
+	control_error(STEAL(oldest->waiting), &err);
+	order_drop(oldest);
+	next_freeze();
+}
+
+static void on_ordered(struct command *c, int status)
+{
+	struct order *o = CONTAINER_OF(c, struct order, command);
+	struct conn *waiting = STEAL(o->waiting);
+	bool froze = o->freezes;
+
+	order_drop(o);
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
-		control_ok(o->waiting);
+		control_ok(waiting);
 	} else {
 		OWN_FREE char *msg = runtime_message(&self.runtime, "command.log", "the runtime gave no reason");
 		OWN_ERR struct err err = ERR_INIT;
 
 		err_set(&err, ERR_INTERNAL, "%s", msg);
-		control_error(o->waiting, &err);
+		control_error(waiting, &err);
 	}
-	free(o);
+	if (froze)
+		next_freeze();
 }
 
-int task_command(const struct strv *words, struct conn *conn, struct err *err)
+static bool is_freezing(void)
+{
+	for (struct order *o = orders; o; o = o->next)
+		if (o->freezes)
+			return true;
+	return false;
+}
+
+int task_command(const struct strv *words, bool freezes, struct conn *conn, struct err *err)
 {
 	OWN_FREE struct order *o = xcalloc(1, sizeof(*o));
 
@@ -323,8 +372,11 @@ int task_command(const struct strv *words, struct conn *conn, struct err *err)
 		return err_set(err, ERR_NOT_FOUND, "the container is not running");
 	if (!orders)
 		unlinkat(self.dirfd, "command.log", 0);
-	if (runtime_command(&o->command, &self.runtime, "command.log", words, (int[]){ -1, -1, -1 }, on_ordered) < 0)
-		return err_errno(err, errno, "start the runtime");
+	if (freezes && is_freezing())
+		strv_copy(&o->words, words);
+	else if (order_begin(o, words, err) < 0)
+		return -1;
+	o->freezes = freezes;
 	o->waiting = conn;
 	o->next = orders;
 	orders = STEAL(o);

@@ -40,15 +40,18 @@ int task_exec_create(const struct shim_msg *m, struct err *err);
 /* Answers conn when the runtime has. */
 int task_run(struct task *t, struct conn *conn, struct err *err);
 int task_kill(struct task *t, int signal, struct err *err);
-/* A runtime command on the whole container (kill --all, pause, resume); answers conn. */
-int task_command(const struct strv *words, struct conn *conn, struct err *err);
+/* A runtime command on the whole container (kill --all, pause, resume); answers conn. Those that freeze or thaw come in turn. */
+int task_command(const struct strv *words, bool freezes, struct conn *conn, struct err *err);
 /* Answers conn when the runtime's container is gone; the shim ends then. */
 int task_release(struct conn *conn, struct err *err);
 /* conn is no more. */
 void task_forget(struct conn *conn);
 /* Kills for want of memory that no daemon was told of. */
 int64_t oom_untold(void);
-/* A new subscriber: tells it of the ends that nobody heard of; who was attached to execs of the last daemon never comes back. */
+/*
+ * A new subscriber: tells it of the ends that nobody heard of; who was attached to execs of the last daemon never comes back,
+ * nor who made one and did not run it.
+ */
 void task_replay(void);
 /* Ends the shim if nothing is left to do. */
 void task_check_end(void);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """After the restart: is what was acknowledged there, and what was removed gone? After removing all: is anything left?"""
+import calendar
 import hashlib
 import io
 import json
@@ -7,6 +8,7 @@ import os
 import tarfile
 import time
 
+from stray import strays
 from work import BASE, GONE, HERE
 from world import Lost, Refused, text_of
 
@@ -39,6 +41,12 @@ def whole_image(client, image):
     return None
 
 
+def when(text):
+    """Seconds since 1970 of a time in UTC as the API writes it."""
+    head, _, fraction = text.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(head, "%Y-%m-%dT%H:%M:%S")) + float("0." + (fraction or "0"))
+
+
 class Checker:
     def __init__(self, world):
         self.w, self.c = world, world.client
@@ -52,6 +60,15 @@ class Checker:
 
     def lost(self, m):
         return self.lost_images(m) + self.lost_containers(m) + self.lost_volumes(m) + self.damage()
+
+    def strays(self):
+        """What the last daemon left, while its containers are still there. What goes in the background has some time."""
+        end = time.monotonic() + SETTLE
+        while True:
+            found = strays(self.w)
+            if not found or time.monotonic() > end:
+                return found
+            time.sleep(0.1)
 
     def damage(self):
         return [f"warning: {w}" for w in self.c.get("/info").get("Warnings") or [] if "damaged" in w or "left out" in w]
@@ -93,6 +110,9 @@ class Checker:
         for name, may in known.items():
             if name not in m.auto and (HERE if name in there else GONE) not in may:
                 bad.append(f"container {name}: {'there' if name in there else 'gone'}")
+        for old, new in m.moves:
+            if (old in there) == (new in there):
+                bad.append(f"container {old}, renamed to {new}: {'both are' if old in there else 'none is'} there")
         for name in there:
             if name not in known or name in m.auto:
                 bad.append(f"container {name} is there")
@@ -106,21 +126,42 @@ class Checker:
 
     def unusable(self, m, there):
         bad = []
-        running, code = m.known("running"), m.known("exit")
+        facts = {kind: m.known(kind) for kind in ("running", "paused", "healthy", "exit", "shares")}
         for name, info in there.items():
+            may = {kind: values.get(info["Id"]) or values.get(name) for kind, values in facts.items()}
             try:
-                state = self.c.get(f"/containers/{name}/json")["State"]
-                if self.w.mode == "kill" and running.get(name) == {HERE} and not state["Running"]:
-                    bad.append(f"container {name} does not run any more: {state}")
-                if self.w.mode == "kill" and len(code.get(name, ())) == 1 and state["ExitCode"] not in code[name]:
-                    bad.append(f"container {name}: exit code {state['ExitCode']}, was {code[name]}")
-                if not state["Running"]:
+                bad += self.other_state(name, may)
+                if not self.c.get(f"/containers/{name}/json")["State"]["Running"]:
                     self.c.call("POST", f"/containers/{name}/start")
                     self.c.call("POST", f"/containers/{name}/kill") if "sleep 1000" in info["Command"] else \
                         self.c.call("POST", f"/containers/{name}/wait")
             except Refused as e:
                 bad.append(f"container {name} is of no use: {e}")
         return bad
+
+    def other_state(self, name, may):
+        """What is not as it may be. A power cut ends all that runs, and may take the last mark of a state."""
+        got = self.c.get(f"/containers/{name}/json")
+        state = got["State"]
+        now = {"shares": got["HostConfig"]["CpuShares"] or GONE}
+        if self.w.mode == "kill":
+            now |= {"running": HERE if state["Running"] else GONE, "paused": HERE if state["Paused"] else GONE}
+            if may["exit"] and len(may["exit"]) == 1:
+                now["exit"] = state["ExitCode"]
+        bad = [f"container {name}: {kind} is {value}, may be {may[kind]}; {state}" for kind, value in now.items()
+               if may[kind] and value not in may[kind]]
+        if may["healthy"] and state["Running"] and not state["Paused"] and not self.is_probed(name):
+            bad.append(f"container {name} is not probed any more")
+        return bad
+
+    def is_probed(self, name):
+        end = time.monotonic() + 2 * SETTLE
+        while time.monotonic() < end:
+            health = self.c.get(f"/containers/{name}/json")["State"].get("Health") or {}
+            if health.get("Status") == "healthy" and any(when(p["Start"]) > self.w.started for p in health.get("Log") or []):
+                return True
+            time.sleep(0.1)
+        return False
 
     def lost_volumes(self, m):
         bad = []

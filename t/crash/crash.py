@@ -5,7 +5,7 @@
 removed, and what stays is counted. Needs root, runc, and for MODE=powercut a loop device.
 
   MODE       kill, powercut, or both separated by a space
-  WORKLOADS  load import commit churn exec tagrmi volume mixed
+  WORKLOADS  load import commit churn exec tagrmi volume life mixed
   ROUNDS     of each workload and mode
   SEED       the same seed makes the same schedule; FIRST: the round to begin with
   WORKERS    threads
@@ -79,7 +79,7 @@ def one_round(world, checker, workload, number):
     took = world.start()
     lines = world.log_new()
     lost = checker.lost(model) + [f"warning: {w}" for w in warned(lines) if "damaged" in w or "not in the layer store" in w]
-    leaked = checker.remove_all() + checker.leaks()
+    leaked = checker.strays() + checker.remove_all() + checker.leaks()
     return acked, took, lines, refused, lost, leaked
 
 

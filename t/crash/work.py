@@ -16,12 +16,14 @@ HERE = "here"
 
 
 class Model:
-    """kind: tag (value: image id), image, container, running, exit (value: code), volume (value: label), file (value: bytes)"""
+    """kind: tag (value: image id), image, container, volume (value: label), file (value: bytes); by a container's name or id:
+    running, paused, healthy, exit (value: code), shares (value: CPU shares)"""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.may = {}
         self.auto = set()     # containers that remove themselves
+        self.moves = set()    # renames under way, (old, new): one of both is there
         self.refused = []
 
     def attempt(self, kind, key, new):
@@ -77,6 +79,7 @@ class Worker:
     def __init__(self, world, model, rng, workload, number):
         self.c, self.m, self.rng, self.n, self.workload = world.client, model, rng, number, workload
         self.count = 0
+        self.ids = {}         # of its containers, by name
         self.stop = False
         self.kept = {name: [] for name in WORKLOADS}
         self.error = None
@@ -137,7 +140,8 @@ class Worker:
             with self.m.lock:
                 self.m.auto.add(name)
         self.m.attempt("container", name, HERE)
-        self.c.call("POST", "/containers/create?name=" + name, dict(config, Image=image, Cmd=cmd, HostConfig=host))
+        answer = self.c.call("POST", "/containers/create?name=" + name, dict(config, Image=image, Cmd=cmd, HostConfig=host))
+        self.ids[name] = json.loads(answer)["Id"]
         self.m.settle("container", name, HERE)
         return name
 
@@ -186,7 +190,10 @@ def import_(w, _):
 
 def commit(w, kept):
     if not kept or w.rng.random() < 0.2:
-        kept.append(w.create(["true"]))
+        runs = w.rng.random() < 0.5     # it stands still meanwhile
+        kept.append(w.create(["sleep", "1000"] if runs else ["true"]))
+        if runs:
+            w.start(kept[-1])
     tag = w.name("commit") + ":a"
     image = w.commit(kept[-1], tag)
     if w.rng.random() < 0.3:
@@ -279,4 +286,89 @@ def volume(w, _):
         w.m.settle("file", name + "/f", label + "\n")
 
 
-WORKLOADS = {"load": load, "import": import_, "commit": commit, "churn": churn, "exec": exec_, "tagrmi": tagrmi, "volume": volume}
+# What a container lives through. Facts are told by its id, since its name changes.
+
+PROBE = {"Test": ["CMD", "true"], "Interval": 200_000_000, "Timeout": 30_000_000_000, "Retries": 100}
+
+
+def rename(w, kept, name):
+    new = w.name("r")
+    w.m.moves.add((name, new))
+    w.m.attempt("container", new, HERE)
+    w.m.attempt("container", name, GONE)
+    w.c.call("POST", f"/containers/{name}/rename?name={new}")
+    w.m.settle("container", new, HERE)
+    w.m.settle("container", name, GONE)
+    w.m.moves.discard((name, new))
+    kept[kept.index(name)] = new
+    w.ids[new] = w.ids[name]
+
+
+def update(w, _, name):
+    shares = w.rng.randrange(10, 1000)
+    w.m.attempt("shares", w.ids[name], shares)
+    w.c.call("POST", f"/containers/{name}/update", {"CpuShares": shares})
+    w.m.settle("shares", w.ids[name], shares)
+
+
+def restart(w, _, name):
+    key = w.ids[name]
+    w.m.know_nothing("running", key, HERE, GONE)
+    w.m.know_nothing("exit", key, 0, 137)
+    w.c.call("POST", f"/containers/{name}/restart?t=0")
+    w.m.settle("running", key, HERE)
+
+
+def kill(w, kept, name):
+    key = w.ids[name]
+    if w.m.known("running").get(key) == {HERE}:
+        w.m.attempt("running", key, GONE)
+        w.m.know_nothing("exit", key, 137)
+        w.c.call("POST", f"/containers/{name}/kill")
+        code = json.loads(w.c.call("POST", f"/containers/{name}/wait"))["StatusCode"]
+        if code != 137:
+            raise Refused(f"{name}: killed with exit code {code}")
+        w.m.settle("running", key, GONE)
+        w.m.settle("exit", key, 137)
+        if w.rng.random() < 0.3:    # it stays so
+            kept.remove(name)
+            return
+    w.m.know_nothing("exit", key, 0)
+    w.m.attempt("running", key, HERE)
+    w.c.call("POST", f"/containers/{name}/start")
+    w.m.settle("running", key, HERE)
+
+
+def pause(w, kept, name):
+    key = w.ids[name]
+    if w.m.known("running").get(key) != {HERE}:
+        return
+    w.m.attempt("paused", key, HERE)
+    w.c.call("POST", f"/containers/{name}/pause")
+    w.m.settle("paused", key, HERE)
+    if w.rng.random() < 0.3:    # it stays so
+        kept.remove(name)
+        return
+    w.m.attempt("paused", key, GONE)
+    w.c.call("POST", f"/containers/{name}/unpause")
+    w.m.settle("paused", key, GONE)
+
+
+def life(w, kept):
+    if len(kept) < 2:
+        host = {"RestartPolicy": {"Name": "unless-stopped"}} if w.rng.random() < 0.3 else {}
+        probed = w.rng.random() < 0.5
+        name = w.create(["sleep", "1000"], host, **({"Healthcheck": PROBE} if probed else {}))
+        key = w.ids[name]
+        w.m.attempt("running", key, HERE)
+        w.c.call("POST", f"/containers/{name}/start")
+        w.m.settle("running", key, HERE)
+        if probed:
+            w.m.settle("healthy", key, HERE)
+        kept.append(name)
+        return
+    w.rng.choice([rename, update, restart, kill, pause])(w, kept, w.rng.choice(kept))
+
+
+WORKLOADS = {"load": load, "import": import_, "commit": commit, "churn": churn, "exec": exec_, "tagrmi": tagrmi, "volume": volume,
+             "life": life}

@@ -87,6 +87,7 @@ class World:
         self.sock = self.dir + "/docker.sock"
         self.cgroup = "dkd-crash-" + os.path.basename(self.dir)[-8:]
         self.daemon = None
+        self.started = 0.0
         self.log_at = 0
         self.zombies = []
         os.chmod(self.dir, 0o755)
@@ -128,6 +129,7 @@ class World:
 
     def start(self, timeout=30):
         began = time.monotonic()
+        self.started = time.time()
         with open(self.dir + "/log", "ab") as log:
             self.daemon = os.posix_spawn(f"{self.builddir}/dockerd", [
                 "dockerd", "--config-file", self.dir + "/daemon.json", "--data-root", self.root, "--exec-root", self.exec + "/d",
@@ -189,9 +191,20 @@ class World:
         self.mount_disk()
         run("mount", "-t", "tmpfs", "exec", self.exec)
 
+    def thaw(self):
+        """What is paused does not die."""
+        for d in self.cgroup_dirs():
+            for file, text in (("freezer.state", "THAWED"), ("cgroup.freeze", "0")):
+                try:
+                    with open(f"{d}/{file}", "r+", encoding="ascii") as f:
+                        f.write(text)
+                except OSError:
+                    pass
+
     def end_all(self):
         """Until nobody is left: as process 1, -1 is everybody else of the namespace."""
         while True:
+            self.thaw()
             try:
                 os.kill(-1, signal.SIGKILL)
             except ProcessLookupError:

@@ -20,7 +20,9 @@ docker run -dit --name tt --network none busybox sh -c 'read x; stty size; read 
 docker run -d --name pp --network none busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /n; sleep 0.1; done' >/dev/null
 docker pause pp >/dev/null
 docker run -d --name ff --network none --log-opt max-size=-1 busybox sh -c 'seq 1 400000; sleep 1000' >/dev/null
+fz=$(docker run -d --name fz --network none busybox sleep 1000)
 sleep 0.5
+runc --root "$WORK/exec/runtime" pause "$fz"; : > "$WORK/exec/containers/$fz/freezing"	# within a commit, or a pause that nobody was told of
 stop_daemon KILL >/dev/null 2>&1
 wait $reading $working 2>/dev/null; kill $holding
 kill -0 "$pid"; ok "the container outlives a killed daemon"
@@ -30,6 +32,7 @@ is "$(docker exec aa cat /by-exec)" end "an exec came to its end without a daemo
 for i in $(seq 20); do docker exec aa test -e /by-cat && break; sleep 0.1; done
 is "$(docker exec aa cat /by-cat)" end "one that read from a client comes to its end when that cannot come back"
 is "$(docker inspect -f '{{.State.Status}}' pp)" paused "the paused is paused"
+is "$(docker inspect -f '{{.State.Status}}' fz) $(timeout 20 "$DOCKER" -H "unix://$SOCK" exec fz echo in)" "running in" "what a dead daemon was freezing goes on"
 docker unpause pp >/dev/null; n1=$(docker exec pp cat /n); sleep 0.5
 [ "$(docker exec pp cat /n)" -gt "$n1" ]; ok "and goes on"
 is "$(api_status POST '/containers/tt/resize?h=37&w=91')" 200 "a terminal is resized"
@@ -41,7 +44,7 @@ time.sleep(0.3); s.sendall(b"\n"); time.sleep(0.3); s.sendall(b"\n"); time.sleep
 P
 is "$(timeout 5 "$DOCKER" -H "unix://$SOCK" wait tt) $(docker logs tt | grep -c '37 91')" "3 1" "typed into, and its exit code comes to who waits"
 docker logs ff > "$WORK/l"; is "$(sha256sum < "$WORK/l")" "$(seq 1 400000 | sha256sum)" "of a burst no log line is missing either"
-docker rm -f tt pp ff >/dev/null
+docker rm -f tt pp ff fz >/dev/null
 is "$(docker inspect -f '{{.State.Pid}} {{.State.Running}}' aa)" "$pid true" "adopted, same process"
 is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' bb)" "exited 6" "an exit in the meantime is known"
 is "$(docker inspect -f '{{.State.Status}}' cc)" created "the created is still there"

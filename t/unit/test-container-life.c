@@ -165,7 +165,15 @@ int shim_kill(struct shim *s, const char *e, int signal, bool all, struct err *e
 		end(s, 128 + signal);
 	return 0;
 }
-int shim_pause(struct shim *s, bool pause, struct err *err) { return 0; }
+static int resumed, marked;
+int shim_pause(struct shim *s, bool pause, struct err *err)
+{
+	OWN_FREE char *mark = xasprintf("%s/exec/containers/%s/freezing", dir, s->id);
+
+	resumed += !pause;
+	marked += access(mark, F_OK) == 0;
+	return 0;
+}
 int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err) { return 0; }
 int shim_exec_run(struct shim *s, const char *id, pid_t *ret_pid, struct err *err) { *ret_pid = 77; return 0; }
 int shim_release(struct shim *s, struct err *err) { return 0; }
@@ -532,6 +540,26 @@ static void test_restore(void)
 	c = container_find(store, "keep", &err);
 	ok(c && container_is_running(c) && !c->op && shims == 1 && mounts_held == 1, "one whose process is seen alive needs no shim's answer");
 	container_unref(c);
+	for (int i = 0; i < 2; i++) {
+		OWN_FREE char *mark = NULL;
+
+		c = container_find(store, "keep", &err);
+		mark = xasprintf("%s/containers/%s/freezing", deps.exec_root, c->id);
+		resumed = marked = 0;
+		ok(container_pause(c, true, &err) == 0 && marked == 1 && access(mark, F_OK) < 0, "a pause is marked while it goes on (%s)", err_text(&err));
+		if (i == 0)
+			ok(container_pause(c, false, &err) == 0 && marked == 2 && access(mark, F_OK) < 0, "and its end");
+		container_unref(c);
+		fclose(fopen(mark, "w"));
+		adopt_as = i ? 1 : 3;
+		resumed = 0;
+		reopen();
+		ok(container_store_settle(store, -1) == 0, "settled");
+		c = container_find(store, "keep", &err);
+		ok(c && container_is_running(c) && !c->rec.state.paused && resumed == 1 && access(mark, F_OK) < 0,
+			"one that the last daemon %s as it ended goes on", i ? "unpaused" : "paused");
+		container_unref(c);
+	}
 	adopt_as = 2;
 	reopen();
 	c = container_find(store, "keep", &err);

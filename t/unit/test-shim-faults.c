@@ -121,16 +121,21 @@ static void test_adopt(void)
 	OWN_ERR struct err err = ERR_INIT;
 	struct shim_exit ex = { 0 };
 	bool exited = true;
+	struct shim_exec made = { .id = "made", .process = "{}" };
+	OWN_FREE char *file = NULL;
 	struct box b, gone, dead;
 	pid_t pid = 0;
 	int fd = -1;
 
 	if (!box_start(&b, "echo one; while [ ! -e /go ]; do sleep 0.05; done; echo two; exit 5", false, 0) || !box_run(&b))
 		return;
+	file = xasprintf("%s/exec-made.json", b.dir);
 	if (!box_start(&gone, "sleep 0.3; exit 6", false, 0) || !box_run(&gone))
 		return;
 	if (!box_start(&dead, "sleep 60", false, 0) || !box_run(&dead))
 		return;
+	is_int(shim_exec_create(b.s, &made, &err), 0, "an exec is made (%s)", err_text(&err));
+	ok(access(file, F_OK) == 0, "with a file");
 	shim_monitor_free(mon);
 	shim_unref(b.s);
 	shim_unref(gone.s);
@@ -147,6 +152,8 @@ static void test_adopt(void)
 	ok(b.s && !exited && pid == b.pid, "a running one is adopted (%s)", err_text(&err));
 	if (!b.s)
 		return;
+	ok(shim_attach(b.s, "made", SHIM_STDOUT, &fd, &err) < 0 && err.class == ERR_NOT_FOUND && access(file, F_OK) < 0,
+		"an exec that the last daemon made and did not run is forgotten");
 	is_int(shim_attach(b.s, NULL, SHIM_STDOUT, &fd, &err), 0, "attaches again (%s)", err_text(&err));
 	{
 		OWN_FREE char *go = xasprintf("%s/rootfs/go", top);
@@ -164,6 +171,42 @@ static void test_adopt(void)
 	box_done(&b);
 	box_done(&gone);
 	box_done(&dead);
+}
+
+static void *pause_slowly(void *arg)
+{
+	struct box *b = arg;
+
+	return shim_pause(b->s, true, NULL) == 0 ? b : NULL;
+}
+
+/* The runtime of a daemon that is gone may still be at a pause when the next one wants the container to go on. */
+static void test_freeze_order(void)
+{
+	OWN_FREE char *slow = xasprintf("%s/slow-runtime", top), *begun = xasprintf("%s/begun", top), *text = NULL;
+	OWN_ERR struct err err = ERR_INIT;
+	pthread_t thread;
+	void *paused = NULL;
+	struct box b;
+
+	text = xasprintf("#!/bin/busybox sh\ncase \"$*\" in *' pause '*) : > %s; sleep 0.5;; esac\nexec %s \"$@\"\n", begun, runtime);
+	fs_write_atomic(AT_FDCWD, slow, text, strlen(text), 0755, FS_RENAME_ONLY, NULL);
+	box_init(&b, (const char *const[]){ "/bin/busybox", "sleep", "60", NULL }, false, 0);
+	b.cfg.runtime = slow;
+	b.s = shim_start(mon, &b.cfg, &err);
+	ok(b.s != NULL, "a slow runtime (%s)", err_text(&err));
+	if (!b.s || !box_run(&b))
+		return;
+	pthread_create(&thread, NULL, pause_slowly, &b);
+	for (int i = 0; i < 2000 && access(begun, F_OK) < 0; i++)
+		usleep(5000);
+	is_int(shim_pause(b.s, false, &err), 0, "a resume comes behind the pause that was asked for before (%s)", err_text(&err));
+	pthread_join(thread, &paused);
+	ok(paused == &b, "which came to its end");
+	ok(shim_pause(b.s, false, &err) < 0, "nothing stands still behind it");
+	is_int(shim_kill(b.s, NULL, SIGKILL, false, &err), 0, "killed (%s)", err_text(&err));
+	ok(wait_exit(b.id, NULL, 5000, &b.ex) && b.ex.code == 137, "and it dies");
+	box_done(&b);
 }
 
 /* A start that no daemon came to hear of. */
@@ -337,6 +380,7 @@ int main(void)
 	test_refuse();
 	test_lost();
 	test_adopt();
+	test_freeze_order();
 	test_discard();
 	return shim_test_end();
 }
