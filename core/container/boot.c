@@ -13,10 +13,12 @@
 struct boot { struct container *container; int64_t end; };
 
 /* A container that did not run when the last daemon ended. */
-static bool starts_with_daemon(const struct container *c)
+static bool starts_with_daemon(struct container *c)
 {
-	const char *policy = c->host.restart.name ? c->host.restart.name : "no";
+	const char *policy;
+	WITH_LOCK(&c->lock);
 
+	policy = c->host.restart.name ? c->host.restart.name : "no";
 	if (!c->rec.started_before)
 		return false;
 	return streq(policy, "always") || (streq(policy, "unless-stopped") && !c->rec.manually_stopped) ||

@@ -328,12 +328,13 @@ static void save(struct container *c)
 /* Of the policy "on-unhealthy": as after a failure, and counted with them. */
 static void restart_unhealthy(struct container *c)
 {
-	int64_t max = c->host.restart.maximum_retry_count;
 	OWN_ERR struct err err = ERR_INIT;
 	uint64_t stops;
+	int64_t max;
 	bool wanted;
 
 	lock_take(&c->lock);
+	max = c->host.restart.maximum_retry_count;
 	stops = c->stops;
 	wanted = c->host.restart.name && streq(c->host.restart.name, "on-unhealthy") && c->rec.state.running && !c->no_restart &&
 		(max <= 0 || c->rec.restart_count < max);
