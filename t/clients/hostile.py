@@ -2,6 +2,7 @@
 """Hostile archives through every door of the API: hostile.py SOCKET PID DATA-ROOT CANARY. Prints TAP.
 
 CANARY is a folder beside the daemon's own that nothing may change."""
+import glob
 import gzip
 import hashlib
 import http.client
@@ -365,7 +366,7 @@ def run_roots():
     for bad_config in ({"Hostname": "a\nb"}, {"User": "a\nroot2::0:0::/:/bin/sh"}, {"HostConfig": {"ExtraHosts": ["a\nb:1.2.3.4"]}},
                        {"HostConfig": {"Sysctls": {"kernel.shm_rmid_forced": "1+kernel.core_pattern=|/x\nkernel.x=1"}}},
                        {"HostConfig": {"Sysctls": {"../../../etc/x": "1"}}}, {"HostConfig": {"CpusetCpus": "0-2147483647"}},
-                       {"User": "4294967296"}, {"User": "-1"}, {"Env": ["A\0B=c"]}, {"HostConfig": {"CgroupParent": "../../x"}}):
+                       {"User": "4294967296"}, {"User": "-1"}, {"Env": ["A\0B=c"]}):
         body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
         for k, v in bad_config.items():
             body[k] = dict(body[k], **v) if isinstance(v, dict) else v
@@ -376,6 +377,15 @@ def run_roots():
             status, text = call("POST", "/containers/%s/start" % cid)
             call("DELETE", "/containers/%s?force=1" % cid)
         ok(400 <= status < 500 and rss() - memory < 32 << 10, "%s: refused" % json.dumps(bad_config)[:70], (status, text))
+    body = {"Image": "busybox", "Cmd": ["sleep", "100"], "HostConfig": {"NetworkMode": "none", "CgroupParent": "../../../dkd-hostile/../dkd-x"}}
+    cid = json.loads(post_json("/containers/create", body)[1])["Id"]
+    call("POST", "/containers/%s/start" % cid)
+    pid = json.loads(call("GET", "/containers/%s/json" % cid)[1])["State"]["Pid"]
+    groups = [line.rstrip("\n").split(":", 2)[2] for line in open("/proc/%d/cgroup" % pid)] if pid else []
+    ok(any(g.endswith("/dkd-x/" + cid) for g in groups) and not any(".." in g for g in groups), "CgroupParent stays below the root", groups)
+    call("DELETE", "/containers/%s?force=1" % cid)
+    for made in glob.glob("/sys/fs/cgroup/*/dkd-x") + glob.glob("/sys/fs/cgroup/dkd-x"):
+        os.rmdir(made)
 
 
 if __name__ == "__main__":
