@@ -2,6 +2,7 @@
 """Raw HTTP against a running daemon: raw-http.py SOCKET PID. Prints TAP."""
 import json
 import os
+import resource
 import select
 import socket
 import sys
@@ -372,8 +373,9 @@ def hijack(upgrade):
 
 def slow():
     """Half requests are cut within 15 s, and nobody else notices."""
-    idle = []
-    for i in range(500):
+    idle, before = [], rss()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096, max(4096, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
+    for i in range(2000):
         s = dial()
         s.sendall([b"GET /_ping HTTP/1.1\r\nHost: d\r\nX: ", b"", b"POST /contain"][i % 3])
         idle.append(s)
@@ -401,8 +403,9 @@ def slow():
             except OSError:
                 pass
     took = time.monotonic() - start
-    ok(not open_ and took <= 15.5, "500 half requests are cut within 15 s", "%d open after %.1f s" % (len(open_), took))
+    ok(not open_ and took <= 15.5, "2000 half requests are cut within 15 s", "%d open after %.1f s" % (len(open_), took))
     ok(good and worst < 0.5, "pings are answered meanwhile", "%s %.3f s" % (good, worst))
+    ok(SLOW > 1 or rss() - before < 16384, "with at most 8 KiB for each", "%d KiB" % (rss() - before))
     for s in idle:
         s.close()
 

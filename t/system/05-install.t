@@ -33,6 +33,7 @@ fi
 for so in "$p"/lib/dockerd/plugins/*/*.so; do
 	is "$(nm -D --defined-only "$so" | awk '{ print $3 }' | grep -v '^__' | tr '\n' ' ')" "dkd_driver_entry " "${so##*/plugins/} exports one symbol"
 done
+is "$(nm -D --undefined-only "$p/sbin/dockerd" | grep -cE 'MHD_(create_post_processor|digest_auth|queue_auth|basic_auth)')" 0 "nothing of the HTTP library that parses bodies or passwords"
 # hardening: what the files say of themselves
 elf() { LC_ALL=C readelf "$@" 2>/dev/null; }
 hardened() { # file
