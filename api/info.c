@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/damage.h"
 #include "base/lock.h"
+#include "container/cdi.h"
 #include "container/cgroup.h"
 #include "container/container.h"
 #include "events.h"
@@ -27,6 +28,7 @@ static void put_registry(int api_minor, struct jw *w);
 static void put_runtimes(const struct api *api, int api_minor, struct jw *w);
 static void put_swarm(struct jw *w);
 static void put_security(const struct api *api, int api_minor, struct jw *w);
+static void put_devices(const struct api *api, int api_minor, struct jw *w);
 static void put_warnings(const struct api *api, struct jw *w);
 
 void api_add_warning(const char *text)
@@ -73,8 +75,7 @@ int system_info(struct job *job, struct err *err)
 	jw_kstr(&w, "Isolation", "");
 	jw_kstr(&w, "InitBinary", api->defaults && api->defaults->init_path ? api->defaults->init_path : "docker-init");
 	put_security(api, minor, &w);
-	if (minor >= 43)
-		jw_kraw(&w, "CDISpecDirs", "[]");
+	put_devices(api, minor, &w);
 	put_warnings(api, &w);
 	jw_obj_end(&w);
 	return reply_json(job_request(job), 200, &b);
@@ -248,6 +249,30 @@ static void put_security(const struct api *api, int api_minor, struct jw *w)
 		jw_str(w, "name=cgroupns");
 	if (api->defaults && api->defaults->no_new_privileges && named)
 		jw_str(w, "name=no-new-privileges");
+	jw_arr_end(w);
+}
+
+static void put_devices(const struct api *api, int api_minor, struct jw *w)
+{
+	OWN_STRV struct strv names = { 0 };
+
+	if (api_minor < 43)
+		return;
+	jw_karr(w, "CDISpecDirs");
+	for (size_t i = 0; api->defaults && i < api->defaults->cdi_dirs.len; i++)
+		jw_str(w, api->defaults->cdi_dirs.v[i]);
+	jw_arr_end(w);
+	if (api->defaults)
+		cdi_names(&api->defaults->cdi_dirs, &names);
+	if (api_minor < 50 || !names.len)
+		return;
+	jw_karr(w, "DiscoveredDevices");
+	for (size_t i = 0; i < names.len; i++) {
+		jw_obj(w);
+		jw_kstr(w, "Source", "cdi");
+		jw_kstr(w, "ID", names.v[i]);
+		jw_obj_end(w);
+	}
 	jw_arr_end(w);
 }
 

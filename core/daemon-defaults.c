@@ -64,6 +64,23 @@ static void add_ulimits(struct daemon_defaults *def, const struct config *cfg)
 	}
 }
 
+/* Folders of device files, unless the feature is off, and what serves GPUs. */
+static void set_devices(struct daemon_defaults *def, const struct config *cfg)
+{
+	const char *on = strmap_get(&cfg->features, "cdi");
+
+	def->nvidia_hook = find_program("nvidia-container-runtime-hook");
+	if (on && streq(on, "false"))
+		return;
+	for (size_t i = 0; i < cfg->cdi_spec_dirs.len; i++)
+		if (*cfg->cdi_spec_dirs.v[i])
+			strv_add(&def->cdi_dirs, cfg->cdi_spec_dirs.v[i]);
+	if (cfg->cdi_spec_dirs.len)
+		return;
+	strv_add(&def->cdi_dirs, "/etc/cdi");
+	strv_add(&def->cdi_dirs, "/var/run/cdi");
+}
+
 struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char *default_network)
 {
 	struct daemon_defaults *def = xcalloc(1, sizeof(*def));
@@ -85,6 +102,7 @@ struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char
 		.default_network = default_network,
 		.init_path = find_init(cfg->init_path),
 	};
+	set_devices(def, cfg);
 	strmap_copy(&def->log_opts, &cfg->log_opts);
 	strmap_copy(&def->runtime_args, &cfg->runtime_args);
 	add_ulimits(def, cfg);
@@ -106,6 +124,8 @@ void daemon_defaults_free(struct daemon_defaults *def)
 	strmap_done(&def->log_opts);
 	strmap_done(&def->runtimes);
 	strmap_done(&def->runtime_args);
+	strv_done(&def->cdi_dirs);
+	free((char *)def->nvidia_hook);
 	free((char *)def->init_path);
 	free(def);
 }

@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/fs.h"
+#include "container/cdi.h"
 
 struct node { char type; unsigned major, minor; mode_t mode; uid_t uid; gid_t gid; };
 
@@ -37,6 +38,19 @@ static void put_node(struct jw *w, const char *path, const struct node *n)
 	jw_obj_end(w);
 }
 
+static void put_rule(struct jw *w, const struct node *n, const char *access)
+{
+	char type[2] = { n->type, 0 };
+
+	jw_obj(w);
+	jw_kbool(w, "allow", true);
+	jw_kstr(w, "type", type);
+	jw_kint(w, "major", n->major);
+	jw_kint(w, "minor", n->minor);
+	jw_kstr(w, "access", access);
+	jw_obj_end(w);
+}
+
 /* Folders of a host's /dev that are not devices of it: the runtime makes its own. */
 static bool is_own_dir(const char *name)
 {
@@ -54,23 +68,14 @@ struct device_sink { struct jw *nodes, *rules; const char *access; bool all; siz
 static void add_device(struct device_sink *s, const char *host, const char *inside)
 {
 	struct node n;
-	char type[2] = { 0, 0 };
 
 	if (!read_node(host, &n))
 		return;
 	s->made++;
 	if (s->nodes)
 		put_node(s->nodes, inside, &n);
-	if (!s->rules)
-		return;
-	type[0] = n.type;
-	jw_obj(s->rules);
-	jw_kbool(s->rules, "allow", true);
-	jw_kstr(s->rules, "type", type);
-	jw_kint(s->rules, "major", n.major);
-	jw_kint(s->rules, "minor", n.minor);
-	jw_kstr(s->rules, "access", s->access);
-	jw_obj_end(s->rules);
+	if (s->rules)
+		put_rule(s->rules, &n, s->access);
 }
 
 static void add_folder(struct device_sink *s, const char *host, const char *inside, int depth)
@@ -124,14 +129,63 @@ static int each_mapping(const struct host_config *hc, struct jw *nodes, struct j
 	return 0;
 }
 
-int bundle_device_nodes(const struct host_config *hc, struct jw *w, struct err *err)
+/* A node of an edit, with what it leaves open taken from the host's. */
+static int edit_read(const struct edit_node *e, struct node *n, struct err *err)
+{
+	const char *host = str_empty(e->host_path) ? e->path : e->host_path;
+
+	*n = (struct node){ .mode = 0666 };
+	if ((!e->major.set || str_empty(e->type)) && !read_node(host, n))
+		return err_set(err, ERR_INVALID, "CDI device injection failed: failed to stat CDI host device \"%.256s\"", host);
+	if (!str_empty(e->type))
+		n->type = streq(e->type, "u") ? 'c' : *e->type;
+	if (e->major.set) {
+		n->major = (unsigned)e->major.v;
+		n->minor = (unsigned)e->minor.v;
+	}
+	if (e->mode.set)
+		n->mode = (mode_t)e->mode.v & 07777;
+	return 0;
+}
+
+static int put_edited(const struct device_edits *edits, uint32_t uid, uint32_t gid, struct jw *w, struct err *err)
+{
+	for (size_t i = 0; edits && i < edits->nodes.len; i++) {
+		const struct edit_node *e = jlist_at(&edits->nodes, i, &edit_node_desc);
+		struct node n;
+
+		if (edit_read(e, &n, err) < 0)
+			return -1;
+		/* the container's user may use it, unless the file says whose it is */
+		n.uid = e->uid.set ? (uid_t)e->uid.v : uid ? uid : n.uid;
+		n.gid = e->gid.set ? (gid_t)e->gid.v : gid ? gid : n.gid;
+		put_node(w, e->path, &n);
+	}
+	return 0;
+}
+
+static int allow_edited(const struct device_edits *edits, struct jw *w, struct err *err)
+{
+	for (size_t i = 0; edits && i < edits->nodes.len; i++) {
+		const struct edit_node *e = jlist_at(&edits->nodes, i, &edit_node_desc);
+		struct node n;
+
+		if (edit_read(e, &n, err) < 0)
+			return -1;
+		if (n.type != 'p')
+			put_rule(w, &n, str_empty(e->permissions) ? "rwm" : e->permissions);
+	}
+	return 0;
+}
+
+int bundle_device_nodes(const struct host_config *hc, const struct device_edits *edits, uint32_t uid, uint32_t gid, struct jw *w, struct err *err)
 {
 	if (hc->privileged) {
 		struct device_sink s = { w, NULL, NULL, false, 0 };
 
 		add_folder(&s, "/dev", "/dev", 0);
 	}
-	return each_mapping(hc, w, NULL, err);
+	return each_mapping(hc, w, NULL, err) < 0 ? -1 : put_edited(edits, uid, gid, w, err);
 }
 
 static bool number_or_star(const char *s, int64_t *ret)
@@ -165,7 +219,7 @@ bool bundle_device_rule(const char *rule, struct jw *w)
 	return true;
 }
 
-int bundle_device_rules(const struct host_config *hc, struct jw *w, struct err *err)
+int bundle_device_rules(const struct host_config *hc, const struct device_edits *edits, struct jw *w, struct err *err)
 {
 	/* null zero full random urandom tty console; everything else is denied. The runtime adds ptmx and pts itself. */
 	static const char *const allowed[] = { "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm", "c 1:9 rwm", "c 5:0 rwm", "c 5:1 rwm" };
@@ -178,7 +232,7 @@ int bundle_device_rules(const struct host_config *hc, struct jw *w, struct err *
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
 		bundle_device_rule(allowed[i], w);
-	if (each_mapping(hc, NULL, w, err) < 0)
+	if (each_mapping(hc, NULL, w, err) < 0 || allow_edited(edits, w, err) < 0)
 		return -1;
 	for (size_t i = 0; i < hc->device_cgroup_rules.len; i++)
 		bundle_device_rule(hc->device_cgroup_rules.v[i], w);

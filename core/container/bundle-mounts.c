@@ -2,6 +2,7 @@
 /* "mounts": the file systems every container has, unless one of its own stands there, then its own. */
 #include "container/bundle-parts.h"
 
+#include "container/cdi.h"
 #include "container/security.h"
 
 /* Options are words behind each other, NULL-terminated. */
@@ -24,6 +25,15 @@ static bool has_own(const struct bundle_in *in, const char *dest)
 {
 	for (size_t i = 0; i < in->n_mounts; i++)
 		if (streq(in->mounts[i].destination, dest))
+			return true;
+	return false;
+}
+
+/* Docker's daemon lets the file of a device have the place. */
+static bool is_edited(const struct bundle_in *in, const char *dest)
+{
+	for (size_t i = 0; in->edits && i < in->edits->mounts.len; i++)
+		if (streq(((struct edit_mount *)jlist_at(&in->edits->mounts, i, &edit_mount_desc))->container_path, dest))
 			return true;
 	return false;
 }
@@ -67,7 +77,15 @@ void bundle_mounts(const struct bundle_in *in, struct jw *w)
 		const struct bundle_mount *m = &in->mounts[i];
 		const char *none[] = { NULL };
 
+		if (is_edited(in, m->destination))
+			continue;
 		put_mount(w, m->type, m->source, m->destination, m->options.len ? (const char *const *)m->options.v : none, NULL);
+	}
+	for (size_t i = 0; in->edits && i < in->edits->mounts.len; i++) {
+		const struct edit_mount *m = jlist_at(&in->edits->mounts, i, &edit_mount_desc);
+
+		put_mount(w, str_empty(m->type) ? "bind" : m->type, m->host_path, m->container_path,
+			m->options.len ? (const char *const *)m->options.v : bind, NULL);
 	}
 	jw_arr_end(w);
 }

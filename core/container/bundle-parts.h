@@ -8,16 +8,16 @@
 #include "base/jw.h"
 #include "container/bundle.h"
 
-/* "devices" items and "resources.devices" items. */
-int bundle_device_nodes(const struct host_config *hc, struct jw *w, struct err *err);
-int bundle_device_rules(const struct host_config *hc, struct jw *w, struct err *err);
+/* "devices" items and "resources.devices" items. edits may be NULL. */
+int bundle_device_nodes(const struct host_config *hc, const struct device_edits *edits, uint32_t uid, uint32_t gid, struct jw *w, struct err *err);
+int bundle_device_rules(const struct host_config *hc, const struct device_edits *edits, struct jw *w, struct err *err);
 /* The "resources" object. */
-int bundle_resources(const struct host_config *hc, struct jw *w, struct err *err);
+int bundle_resources(const struct host_config *hc, const struct device_edits *edits, struct jw *w, struct err *err);
 /* Whether the scheduler of a disk keeps weights. */
 bool bundle_has_weights(dev_t disk);
 /* The "mounts" array: defaults, then the container's. */
 void bundle_mounts(const struct bundle_in *in, struct jw *w);
-/* The "process" object's members. rootfd is pinned to the mounted root. */
-int bundle_process_members(const struct process_in *in, int rootfd, const struct strv *args, struct jw *w, struct err *err);
+/* The "process" object's members. rootfd is pinned to the mounted root. ret: whom it runs as, to be freed whatever the outcome. */
+int bundle_process_members(const struct process_in *in, int rootfd, const struct strv *args, struct jw *w, struct user_ids *ret, struct err *err);
 
 #endif

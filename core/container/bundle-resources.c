@@ -160,11 +160,11 @@ static int put_limits(const struct host_config *hc, struct jw *w, struct err *er
 	return 0;
 }
 
-int bundle_resources(const struct host_config *hc, struct jw *w, struct err *err)
+int bundle_resources(const struct host_config *hc, const struct device_edits *edits, struct jw *w, struct err *err)
 {
 	jw_kobj(w, "resources");
 	jw_karr(w, "devices");
-	if (bundle_device_rules(hc, w, err) < 0)
+	if (bundle_device_rules(hc, edits, w, err) < 0)
 		return -1;
 	jw_arr_end(w);
 	if (put_limits(hc, w, err) < 0)

@@ -7,11 +7,11 @@
 #include "base/fs.h"
 #include "container/bundle-parts.h"
 #include "container/caps.h"
+#include "container/cdi.h"
 #include "container/internal.h"
 #include "container/seccomp.h"
 #include "container/security.h"
 
-#define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define INIT_INSIDE "/sbin/docker-init"
 #define PROFILE_MAX (4u << 20)
 
@@ -111,18 +111,46 @@ static void put_cgroups_path(const struct bundle_in *in, struct jw *w)
 	jw_kstr(w, "cgroupsPath", path);
 }
 
-static int put_linux(const struct bundle_in *in, uint64_t caps, struct jw *w, struct err *err)
+/* Hooks of devices, by the moment at which the runtime calls them. */
+static void put_hooks(const struct device_edits *edits, struct jw *w)
+{
+	static const char *const names[] = { "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop" };
+
+	if (!edits || !edits->hooks.len)
+		return;
+	jw_kobj(w, "hooks");
+	for (size_t n = 0; n < ARRAY_LEN(names); n++) {
+		jw_karr(w, names[n]);
+		for (size_t i = 0; i < edits->hooks.len; i++) {
+			const struct edit_hook *h = jlist_at(&edits->hooks, i, &edit_hook_desc);
+
+			if (!streq(h->name, names[n]))
+				continue;
+			jw_obj(w);
+			jw_kstr(w, "path", h->path);
+			jw_kstrv(w, "args", &h->args);
+			jw_kstrv(w, "env", &h->env);
+			if (h->timeout.set && h->timeout.v > 0)
+				jw_kint(w, "timeout", h->timeout.v);
+			jw_obj_end(w);
+		}
+		jw_arr_end(w);
+	}
+	jw_obj_end(w);
+}
+
+static int put_linux(const struct bundle_in *in, const struct user_ids *u, uint64_t caps, struct jw *w, struct err *err)
 {
 	jw_kobj(w, "linux");
 	put_sysctls(in, w);
-	if (bundle_resources(in->host, w, err) < 0)
+	if (bundle_resources(in->host, in->edits, w, err) < 0)
 		return -1;
 	put_cgroups_path(in, w);
 	put_namespaces(in, w);
 	if (in->propagation)
 		jw_kstr(w, "rootfsPropagation", in->propagation);
 	jw_karr(w, "devices");
-	if (bundle_device_nodes(in->host, w, err) < 0)
+	if (bundle_device_nodes(in->host, in->edits, u->uid, u->gid, w, err) < 0)
 		return -1;
 	jw_arr_end(w);
 	if (put_seccomp(in, caps, w, err) < 0)
@@ -181,6 +209,7 @@ static int put_config(const struct bundle_in *in, int rootfd, struct jw *w, stru
 	struct bundle_in with_init = *in;
 	OWN_FREE struct bundle_mount *mounts = NULL;
 	struct strv init_options = { 0 };
+	struct user_ids u = { 0 };
 	bool init;
 	int r;
 
@@ -200,7 +229,7 @@ static int put_config(const struct bundle_in *in, int rootfd, struct jw *w, stru
 	jw_obj(w);
 	jw_kstr(w, "ociVersion", "1.0.2");
 	jw_kobj(w, "process");
-	r = bundle_process_members(&p, rootfd, &args, w, err);
+	r = bundle_process_members(&p, rootfd, &args, w, &u, err);
 	if (r == 0) {
 		jw_obj_end(w);
 		jw_kobj(w, "root");
@@ -212,10 +241,12 @@ static int put_config(const struct bundle_in *in, int rootfd, struct jw *w, stru
 		bundle_mounts(&with_init, w);
 		if (in->host->annotations.len)
 			jw_kstrmap(w, "annotations", &in->host->annotations);
-		r = put_linux(in, caps, w, err);
+		put_hooks(in->edits, w);
+		r = put_linux(in, &u, caps, w, err);
 		jw_obj_end(w);
 	}
 	strv_done(&init_options);
+	user_ids_done(&u);
 	return r;
 }
 
@@ -236,174 +267,10 @@ int bundle_write(const struct bundle_in *in, const char *dir, struct err *err)
 	return fs_write_atomic(AT_FDCWD, path, b.data, b.size, 0600, FS_RENAME_ONLY, err);
 }
 
-static void put_caps(const struct process_in *in, bool root, struct jw *w)
-{
-	static const char *const for_root[] = { "bounding", "effective", "permitted" };
-	const struct host_config *hc = in->container->host;
-	uint64_t caps = caps_resolve(&hc->cap_add, &hc->cap_drop, in->privileged);
-
-	jw_kobj(w, "capabilities");
-	/* never inheritable or ambient; a user other than root starts without effective ones */
-	for (size_t s = 0; s < (root ? ARRAY_LEN(for_root) : 1); s++) {
-		jw_karr(w, for_root[s]);
-		for (int i = 0; caps_name(i); i++)
-			if (caps >> i & 1)
-				jw_str(w, caps_name(i));
-		jw_arr_end(w);
-	}
-	jw_obj_end(w);
-}
-
 const char *bundle_runtime(const struct daemon_defaults *d, const char *name)
 {
 	const char *path = strmap_get(&d->runtimes, name);
 
 	/* the shim that stands for runc in Docker */
 	return path || !streq(name, "io.containerd.runc.v2") ? path : strmap_get(&d->runtimes, "runc");
-}
-
-const char *bundle_rlimit(const char *name)
-{
-	static const char *const known[][2] = {
-		{ "core", "RLIMIT_CORE" }, { "cpu", "RLIMIT_CPU" }, { "data", "RLIMIT_DATA" }, { "fsize", "RLIMIT_FSIZE" },
-		{ "locks", "RLIMIT_LOCKS" }, { "memlock", "RLIMIT_MEMLOCK" }, { "msgqueue", "RLIMIT_MSGQUEUE" }, { "nice", "RLIMIT_NICE" },
-		{ "nofile", "RLIMIT_NOFILE" }, { "nproc", "RLIMIT_NPROC" }, { "rss", "RLIMIT_RSS" }, { "rtprio", "RLIMIT_RTPRIO" },
-		{ "rttime", "RLIMIT_RTTIME" }, { "sigpending", "RLIMIT_SIGPENDING" }, { "stack", "RLIMIT_STACK" },
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(known); i++)
-		if (streq(known[i][0], name))
-			return known[i][1];
-	return NULL;
-}
-
-static void put_rlimit(const struct ulimit *u, struct jw *w)
-{
-	const char *type = bundle_rlimit(u->name ? u->name : "");
-
-	if (!type)
-		return;
-	jw_obj(w);
-	jw_kstr(w, "type", type);
-	jw_key(w, "hard");
-	jw_uint(w, (uint64_t)u->hard);
-	jw_key(w, "soft");
-	jw_uint(w, (uint64_t)u->soft);
-	jw_obj_end(w);
-}
-
-static void put_rlimits(const struct bundle_in *c, struct jw *w)
-{
-	const struct jlist *own = &c->host->ulimits, *def = &c->defaults->ulimits;
-
-	jw_karr(w, "rlimits");
-	for (size_t i = 0; i < own->len; i++)
-		put_rlimit(jlist_at(own, i, &ulimit_desc), w);
-	for (size_t i = 0; i < def->len; i++) {
-		const struct ulimit *d = jlist_at(def, i, &ulimit_desc);
-		bool overridden = false;
-
-		for (size_t k = 0; k < own->len && !overridden; k++)
-			overridden = streq(((struct ulimit *)jlist_at(own, k, &ulimit_desc))->name, d->name);
-		if (!overridden)
-			put_rlimit(d, w);
-	}
-	jw_arr_end(w);
-}
-
-static void put_user(const struct user_ids *u, struct jw *w)
-{
-	jw_kobj(w, "user");
-	jw_kint(w, "uid", u->uid);
-	jw_kint(w, "gid", u->gid);
-	jw_karr(w, "additionalGids");
-	for (size_t i = 0; i < u->groups.len; i++)
-		jw_int(w, u->groups.v[i]);
-	jw_arr_end(w);
-	jw_obj_end(w);
-}
-
-/* PATH, HOSTNAME and TERM, then the container's, then the exec's; a bare "K" takes K away. */
-static void build_env(const struct process_in *in, const struct user_ids *u, struct strv *env)
-{
-	const struct strv *lists[] = { in->container->link_env, &in->container->config->env, in->env };
-
-	strv_add(env, DEFAULT_PATH);
-	strv_addf(env, "HOSTNAME=%s", in->container->hostname);
-	if (in->tty)
-		strv_add(env, "TERM=xterm");
-	for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
-		for (size_t i = 0; lists[l] && i < lists[l]->len; i++) {
-			const char *e = lists[l]->v[i], *eq = strchr(e, '=');
-			OWN_FREE char *key = xstrndup(e, eq ? (size_t)(eq - e) : strlen(e));
-
-			if (eq) {
-				strv_env_set(env, key, eq + 1);
-				continue;
-			}
-			for (size_t k = 0; k < env->len; k++) {
-				if (strncmp(env->v[k], key, strlen(key)) == 0 && env->v[k][strlen(key)] == '=') {
-					free(env->v[k]);
-					memmove(env->v + k, env->v + k + 1, (env->len - k) * sizeof(*env->v));
-					env->len--;
-					break;
-				}
-			}
-		}
-	}
-	if (!strv_env_get(env, "HOME"))
-		strv_addf(env, "HOME=%s", !str_empty(u->home) ? u->home : "/");
-}
-
-int bundle_process_members(const struct process_in *in, int rootfd, const struct strv *args, struct jw *w, struct err *err)
-{
-	const struct bundle_in *c = in->container;
-	const char *user = in->user ? in->user : c->config->user;
-	struct security security = security_of(c->host);
-	const char *cwd = !str_empty(in->working_dir) ? in->working_dir : c->config->working_dir;
-	OWN_STRV struct strv env = { 0 };
-	struct user_ids u;
-
-	if (user_lookup(rootfd, user, &c->host->group_add, &u, err) < 0) {
-		user_ids_done(&u);
-		return -1;
-	}
-	build_env(in, &u, &env);
-	jw_kbool(w, "terminal", in->tty);
-	if (in->tty && in->rows && in->cols) {
-		jw_kobj(w, "consoleSize");
-		jw_kint(w, "height", in->rows);
-		jw_kint(w, "width", in->cols);
-		jw_obj_end(w);
-	}
-	put_user(&u, w);
-	jw_kstrv(w, "args", args);
-	jw_kstrv(w, "env", &env);
-	jw_kstr(w, "cwd", str_empty(cwd) ? "/" : cwd);
-	put_caps(in, u.uid == 0, w);
-	put_rlimits(c, w);
-	jw_kbool(w, "noNewPrivileges", security.no_new_privileges.set ? security.no_new_privileges.v : c->defaults->no_new_privileges);
-	if (!str_empty(security.apparmor) && !streq(security.apparmor, "unconfined") && security_has_apparmor())
-		jw_kstr(w, "apparmorProfile", security.apparmor);
-	jw_kint(w, "oomScoreAdj", c->host->oom_score_adj);
-	user_ids_done(&u);
-	return 0;
-}
-
-char *bundle_process(const struct process_in *in, struct err *err)
-{
-	OWN_BUF struct buf b = { 0 };
-	OWN_FD int rootfd = open(in->container->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct jw w;
-
-	if (rootfd < 0) {
-		err_errno(err, errno, "open %s", in->container->rootfs);
-		return NULL;
-	}
-	jw_init(&w, &b);
-	jw_obj(&w);
-	if (bundle_process_members(in, rootfd, in->cmd, &w, err) < 0)
-		return NULL;
-	jw_obj_end(&w);
-	return buf_steal(&b);
 }

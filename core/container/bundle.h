@@ -27,6 +27,8 @@ struct daemon_defaults {
 	struct strmap runtime_args;            /* name -> extra arguments, one a line */
 	int stop_timeout;                      /* seconds */
 	const struct strv *dns, *dns_search, *dns_opts, *host_gateway_ips; /* NULL for none */
+	struct strv cdi_dirs;                  /* none: devices by name are off */
+	const char *nvidia_hook;               /* a program, or NULL */
 	const char *default_network;           /* what NetworkMode "default" means */
 };
 
@@ -36,6 +38,8 @@ struct bundle_mount {
 	char *source, *destination;
 	struct strv options;
 };
+
+struct device_edits; /* cdi.h */
 
 struct bundle_in {
 	const char *id, *hostname, *domainname;
@@ -51,6 +55,7 @@ struct bundle_in {
 	const char *propagation;         /* of the root, for mounts that are shared; or NULL */
 	const char *ipc_path, *pid_path; /* /proc/<pid>/ns/... of "container:" modes, or NULL */
 	const char *shm_path;            /* host directory bound at /dev/shm, or NULL: a tmpfs of its own */
+	const struct device_edits *edits; /* of devices by name, or NULL */
 	const struct strv *link_env;     /* variables of linked containers, before its own; or NULL */
 	bool tty;
 };

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/damage.h"
 #include "base/log.h"
+#include "container/cdi.h"
 #include "container/internal.h"
 #include "image/layer.h"
 
@@ -213,8 +214,11 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 {
 	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL;
 	OWN_STRV struct strv link_env = { 0 };
+	CLEANUP(device_edits_done) struct device_edits edits = { 0 };
 	struct bundle_in in = { 0 };
 
+	if (device_requests_resolve(&c->host.device_requests, c->store->deps.defaults, &edits, err) < 0)
+		return -1;
 	if (links_collect(c, false, NULL, &link_env, err) < 0)
 		return -1;
 	if (setup_shm(c, &shm, err) < 0 || joined_ns(c, c->host.ipc_mode, "ipc", &ipc, &shm, err) < 0 ||
@@ -240,6 +244,7 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 		.ipc_path = ipc,
 		.pid_path = pid,
 		.shm_path = shm,
+		.edits = &edits,
 		.link_env = &link_env,
 		.tty = c->rec.config.tty };
 	return bundle_write(&in, run_dir, err);

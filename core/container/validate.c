@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "container/bundle.h"
 #include "container/caps.h"
+#include "container/cdi.h"
 #include "container/signals.h"
 #include "container/spec.h"
 #include "container/validate.h"
@@ -216,18 +217,6 @@ static bool publishes(const struct host_config *hc)
 	return hc->publish_all_ports || (p && !streq(p, "{}") && !streq(p, "null"));
 }
 
-/* Accepted by Docker, without effect here yet: words instead of silence. */
-static int check_missing(const struct container_config *cfg, const struct host_config *hc, struct err *err)
-{
-	const char *what = NULL;
-
-	if (hc->device_requests.len)
-		what = "device requests (--gpus, CDI)";
-	if (what)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "%s: not in this build", what);
-	return 0;
-}
-
 /* What is taken and has no effect. */
 static void add_warnings(const struct host_config *hc, struct strv *warnings)
 {
@@ -338,7 +327,7 @@ int container_validate(const struct container_config *cfg, struct host_config *h
 	for (size_t i = 0; i < hc->tmpfs.len; i++)
 		if (*hc->tmpfs.v[i].key != '/')
 			return invalid(err, "invalid mount path: '%s' mount path must be absolute", hc->tmpfs.v[i].key);
-	if (check_missing(cfg, hc, err) < 0)
+	if (device_requests_check(&hc->device_requests, err) < 0)
 		return -1;
 	add_warnings(hc, warnings);
 	return 0;

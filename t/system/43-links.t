@@ -1,0 +1,56 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# What a container asks of the default bridge: links to other containers, a MAC address, names of its own.
+. "$(dirname "$0")/lib.sh" || exit 1
+. "$(dirname "$0")/netlib.sh" || exit 1
+start_daemon --host-gateway-ip 192.0.2.77
+ok "starts" || done_testing
+load_busybox >/dev/null
+id=$(docker run -d --name db -e K=v -e HOME=/x -h dbhost --expose 82/udp --expose 82 --expose 81 --expose 80 --expose 100 busybox sleep 1000)
+docker run -d --name web --link db:da-ta --link db busybox sleep 1000 >/dev/null; ok "a container with links"
+ip=$(address db)
+is "$(docker inspect -f '{{json .HostConfig.Links}}' web)" '["/db:/web/da-ta","/db:/web/db"]' "inspect names both"
+is "$(docker exec web grep "$ip" /etc/hosts | tr '\t' ' ' | tr '\n' ';')" "$ip da-ta dbhost db;$ip db dbhost;" "/etc/hosts"
+is "$(docker exec web env | grep -c '^DA_TA_')" 27 "variables"
+is "$(docker exec web env | grep -E '^DA_TA_(PORT|NAME|ENV_K|ENV_HOME|PORT_80_TCP_START|PORT_80_TCP_PORT_START|PORT_80_UDP_END|PORT_82_UDP_ADDR|PORT_100_TCP_PROTO)=' | tr '\n' ' ')" \
+	"DA_TA_PORT=tcp://$ip:80 DA_TA_PORT_80_TCP_START=tcp://$ip:80 DA_TA_PORT_80_TCP_PORT_START=80 DA_TA_PORT_80_UDP_END=udp://$ip:82 DA_TA_PORT_82_UDP_ADDR=$ip DA_TA_PORT_100_TCP_PROTO=tcp DA_TA_NAME=/web/da-ta DA_TA_ENV_K=v " "as Docker writes them"
+docker exec web sh -c 'tr "\0" "\n" < /proc/1/environ' | grep -q '^DB_ENV_K=v$'; ok "the first process has them, too"
+docker exec web ping -c 1 -W 2 da-ta >/dev/null; ok "the name leads there"
+docker stop -t 0 db >/dev/null
+for _i in $(seq 50); do [ "$(veths)" = 1 ] && break; sleep 0.1; done
+docker run -d --name between busybox sleep 1000 >/dev/null
+docker run -d --name between2 busybox sleep 1000 >/dev/null
+docker start db >/dev/null
+new=$(address db)
+[ "$new" != "$ip" ]; ok "the linked container comes back with another address"
+is "$(docker exec web grep da-ta /etc/hosts | tr '\t' ' ')" "$new da-ta dbhost db" "/etc/hosts follows"
+docker rename db store
+is "$(docker inspect -f '{{json .HostConfig.Links}}' web)" '["/store:/web/da-ta","/store:/web/db"]' "so do the names"
+stop_daemon; start_daemon
+docker start store web >/dev/null
+is "$(docker exec web grep -c "$(address store)" /etc/hosts)" 2 "links outlive the daemon"
+docker stop -t 0 web store >/dev/null
+like "$(docker start web 2>&1)" "Cannot link to a non running container: /store AS /web/da-ta" "a linked container has to run"
+like "$(docker create --link nosuch:x busybox true 2>&1)" "could not get container for nosuch: No such container: nosuch" "and to be there"
+like "$(docker create --network host --link store:x busybox true 2>&1)" "host type networking can't be used with links" "no links in the host's network"
+like "$(api POST /containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox","HostConfig":{"Links":["a:b:c"]}}')" "bad format for links: a:b:c" "words of a link"
+like "$(docker run --rm --network none --link store:x busybox true 2>&1)" "Links have no effect" "without the bridge they are warned about"
+docker rm -f web store between between2 >/dev/null
+# a MAC address
+is "$(docker run --rm --mac-address 02:42:ac:11:00:99 busybox cat /sys/class/net/eth0/address)" 02:42:ac:11:00:99 "--mac-address"
+docker run -d --name mac --mac-address 02:42:ac:11:00:98 busybox sleep 1000 >/dev/null
+is "$(docker inspect -f '{{.Config.MacAddress}} {{.NetworkSettings.Networks.bridge.MacAddress}}' mac)" "02:42:ac:11:00:98 02:42:ac:11:00:98" "inspect knows it"
+docker restart -t 0 mac >/dev/null
+is "$(docker exec mac cat /sys/class/net/eth0/address)" 02:42:ac:11:00:98 "it is kept"
+docker rm -f mac >/dev/null
+is "$(api POST /v1.41/containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox","MacAddress":"03:00:00:00:00:01"}')" '{"message":"address 03:00:00:00:00:01: invalid MAC address"}' "a group's address is refused"
+# names
+is "$(docker run --rm -h a.b.c --domainname dom busybox sh -c 'tail -1 /etc/hosts; cat /etc/hostname /proc/sys/kernel/domainname' | tr '\t\n' '  ' | cut -d' ' -f2-)" "a.b.c.dom a a.b.c dom " "a name with dots, and a domain"
+gw=$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' bridge)
+is "$(docker run --rm --add-host a:host-gateway --add-host 'b=[::1]' busybox grep -E '	(a|b)$' /etc/hosts | tr '\t\n' ' ;')" "$gw a;::1 b;" "host-gateway is the bridge's address"
+stop_daemon; start_daemon --host-gateway-ip 192.0.2.77
+is "$(docker run --rm --add-host a:host-gateway busybox grep 'a$' /etc/hosts | tr '\t' ' ')" "192.0.2.77 a" "or what the daemon was told"
+is "$(docker ps -aq | wc -l)" 0 "no container is left"
+gone 0 "nor an interface"
+stop_daemon; is "$DSTATUS" 0 "stops"
+done_testing
