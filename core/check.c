@@ -33,10 +33,16 @@ struct check {
 /* What a start puts right by itself fails here, and is said. */
 static int make_read_only(const char *dir, struct err *err)
 {
+	struct mount_attr attr = { .attr_set = MOUNT_ATTR_RDONLY };
+
 	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount(dir, dir, NULL, MS_BIND | MS_REC, NULL) < 0 || mount(NULL, dir, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) < 0)
-		return err_errno(err, errno, "mount %s read-only for the check", dir);
-	return 0;
+	    mount(dir, dir, NULL, MS_BIND | MS_REC, NULL) < 0)
+		return err_errno(err, errno, "mount %s for the check", dir);
+	/* with what is mounted below, such as the volumes; kernels before 5.12 can do one mount only */
+	if (mount_setattr(AT_FDCWD, dir, AT_RECURSIVE, &attr, sizeof(attr)) == 0 ||
+	    (errno == ENOSYS && mount(NULL, dir, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0))
+		return 0;
+	return err_errno(err, errno, "mount %s read-only for the check", dir);
 }
 
 static int open_stores(struct check *c, struct err *err)

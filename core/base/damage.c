@@ -89,32 +89,50 @@ size_t damage_count(enum damage_state state)
 	return n;
 }
 
+/* Under the lock. */
+static struct damage *copy_all(size_t *ret_len)
+{
+	struct damage *v = xcalloc(len + 1, sizeof(*v));
+
+	for (size_t i = 0; i < len; i++)
+		v[i] = copy_of(&list[i]);
+	*ret_len = len;
+	return v;
+}
+
+static void emit_all(struct damage *v, size_t n, void (*emit)(void *ctx, const struct damage *d), void *ctx)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (emit)
+			emit(ctx, &v[i]);
+		done(&v[i]);
+	}
+	free(v);
+}
+
 void damage_each(void (*emit)(void *ctx, const struct damage *d), void *ctx)
 {
 	struct damage *v;
 	size_t n;
 
 	lock_take(&lock);
-	n = len;
-	v = xcalloc(n + 1, sizeof(*v));
-	for (size_t i = 0; i < n; i++)
-		v[i] = copy_of(&list[i]);
+	v = copy_all(&n);
 	lock_drop(&lock);
-	for (size_t i = 0; i < n; i++) {
-		emit(ctx, &v[i]);
-		done(&v[i]);
-	}
-	free(v);
+	emit_all(v, n, emit, ctx);
 }
 
 void damage_listen(void (*heard)(void *ctx, const struct damage *d), void *ctx)
 {
+	struct damage *v;
+	size_t n;
+
+	/* in one: what is noted from here on is heard once */
 	lock_take(&lock);
 	listener = heard;
 	listener_ctx = ctx;
+	v = copy_all(&n);
 	lock_drop(&lock);
-	if (heard)
-		damage_each(heard, ctx);
+	emit_all(v, n, heard, ctx);
 }
 
 const char *damage_word(enum damage_state state)

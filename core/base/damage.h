@@ -30,9 +30,9 @@ void damage_forget(const char *kind, const char *id);
 size_t damage_count(enum damage_state state);
 /* Calls emit for a copy of each, without the lock. */
 void damage_each(void (*emit)(void *ctx, const struct damage *d), void *ctx);
-/* Called for each from now on, after those that are there already; NULL: nobody. Runs wherever damage is noted. */
+/* Called once for each that is there already and each from now on; NULL: nobody. Runs wherever damage is noted. */
 void damage_listen(void (*heard)(void *ctx, const struct damage *d), void *ctx);
-/* "lost", "repaired", ... */
+/* "damaged" (of DAMAGE_LOST), "repaired", ... */
 const char *damage_word(enum damage_state state);
 
 #endif
