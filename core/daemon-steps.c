@@ -350,7 +350,7 @@ int step_distribution(struct daemon *d, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/image/%s/distribution", d->data_root, graph_name(d->graph));
 
-	if (fs_mkdirs(path, 0700, err) < 0) {
+	if (fs_mkdir_anew(path, 0700, err) < 0) {
 		if (err->class != ERR_NO_SPACE && err->sys != EROFS)
 			return -1;
 		log_warn("%s", err_text(err)); /* nothing needs it before the next pull */

@@ -25,6 +25,18 @@ int fs_mkdir(const char *path, mode_t mode, struct err *err)
 	return err_errno(err, errno == EEXIST ? ENOTDIR : errno, "mkdir %s", path);
 }
 
+int fs_mkdir_anew(const char *path, mode_t mode, struct err *err)
+{
+	OWN_ERR struct err first = ERR_INIT;
+	struct stat st;
+
+	if (fs_mkdir(path, mode, &first) == 0)
+		return 0;
+	if (first.sys != ENOTDIR && (first.sys != ENOENT || lstat(path, &st) < 0))
+		return err_move(err, &first);
+	return fs_set_aside(AT_FDCWD, path, err) < 0 ? -1 : fs_mkdir(path, mode, err);
+}
+
 int fs_mkdirs(const char *path, mode_t mode, struct err *err)
 {
 	OWN_FREE char *copy = xstrdup(path);

@@ -30,6 +30,8 @@ enum fs_sync { FS_RENAME_ONLY, FS_ORDERED, FS_SYNC_DATA, FS_SYNC };
 int fs_mkdirs(const char *path, mode_t mode, struct err *err);
 /* mkdir, fine when it exists as a directory. */
 int fs_mkdir(const char *path, mode_t mode, struct err *err);
+/* The same for a folder that keeps nothing: whatever else is in its place, or a link to nowhere, is set aside. */
+int fs_mkdir_anew(const char *path, mode_t mode, struct err *err);
 /* Reads a regular file of at most max bytes (ERR_TOO_LARGE beyond; ERR_NOT_FOUND when absent). dirfd may be AT_FDCWD. */
 int fs_read(int dirfd, const char *path, size_t max, struct buf *ret, struct err *err);
 /* Writes path anew: temp file beside it, then rename; FS_SYNC also syncs file and folder. */

@@ -47,8 +47,12 @@ static int64_t wanted(void)
 static void take(void)
 {
 	int64_t size = wanted();
-	OWN_FD int fd = size ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
+	OWN_FD int fd = -1;
 
+	/* what is there is too small, or no file */
+	if (!size || fs_remove_tree(AT_FDCWD, path, NULL) < 0)
+		return;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return;
 	/* Real blocks or nothing: no emulation by writing. */

@@ -75,12 +75,12 @@ void layer_free(struct layer *l)
 	free(l);
 }
 
-static int open_folder(const char *dir, const char *name, struct err *err)
+static int open_folder(const char *dir, const char *name, bool scratch, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
 	int fd;
 
-	if (fs_mkdir(path, 0700, err) < 0)
+	if ((scratch ? fs_mkdir_anew : fs_mkdir)(path, 0700, err) < 0)
 		return -1;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? err_errno(err, errno, "open %s", path) : fd;
@@ -90,9 +90,9 @@ static int open_folders(struct layer_store *s, struct err *err)
 {
 	if (fs_mkdirs(s->dir, 0700, err) < 0)
 		return -1;
-	s->sha256_fd = open_folder(s->dir, "sha256", err);
-	s->mounts_fd = s->sha256_fd < 0 ? -1 : open_folder(s->dir, "mounts", err);
-	s->tmp_fd = s->mounts_fd < 0 ? -1 : open_folder(s->dir, "tmp", err);
+	s->sha256_fd = open_folder(s->dir, "sha256", false, err);
+	s->mounts_fd = s->sha256_fd < 0 ? -1 : open_folder(s->dir, "mounts", false, err);
+	s->tmp_fd = s->mounts_fd < 0 ? -1 : open_folder(s->dir, "tmp", true, err);
 	return s->tmp_fd < 0 ? -1 : 0;
 }
 

@@ -132,7 +132,7 @@ static void overlay_close(struct dkd_graph *g)
 /* A power cut leaves links to layers that it took along; one of their names may be drawn again. */
 static void sweep_links(struct dkd_graph *g)
 {
-	int fd = openat(g->fd, "l", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(g->fd, "l", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *e;
 	struct stat st;
@@ -142,6 +142,16 @@ static void sweep_links(struct dkd_graph *g)
 			dkd_logf(g->host, DKD_LOG_INFO, "removed the dangling link %s/l/%s", g->root, e->d_name);
 	if (dir)
 		closedir(dir);
+}
+
+/* The folder of the short names, which are made again where it is lost. */
+static int make_links(struct dkd_graph *g)
+{
+	struct stat st;
+
+	if (fstatat(g->fd, "l", &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) && dir_set_aside(g->fd, "l") < 0)
+		return -1;
+	return dir_make(g->fd, "l", 0700, g->uid, g->gid);
 }
 
 static int32_t prepare(const struct dkd_call *call, struct dkd_graph *g)
@@ -155,7 +165,7 @@ static int32_t prepare(const struct dkd_call *call, struct dkd_graph *g)
 		errno = made ? made : errno;
 		return fail(g, call, "make %s", g->root);
 	}
-	if ((dir_make(g->fd, "l", 0700, g->uid, g->gid) < 0 && errno != EROFS))
+	if (make_links(g) < 0 && errno != EROFS)
 		return fail(g, call, "make %s/l", g->root);
 	overlay_check_sweep(g->root);
 	if (overlay_check(g->root, &g->facts, &what) < 0)

@@ -71,7 +71,8 @@ def wreck(path, way):
             with open(path, "r+b") as f:
                 f.write(data)
     else:
-        shutil.rmtree(path) if os.path.isdir(path) and not link else os.unlink(path)
+        if os.path.lexists(path):
+            shutil.rmtree(path) if os.path.isdir(path) and not link else os.unlink(path)
         if way == "folder":
             os.mkdir(path)
         elif way == "fifo":
@@ -134,6 +135,14 @@ KINDS += [
     ("network list without copy", ["network/dockerd.json", "network/dockerd.json.copy"], FILE[:3], "lost, starts"),
     ("engine id", ["engine-id"], ["empty", "folder", "fifo"], "repaired"),
     ("lock", [".dockerd.lock"], FILE, "quiet"),
+    ("reserve", [".dockerd.reserve"], FILE, "quiet"),
+    ("container names", [f"containers/{run_id}/hostname", f"containers/{run_id}/resolv.conf"], FILE, "quiet"),
+    ("overlay init link", [f"overlay2/{rw}-init/link"], FILE, "repaired"),
+    ("overlay short names", ["overlay2/l"], ["missing", "fifo", "link"], "repaired"),
+    ("temporary folder", ["tmp"], ["missing", "fifo", "link"], "quiet"),
+    ("stages", [f"{layers}/tmp"], ["missing", "fifo", "link"], "quiet"),
+    ("distribution", ["image/overlay2/distribution"], ["missing", "fifo", "link"], "quiet"),
+    ("container shm", [f"containers/{run_id}/mounts"], ["fifo", "link"], "quiet"),
 ]
 
 
