@@ -188,6 +188,37 @@ frees "reserve"
 unlike "$(tail -n "+$lines" "$WORK/log")" "cannot write its state" "reserve: every state was written"
 stop_daemon
 
+# --- what a container says while the disk is full: it goes on, and so does its log once there is room ---
+disk ext4 && start_daemon -s overlay2 && load_busybox > /dev/null
+docker run -d --name talks --tmpfs /n busybox sh -c 'i=0; while :; do i=$((i + 1)); echo "line $i"; echo $i > /n/i; usleep 5000; done' > /dev/null
+docker create --name later busybox true > /dev/null
+said() { docker exec talks cat /n/i; }
+reaches() { # count: within a while
+	for _i in $(seq $((100 * DKD_SLOW))); do
+		_n=$(said)
+		[ "${_n:-0}" -gt "$1" ] && return
+		sleep 0.1
+	done
+	return 1
+}
+reaches 20
+ok "log: a container talks"
+fill
+reaches $(($(said) + 200))
+ok "log: on a full disk it goes on"
+told=$(docker start later 2>&1) || printf '%s\n' "$told" | grep -q "[Nn]o space left on device"
+ok "log: a start does, or says why not" || printf '# %s\n' "$told"
+rm -f "$R/.filler"
+n=$(said)
+reaches $((n + 100))
+docker kill talks > /dev/null
+docker logs talks > "$WORK/out" 2> "$WORK/err"
+ok "log: can be read"
+[ "$(sed -n 's/^line //p' "$WORK/out" | tail -n 1)" -ge $((n + 100)) ]
+ok "log: goes on once there is room" || tail -n 2 "$WORK/out" "$WORK/err"
+is "$(grep -cvE '^line [0-9]+$' "$WORK/out"):$(sed -n 's/^line //p' "$WORK/out" | sort -nc 2>&1)" "0:" "log: has whole lines only, in order"
+stop_daemon
+
 # --- no inodes ---
 disk ext4 -N 1800 && start_daemon -s overlay2 && populate "no inodes"
 fill_inodes
