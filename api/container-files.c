@@ -106,7 +106,7 @@ static int stat_path(struct job *job, struct container **ret, struct err *err)
 	struct container_path p = { 0 };
 
 	*ret = container_find(job_api(job)->containers, request_var(rq, "id"), err);
-	if (!*ret || container_stat_path(*ret, request_query(rq, "path"), &p, err) < 0)
+	if (!*ret || container_stat_path(*ret, request_var(rq, "id"), request_query(rq, "path"), &p, err) < 0)
 		return -1;
 	add_stat_header(rq, &p);
 	free(p.name);
@@ -131,7 +131,7 @@ static int archive_get(struct job *job, struct err *err)
 
 	if (stat_path(job, &c, err) < 0)
 		return -1;
-	return container_get_path(c, request_query(rq, "path"), &out.writer, &job->cancel, err);
+	return container_get_path(c, request_var(rq, "id"), request_query(rq, "path"), &out.writer, &job->cancel, err);
 }
 
 static int archive_put(struct job *job, struct err *err)
@@ -144,8 +144,8 @@ static int archive_put(struct job *job, struct err *err)
 		return -1;
 	if (request_query_bool(rq, "copyUIDGID", false))
 		return err_set(err, ERR_NOT_IMPLEMENTED, "copyUIDGID is not supported yet");
-	if (container_put_path(
-		    c, request_query(rq, "path"), request_query_bool(rq, "noOverwriteDirNonDir", false), &in.reader, err) < 0)
+	if (container_put_path(c, request_var(rq, "id"), request_query(rq, "path"),
+		request_query_bool(rq, "noOverwriteDirNonDir", false), &in.reader, err) < 0)
 		return -1;
 	return reply_empty(rq, 200);
 }

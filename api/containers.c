@@ -175,8 +175,10 @@ static int kill_(struct job *job, struct err *err)
 	struct request *rq = job_request(job);
 	CLEANUP(container_unrefp) struct container *c = find(job, err);
 
-	if (!c || container_kill(c, request_query(rq, "signal"), err) < 0)
+	if (!c)
 		return -1;
+	if (container_kill(c, request_query(rq, "signal"), err) < 0)
+		return err_wrap(err, "Cannot kill container: %s", request_var(rq, "id"));
 	return reply_empty(rq, 204);
 }
 

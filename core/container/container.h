@@ -76,11 +76,16 @@ int container_top(struct container *c, const char *ps_args, const struct cancel 
 int container_stats(struct container *c, bool stream, bool one_shot, const struct cancel *cancel,
 	int (*emit)(void *ctx, const void *data, size_t size), void *ctx, struct err *err);
 int container_changes(struct container *c, struct jw *w, struct err *err);
-/* Files in and out: stat, tar out, tar in (plain or compressed, into an existing folder), the whole tree. */
+/*
+ * Files in and out: stat, tar out, tar in (plain or compressed, into an existing folder), the whole tree. name: what the
+ * client calls it.
+ */
 struct container_path { struct stat st; char *name, *link; /* owned by the caller */ };
-int container_stat_path(struct container *c, const char *path, struct container_path *ret, struct err *err);
-int container_get_path(struct container *c, const char *path, struct writer *out, const struct cancel *cancel, struct err *err);
-int container_put_path(struct container *c, const char *path, bool keep_types, struct reader *in, struct err *err);
+int container_stat_path(struct container *c, const char *name, const char *path, struct container_path *ret, struct err *err);
+int container_get_path(struct container *c, const char *name, const char *path, struct writer *out,
+	const struct cancel *cancel, struct err *err);
+int container_put_path(struct container *c, const char *name, const char *path, bool keep_types, struct reader *in,
+	struct err *err);
 int container_export(struct container *c, struct writer *out, const struct cancel *cancel, struct err *err);
 struct commit_options { const char *repo, *tag, *comment, *author; struct strv changes; bool pause; };
 /* given (may be NULL) is taken over: what it sets goes before the container's own configuration. */
@@ -139,7 +144,7 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 int exec_start(struct container_store *s, const char *id, bool tty, const int64_t console_size[2], int *ret_fd, struct err *err);
 /* Before a connection is taken over: whether exec_start() would be refused at once, and how its streams look. */
 int exec_check(struct container_store *s, const char *id, bool *ret_tty, char **ret_detach_keys, struct err *err);
-/* Its output is over: waits a while for its exit, so that a client that asks next finds the code. False: there is no such exec. */
+/* Its output is over: waits a while for its exit, for the client that asks next. False: there is no such exec. */
 bool exec_await_end(struct container_store *s, const char *id, int timeout_ms);
 void exec_detached(struct container_store *s, const char *id);
 int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err);

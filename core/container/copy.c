@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Files in and out of a container (docker cp, export). A running container's tree is its own mount view (/proc/<pid>/root);
- * otherwise the layer is mounted, and a path at or below a mount leads to that volume, folder or file. Every path resolves inside with openat2.
+ * otherwise the layer is mounted, and a path at or below a mount leads to that volume, folder or file. Every path resolves
+ * inside with openat2.
  */
 #include <errno.h>
 #include <sys/stat.h>
@@ -39,11 +40,12 @@ static void place_done(struct place *p)
 	free(p->path);
 }
 
-static int missing(struct container *c, const char *path, struct err *err)
+/* name: the client's own for the container, as in Docker. */
+static int missing(const char *name, const char *path, struct err *err)
 {
 	if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
-		return err_set(err, ERR_NOT_FOUND, "Could not find the file %s in container %s", path, c->id);
-	return err_errno(err, errno, "%s in container %s", path, c->id);
+		return err_set(err, ERR_NOT_FOUND, "Could not find the file %s in container %s", path, name);
+	return err_errno(err, errno, "%s in container %s", path, name);
 }
 
 /* The mount point that path lies in, the deepest one. */
@@ -161,12 +163,12 @@ static int place_find(struct container *c, const char *path, struct place *ret, 
 }
 
 /* The object itself: a link at the end is not followed unless the path says that it is a folder. */
-static int place_open(struct place *p, const char *path, struct err *err)
+static int place_open(struct place *p, const char *name, const char *path, struct err *err)
 {
 	int fd = fs_beneath(p->rootfd, p->path, O_PATH | O_CLOEXEC | (p->dir ? O_DIRECTORY : O_NOFOLLOW), 0);
 
 	if (fd < 0)
-		missing(p->container, path, err);
+		missing(name, path, err);
 	return fd;
 }
 
@@ -177,7 +179,7 @@ static const char *base_name(const char *path)
 	return slash && slash[1] ? slash + 1 : path;
 }
 
-int container_stat_path(struct container *c, const char *path, struct container_path *ret, struct err *err)
+int container_stat_path(struct container *c, const char *name, const char *path, struct container_path *ret, struct err *err)
 {
 	CLEANUP(place_done) struct place p = { .rootfd = -1 };
 	OWN_FREE char *clean = str_empty(path) ? NULL : path_clean(path);
@@ -187,7 +189,7 @@ int container_stat_path(struct container *c, const char *path, struct container_
 
 	if (place_find(c, path, &p, err) < 0)
 		return -1;
-	fd = place_open(&p, path, err);
+	fd = place_open(&p, name, path, err);
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &ret->st) < 0)
@@ -207,7 +209,8 @@ int container_stat_path(struct container *c, const char *path, struct container_
 	return 0;
 }
 
-int container_get_path(struct container *c, const char *path, struct writer *out, const struct cancel *cancel, struct err *err)
+int container_get_path(struct container *c, const char *name, const char *path, struct writer *out,
+	const struct cancel *cancel, struct err *err)
 {
 	CLEANUP(place_done) struct place p = { .rootfd = -1 };
 	struct packtar_opts opts = { .cancel = cancel };
@@ -217,7 +220,7 @@ int container_get_path(struct container *c, const char *path, struct writer *out
 
 	if (place_find(c, path, &p, err) < 0)
 		return -1;
-	fd = place_open(&p, path, err);
+	fd = place_open(&p, name, path, err);
 	if (fd < 0)
 		return -1;
 	clean = path_clean(path);
@@ -229,7 +232,8 @@ int container_get_path(struct container *c, const char *path, struct writer *out
 	return 0;
 }
 
-int container_put_path(struct container *c, const char *path, bool keep_types, struct reader *in, struct err *err)
+int container_put_path(struct container *c, const char *name, const char *path, bool keep_types, struct reader *in,
+	struct err *err)
 {
 	CLEANUP(place_done) struct place p = { .rootfd = -1 };
 	OWN_FD int fd = -1;
@@ -240,7 +244,7 @@ int container_put_path(struct container *c, const char *path, bool keep_types, s
 	if (fd < 0 && errno == ENOTDIR)
 		return err_set(err, ERR_INVALID, "extraction point is not a directory");
 	if (fd < 0)
-		return missing(c, path, err);
+		return missing(name, path, err);
 	if (p.read_only)
 		return err_set(err, ERR_FORBIDDEN, "container rootfs is marked read-only");
 	if (unpack_files(in, p.rootfd, p.path, keep_types ? UNTAR_KEEP_TYPES : 0, err) < 0)

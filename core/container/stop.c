@@ -167,7 +167,7 @@ int container_kill(struct container *c, const char *signal, struct err *err)
 	if (intend(c, sig == SIGKILL ? BY_HAND | NO_RESTART : 0) == WAS_RESTARTING && sig == SIGKILL)
 		return 0;
 	if (container_signal(c, sig, err) < 0)
-		return err_wrap(err, "Cannot kill container: %s", c->id);
+		return -1;
 	if (sig == SIGKILL && !container_wait_killed(c))
 		log_warn("container %s has not ended %lld s after SIGKILL", c->id, (long long)((STUCK_AFTER + KILL_WAIT) / NSEC_PER_SEC));
 	return 0;
