@@ -14,6 +14,7 @@
 #include "base/lock.h"
 
 #define MSG_SIZE 512
+#define LIST_TRIES 20 /* of a list that changes while it is read */
 #define ANSWER_SIZE 32768
 #define DEFAULT_LIKE 2 /* routes of so few bits are somebody's default in parts */
 
@@ -31,10 +32,26 @@ static void *begin(struct talk *t, uint16_t type, uint16_t flags, size_t size)
 	return mnl_nlmsg_put_extra_header(t->h, size);
 }
 
-/* Sends the request and takes all of its answer; -1 with errno. */
+/* The kernel's mark of a list that changed under its hands. libmnl would stop there, with the rest of the answer still to come. */
+static bool was_interrupted(char *answer, ssize_t size)
+{
+	int left = (int)size;
+	bool found = false;
+
+	for (struct nlmsghdr *h = (void *)answer; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		if (!(h->nlmsg_flags & NLM_F_MULTI))
+			continue;
+		found |= h->nlmsg_flags & NLM_F_DUMP_INTR;
+		h->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+	}
+	return found;
+}
+
+/* Sends the request and takes all of its answer; -1 with errno: EINTR means a list to ask for again. */
 static int talk(int sock, struct talk *t, mnl_cb_t cb, void *ctx)
 {
 	OWN_FREE char *answer = xmalloc(ANSWER_SIZE);
+	bool changed = false;
 	int rc = 1;
 
 	lock_none_held();
@@ -45,7 +62,13 @@ static int talk(int sock, struct talk *t, mnl_cb_t cb, void *ctx)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n > 0)
+			changed |= was_interrupted(answer, n);
 		rc = n < 0 ? -1 : mnl_cb_run(answer, (size_t)n, 1, 0, cb, ctx);
+	}
+	if (rc >= 0 && changed) {
+		errno = EINTR;
+		return -1;
 	}
 	return rc < 0 ? -1 : 0;
 }
@@ -235,13 +258,19 @@ static int on_route(const struct nlmsghdr *h, void *ctx)
 
 static int dump(int fd, uint16_t type, mnl_cb_t cb, struct found *f)
 {
+	size_t before = f->len;
 	struct talk t;
+	int rc = -1;
 
 	if (type == RTM_GETADDR)
 		((struct ifaddrmsg *)begin(&t, type, NLM_F_DUMP, sizeof(struct ifaddrmsg)))->ifa_family = AF_INET;
 	else
 		((struct rtmsg *)begin(&t, type, NLM_F_DUMP, sizeof(struct rtmsg)))->rtm_family = AF_INET;
-	return talk(fd, &t, cb, f);
+	for (int i = 0; i < LIST_TRIES && rc < 0 && (i == 0 || errno == EINTR); i++) {
+		f->len = before;
+		rc = talk(fd, &t, cb, f);
+	}
+	return rc;
 }
 
 int rtnl_taken(const char *except, struct cidr4 **ret, size_t *ret_len, struct err *err)

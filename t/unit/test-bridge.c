@@ -2,7 +2,10 @@
 /* The driver "bridge" and its sandboxes against a kernel, in a network namespace of the test's own. */
 #include <dirent.h>
 #include <net/if.h>
+#include <linux/netlink.h>
 #include <sched.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/fs.h"
@@ -20,6 +23,36 @@ static char root[] = "/tmp/dkd-bridge-XXXXXX";
 static char *exec_root;
 static struct spawner *spawner;
 static struct net_bridge_config cfg = { .mtu = 1500, .icc = true, .ip_masq = true, .ip_forward = true };
+
+/* Instead of libc's: lists of the kernel that changed while they were read, so many of them. */
+static int changing, lists;
+
+static ssize_t mark_changed(int fd, char *answer, ssize_t n)
+{
+	struct nlmsghdr *h = (void *)answer;
+	int domain = 0;
+	socklen_t size = sizeof(domain);
+
+	if (n < (ssize_t)sizeof(*h) || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_NETLINK ||
+	    !(h->nlmsg_flags & NLM_F_MULTI) || h->nlmsg_type == NLMSG_DONE)
+		return n;
+	lists++;
+	if (changing > 0) {
+		changing--;
+		h->nlmsg_flags |= NLM_F_DUMP_INTR;
+	}
+	return n;
+}
+ssize_t recv(int fd, void *buf, size_t size, int flags)
+{
+	return mark_changed(fd, buf, syscall(SYS_recvfrom, fd, buf, size, flags, NULL, NULL));
+}
+ssize_t recvmsg(int fd, struct msghdr *m, int flags)
+{
+	ssize_t n = syscall(SYS_recvmsg, fd, m, flags);
+
+	return m->msg_iovlen ? mark_changed(fd, m->msg_iov[0].iov_base, n) : n;
+}
 
 static struct net_controller *reopen(struct net_controller *nc, struct err *err)
 {
@@ -62,7 +95,9 @@ static void test_setup(struct net_controller **nc)
 {
 	OWN_ERR struct err err = ERR_INIT;
 	OWN_NETWORK struct network *n = NULL, *again = NULL;
-	struct cidr4 a = { 0 };
+	struct cidr4 a = { 0 }, *taken = NULL;
+	size_t taken_len = 0;
+	int docker0 = 0;
 
 	*nc = reopen(NULL, &err);
 	if (!ok(*nc != NULL, "a bridge network: %s", err_text(&err)))
@@ -73,6 +108,16 @@ static void test_setup(struct net_controller **nc)
 	ok(a.address == 0xac110001 && a.bits == 16, "the first of Docker's first pool");
 	*nc = reopen(*nc, &err);
 	again = *nc ? net_find(*nc, "bridge", NULL) : NULL;
+	changing = 3;
+	lists = 0;
+	*nc = reopen(*nc, &err);
+	ok(*nc && changing == 0 && lists > 3, "lists that change while they are read are read again (%d): %s", lists, err_text(&err));
+	changing = 1;
+	is_int(rtnl_taken(NULL, &taken, &taken_len, &err), 0, "those of addresses and routes, too: %s", err_text(&err));
+	for (size_t i = 0; i < taken_len; i++)
+		docker0 += taken[i].address == 0xac110001 && taken[i].bits == 16;
+	ok(changing == 0 && docker0 == 1, "and each entry counts once");
+	free(taken);
 	ok(again && streq(n->id, again->id) && n->created == again->created, "the same network after a restart");
 }
 

@@ -23,6 +23,7 @@
 #define ALIAS_SIZE (sizeof(ALIAS) + 64)
 #define MSG_SIZE 1024
 #define ANSWER_SIZE 32768
+#define LIST_TRIES 20 /* of a list that changes while it is read */
 
 /* A request under way. */
 struct talk {
@@ -69,22 +70,38 @@ static struct ifinfomsg *talk_link(struct talk *t, uint16_t type, uint16_t flags
 	return mnl_nlmsg_put_extra_header(t->h, sizeof(struct ifinfomsg));
 }
 
-/* Sends it and takes all of the answer; 0, or -1 with errno. */
+/* The kernel's mark of a list that changed under its hands. libmnl would stop there, with the rest of the answer still to come. */
+static int was_interrupted(char *answer, ssize_t size)
+{
+	int left = (int)size, found = 0;
+
+	for (struct nlmsghdr *h = (void *)answer; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		found |= h->nlmsg_flags & NLM_F_MULTI && h->nlmsg_flags & NLM_F_DUMP_INTR;
+		if (h->nlmsg_flags & NLM_F_MULTI)
+			h->nlmsg_flags &= (uint16_t)~NLM_F_DUMP_INTR;
+	}
+	return found;
+}
+
+/* Sends it and takes all of the answer; 0, or -1 with errno: EINTR means a list to ask for again. */
 static int talk_do(struct talk *t, mnl_cb_t cb, void *ctx)
 {
 	char *answer = malloc(ANSWER_SIZE);
-	int rc = answer ? (int)mnl_socket_sendto(t->nl, t->h, t->h->nlmsg_len) : -1, sys;
+	int rc = answer ? (int)mnl_socket_sendto(t->nl, t->h, t->h->nlmsg_len) : -1, sys, changed = 0;
 
 	while (rc >= 0) {
 		ssize_t n = mnl_socket_recvfrom(t->nl, answer, ANSWER_SIZE);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n > 0)
+			changed |= was_interrupted(answer, n);
 		rc = n < 0 ? -1 : mnl_cb_run(answer, (size_t)n, 1, mnl_socket_get_portid(t->nl), cb, ctx);
 		if (rc <= MNL_CB_STOP)
 			break;
 	}
-	sys = errno;
+	sys = rc >= 0 && changed ? EINTR : errno;
+	rc = changed ? -1 : rc;
 	free(answer);
 	errno = sys;
 	return rc < 0 ? -1 : 0;
@@ -251,15 +268,20 @@ static int change_address(struct talk *t, uint16_t type, int index, uint32_t add
 /* The bridge's address is the network's gateway. A bridge of our own has no other; one that existed keeps what it has. */
 static int set_address(struct talk *t, const struct br_net *n, int index, struct br_error *e)
 {
-	struct addresses as = { .index = index, .wanted = n->gateway, .prefix = n->prefix };
+	struct addresses as;
 	struct ifaddrmsg *m;
+	int rc = -1;
 
 	if (!n->gateway)
 		return 0;
 	talk_begin(t, RTM_GETADDR, NLM_F_DUMP);
 	m = mnl_nlmsg_put_extra_header(t->h, sizeof(*m));
 	m->ifa_family = AF_INET;
-	if (talk_do(t, on_address, &as) < 0)
+	for (int i = 0; i < LIST_TRIES && rc < 0 && (i == 0 || errno == EINTR); i++) {
+		as = (struct addresses){ .index = index, .wanted = n->gateway, .prefix = n->prefix };
+		rc = talk_do(t, on_address, &as);
+	}
+	if (rc < 0)
 		return br_fail(e, errno, "list the addresses of %s", n->bridge);
 	for (size_t i = 0; !n->existing && i < as.len; i++)
 		if (change_address(t, RTM_DELADDR, index, as.others[i], as.prefixes[i]) < 0 && errno != EADDRNOTAVAIL)
@@ -461,15 +483,19 @@ static int on_port(const struct nlmsghdr *h, void *ctx)
 static int list_ports(const struct br_net *n, struct ports *p, struct br_error *e)
 {
 	struct talk t;
-	int rc = 0;
+	int rc = -1;
 
 	p->master = (int)if_nametoindex(n->bridge);
 	alias_of(n, p->alias);
 	if (talk_open(&t, e) < 0)
 		return -1;
 	talk_link(&t, RTM_GETLINK, NLM_F_DUMP);
-	if (talk_do(&t, on_port, p) < 0)
-		rc = br_fail(e, errno, "list the ports of bridge %s", n->bridge);
+	for (int i = 0; i < LIST_TRIES && rc < 0 && (i == 0 || errno == EINTR); i++) {
+		p->len = 0;
+		rc = talk_do(&t, on_port, p);
+	}
+	if (rc < 0)
+		br_fail(e, errno, "list the ports of bridge %s", n->bridge);
 	mnl_socket_close(t.nl);
 	return rc;
 }
