@@ -62,13 +62,14 @@ class Checker:
         return self.lost_images(m) + self.lost_containers(m) + self.lost_volumes(m) + self.damage()
 
     def strays(self):
-        """What the last daemon left, while its containers are still there. What goes in the background has some time."""
+        """What the last daemon left, while its containers are still there: what is seen all the time. The rest was on its way."""
         end = time.monotonic() + SETTLE
-        while True:
-            found = strays(self.w)
-            if not found or time.monotonic() > end:
-                return found
+        found = strays(self.w)
+        while found and time.monotonic() < end:
             time.sleep(0.1)
+            now = strays(self.w)
+            found = [x for x in found if x in now]
+        return found
 
     def damage(self):
         return [f"warning: {w}" for w in self.c.get("/info").get("Warnings") or [] if "damaged" in w or "left out" in w]

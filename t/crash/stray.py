@@ -3,6 +3,7 @@
 sandboxes and namespaces of what does not run, files of execs, fifos that nobody waits at."""
 import os
 
+from world import Refused
 
 def names(path):
     try:
@@ -15,7 +16,10 @@ def strays(world):
     there = world.client.get("/containers/json?all=1")
     running, paused, auto, spaces = set(), set(), set(), {"default"}
     for x in there:
-        info = world.client.get(f"/containers/{x['Id']}/json")
+        try:
+            info = world.client.get(f"/containers/{x['Id']}/json")
+        except Refused:
+            continue        # it has just gone
         if info["HostConfig"]["AutoRemove"]:
             auto.add(x["Id"])
         if info["State"]["Running"] and not info["State"]["Restarting"]:
