@@ -238,7 +238,8 @@ char *clock_human(int64_t ns, char ret[CLOCK_TEXT])
 static size_t put_fraction(char *at, size_t size, int64_t v, int64_t scale, const char *unit)
 {
 	char digits[16];
-	int len = snprintf(digits, sizeof(digits), "%09lld", (long long)(v % scale * (NSEC_PER_SEC / scale)));
+	long long ns = v % scale * (NSEC_PER_SEC / scale);
+	int len = snprintf(digits, sizeof(digits), "%09lld", ns);
 
 	while (len && digits[len - 1] == '0')
 		digits[--len] = '\0';

@@ -72,6 +72,20 @@ static bool has_all(const struct strv *list)
 	return false;
 }
 
+/* Names that are none are refused before (caps_check). */
+static uint64_t named(const struct strv *list)
+{
+	uint64_t set = 0;
+
+	for (size_t i = 0; i < list->len; i++) {
+		int n = caps_number(list->v[i]);
+
+		if (n >= 0 && n < 64)
+			set |= BIT(n);
+	}
+	return set;
+}
+
 uint64_t caps_resolve(const struct strv *add, const struct strv *drop, bool privileged)
 {
 	uint64_t set = DEFAULT_CAPS;
@@ -84,11 +98,5 @@ uint64_t caps_resolve(const struct strv *add, const struct strv *drop, bool priv
 		set = ours;
 	else if (has_all(drop))
 		set = 0;
-	for (size_t i = 0; i < drop->len; i++)
-		if (caps_number(drop->v[i]) != CAPS_ALL)
-			set &= ~BIT(caps_number(drop->v[i]));
-	for (size_t i = 0; i < add->len; i++)
-		if (caps_number(add->v[i]) != CAPS_ALL)
-			set |= BIT(caps_number(add->v[i]));
-	return set & ours;
+	return ((set & ~named(drop)) | named(add)) & ours;
 }

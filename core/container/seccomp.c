@@ -198,7 +198,7 @@ static bool kernel_at_least(const char *want)
 	int a = 0, b = 0, wa = 0, wb = 0;
 
 	uname(&u);
-	return sscanf(u.release, "%d.%d", &a, &b) == 2 && sscanf(want, "%d.%d", &wa, &wb) == 2 && (a > wa || (a == wa && b >= wb));
+	return sscanf(u.release, "%d.%d", &a, &b) == 2 && sscanf(want, "%6d.%6d", &wa, &wb) == 2 && (a > wa || (a == wa && b >= wb));
 }
 
 static bool applies(const struct rule *r, uint64_t caps)

@@ -550,11 +550,13 @@ int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err
 
 void layer_metadata(struct layer_store *s, const char *chain, struct jw *w)
 {
+	const struct layer *l;
 	char id[ID_HEX + 1] = "";
 
 	lock_take(&s->lock);
-	if (layer_find(s, chain))
-		strcpy(id, layer_find(s, chain)->cache_id);
+	l = layer_find(s, chain);
+	if (l)
+		memcpy(id, l->cache_id, sizeof(id));
 	lock_drop(&s->lock);
 	if (*id)
 		graph_metadata(s->graph, id, w);

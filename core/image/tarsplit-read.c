@@ -62,7 +62,7 @@ static char *string(char **at, size_t *ret_size)
 			/* Writers escape control and HTML characters and U+2028/9 only: all below the surrogates. */
 			code = 0;
 			for (int i = 1; i <= 4; i++) {
-				int c = in[i];
+				int c = (unsigned char)in[i];
 				int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 :
 					c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 

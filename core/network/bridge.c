@@ -59,7 +59,7 @@ static bool pick_any(const struct net_bridge_config *cfg, const struct cidr4 *ta
 
 	for (size_t i = 0; cfg->pools && i < cfg->pools->len; i++) {
 		/* "base=CIDR,size=N" */
-		if (sscanf(cfg->pools->v[i], "base=%40[^,],size=%d", text, &bits) == 2 && cidr4_parse(text, &base) && bits > 0 &&
+		if (sscanf(cfg->pools->v[i], "base=%40[^,],size=%6d", text, &bits) == 2 && cidr4_parse(text, &base) && bits > 0 &&
 		    pick(&base, (unsigned)bits, taken, len, ret))
 			return true;
 	}
