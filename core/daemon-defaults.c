@@ -38,7 +38,15 @@ static char *find_init(const char *given)
 			return xstrdup(places[i]);
 	place = find_program("docker-init");
 	/* It runs on the container's file system, where no library of ours is. */
-	return place ? place : find_program("tini-static");
+	if (!place)
+		place = find_program("tini-static");
+	if (!place)
+		place = daemon_program("dockerd-init");
+	if (access(place, X_OK) < 0) {
+		free(place);
+		return NULL;
+	}
+	return place;
 }
 
 static void add_runtime(struct daemon_defaults *def, const char *name, const char *program)
@@ -88,6 +96,7 @@ struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char
 	*def = (struct daemon_defaults){
 		.shm_size = cfg->default_shm_size,
 		.cgroup_parent = cfg->cgroup_parent,
+		.cpu_rt_period = cfg->cpu_rt_period, .cpu_rt_runtime = cfg->cpu_rt_runtime,
 		.default_runtime = cfg->default_runtime,
 		.ipc_mode = cfg->default_ipc_mode,
 		.cgroupns_mode = cfg->default_cgroupns_mode,

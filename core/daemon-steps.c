@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/reserve.h"
+#include "container/cgroup.h"
 #include "driver-crash.h"
 #include "driver.h"
 #include "image/unpack.h"
@@ -131,7 +132,13 @@ int step_user(struct daemon *d, struct err *err)
 
 int step_cgroups(struct daemon *d, struct err *err)
 {
-	return root_check_cgroups("/proc/self/mountinfo", "/sys/fs/cgroup", err);
+	if (root_check_cgroups("/proc/self/mountinfo", "/sys/fs/cgroup", err) < 0)
+		return -1;
+	if (d->config->systemd_cgroup && !fs_exists("/run/systemd/system"))
+		return err_set(err, ERR_INVALID, "exec-opt native.cgroupdriver=systemd: systemd does not run on this host (no /run/systemd/system)");
+	if ((d->config->cpu_rt_period || d->config->cpu_rt_runtime) && !cgroup_can(CGROUP_CPU_RT))
+		return err_set(err, ERR_INVALID, "daemon-scoped cpu-rt-period and cpu-rt-runtime are not supported by the kernel");
+	return 0;
 }
 
 int step_data_root(struct daemon *d, struct err *err)
@@ -282,8 +289,7 @@ int step_graph(struct daemon *d, struct err *err)
 	return d->graph ? 0 : -1;
 }
 
-/* Our other programs stand beside the build's dockerd, or where they were installed. */
-static char *find_program(const char *name)
+char *daemon_program(const char *name)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -304,7 +310,7 @@ static char *find_program(const char *name)
 
 int step_layers(struct daemon *d, struct err *err)
 {
-	OWN_FREE char *program = find_program("dockerd-untar");
+	OWN_FREE char *program = daemon_program("dockerd-untar");
 
 	if (unpack_setup(d->spawner, program, err) < 0)
 		return -1;
@@ -400,7 +406,7 @@ int step_containers(struct daemon *d, struct err *err)
 {
 	struct container_deps deps;
 
-	d->shim_path = find_program("dockerd-shim");
+	d->shim_path = daemon_program("dockerd-shim");
 	if (access(d->shim_path, X_OK) < 0)
 		return err_errno(err, errno, "the program %s is needed", d->shim_path);
 	deps = (struct container_deps){

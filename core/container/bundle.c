@@ -99,15 +99,12 @@ static int put_seccomp(const struct bundle_in *in, uint64_t caps, struct jw *w, 
 static void put_cgroups_path(const struct bundle_in *in, struct jw *w)
 {
 	const char *parent = !str_empty(in->host->cgroup_parent) ? in->host->cgroup_parent : in->defaults->cgroup_parent;
-	OWN_FREE char *path = NULL;
+	OWN_FREE char *clean = bundle_cgroup_parent(in->host, in->defaults), *path = NULL;
 
 	if (in->defaults->systemd_cgroup)
 		path = xasprintf("%s:docker:%s", str_empty(parent) ? "system.slice" : parent, in->id);
-	else {
-		OWN_FREE char *clean = path_clean(str_empty(parent) ? "/docker" : parent);
-
+	else
 		path = xasprintf("%s/%s", streq(clean, "/") ? "" : clean, in->id);
-	}
 	jw_kstr(w, "cgroupsPath", path);
 }
 
@@ -265,6 +262,13 @@ int bundle_write(const struct bundle_in *in, const char *dir, struct err *err)
 	if (put_config(in, rootfd, &w, err) < 0)
 		return -1;
 	return fs_write_atomic(AT_FDCWD, path, b.data, b.size, 0600, FS_RENAME_ONLY, err);
+}
+
+char *bundle_cgroup_parent(const struct host_config *hc, const struct daemon_defaults *d)
+{
+	const char *parent = !str_empty(hc->cgroup_parent) ? hc->cgroup_parent : d->cgroup_parent;
+
+	return path_clean(str_empty(parent) ? "/docker" : parent);
 }
 
 const char *bundle_runtime(const struct daemon_defaults *d, const char *name)

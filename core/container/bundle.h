@@ -15,6 +15,7 @@
 struct daemon_defaults {
 	int64_t shm_size;
 	const char *cgroup_parent;
+	int64_t cpu_rt_period, cpu_rt_runtime; /* of the parent groups; 0: left as they are */
 	const char *default_runtime;
 	const char *ipc_mode, *cgroupns_mode;  /* "private"/"shareable"; "private"/"host" */
 	const char *log_driver;
@@ -63,6 +64,8 @@ struct bundle_in {
 /* Writes dir/config.json. Reads the image's passwd and group files inside rootfs only (confined). */
 int bundle_write(const struct bundle_in *in, const char *dir, struct err *err);
 
+/* The control group in which those of a container are made, for the driver cgroupfs: a clean absolute path. */
+char *bundle_cgroup_parent(const struct host_config *hc, const struct daemon_defaults *d);
 /* The program of a runtime by its name, or NULL. */
 const char *bundle_runtime(const struct daemon_defaults *d, const char *name);
 /* "nofile" -> "RLIMIT_NOFILE"; NULL for what is no ulimit. */

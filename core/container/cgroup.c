@@ -2,9 +2,13 @@
 #include "container/cgroup.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "base/str.h"
@@ -143,6 +147,42 @@ bool cgroup_can(enum cgroup_feature feature)
 {
 	pthread_once(&once, probe);
 	return can[feature];
+}
+
+static int write_number(const char *dir, const char *file, int64_t n, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/%s", dir, file), *text = xasprintf("%lld", (long long)n);
+	OWN_FD int fd = n ? open(path, O_WRONLY | O_CLOEXEC) : -1;
+
+	if (n && (fd < 0 || write(fd, text, strlen(text)) < 0))
+		return err_errno(err, errno, "write %s to %s", text, path);
+	return 0;
+}
+
+int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, struct err *err)
+{
+	OWN_STRV struct strv parts = { 0 };
+	OWN_FREE char *dir = NULL;
+
+	if (!cgroup_can(CGROUP_CPU_RT))
+		return err_set(err, ERR_INVALID, "daemon-scoped cpu-rt-period and cpu-rt-runtime are not supported by the kernel");
+	dir = xasprintf("%s%s", root, cgroup_controller("cpu"));
+	strv_split(&parts, parent, "/");
+	for (size_t i = 0; i < parts.len; i++) {
+		OWN_FREE char *up = dir;
+
+		dir = NULL;
+		if (!*parts.v[i]) {
+			dir = STEAL(up);
+			continue;
+		}
+		dir = xasprintf("%s/%s", up, parts.v[i]);
+		if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+			return err_errno(err, errno, "mkdir %s", dir);
+		if (write_number(dir, "cpu.rt_period_us", period, err) < 0 || write_number(dir, "cpu.rt_runtime_us", runtime, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 void cgroup_set_root(const char *path)

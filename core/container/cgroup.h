@@ -4,6 +4,9 @@
 #define CONTAINER_CGROUP_H
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
 
 bool cgroup_is_v2(void); /* the unified hierarchy alone is mounted; beside v1 controllers (hybrid) it has none and is not used */
 /* A controller's directory on v1 ("memory" -> "/sys/fs/cgroup/memory"), or the v2 mount when it has the controller; NULL when absent. */
@@ -35,6 +38,9 @@ enum cgroup_feature {
 	CGROUP_FEATURE_COUNT
 };
 bool cgroup_can(enum cgroup_feature feature);
+
+/* Gives each group from the root of "cpu" down to parent ("/a/b") real-time CPU; 0 leaves a value as it is. v1 with the feature only. */
+int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, struct err *err);
 
 /* For tests, with no other thread about: the files of another host below root (root/proc/..., root/sys/...); "" is this one. */
 void cgroup_set_root(const char *root);

@@ -7,6 +7,7 @@
 #include "base/damage.h"
 #include "base/log.h"
 #include "container/cdi.h"
+#include "container/cgroup.h"
 #include "container/internal.h"
 #include "image/layer.h"
 
@@ -210,6 +211,17 @@ static void add_net_files(struct container *c, struct mount_list *l)
 	}
 }
 
+static int allow_realtime(struct container *c, struct err *err)
+{
+	const struct daemon_defaults *d = c->store->deps.defaults;
+	OWN_FREE char *parent = NULL;
+
+	if ((!d->cpu_rt_period && !d->cpu_rt_runtime) || d->systemd_cgroup)
+		return 0;
+	parent = bundle_cgroup_parent(&c->host, d);
+	return cgroup_allow_realtime(parent, d->cpu_rt_period, d->cpu_rt_runtime, err);
+}
+
 static int write_bundle(struct container *c, const char *run_dir, struct mount_list *mounts, struct err *err)
 {
 	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL;
@@ -217,6 +229,8 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 	CLEANUP(device_edits_done) struct device_edits edits = { 0 };
 	struct bundle_in in = { 0 };
 
+	if (allow_realtime(c, err) < 0)
+		return -1;
 	if (device_requests_resolve(&c->host.device_requests, c->store->deps.defaults, &edits, err) < 0)
 		return -1;
 	if (links_collect(c, false, NULL, &link_env, err) < 0)

@@ -78,6 +78,10 @@ if [ -z "$v2" ]; then
 		id=$(docker run -d --name rt --network none --cpu-rt-period 500000 busybox sleep 1000)
 		is "$(cat "$(group cpu "$id")/cpu.rt_period_us")" 500000 "real-time period"
 		docker rm -f rt >/dev/null
+		docker create --name rtmore --network none --cap-add SYS_NICE --cpu-rt-runtime 4000 busybox sleep 1000 >/dev/null
+		like "$(docker start rtmore 2>&1)" "cpu.rt_runtime_us" "more real time than the parent group has"
+		docker rm rtmore >/dev/null
+		RT=1
 	else
 		refused "kernel does not support CPU real-time scheduler" "real time" --cpu-rt-period 500000 busybox true
 	fi
@@ -202,6 +206,24 @@ if [ -n "$(docker info -f '{{.InitBinary}}')" ] && command -v docker-init >/dev/
 	is "$(run --init busybox sh -c 'tr "\0" " " < /proc/1/cmdline')" "/sbin/docker-init -- sh -c tr \"\\0\" \" \" < /proc/1/cmdline " "--init"
 else
 	skip "--init" "docker-init is not installed"
+fi
+# the daemon's own
+timeout -k 5 30 "$DOCKERD" --exec-opt native.cgroupdriver=systemd -b none --data-root "$WORK/root2" --exec-root "$WORK/exec2" --pidfile "$WORK/pid2" -H "unix://$WORK/s2" > "$WORK/log2" 2>&1 &
+_pid=$!
+if [ -d /run/systemd/system ]; then
+	kill "$_pid"
+	skip "the driver systemd without systemd" "it runs here"
+else
+	wait "$_pid"
+	like "$(cat "$WORK/log2")" "systemd does not run on this host" "the driver systemd without systemd"
+fi
+if [ -n "${RT:-}" ]; then
+	stop_daemon
+	start_daemon --cpu-rt-runtime 20000 --cgroup-parent "/dkd-rt-$$/sub"
+	id=$(docker run -d --name rt --network none --cpu-rt-runtime 4000 busybox sleep 1000)
+	is "$(cat "/sys/fs/cgroup/cpu/dkd-rt-$$/cpu.rt_runtime_us" "/sys/fs/cgroup/cpu/dkd-rt-$$/sub/$id/cpu.rt_runtime_us" | tr '\n' ' ')" "20000 4000 " "--cpu-rt-runtime of the daemon gives the parent groups some"
+	docker rm -f rt >/dev/null
+	find /sys/fs/cgroup -depth -type d -path "*/dkd-rt-$$*" -exec rmdir {} + 2>/dev/null
 fi
 is "$(docker ps -aq | wc -l)" 0 "no container is left"
 stop_daemon; is "$DSTATUS" 0 "stops"
