@@ -277,7 +277,8 @@ static void warn_sections(const struct strmap *options)
 
 int step_drivers(struct daemon *d, struct err *err)
 {
-	if (driver_crash_init(d->exec_root, err) < 0 || driver_init(&d->config->plugin_dir, &d->config->driver_options, err) < 0)
+	driver_crash_init(d->exec_root);
+	if (driver_init(&d->config->plugin_dir, &d->config->driver_options, err) < 0)
 		return -1;
 	warn_sections(&d->config->driver_options);
 	return 0;

@@ -9,9 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/str.h"
 
 #define WINDOW_S 3600
 #define RECORD_MAX (64 << 10)
@@ -126,7 +128,7 @@ static void tell(void)
 				count(crashes[i].file, &first), DRIVER_CRASHES_MAX);
 }
 
-int driver_crash_init(const char *dir, struct err *err)
+void driver_crash_init(const char *dir)
 {
 	OWN_FREE char *path = xasprintf("%s/" DRIVER_CRASHES_FILE, dir);
 	OWN_BUF struct buf text = { 0 };
@@ -139,13 +141,11 @@ int driver_crash_init(const char *dir, struct err *err)
 			take_line(lines.v[i], &keep);
 	}
 	tell();
-	record = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (record < 0)
-		return err_errno(err, errno, "open %s", path);
-	if (keep.size != text.size && (ftruncate(record, 0) < 0 || (keep.size && fs_write_all(record, keep.data, keep.size) < 0)))
-		return err_errno(err, errno, "write %s", path);
+	record = open(path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (record < 0 || (keep.size != text.size && ftruncate(record, 0) < 0) ||
+	    (keep.size != text.size && keep.size && fs_write_all(record, keep.data, keep.size) < 0))
+		log_warn("crashes of drivers will not be counted: %s: %s", path, strerror(errno));
 	watch();
-	return 0;
 }
 
 bool driver_crash_allows(const char *file, struct err *err)

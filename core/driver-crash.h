@@ -8,14 +8,15 @@
 #ifndef CORE_DRIVER_CRASH_H
 #define CORE_DRIVER_CRASH_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
-#include "base/str.h"
 
 #define DRIVER_CRASHES_MAX 3
 #define DRIVER_CRASHES_FILE "driver-crashes"
 
-/* Before threads, once: reads the record in dir, warns of what is in it, and watches from now on. */
-int driver_crash_init(const char *dir, struct err *err);
+/* Once, before drivers: reads the record in dir, warns of what is in it, and watches from now on. */
+void driver_crash_init(const char *dir);
 /* Of what the record told at the start. False and err: that file is refused. */
 bool driver_crash_allows(const char *file, struct err *err);
 /* Around every entry into a driver, by the thread itself. file outlives the process's drivers; NULL: none. Returns the one before. */

@@ -91,4 +91,14 @@ start
 docker rm -f on > /dev/null
 stop_daemon
 is "$?" 0 "the daemon ends"
+rm "$WORK/exec/driver-crashes"
+mkfifo "$WORK/exec/driver-crashes"
+start
+ok "a FIFO in the record's place hangs no start"
+stop_daemon
+rm "$WORK/exec/driver-crashes"
+head -c 70000 /dev/urandom > "$WORK/exec/driver-crashes"
+start
+ok "nor does garbage"
+stop_daemon
 done_testing
