@@ -5,6 +5,7 @@ import os
 
 from world import Refused
 
+
 def names(path):
     try:
         return os.listdir(path)
