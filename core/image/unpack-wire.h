@@ -2,8 +2,9 @@
 /*
  * Between the daemon (unpack.c) and the process that unpacks (core/untar). Both come from one build, and a daemon keeps the
  * program that it found at its start: no versions here. The task is in the program's arguments, one word each:
- *   layer WHITEOUT HASH   stream -> tree, tar-split          files FLAGS BASE   stream -> tree     plain   stream -> pipe
- * WHITEOUT is a number of enum graph_whiteout, HASH 0 or 1, FLAGS those of untar.h, BASE a clean path or nothing.
+ *   layer WHITEOUT HASH   stream -> tree, tar-split          files FLAGS BASE [OWNER]   stream -> tree     plain   stream -> pipe
+ * WHITEOUT is a number of enum graph_whiteout, HASH 0 or 1, FLAGS those of untar.h, BASE a clean path or nothing,
+ * OWNER uid << 32 | gid.
  */
 #ifndef IMAGE_UNPACK_WIRE_H
 #define IMAGE_UNPACK_WIRE_H

@@ -149,12 +149,12 @@ int unpack_layer(struct reader *in, const struct graph_tree *tree, int split_fd,
 	return 0;
 }
 
-int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, struct err *err)
+int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, const struct untar_owner *owner, struct err *err)
 {
 	char clean[TAR_NAME_MAX + 1];
 	CLEANUP(worker_drop) struct worker w = WORKER_INIT;
-	char flag[12];
-	const char *const argv[] = { "dockerd-untar", "files", flag, clean, NULL };
+	char flag[12], ids[24];
+	const char *const argv[] = { "dockerd-untar", "files", flag, clean, owner ? ids : NULL, NULL };
 	struct untar_work here = { 0 };
 	struct head h = { .kind = INFLATE_PLAIN };
 	bool whole;
@@ -162,8 +162,10 @@ int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags
 	if (strlen(base) > TAR_NAME_MAX || !untar_clean(base, clean))
 		return err_set(err, ERR_INVALID, "bad path: %.100s", base);
 	if (!setup.spawner)
-		return untar_work_files(&here, in, rootfd, clean, flags, err);
+		return untar_work_files(&here, in, rootfd, clean, flags, owner, err);
 	snprintf(flag, sizeof(flag), "%u", flags);
+	if (owner)
+		snprintf(ids, sizeof(ids), "%llu", (unsigned long long)owner->uid << 32 | owner->gid);
 	if (head_init(&h, in, err) < 0 || worker_start(&w, setup.spawner, setup.program, argv, rootfd, -1, err) < 0)
 		return -1;
 	return feed(&w, &h.reader, NULL, &whole, err);

@@ -30,8 +30,12 @@ void unpack_done(void);
  */
 int unpack_layer(struct reader *in, const struct graph_tree *tree, int split_fd, const struct cancel *c,
 	char ret_diffid[DIGEST_TEXT], int64_t *ret_size, struct err *err);
-/* Unpacks into the folder base ("/": itself) of rootfd, which links in it do not leave, by the flags of untar.h. */
-int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, struct err *err);
+struct untar_owner;
+/*
+ * Unpacks into the folder base ("/": itself) of rootfd, which links in it do not leave, by the flags of untar.h. owner (may
+ * be NULL) takes the place of those in the archive.
+ */
+int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, const struct untar_owner *owner, struct err *err);
 /*
  * A reader of the plain bytes of in, which stays the caller's and must outlive it. Reads the first bytes at once; what is
  * plain already takes no process. Free with reader_close().

@@ -58,9 +58,10 @@ int untar_work_layer(struct untar_work *w, struct reader *in, int rootfd, enum g
 	return 0;
 }
 
-int untar_work_files(struct untar_work *w, struct reader *in, int rootfd, const char *base, unsigned flags, struct err *err)
+int untar_work_files(struct untar_work *w, struct reader *in, int rootfd, const char *base, unsigned flags,
+	const struct untar_owner *owner, struct err *err)
 {
-	const struct untar_opts opts = { .flags = flags, .base = *base ? base : NULL, .host = w->host };
+	const struct untar_opts opts = { .flags = flags, .owner = owner, .base = *base ? base : NULL, .host = w->host };
 	OWN_READER struct reader *plain = inflate_new(in, NULL, err);
 	OWN_TAR_READER struct tar_reader *tar = plain ? tar_reader_new(plain, NULL) : NULL;
 

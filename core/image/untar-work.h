@@ -17,8 +17,12 @@ struct untar_work {
 
 /* A layer from in (plain, gzip, zstd) into the tree rootfd, its tar-split.json.gz into split_fd; reads in to its end. */
 int untar_work_layer(struct untar_work *w, struct reader *in, int rootfd, enum graph_whiteout whiteout, int split_fd, struct err *err);
-/* Files from in into the folder base (clean; "": itself) of rootfd, as flags say; what follows the end mark stays unread. */
-int untar_work_files(struct untar_work *w, struct reader *in, int rootfd, const char *base, unsigned flags, struct err *err);
+/*
+ * Files from in into the folder base (clean; "": itself) of rootfd, as flags and owner (may be NULL) say; what follows the
+ * end mark stays unread.
+ */
+int untar_work_files(struct untar_work *w, struct reader *in, int rootfd, const char *base, unsigned flags,
+	const struct untar_owner *owner, struct err *err);
 /* The plain bytes of in to out. */
 int untar_work_plain(struct reader *in, struct writer *out, struct err *err);
 

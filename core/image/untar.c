@@ -191,10 +191,12 @@ static int set_node_metadata(struct untar *u, const struct tar_entry *e, const c
 	return utimensat(u->parent_fd, name, times, AT_SYMLINK_NOFOLLOW) < 0 ? untar_fail(u, errno, "set times of", err) : 0;
 }
 
-static int refuse_type_change(struct untar *u, bool dir, struct err *err)
+static int refuse_type_change(struct untar *u, const char *name, bool dir, struct err *err)
 {
-	return dir ? err_set(err, ERR_INVALID, "cannot overwrite non-directory \"/%s\" with directory \"/\"", u->what)
-		   : err_set(err, ERR_INVALID, "cannot overwrite directory \"/%s\" with non-directory \"/\"", u->what);
+	const char *base = u->opts->base ? u->opts->base : "", *slash = *u->parent ? "/" : "";
+
+	return err_set(err, ERR_INVALID, "cannot overwrite %s \"/%s%s%s\" with %s \"/%s\"", dir ? "non-directory" : "directory", u->parent,
+		slash, name, dir ? "directory" : "non-directory", base);
 }
 
 static int duplicate(struct err *err)
@@ -215,7 +217,7 @@ static int make_room(struct untar *u, const char *name, bool dir, bool *ret_opaq
 	if (fstatat(u->parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : untar_fail(u, errno, "stat", err);
 	if (u->opts->flags & UNTAR_KEEP_TYPES && (dir || S_ISDIR(st.st_mode)))
-		return refuse_type_change(u, dir, err);
+		return refuse_type_change(u, name, dir, err);
 	if (u->opts->flags & UNTAR_LAYER && u->opts->whiteout == GRAPH_WHITEOUT_OVERLAY) {
 		if (!whiteout_is(&st))
 			return duplicate(err);
@@ -417,7 +419,15 @@ static int note_seen(struct untar *u, const char *path, struct err *err)
 
 static int put_member(struct untar *u, struct tar_reader *tar, const struct tar_entry *e, const char *name, struct err *err)
 {
+	struct tar_entry owned;
+
 	u->parent_dirty = true;
+	if (u->opts->owner) {
+		owned = *e;
+		owned.uid = u->opts->owner->uid;
+		owned.gid = u->opts->owner->gid;
+		e = &owned;
+	}
 	switch (e->type) {
 	case TAR_DIR:
 		return put_dir(u, e, name, err);
@@ -438,7 +448,8 @@ static int put(struct untar *u, struct tar_reader *tar, const struct tar_entry *
 	int kind = UNTAR_PLAIN, found;
 
 	if (!untar_clean(e->name, path))
-		return err_set(err, ERR_INVALID, "\"%s\" is outside of the archive's root", e->name);
+		return u->opts->base ? err_set(err, ERR_INVALID, "\"%s\" is outside of \"/%s\"", e->name, u->opts->base) :
+			err_set(err, ERR_INVALID, "\"%s\" is outside of the archive's root", e->name);
 	if (untar_count(u, err) < 0)
 		return -1;
 	if (!*path)

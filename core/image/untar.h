@@ -30,8 +30,11 @@ struct untar_host {
 	void (*warn)(struct untar_host *h, const char *text);
 };
 
+struct untar_owner { uint32_t uid, gid; };
+
 struct untar_opts {
 	unsigned flags;
+	const struct untar_owner *owner; /* of every member; NULL: as the archive says */
 	enum graph_whiteout whiteout; /* of the tree, with UNTAR_LAYER */
 	const char *base;             /* where members go below the root, clean, without UNTAR_LAYER; NULL: the root itself */
 	uint64_t entries_max;         /* 0: UNTAR_ENTRIES_MAX */

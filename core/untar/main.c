@@ -80,6 +80,7 @@ static int work(struct untar_work *w, char **argv, struct err *err)
 {
 	struct fd_reader in;
 	struct fd_writer out;
+	struct untar_owner owner;
 	uint64_t a, b;
 
 	fd_reader_init(&in, UNPACK_FD_IN);
@@ -89,8 +90,14 @@ static int work(struct untar_work *w, char **argv, struct err *err)
 		return confine(UNPACK_FD_OUT, err) < 0 ? -1 :
 			untar_work_layer(w, &in.reader, UNPACK_FD_OUT, (enum graph_whiteout)a, UNPACK_FD_SPLIT, err);
 	}
-	if (streq(argv[1], "files") && number(argv[2], &a) && argv[3])
-		return confine(UNPACK_FD_OUT, err) < 0 ? -1 : untar_work_files(w, &in.reader, UNPACK_FD_OUT, argv[3], (unsigned)a, err);
+	if (streq(argv[1], "files") && number(argv[2], &a) && argv[3]) {
+		bool owned = number(argv[4], &b);
+
+		if (owned)
+			owner = (struct untar_owner){ (uint32_t)(b >> 32), (uint32_t)b };
+		return confine(UNPACK_FD_OUT, err) < 0 ? -1 :
+			untar_work_files(w, &in.reader, UNPACK_FD_OUT, argv[3], (unsigned)a, owned ? &owner : NULL, err);
+	}
 	if (streq(argv[1], "plain"))
 		return confine(-1, err) < 0 ? -1 : untar_work_plain(&in.reader, &out.writer, err);
 	return err_set(err, ERR_INTERNAL, "dockerd-untar: bad arguments");

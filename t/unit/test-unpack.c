@@ -562,7 +562,7 @@ static int lie(int number, struct err *err)
 	struct source s = source_of(&archive, NULL);
 
 	shell("echo x > %s/root/victim", dir);
-	return unpack_files(&s.reader, p.tree.fd, "/", (unsigned)number, err);
+	return unpack_files(&s.reader, p.tree.fd, "/", (unsigned)number, NULL, err);
 }
 
 static int open_fds(void)

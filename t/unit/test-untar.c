@@ -77,10 +77,11 @@ static void add(enum tar_type type, const char *name, const char *link_or_data)
 }
 
 static const char *base;
+static const struct untar_owner *owner;
 
 static int extract(unsigned flags, enum graph_whiteout style, int64_t *size, struct err *err)
 {
-	struct untar_opts opts = { .flags = flags, .whiteout = style, .base = base };
+	struct untar_opts opts = { .flags = flags, .whiteout = style, .base = base, .owner = owner };
 	struct mem_reader in;
 	OWN_TAR_READER struct tar_reader *r = NULL;
 
@@ -542,7 +543,20 @@ static void test_base(void)
 	shell("mkdir %s/root/tmp", dir);
 	base = "tmp";
 	add(TAR_FILE, "../f", "out");
-	ok(extract(0, GRAPH_WHITEOUT_DELETE, NULL, &err) < 0 && fstatat(root, "f", &st, 0) < 0, "not above it: %s", err_text(&err));
+	ok(extract(0, GRAPH_WHITEOUT_DELETE, NULL, &err) < 0 && fstatat(root, "f", &st, 0) < 0 &&
+		streq(err_text(&err), "\"../f\" is outside of \"/tmp\""), "not above it: %s", err_text(&err));
+	fresh();
+	shell("mkdir -p %s/root/tmp/sub", dir);
+	add(TAR_FILE, "sub", "x");
+	ok(extract(UNTAR_KEEP_TYPES, GRAPH_WHITEOUT_DELETE, NULL, &err) < 0 &&
+		streq(err_text(&err), "cannot overwrite directory \"/tmp/sub\" with non-directory \"/tmp\""), "types are kept: %s", err_text(&err));
+	fresh();
+	shell("mkdir %s/root/tmp", dir);
+	owner = &(struct untar_owner){ 7, 8 };
+	add(TAR_FILE, "f", "x");
+	ok(extract(0, GRAPH_WHITEOUT_DELETE, NULL, &err) == 0 && fstatat(root, "tmp/f", &st, 0) == 0 && st.st_uid == 7 && st.st_gid == 8,
+		"with one owner");
+	owner = NULL;
 	fresh();
 	shell("mkdir %s/root/tmp", dir);
 	memset(deep, 'd', sizeof(deep) - 1);
