@@ -7,18 +7,22 @@
 static void config_done(struct container_config *cfg) { jdesc_clear(&container_config_desc, cfg); }
 static void options_done(struct commit_options *o) { strv_done(&o->changes); }
 
-/* The body is a Config, or empty, or null. */
+/* The body is a Config. None, null and one without a field are none: then the container's own is taken whole. */
 static int read_config(struct request *rq, struct container_config *ret, bool *ret_given, struct err *err)
 {
 	OWN_BUF struct buf body = { 0 };
+	OWN_JSON json_t *js = NULL;
 
 	*ret_given = false;
 	if (request_body(rq, &body, err) < 0)
 		return -1;
 	if (!body.size || strspn(body.data, " \t\r\nul") == body.size)
 		return 0;
-	*ret_given = true;
-	return jdesc_parse(&container_config_desc, body.data, body.size, ret, err);
+	js = json_read(body.data, body.size, err);
+	if (!js)
+		return -1;
+	*ret_given = !json_is_object(js) || json_object_size(js);
+	return *ret_given ? jdesc_decode(&container_config_desc, js, ret, err) : 0;
 }
 
 static int commit(struct job *job, struct err *err)
@@ -43,7 +47,9 @@ static int commit(struct job *job, struct err *err)
 		strv_split(&o.changes, lines.v[i], "\n");
 	if (read_config(rq, &cfg, &given, err) < 0)
 		return -1;
-	c = container_find(job_api(job)->containers, request_query(rq, "container") ? request_query(rq, "container") : "", err);
+	if (str_empty(request_query(rq, "container")))
+		return err_set(err, ERR_INVALID, "invalid container name or ID: value is empty");
+	c = container_find(job_api(job)->containers, request_query(rq, "container"), err);
 	if (!c || container_commit(c, &o, given ? &cfg : NULL, &job->cancel, id, err) < 0)
 		return -1;
 	jw_init(&w, &b);

@@ -31,7 +31,7 @@ static void swap_config(struct container_config *c, struct image_config *i)
 #undef SWAP
 }
 
-/* What the client gave goes before the container's own; then the instructions. */
+/* What the client gave, else the container's own; then the instructions; then what is still open comes from the container. */
 static int make_config(struct container *c, struct container_config *given, const struct strv *changes,
 	struct container_config *ret, struct err *err)
 {
@@ -43,19 +43,20 @@ static int make_config(struct container *c, struct container_config *given, cons
 	jdesc_copy(&container_config_desc, &own, &c->rec.config);
 	lock_drop(&c->lock);
 	if (!given) {
-		*ret = own;
-		memset(&own, 0, sizeof(own));
+		jdesc_copy(&container_config_desc, ret, &own);
 	} else {
 		*ret = *given;
 		memset(given, 0, sizeof(*given));
-		swap_config(&own, &ic);
-		container_config_merge(ret, &ic);
-		swap_config(&own, &ic);
 	}
 	swap_config(ret, &ic);
 	r = image_config_change(&ic, changes, err);
 	swap_config(ret, &ic);
-	return r;
+	if (r < 0)
+		return -1;
+	swap_config(&own, &ic);
+	container_config_merge(ret, &ic);
+	swap_config(&own, &ic);
+	return 0;
 }
 
 static void encode_history(
@@ -190,11 +191,8 @@ int container_commit(struct container *c, const struct commit_options *o, struct
 	OWN_FD int fd = -1;
 
 	if (!str_empty(o->repo)) {
-		OWN_FREE char *text = xasprintf("%s%s%s", o->repo, str_empty(o->tag) ? "" : ":", o->tag ? o->tag : "");
-
-		if (reference_parse(text, &ref, err) < 0)
+		if (reference_parse_tag(o->repo, o->tag, &ref, err) < 0)
 			return -1;
-		reference_add_latest(&ref);
 		name = reference_familiar(&ref);
 	}
 	if (make_config(c, given, &o->changes, &cfg, err) < 0)

@@ -304,6 +304,8 @@ static int do_volume(struct change *c)
 	case 0:
 		change_fields(rest, &paths);
 	}
+	if (!paths.len)
+		return err_set(c->err, ERR_INVALID, "VOLUME requires at least one argument");
 	for (size_t i = 0; i < paths.len; i++) {
 		OWN_FREE char *path = change_expand(paths.v[i], &c->cfg->env, c->err);
 
