@@ -11,6 +11,7 @@
 struct reply_writer {
 	struct writer writer;
 	struct request *rq;
+	const char *type;
 	bool begun;
 };
 
@@ -20,7 +21,7 @@ static int reply_write(struct writer *w, const void *data, size_t size, struct e
 
 	if (!rw->begun) {
 		rw->begun = true;
-		if (rw->rq->ops->begin(rw->rq, 200, "application/x-tar") < 0)
+		if (rw->rq->ops->begin(rw->rq, 200, rw->type) < 0)
 			return err_set(err, ERR_CANCELLED, "the client is gone");
 	}
 	if (rw->rq->ops->write(rw->rq, data, size) < 0)
@@ -100,52 +101,45 @@ static void add_stat_header(struct request *rq, const struct container_path *p)
 	strmap_set(&rq->reply_headers, "X-Docker-Container-Path-Stat", text);
 }
 
-static int stat_path(struct job *job, struct container **ret, struct err *err)
+static int open_path(struct job *job, struct container_path *ret, struct err *err)
 {
 	struct request *rq = job_request(job);
-	struct container_path p = { 0 };
+	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
 
-	*ret = container_find(job_api(job)->containers, request_var(rq, "id"), err);
-	if (!*ret || container_stat_path(*ret, request_var(rq, "id"), request_query(rq, "path"), &p, err) < 0)
+	if (!c || container_path_open(c, request_var(rq, "id"), request_query(rq, "path"), ret, err) < 0)
 		return -1;
-	add_stat_header(rq, &p);
-	free(p.name);
-	free(p.link);
+	add_stat_header(rq, ret);
 	return 0;
 }
 
 static int archive_stat(struct job *job, struct err *err)
 {
-	CLEANUP(container_unrefp) struct container *c = NULL;
+	CLEANUP(container_path_close) struct container_path p = { .fd = -1 };
 
-	if (stat_path(job, &c, err) < 0)
+	if (open_path(job, &p, err) < 0)
 		return -1;
 	return reply_empty(job_request(job), 200);
 }
 
 static int archive_get(struct job *job, struct err *err)
 {
-	struct request *rq = job_request(job);
-	struct reply_writer out = { { reply_write }, rq, false };
-	CLEANUP(container_unrefp) struct container *c = NULL;
+	struct reply_writer out = { { reply_write }, job_request(job), "application/x-tar", false };
+	CLEANUP(container_path_close) struct container_path p = { .fd = -1 };
 
-	if (stat_path(job, &c, err) < 0)
+	if (open_path(job, &p, err) < 0)
 		return -1;
-	return container_get_path(c, request_var(rq, "id"), request_query(rq, "path"), &out.writer, &job->cancel, err);
+	return container_path_pack(&p, &out.writer, &job->cancel, err);
 }
 
 static int archive_put(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
 	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
+	struct put_options o = { .keep_types = request_query_bool(rq, "noOverwriteDirNonDir", false),
+		.own = request_query_bool(rq, "copyUIDGID", false) };
 	struct body_reader in = { { body_read, NULL }, rq };
 
-	if (!c)
-		return -1;
-	if (request_query_bool(rq, "copyUIDGID", false))
-		return err_set(err, ERR_NOT_IMPLEMENTED, "copyUIDGID is not supported yet");
-	if (container_put_path(c, request_var(rq, "id"), request_query(rq, "path"),
-		request_query_bool(rq, "noOverwriteDirNonDir", false), &in.reader, err) < 0)
+	if (!c || container_path_put(c, request_var(rq, "id"), request_query(rq, "path"), &o, &in.reader, err) < 0)
 		return -1;
 	return reply_empty(rq, 200);
 }
@@ -153,7 +147,7 @@ static int archive_put(struct job *job, struct err *err)
 static int export(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
-	struct reply_writer out = { { reply_write }, rq, false };
+	struct reply_writer out = { { reply_write }, rq, "application/octet-stream", false };
 	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
 
 	if (!c)

@@ -77,15 +77,18 @@ int container_stats(struct container *c, bool stream, bool one_shot, const struc
 	int (*emit)(void *ctx, const void *data, size_t size), void *ctx, struct err *err);
 int container_changes(struct container *c, struct jw *w, struct err *err);
 /*
- * Files in and out: stat, tar out, tar in (plain or compressed, into an existing folder), the whole tree. name: what the
- * client calls it.
+ * Files in and out (docker cp). An opened path keeps what it stands for: name as in an archive, link: where it leads, or NULL.
+ * called is the client's word for the container, for messages.
  */
-struct container_path { struct stat st; char *name, *link; /* owned by the caller */ };
-int container_stat_path(struct container *c, const char *name, const char *path, struct container_path *ret, struct err *err);
-int container_get_path(struct container *c, const char *name, const char *path, struct writer *out,
-	const struct cancel *cancel, struct err *err);
-int container_put_path(struct container *c, const char *name, const char *path, bool keep_types, struct reader *in,
+struct container_path { struct view *view; int fd; struct stat st; char *name, *link; };
+int container_path_open(struct container *c, const char *called, const char *path, struct container_path *ret, struct err *err);
+int container_path_pack(const struct container_path *p, struct writer *out, const struct cancel *cancel, struct err *err);
+void container_path_close(struct container_path *p); /* also after a failure */
+struct put_options { bool keep_types; /* folders stay folders */ bool own; /* by the container's user */ };
+/* A tar, plain or compressed, into a folder. */
+int container_path_put(struct container *c, const char *called, const char *path, const struct put_options *o, struct reader *in,
 	struct err *err);
+/* The whole tree. */
 int container_export(struct container *c, struct writer *out, const struct cancel *cancel, struct err *err);
 struct commit_options { const char *repo, *tag, *comment, *author; struct strv changes; bool pause; };
 /* given (may be NULL) is taken over: what it sets goes before the container's own configuration. */

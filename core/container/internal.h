@@ -262,6 +262,20 @@ char *mount_view_get(const struct container *c, const struct mount_point *m, str
 void mount_view_put(const struct container *c, const struct mount_point *m);
 void mount_view_remove(const struct container *c, const struct mount_point *m);
 
+/* view.c: the files as the container's processes see them. */
+struct view {
+	struct container *container;
+	int fd;                       /* the root, O_PATH */
+	bool running;                 /* it is the one of its processes */
+	bool layer;                   /* mounted by us, as these: names of volumes, places of images */
+	struct strv volumes, images;
+};
+int view_open(struct container *c, struct view *ret, struct err *err); /* view_close() also after a failure */
+void view_close(struct view *v);
+/* The path without links, as text (owned by the caller): what is not there stays as it is. NULL with err. */
+char *view_resolve(const struct view *v, const char *path, struct err *err);
+void views_sweep(const struct container_store *s); /* what a crash left */
+
 /* copyup.c: copies the tree below from into the directory to where that is empty: 1 when it did. */
 int tree_copy(int from, int to, struct err *err);
 

@@ -437,6 +437,7 @@ int container_store_restore(struct container_store *s, struct err *err)
 		if (may_run(v[i]))
 			strv_add(&keep, v[i]->id);
 	sweep_run_dirs(s);
+	views_sweep(s);
 	if (s->deps.nets)
 		net_sweep(s->deps.nets, &keep);
 	/* behind the sweeps, which would take what a start makes for a leftover */

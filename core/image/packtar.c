@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -16,6 +18,7 @@
 #include "image/inode-map.h"
 #include "image/list-dir.h"
 
+#define MQUEUE_MAGIC 0x19800202 /* not in the kernel's headers */
 #define READ_SIZE (256 * 1024)
 #define XATTRS_MAX 64
 #define DEPTH_MAX 1000
@@ -163,11 +166,27 @@ static int pack_object(struct pack *p, int fd, const struct stat *st, struct err
 
 static int pack_tree(struct pack *p, int fd, int depth, struct err *err);
 
+static bool is_kernels(int fd)
+{
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0)
+		return false;
+	switch ((unsigned long)fs.f_type) {
+	case PROC_SUPER_MAGIC: case SYSFS_MAGIC: case CGROUP_SUPER_MAGIC: case CGROUP2_SUPER_MAGIC: case DEVPTS_SUPER_MAGIC:
+	case DEBUGFS_MAGIC: case TRACEFS_MAGIC: case SECURITYFS_MAGIC: case BPF_FS_MAGIC: case MQUEUE_MAGIC:
+		return true;
+	}
+	return false;
+}
+
 static int pack_below(struct pack *p, int fd, int depth, struct err *err)
 {
 	OWN_STRV struct strv names = { 0 };
 	size_t size = p->name.size;
 
+	if (p->opts->live && is_kernels(fd))
+		return 0;
 	if (depth == DEPTH_MAX)
 		return err_set(err, ERR_INVALID, "archive %s: folders are nested too deeply", p->name.data);
 	if (list_dir(fd, &names) < 0)

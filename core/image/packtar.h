@@ -12,6 +12,7 @@
 
 struct packtar_opts {
 	const struct cancel *cancel;
+	bool live; /* a tree in use: what the kernel shows below folders of it (proc, sysfs, cgroups...) is left out */
 };
 
 /*
