@@ -63,7 +63,7 @@ like "$(docker cp ll:/etc/resolv.conf - | tar tf -)" '^resolv[.]conf$' "by its n
 
 # a copy from one that is just ending sees the container, running or not, and nothing else
 docker rm -f ll > /dev/null
-docker run -d --name ee --network none busybox sh -c 'echo mine > /which; while :; do sleep 0.01; done' > /dev/null
+docker run -d --name ee --network none busybox sh -c '[ -e /which ] || echo mine > /which; while :; do sleep 0.01; done' > /dev/null
 echo "host $$" > "$WORK/which"
 for _i in $(seq 15); do
 	(for _j in $(seq 12); do api GET '/containers/ee/archive?path=/which' | tar xO 2>&1; done) >> "$WORK/out" & p=$!
