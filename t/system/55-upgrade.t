@@ -29,7 +29,7 @@ run paused busybox sleep 1000 >/dev/null; docker pause paused >/dev/null
 run always --restart always --stop-timeout 0 busybox sh -c 'sleep 1.5; exit 1' >/dev/null
 run short busybox sh -c 'sleep 0.5; exit 6' >/dev/null
 run trap busybox sh -c 'trap "exit 7" TERM; while :; do sleep 0.1; done' >/dev/null
-run oom --memory 16m busybox sh -c 'sleep 4; exec tail /dev/zero' >/dev/null
+run oom --memory 16m busybox sh -c 'while [ ! -e /go ]; do sleep 0.1; done; exec tail /dev/zero' >/dev/null
 lost=$(run lost busybox sleep 1000)
 run rm0 --rm busybox sleep 1000 >/dev/null
 run next busybox sleep 1000 >/dev/null
@@ -63,7 +63,9 @@ for i in $(seq 40); do docker inspect rm0 >/dev/null 2>&1 || break; sleep 0.05; 
 is "$(docker exec logger cat /by-exec)" over "an exec in flight came to its end"
 kill -KILL "$(sed 's/.*"shim":\([0-9]*\).*/\1/' "$WORK/exec/containers/$lost/shim.json")"
 is "$(becomes "exited 137" lost 3)" "exited 137" "a killed old shim is noticed"
-is "$(becomes "exited 137" oom 10) $(docker inspect -f '{{.State.OOMKilled}}' oom)" "exited 137 true" "out of memory"
+docker exec oom touch /go
+is "$(becomes "exited 137" oom $((10 * DKD_SLOW))) $(docker inspect -f '{{.State.OOMKilled}}' oom)" "exited 137 true" "out of memory"
+for i in $(seq $((10 * DKD_SLOW))); do [ -s "$WORK/oom" ] && break; sleep 0.1; done
 sleep 0.3; kill $watching; wait $watching 2>/dev/null
 is "$(cat "$WORK/oom")" oom "told once"
 docker logs logger > "$WORK/l"; n=$(wc -l < "$WORK/l")
