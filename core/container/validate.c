@@ -171,6 +171,8 @@ static int check_lists(const struct host_config *hc, struct err *err)
 		if (!streq(ip, "host-gateway") && inet_pton(AF_INET, ip, addr) != 1 && inet_pton(AF_INET6, ip, addr) != 1)
 			return invalid(err, "invalid IP address in add-host: \"%s\"", ip);
 	}
+	if (strmap_get(&hc->annotations, ""))
+		return invalid(err, "invalid Annotations: the empty string is not permitted as an annotation key");
 	for (size_t i = 0; i < hc->dns.len; i++) {
 		unsigned char addr[16];
 
