@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "dockerd/authz.h"
 #include "dockerd/graph.h"
+#include "dockerd/log.h"
 #include "dockerd/net.h"
 #include "dockerd/volume.h"
 #include "driver-crash.h"
@@ -37,6 +38,8 @@ static const struct kind kinds[] = {
 		REQUIRE(dkd_volume_ops, get), REQUIRE(dkd_volume_ops, list), REQUIRE(dkd_volume_ops, mount),
 		REQUIRE(dkd_volume_ops, unmount)),
 	KIND(AUTHZ, authz, REQUIRE(dkd_authz_ops, open), REQUIRE(dkd_authz_ops, request)),
+	KIND(LOG, log, REQUIRE(dkd_log_ops, open), REQUIRE(dkd_log_ops, check), REQUIRE(dkd_log_ops, start),
+		REQUIRE(dkd_log_ops, stop), REQUIRE(dkd_log_ops, write)),
 };
 typedef int32_t probe_fn(const struct dkd_call *call, const struct dkd_host *host, const char *root);
 

@@ -74,7 +74,7 @@ class Bench:
     def drivers(work):
         """The build tree's drivers, copied where the loader accepts them."""
         plugins, to = env("PLUGINS", "plugins"), os.path.join(work, "plugins")
-        for kind in ("graph", "net", "volume", "authz"):
+        for kind in ("graph", "net", "volume", "authz", "log"):
             os.makedirs(os.path.join(to, kind), mode=0o755, exist_ok=True)
             built = os.path.join(plugins, kind, ".libs")
             for so in filter(lambda n: n.endswith(".so"), os.listdir(built) if os.path.isdir(built) else []):

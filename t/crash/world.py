@@ -104,7 +104,7 @@ class World:
         self.client = Client(self.sock)
 
     def copy_plugins(self):
-        for kind in ("graph", "net", "volume", "authz"):
+        for kind in ("graph", "net", "volume", "authz", "log"):
             to = f"{self.dir}/plugins/{kind}"
             os.mkdir(to, 0o755)
             libs = f"{self.builddir}/plugins/{kind}/.libs"

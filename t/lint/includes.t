@@ -20,18 +20,18 @@ only() { # folder, egrep of allowed headers
 	quoted "$1" | grep -Ev ": ($2)" || true
 }
 report "core/base includes base only" "$(only core/base 'base/|config.h')"
-report "drivers include the public ABI and their own folder's headers only" "$(quoted 'plugins/graph plugins/net plugins/volume plugins/authz' |
+report "drivers include the public ABI and their own folder's headers only" "$(quoted 'plugins/graph plugins/net plugins/volume plugins/authz plugins/log' |
 	grep -Ev ': (dockerd/|[a-z-]+\.h$)' || true)"
 report "the public ABI includes itself only" "$(quoted plugins/include | grep -Ev ': dockerd/' || true)"
 report "image includes base, image, the ABI in its facade" "$(only core/image 'base/|image/|config.h' | grep -Ev '^core/image/graph[a-z-]*\.[ch]: (dockerd/|driver(-once)?.h)' || true)"
 report "network includes base, network, the ABI in its facade" "$(only core/network 'base/|network/|config.h' | grep -Ev '^core/network/net[a-z-]*\.[ch]: (dockerd/|driver(-once)?.h)' || true)"
 report "volume includes base, volume, the ABI in its facade" "$(only core/volume 'base/|volume/|config.h' | grep -Ev '^core/volume/volume[a-z-]*\.[ch]: (dockerd/|driver(-once)?.h)' || true)"
-report "container includes base, image, network, volume, engine, events" "$(only core/container 'base/|image/|network/|volume/|container/|engine.h|events.h|shim/|config.h')"
+report "container includes base, image, network, volume, engine, events, the facade of log drivers" "$(only core/container 'base/|image/|network/|volume/|container/|engine.h|events.h|logdriver.h|shim/|config.h')"
 report "the shim includes base and its protocol" "$(only core/shim 'base/|shim/|config.h')"
 report "the process that unpacks includes base and what unpacks" "$(only core/untar 'base/|untar/|image/(unpack-wire|untar-work)\.h|config.h')"
 report "api includes no facade and no driver" "$(quoted api | grep -E ': (image/graph.h|driver.h|dockerd/|http/|daemon.h)' || true)"
 report "only http/http.c includes the HTTP library" "$(grep -rln '<microhttpd.h>' core api plugins --include='*.[ch]' | grep -v '^core/http/http.c$' || true)"
-report "only facades and the loader include the driver ABI" "$(grep -rln '"dockerd/' core api --include='*.[ch]' | grep -Ev '^core/(driver[a-z-]*\.[ch]|authz[a-z-]*\.[ch]|image/graph[a-z-]*\.[ch]|network/net[a-z-]*\.[ch]|volume/volume[a-z-]*\.[ch])$' || true)"
+report "only facades and the loader include the driver ABI" "$(grep -rln '"dockerd/' core api --include='*.[ch]' | grep -Ev '^core/(driver[a-z-]*\.[ch]|authz[a-z-]*\.[ch]|logdriver\.c|image/graph[a-z-]*\.[ch]|network/net[a-z-]*\.[ch]|volume/volume[a-z-]*\.[ch])$' || true)"
 report "every source names its licence" "$(git ls-files 2>/dev/null | grep -E '\.(c|h|tbl|am|sh|t|py)$' | xargs -r grep -L SPDX-License-Identifier || true)"
 report "public headers are MIT" "$(grep -L 'SPDX-License-Identifier: MIT' plugins/include/dockerd/*.h || true)"
 report "nothing is left open in the code" "$(grep -rnE 'TODO|FIXME|XXX' core api plugins --include='*.[ch]' | grep -v 'XXXXXX' || true)"

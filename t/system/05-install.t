@@ -14,12 +14,12 @@ p=$dest$prefix
 have() { for _f in "$@"; do [ -f "$p/$_f" ]; ok "$_f"; done; }
 have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-init
 have lib/dockerd/plugins/graph/overlay.so lib/dockerd/plugins/graph/vfs.so lib/dockerd/plugins/net/none.so lib/dockerd/plugins/net/host.so \
-	lib/dockerd/plugins/volume/local.so lib/dockerd/plugins/authz/policy.so
-have include/dockerd/driver.h include/dockerd/graph.h include/dockerd/net.h include/dockerd/volume.h include/dockerd/authz.h
+	lib/dockerd/plugins/volume/local.so lib/dockerd/plugins/authz/policy.so lib/dockerd/plugins/log/syslog.so
+have include/dockerd/driver.h include/dockerd/graph.h include/dockerd/net.h include/dockerd/volume.h include/dockerd/authz.h include/dockerd/log.h
 have lib/pkgconfig/dockerd-driver.pc lib/systemd/system/dockerd.service lib/systemd/system/dockerd.socket
 have share/man/man8/dockerd.8 share/man/man5/dockerd.conf.5 share/man/man7/dockerd-driver.7
 is "$(find "$dest" -name '*.la' -o -name '*.a' -o -name '*.so.*' | wc -l)" 0 "no libtool archive, no version suffix"
-is "$(find "$dest" -type f | grep -vcE '/(sbin/dockerd|libexec/dockerd/dockerd-(shim|untar|init)|lib/dockerd/plugins/(graph|net|volume|authz)/[a-z0-9_-]+\.so|include/dockerd/[a-z]+\.h|lib/pkgconfig/dockerd-driver\.pc|lib/systemd/system/dockerd\.(service|socket)|share/man/man[578]/dockerd[.a-z-]*\.[578])$')" 0 "nothing else"
+is "$(find "$dest" -type f | grep -vcE '/(sbin/dockerd|libexec/dockerd/dockerd-(shim|untar|init)|lib/dockerd/plugins/(graph|net|volume|authz|log)/[a-z0-9_-]+\.so|include/dockerd/[a-z]+\.h|lib/pkgconfig/dockerd-driver\.pc|lib/systemd/system/dockerd\.(service|socket)|share/man/man[578]/dockerd[.a-z-]*\.[578])$')" 0 "nothing else"
 is "$(find "$dest" -type f -perm /022 | wc -l)" 0 "nothing is writable by others"
 like "$(cat "$p/lib/systemd/system/dockerd.service")" "^ExecStart=$prefix/sbin/dockerd -H fd://" "the unit names the installed program"
 like "$(cat "$p/lib/systemd/system/dockerd.service")" "^Type=notify" "and is told when it is ready"

@@ -103,7 +103,7 @@ plugin_args() {
 	PLUGDIR=$WORK/plugins
 	mkdir -p "$PLUGDIR"
 	chmod 755 "$WORK" "$PLUGDIR"
-	for _k in graph net volume authz; do
+	for _k in graph net volume authz log; do
 		mkdir -p "$PLUGDIR/$_k"
 		for _so in "$PLUGINS/$_k"/.libs/*.so; do
 			[ -e "$_so" ] && cp -L "$_so" "$PLUGDIR/$_k/"

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "syslog.h"
+
+#define LOCAL_LOG "/dev/log"
+
+static const char *const facilities[] = { "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv",
+	"ftp", NULL, NULL, NULL, NULL, "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7" };
+#define FACILITIES ((int)(sizeof(facilities) / sizeof(facilities[0])))
+#define DAEMON 3
+
+static const char *get(const struct dkd_pair *v, uint32_t len, const char *key)
+{
+	for (uint32_t i = 0; i < len; i++)
+		if (strcmp(v[i].key, key) == 0)
+			return v[i].value;
+	return "";
+}
+
+static int check_names(const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v, uint32_t len)
+{
+	static const char *const known[] = { "env", "env-regex", "labels", "labels-regex", "syslog-address", "syslog-facility",
+		"syslog-format", "tag", NULL };
+
+	for (uint32_t i = 0; i < len; i++) {
+		const char *const *k = known;
+
+		while (*k && strcmp(*k, v[i].key) != 0)
+			k++;
+		if (!*k && strncmp(v[i].key, "syslog-tls-", 11) == 0)
+			return dkd_failf(host, call, DKD_ERR_NOT_IMPLEMENTED, 0, "log opt '%s': this syslog driver does not speak TLS", v[i].key);
+		if (!*k)
+			return dkd_failf(host, call, DKD_ERR_INVALID, 0, "unknown log opt '%s' for syslog log driver", v[i].key);
+	}
+	return 0;
+}
+
+static int read_path(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call)
+{
+	struct stat st;
+
+	o->port = "";
+	if (stat(o->host, &st) < 0)
+		return dkd_failf(host, call, DKD_ERR_INVALID, 0, "stat %s: %s", o->host, errno == ENOENT ? "no such file or directory" : strerror(errno));
+	return 0;
+}
+
+/* HOST, HOST:PORT, [V6], [V6]:PORT; cut up in place. */
+static int read_host(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call)
+{
+	char *end = *o->host == '[' ? strchr(o->host, ']') : NULL, *colon = strchr(end ? end : o->host, ':');
+
+	o->port = "514";
+	if ((*o->host == '[' && !end) || (!end && colon && strchr(colon + 1, ':')))
+		return dkd_failf(host, call, DKD_ERR_INVALID, 0, "address %s: %s", o->host, end ? "missing ']' in address" : "too many colons in address");
+	if (colon) {
+		*colon = '\0';
+		o->port = colon + 1;
+	}
+	if (end) {
+		*end = '\0';
+		o->host++;
+	}
+	o->host[strcspn(o->host, "/")] = '\0';
+	if (!*o->port || strspn(o->port, "0123456789") != strlen(o->port) || strlen(o->port) > 5 || atoi(o->port) > 65535)
+		return dkd_failf(host, call, DKD_ERR_INVALID, 0, "syslog-address: invalid port %s", o->port);
+	return 0;
+}
+
+static int read_address(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const char *address)
+{
+	static const struct { const char *prefix; enum wire_kind kind; } kinds[] = { { "unix://", WIRE_UNIX },
+		{ "unixgram://", WIRE_UNIXGRAM }, { "udp://", WIRE_UDP }, { "tcp://", WIRE_TCP } };
+
+	if (!*address) {
+		o->kind = WIRE_UNIXGRAM;
+		o->host = o->address = strdup(LOCAL_LOG);
+		o->port = "";
+		return 0;
+	}
+	if (strncmp(address, "tcp+tls://", 10) == 0)
+		return host->fail(host, call, DKD_ERR_NOT_IMPLEMENTED, 0, "syslog-address: this syslog driver does not speak TLS");
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		size_t n = strlen(kinds[i].prefix);
+
+		if (strncmp(address, kinds[i].prefix, n) != 0)
+			continue;
+		o->kind = kinds[i].kind;
+		o->address = strdup(address);
+		o->host = o->address + n;
+		return (o->kind == WIRE_UNIX || o->kind == WIRE_UNIXGRAM ? read_path : read_host)(o, host, call);
+	}
+	return dkd_failf(host, call, DKD_ERR_INVALID, 0, "syslog-address should be in form proto://address, got %s", address);
+}
+
+static int read_facility(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const char *facility)
+{
+	char *end;
+	long n;
+
+	o->facility = DAEMON;
+	if (!*facility)
+		return 0;
+	for (int i = 0; i < FACILITIES; i++) {
+		if (facilities[i] && strcmp(facilities[i], facility) == 0) {
+			o->facility = i;
+			return 0;
+		}
+	}
+	n = strtol(facility, &end, 10);
+	if (*end || n < 0 || n >= FACILITIES)
+		return host->fail(host, call, DKD_ERR_INVALID, 0, "invalid syslog facility");
+	o->facility = (int)n;
+	return 0;
+}
+
+static int read_format(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const char *format)
+{
+	static const char *const formats[] = { "", "rfc3164", "rfc5424", "rfc5424micro" };
+
+	for (int i = 0; i < 4; i++) {
+		if (strcmp(formats[i], format) == 0) {
+			o->format = (enum syslog_format)i;
+			return 0;
+		}
+	}
+	return host->fail(host, call, DKD_ERR_INVALID, 0, "Invalid syslog format");
+}
+
+int syslog_options_read(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v,
+	uint32_t len)
+{
+	memset(o, 0, sizeof(*o));
+	if (check_names(host, call, v, len) < 0 || read_address(o, host, call, get(v, len, "syslog-address")) < 0 ||
+		read_facility(o, host, call, get(v, len, "syslog-facility")) < 0 || read_format(o, host, call, get(v, len, "syslog-format")) < 0) {
+		syslog_options_done(o);
+		return -1;
+	}
+	return 0;
+}
+
+void syslog_options_done(struct syslog_options *o)
+{
+	free(o->address);
+	o->address = NULL;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef LOG_SYSLOG_H
+#define LOG_SYSLOG_H
+
+#include "wire.h"
+
+enum syslog_format { SYSLOG_UNIX, SYSLOG_RFC3164, SYSLOG_RFC5424, SYSLOG_RFC5424_MICRO };
+
+struct syslog_options {
+	enum wire_kind kind;
+	char *address;   /* "": the host's own log */
+	char *host;      /* in address: of it, or the path */
+	const char *port;
+	int facility;
+	enum syslog_format format;
+};
+
+/* Docker's names and words; -1: told through host->fail(). */
+int syslog_options_read(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v,
+	uint32_t len);
+void syslog_options_done(struct syslog_options *o);
+
+#endif

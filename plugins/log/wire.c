@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "wire.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *const names[] = { "unix", "unixgram", "udp", "tcp" };
+
+void wire_close(struct wire *w)
+{
+	if (w->fd >= 0)
+		close(w->fd);
+	w->fd = -1;
+}
+
+static int broken(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const char *what, int sys)
+{
+	wire_close(w);
+	return dkd_failf(host, call, sys == ETIMEDOUT ? DKD_ERR_CANCELLED : DKD_ERR_UNAVAILABLE, sys, "%s %s://%s%s%s: %s", what,
+		names[w->kind], w->host, *w->port ? ":" : "", w->port, strerror(sys));
+}
+
+static int64_t now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* 0, or an errno. */
+static int wait_writable(int fd, const struct dkd_call *call)
+{
+	for (;;) {
+		struct pollfd p[2] = { { .fd = fd, .events = POLLOUT }, { .fd = call->cancel_fd, .events = POLLIN } };
+		int64_t left = call->deadline ? (call->deadline - now()) / 1000000 : -1;
+
+		if (call->deadline && left <= 0)
+			return ETIMEDOUT;
+		if (poll(p, 2, left > 60000 ? 60000 : (int)left) < 0 && errno != EINTR)
+			return errno;
+		if (p[1].revents)
+			return ETIMEDOUT;
+		if (p[0].revents)
+			return 0;
+	}
+}
+
+static int join(int fd, const struct sockaddr *to, socklen_t size, const struct dkd_call *call)
+{
+	int sys = 0;
+	socklen_t len = sizeof(sys);
+
+	if (connect(fd, to, size) == 0)
+		return 0;
+	if (errno != EINPROGRESS)
+		return errno;
+	sys = wait_writable(fd, call);
+	return sys ? sys : getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &len) < 0 ? errno : sys;
+}
+
+/* 0, or an errno. */
+static int try_address(struct wire *w, int family, int type, const struct sockaddr *to, socklen_t size, const struct dkd_call *call)
+{
+	int sys;
+
+	w->fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (w->fd < 0)
+		return errno;
+	sys = join(w->fd, to, size, call);
+	if (sys)
+		wire_close(w);
+	return sys;
+}
+
+static int connect_unix(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	int sys = strlen(w->host) < sizeof(to.sun_path) ? 0 : ENAMETOOLONG;
+
+	if (!sys) {
+		strcpy(to.sun_path, w->host);
+		sys = try_address(w, AF_UNIX, w->kind == WIRE_UNIX ? SOCK_STREAM : SOCK_DGRAM, (struct sockaddr *)&to, sizeof(to), call);
+	}
+	return sys ? broken(w, host, call, "connect to", sys) : 0;
+}
+
+static int connect_inet(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
+{
+	struct addrinfo hints = { .ai_socktype = w->kind == WIRE_TCP ? SOCK_STREAM : SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG }, *all = NULL;
+	int r = getaddrinfo(*w->host ? w->host : "localhost", w->port, &hints, &all), sys = EADDRNOTAVAIL;
+
+	if (r)
+		return dkd_failf(host, call, DKD_ERR_UNAVAILABLE, 0, "look up %s: %s", w->host, gai_strerror(r));
+	for (struct addrinfo *a = all; a && w->fd < 0; a = a->ai_next)
+		sys = try_address(w, a->ai_family, a->ai_socktype, a->ai_addr, a->ai_addrlen, call);
+	freeaddrinfo(all);
+	return w->fd < 0 ? broken(w, host, call, "connect to", sys) : 0;
+}
+
+int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const void *data, size_t size)
+{
+	const char *at = data, *end = at + size;
+
+	if (w->fd < 0 && (w->kind == WIRE_UNIX || w->kind == WIRE_UNIXGRAM ? connect_unix : connect_inet)(w, host, call) < 0)
+		return -1;
+	while (at < end) {
+		ssize_t n = send(w->fd, at, (size_t)(end - at), MSG_NOSIGNAL);
+		int sys = n < 0 ? errno : 0;
+
+		if (n >= 0)
+			at += n;
+		else if (sys == EAGAIN && (sys = wait_writable(w->fd, call)) != 0)
+			return broken(w, host, call, "write to", sys);
+		else if (sys && sys != EINTR)
+			return broken(w, host, call, "write to", sys);
+	}
+	return 0;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A connection to a log server: made when it is first needed, and anew after a failure. Never waits longer than the call allows. */
+#ifndef LOG_WIRE_H
+#define LOG_WIRE_H
+
+#include <stddef.h>
+
+#include <dockerd/log.h>
+
+enum wire_kind { WIRE_UNIX, WIRE_UNIXGRAM, WIRE_UDP, WIRE_TCP };
+
+struct wire {
+	enum wire_kind kind;
+	const char *host; /* a path for the first two; the caller's */
+	const char *port; /* the caller's */
+	int fd;           /* -1: not connected */
+};
+
+/* All of it, as one message where messages are kept apart. -1: told through host->fail(), the connection is closed. */
+int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const void *data, size_t size);
+void wire_close(struct wire *w);
+
+#endif
