@@ -109,12 +109,13 @@ static void put_counts(const struct api *api, struct jw *w)
 
 static void put_plugins(const struct api *api, struct jw *w)
 {
-	OWN_STRV struct strv volume = { .set = true }, net = { .set = true };
+	OWN_STRV struct strv volume = { .set = true }, net = { .set = true }, log = { 0 };
 	const struct strv *authz =
 		api->config && api->config->authorization_plugins.len ? &api->config->authorization_plugins : NULL;
 
 	plugins_names("volume", &volume);
 	plugins_names("net", &net);
+	plugins_names("log", &log);
 	jw_kobj(w, "Plugins");
 	jw_kstrv(w, "Volume", &volume);
 	jw_kstrv(w, "Network", &net);
@@ -125,6 +126,8 @@ static void put_plugins(const struct api *api, struct jw *w)
 	jw_karr(w, "Log");
 	jw_str(w, "json-file");
 	jw_str(w, "local");
+	for (size_t i = 0; i < log.len; i++)
+		jw_str(w, log.v[i]);
 	jw_arr_end(w);
 	jw_obj_end(w);
 }

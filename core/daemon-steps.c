@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/reserve.h"
 #include "container/cgroup.h"
+#include "container/logopts.h"
 #include "driver-crash.h"
 #include "driver.h"
 #include "image/unpack.h"
@@ -275,13 +276,23 @@ static void warn_sections(const struct strmap *options)
 	}
 }
 
+/* What the configuration could not know before drivers can be loaded. */
+static int check_log_driver(const struct config *cfg, struct err *err)
+{
+	if (log_driver_builtin(cfg->log_driver))
+		return 0;
+	if (!log_driver_known(cfg->log_driver))
+		return err_set(err, ERR_INVALID, "failed to set log opts: logger: no log driver named '%s' is registered", cfg->log_driver);
+	return log_opts_check(cfg->log_driver, &cfg->log_opts, err) < 0 ? err_wrap(err, "failed to set log opts") : 0;
+}
+
 int step_drivers(struct daemon *d, struct err *err)
 {
 	driver_crash_init(d->exec_root);
 	if (driver_init(&d->config->plugin_dir, &d->config->driver_options, err) < 0)
 		return -1;
 	warn_sections(&d->config->driver_options);
-	return 0;
+	return check_log_driver(d->config, err);
 }
 
 int step_graph(struct daemon *d, struct err *err)

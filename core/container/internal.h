@@ -125,6 +125,7 @@ struct container {
 	char *rootfs;              /* mounted, or NULL */
 	size_t volumes_mounted;    /* the first n of rec.mounts hold their volume's mount */
 	bool shm_mounted;
+	struct log_ship *ship;     /* changed under the lock, too */
 };
 
 struct name_entry { char *name; char id[65]; };
@@ -299,8 +300,33 @@ bool log_is_local(const struct container *c);
 /* Makes its folder. */
 int log_file_prepare(const struct container *c, struct err *err);
 
+bool log_parse_bool(const char *s, bool *ret);
+/* Labels and variables that the options choose. */
+int log_attrs(const struct container *c, struct strmap *ret, struct err *err);
+
+/* logcache.c: where the log goes to a driver, and the shim's file is what it is read from. */
+bool log_has_driver(const struct log_config *lc);
+int log_driver_check(const struct log_config *lc, struct err *err);
+/* Those that are the driver's work. */
+void log_driver_options(const struct log_config *lc, struct strmap *ret);
+/* What the shim does: as a container of the driver local. */
+void log_cache_config(const struct log_config *lc, struct log_config *ret);
+bool log_cache_disabled(const struct log_config *lc); /* nobody may read it but the driver's thread */
+
+/* logship.c, by the holder of the operation: the thread that hands the log on to a driver. */
+void ship_begin(struct container *c); /* behind the mark that the container runs; failure is logged */
+void ship_tell_stop(struct container *c);
+void ship_stop(struct container *c); /* what is not handed on after two seconds stays */
+
+/* logs.c: a descriptor that is readable when a log, or what lies in the container's folder, may have changed; -1: there are too many. */
+#define LOGS_LOOK_AGAIN_MS 1000
+int logs_watch(const char *dir, const char *path);
+
 /* logtag.c: the value of the log option tag; the whole template language is not spoken, what is unknown is an error. */
 int log_tag(const struct container *c, const char *tag, struct buf *b, struct err *err);
+/* The option's, or the first half of the id. */
+int log_tag_of(const struct container *c, struct buf *b, struct err *err);
+void log_command(const struct container *c, struct buf *b);
 
 /* start.c: the caller holds the operation. */
 int container_start_op(struct container *c, struct err *err);

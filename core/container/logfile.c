@@ -34,6 +34,8 @@ struct logfile {
 	size_t used;
 	int64_t pass;       /* records in front that nobody asked for */
 	bool skipping;      /* inside a line that is too long */
+	const char *last;   /* what logfile_next() gave last */
+	size_t last_size;
 };
 
 static void part_close(struct part *p)
@@ -418,5 +420,62 @@ int logfile_next(struct logfile *f, const char **ret, size_t *ret_size)
 		if (!(f->format == LOG_LOCAL ? next_local(f, ret, ret_size) : next_json(f, ret, ret_size)))
 			return 0;
 	} while (f->pass && f->pass--);
+	f->last = *ret;
+	f->last_size = *ret_size;
 	return 1;
+}
+
+void logfile_tell(const struct logfile *f, struct log_place *ret)
+{
+	const struct part *p = f->at < f->len ? &f->parts[f->at] : NULL;
+	struct log_line l = { 0 };
+	struct stat st;
+
+	if (f->last && loglocal_parse(f->last, f->last_size, &l))
+		ret->time = l.time;
+	log_line_done(&l);
+	ret->inode = 0;
+	if (!p || p->fd < 0 || p->packed || fstat(p->fd, &st) < 0)
+		return;
+	ret->inode = st.st_ino;
+	ret->offset = lseek(p->fd, 0, SEEK_CUR) - (off_t)(f->buf.size - f->used);
+}
+
+/* Whether a record of that time ends there: an inode's number may be another file's by now. */
+static bool ends_record(int fd, off_t offset, int64_t time)
+{
+	OWN_FREE char *text = NULL;
+	struct log_line l = { 0 };
+	unsigned char b[4];
+	size_t n;
+	bool same;
+
+	if (offset < 8 || pread(fd, b, 4, offset - 4) != 4)
+		return false;
+	n = (size_t)b[0] << 24 | (size_t)b[1] << 16 | (size_t)b[2] << 8 | b[3];
+	if (n > LOG_LINE_MAX || (off_t)n + 8 > offset)
+		return false;
+	text = xmalloc(n + 1);
+	if (pread(fd, text, n, offset - 4 - (off_t)n) != (ssize_t)n)
+		return false;
+	same = loglocal_parse(text, n, &l) && l.time == time;
+	log_line_done(&l);
+	return same;
+}
+
+bool logfile_seek(struct logfile *f, const struct log_place *place)
+{
+	for (size_t i = 0; place->inode && i < f->len; i++) {
+		struct stat st;
+
+		if (f->parts[i].packed || fstat(f->parts[i].fd, &st) < 0 || st.st_ino != place->inode ||
+			!ends_record(f->parts[i].fd, place->offset, place->time))
+			continue;
+		lseek(f->parts[i].fd, place->offset, SEEK_SET);
+		for (size_t k = 0; k < i; k++)
+			part_close(&f->parts[k]);
+		f->at = i;
+		return true;
+	}
+	return false;
 }

@@ -15,6 +15,7 @@ struct log_line {
 	char *text;          /* with its line feed, if it had one */
 	size_t size;
 	bool from_stderr;
+	bool partial;        /* one of the pieces of a line; only local tells */
 	int64_t time;        /* ns */
 	struct strmap attrs;
 };
@@ -38,6 +39,11 @@ static inline void logfile_freep(struct logfile **f) { logfile_free(*f); }
 /* 1: the next whole record, valid until the next call; 0: nothing more for now (call again later to follow, also through
  * rotation). */
 int logfile_next(struct logfile *f, const char **ret, size_t *ret_size);
+/* Where what comes next begins, and the time of what came last. Only of local. */
+struct log_place { uint64_t inode; int64_t offset, time; };
+void logfile_tell(const struct logfile *f, struct log_place *ret);
+/* Goes on from there; false when that place is not to be found, and nothing was changed. */
+bool logfile_seek(struct logfile *f, const struct log_place *place);
 /* What logfile_next() gave; false when it is no record. */
 bool logfile_parse(const struct logfile *f, const char *s, size_t size, struct log_line *ret);
 

@@ -123,6 +123,7 @@ bool loglocal_parse(const char *s, size_t size, struct log_line *ret)
 	}
 	if (!timed)
 		return false;
+	ret->partial = partial;
 	ret->size = (size_t)(line.end - line.at);
 	ret->text = xmalloc(ret->size + 2);
 	if (ret->size)

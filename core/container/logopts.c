@@ -16,11 +16,6 @@ static const char *const json_file_options[] = { "max-size", "max-file", "max-ag
 	"env-regex", "tag", NULL };
 static const char *const local_options[] = { "max-size", "max-file", "max-age", "compress", NULL };
 
-bool log_driver_known(const char *type)
-{
-	return str_empty(type) || streq(type, "json-file") || streq(type, "local") || streq(type, "none");
-}
-
 static bool type_is_local(const struct log_config *lc)
 {
 	return lc->type && streq(lc->type, "local");
@@ -42,6 +37,8 @@ char *log_file_path(const struct container *c)
 {
 	OWN_FREE char *dir = log_is_local(c) ? local_dir(c) : container_dir(c);
 
+	if (log_has_driver(&c->host.log))
+		return xasprintf("%s/container-cached.log", dir);
 	return log_is_local(c) ? xasprintf("%s/container.log", dir) : xasprintf("%s/%s-json.log", dir, c->id);
 }
 
@@ -73,7 +70,7 @@ static bool parse_size(const char *s, double step, int64_t *ret)
 	return true;
 }
 
-static bool parse_bool(const char *s, bool *ret)
+bool log_parse_bool(const char *s, bool *ret)
 {
 	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
 
@@ -131,7 +128,7 @@ static int parse_rotation(const struct log_config *lc, struct shim_log *ret, str
 	if (parse_bounds(lc, ret, err) < 0)
 		return -1;
 	ret->compress = local;
-	if (compress && !parse_bool(compress, &ret->compress))
+	if (compress && !log_parse_bool(compress, &ret->compress))
 		return err_set(err, ERR_INVALID, INIT_FAILED "%sstrconv.ParseBool: parsing \"%s\": invalid syntax",
 			local ? "error reading compress log option: " : "", compress);
 	if (ret->compress && ret->max_file < 2)
@@ -195,6 +192,12 @@ static int check_patterns(const struct log_config *lc, struct err *err)
 	return 0;
 }
 
+static void log_config_done(struct log_config *lc)
+{
+	free(lc->type);
+	strmap_done(&lc->config);
+}
+
 int log_opts_check(const char *type, const struct strmap *opts, struct err *err)
 {
 	const struct log_config lc = { .type = (char *)type, .config = *opts };
@@ -202,8 +205,17 @@ int log_opts_check(const char *type, const struct strmap *opts, struct err *err)
 
 	if (type && streq(type, "none"))
 		return 0;
-	if (parse_mode(&lc, &ignored, err) < 0 || check_names(&lc, err) < 0 || parse_rotation(&lc, &ignored, err) < 0)
+	if (parse_mode(&lc, &ignored, err) < 0)
 		return -1;
+	if (log_has_driver(&lc)) {
+		CLEANUP(log_config_done) struct log_config cache = { 0 };
+
+		log_cache_config(&lc, &cache);
+		if (log_driver_check(&lc, err) < 0 || parse_rotation(&cache, &ignored, err) < 0)
+			return -1;
+	} else if (check_names(&lc, err) < 0 || parse_rotation(&lc, &ignored, err) < 0) {
+		return -1;
+	}
 	return check_patterns(&lc, err);
 }
 
@@ -262,13 +274,10 @@ static void add_named(struct strmap *attrs, const char *names, const struct strm
 			strmap_set(attrs, keys.v[i], strmap_get(from, keys.v[i]));
 }
 
-static int build_attrs(const struct container *c, char **ret, struct err *err)
+int log_attrs(const struct container *c, struct strmap *ret, struct err *err)
 {
 	const struct strmap *conf = &c->host.log.config, *labels = &c->rec.config.labels;
-	const char *tag = strmap_get(conf, "tag");
-	OWN_STRMAP struct strmap attrs = { 0 }, env = { 0 };
-	OWN_BUF struct buf b = { 0 };
-	struct jw w;
+	OWN_STRMAP struct strmap env = { 0 };
 
 	for (size_t i = 0; i < c->rec.config.env.len; i++) {
 		const char *word = c->rec.config.env.v[i], *eq = strchr(word, '=');
@@ -277,10 +286,21 @@ static int build_attrs(const struct container *c, char **ret, struct err *err)
 		if (key && *key)
 			strmap_set(&env, key, eq + 1);
 	}
-	add_named(&attrs, strmap_get(conf, "labels"), labels);
-	add_named(&attrs, strmap_get(conf, "env"), &env);
-	if (add_matching(&attrs, strmap_get(conf, "labels-regex"), labels, err) < 0 ||
-		add_matching(&attrs, strmap_get(conf, "env-regex"), &env, err) < 0)
+	add_named(ret, strmap_get(conf, "labels"), labels);
+	add_named(ret, strmap_get(conf, "env"), &env);
+	if (add_matching(ret, strmap_get(conf, "labels-regex"), labels, err) < 0)
+		return -1;
+	return add_matching(ret, strmap_get(conf, "env-regex"), &env, err);
+}
+
+static int build_attrs(const struct container *c, char **ret, struct err *err)
+{
+	const char *tag = strmap_get(&c->host.log.config, "tag");
+	OWN_STRMAP struct strmap attrs = { 0 };
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	if (log_attrs(c, &attrs, err) < 0)
 		return -1;
 	if (!str_empty(tag)) {
 		if (log_tag(c, tag, &b, err) < 0)
@@ -297,6 +317,19 @@ static int build_attrs(const struct container *c, char **ret, struct err *err)
 	return 0;
 }
 
+/* The file between the shim and a driver. What the driver's log cannot be begun with is found here, before anything runs. */
+static int fill_cache(const struct container *c, struct shim_log *ret, struct err *err)
+{
+	CLEANUP(log_config_done) struct log_config cache = { 0 };
+	OWN_BUF struct buf tag = { 0 };
+
+	log_cache_config(&c->host.log, &cache);
+	ret->driver = "local";
+	if (parse_rotation(&cache, ret, err) < 0 || parse_mode(&c->host.log, ret, err) < 0)
+		return -1;
+	return log_tag_of(c, &tag, err);
+}
+
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err)
 {
 	const struct log_config *lc = &c->host.log;
@@ -304,6 +337,10 @@ int log_config_fill(const struct container *c, const char *path, struct shim_log
 	if (lc->type && streq(lc->type, "none")) {
 		*ret = (struct shim_log){ .driver = "none", .max_size = -1, .max_file = 1 };
 		return 0;
+	}
+	if (log_has_driver(lc)) {
+		*ret = (struct shim_log){ .path = path };
+		return fill_cache(c, ret, err);
 	}
 	*ret = (struct shim_log){ .driver = type_is_local(lc) ? "local" : "json-file", .path = path };
 	if (parse_rotation(lc, ret, err) < 0 || parse_mode(lc, ret, err) < 0)

@@ -5,10 +5,8 @@
 #include "base/clock.h"
 #include "container/internal.h"
 #include "container/logfile.h"
-#include "container/logopts.h"
 
 #define BATCH 32768
-#define LOOK_AGAIN_MS 1000
 
 struct log_out {
 	const struct log_query *q;
@@ -20,10 +18,8 @@ struct log_out {
 
 int container_logs_check(struct container *c, struct err *err)
 {
-	if (c->host.log.type && streq(c->host.log.type, "none"))
+	if ((c->host.log.type && streq(c->host.log.type, "none")) || log_cache_disabled(&c->host.log))
 		return err_set(err, ERR_NOT_IMPLEMENTED, "configured logging driver does not support reading");
-	if (!log_driver_known(c->host.log.type))
-		return err_set(err, ERR_NOT_IMPLEMENTED, "logs of the driver %s cannot be read", c->host.log.type);
 	return 0;
 }
 
@@ -107,7 +103,7 @@ static int drain(struct logfile *f, struct log_out *o)
 }
 
 /* The log's folder and the container's, where the state file is. */
-static int watch(const char *dir, const char *path)
+int logs_watch(const char *dir, const char *path)
 {
 	OWN_FREE char *parent = xstrndup(path, (size_t)(strrchr(path, '/') - path));
 	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
@@ -123,7 +119,7 @@ static int watch(const char *dir, const char *path)
 static bool wait_more(int fd, const struct cancel *cancel, int64_t until)
 {
 	char events[4096];
-	int timeout = LOOK_AGAIN_MS;
+	int timeout = LOGS_LOOK_AGAIN_MS;
 
 	if (until) {
 		int64_t left = (until - clock_now()) / 1000000;
@@ -154,8 +150,8 @@ int container_logs(struct container *c, const struct log_query *q, const struct 
 	if (container_logs_check(c, err) < 0)
 		return -1;
 	if (running)
-		changes = watch(dir, path);
-	f = logfile_open(path, log_is_local(c) ? LOG_LOCAL : LOG_JSON, q->tail);
+		changes = logs_watch(dir, path);
+	f = logfile_open(path, log_is_local(c) || log_has_driver(&c->host.log) ? LOG_LOCAL : LOG_JSON, q->tail);
 	for (;;) {
 		/* Asked before the last read: what a container wrote before it ended is in the file by then. */
 		running = running && container_is_running(c);

@@ -10,13 +10,18 @@
 
 #define ERROR_HEAD "failed to initialize logging driver: template: log-tag:1"
 
+void log_command(const struct container *c, struct buf *b)
+{
+	buf_adds(b, c->rec.path ? c->rec.path : "");
+	for (size_t i = 0; i < c->rec.args.len; i++)
+		buf_addf(b, " %s", c->rec.args.v[i]);
+}
+
 static char *command_of(const struct container *c)
 {
 	OWN_BUF struct buf b = { 0 };
 
-	buf_adds(&b, c->rec.path ? c->rec.path : "");
-	for (size_t i = 0; i < c->rec.args.len; i++)
-		buf_addf(&b, " %s", c->rec.args.v[i]);
+	log_command(c, &b);
 	return buf_steal(&b);
 }
 
@@ -109,4 +114,11 @@ int log_tag(const struct container *c, const char *tag, struct buf *b, struct er
 			return -1;
 		at = close + 2;
 	}
+}
+
+int log_tag_of(const struct container *c, struct buf *b, struct err *err)
+{
+	const char *tag = strmap_get(&c->host.log.config, "tag");
+
+	return log_tag(c, str_empty(tag) ? "{{.ID}}" : tag, b, err);
 }

@@ -58,6 +58,7 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 	/* The mark outlives a crash: the next start then finishes what was begun here. */
 	container_save_state(c);
 	execs_forget(c);
+	ship_stop(c);
 	if (c->damaged && container_has_run_dir(c))
 		container_end_run(c);
 	if (rwlayer_remove(image_store_layers(s->deps.images), c->id, &why) < 0) {

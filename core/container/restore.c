@@ -125,6 +125,7 @@ static void goes_on(struct container *c, struct shim *shim, pid_t pid)
 	log_info("container %s goes on (pid %lld)", c->id, (long long)c->rec.state.pid);
 	lock_drop(&c->lock);
 	health_begin(c, false);
+	ship_begin(c);
 }
 
 /* A container whose process lives, whatever its shim is at: does not wait. False: it needs a closer look. */
@@ -284,6 +285,8 @@ static void settle(struct container *c)
 		done = true;
 	} else {
 		done = take_up(c);
+		if (!c->removed && c->rec.started_before)
+			ship_begin(c); /* of what ended the last daemon, or nobody, may not have handed all on */
 	}
 	op_end(c);
 	if (done)

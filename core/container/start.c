@@ -488,6 +488,7 @@ int container_start_op(struct container *c, struct err *err)
 			publish(c, run, pid);
 			links_tell(c);
 			health_begin(c, true);
+			ship_begin(c);
 			container_save_state(c);
 			container_event(c, "start", NULL);
 			return 0;

@@ -58,7 +58,10 @@ void container_store_close(struct container_store *s)
 	if (s->monitor)
 		shim_monitor_free(s->monitor);
 	work_free(s->work);
+	for (size_t i = 0; i < s->len; i++)
+		ship_tell_stop(s->byid[i]);
 	for (size_t i = 0; i < s->len; i++) {
+		ship_stop(s->byid[i]);
 		execs_forget(s->byid[i]);
 		container_unref(s->byid[i]);
 	}

@@ -254,7 +254,6 @@ static void test_validate(void)
 	refused("--default-cgroupns-mode x", "default cgroup namespace mode (x) is invalid");
 	refused("--log-level foo", "invalid logging level: foo");
 	refused("--log-format foo", "invalid log format: foo");
-	refused("--log-driver foo", "logger: no log driver named 'foo' is registered");
 	refused("--log-opt foo=x", "unknown log opt 'foo' for json-file log driver");
 	refused("--log-driver local --log-opt labels=x", "failed to set log opts: unknown log opt 'labels' for log driver local");
 	refused("--log-opt mode=x", "failed to set log opts: logger: logging mode not supported: x");

@@ -320,6 +320,47 @@ static void test_buffered(void)
 	logger_close(l);
 }
 
+/* A reader that goes on where an earlier one was, also when the file has another name by now. */
+static void test_place(void)
+{
+	OWN_FREE char *path = fresh("place");
+	struct logger *l = begin((struct logger_config){ .path = path, .local = true, .max_size = 1000, .max_file = 4 });
+	struct logfile *f = logfile_open(path, LOG_LOCAL, -1);
+	OWN_BUF struct buf got = { 0 };
+	struct log_place place = { 0 }, wrong;
+	const char *s;
+	size_t size;
+
+	for (int i = 0; i < 20; i++) {
+		OWN_FREE char *text = xasprintf("line %d\n", i);
+
+		logger_write(l, 1, text, strlen(text));
+	}
+	for (int i = 0; i < 7; i++)
+		ok(logfile_next(f, &s, &size), "record %d", i);
+	logfile_tell(f, &place);
+	logfile_free(f);
+	ok(place.inode && place.offset > 0 && place.time > 0, "a place");
+	for (int i = 20; i < 50; i++) {
+		OWN_FREE char *text = xasprintf("line %d\n", i);
+
+		logger_write(l, 1, text, strlen(text));
+	}
+	ok(there(path, ".1"), "the file was turned over");
+	f = logfile_open(path, LOG_LOCAL, -1);
+	wrong = place;
+	wrong.time++;
+	ok(!logfile_seek(f, &wrong), "another file that has its number now is not taken for it");
+	wrong = place;
+	wrong.offset = 1 << 30;
+	ok(!logfile_seek(f, &wrong), "nor is a place behind the end");
+	ok(logfile_seek(f, &place), "it is found");
+	is_int(slurp(f, &got, NULL), 43, "all that came since");
+	ok(got.size && str_has_prefix(got.data, "line 7\n"), "from the right one on");
+	logfile_free(f);
+	logger_close(l);
+}
+
 int main(void)
 {
 	ok(mkdtemp(top) != NULL, "scratch");
@@ -330,6 +371,7 @@ int main(void)
 	test_age();
 	test_buffer();
 	test_buffered();
+	test_place();
 	fs_remove_tree(AT_FDCWD, top, NULL);
 	return tap_done();
 }
