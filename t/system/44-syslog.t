@@ -69,11 +69,12 @@ arrives "$WORK/down" 300 "early line" "and comes to the server when that is ther
 is "$(grep -o 'early line.*' "$WORK/down" | tail -1)" "early line 299" "in order"
 
 # the next daemon goes on where this one was
-for _i in $(seq 100); do [ -e "$WORK/root/containers/$(docker inspect -f "{{.Id}}" dn)/log-cursor" ] && break; sleep 0.1; done
-sleep 2.2 # the cursor is noted once a second
+dir=$(ls -d "$WORK"/root/containers/*)
+noted() { [ "$(cut -d ' ' -f 3 "$dir/log-cursor" 2>/dev/null)" = "$(stat -c %s "$dir/container-cached.log")" ]; }
+for _i in $(seq $((100 * DKD_SLOW))); do noted && break; sleep 0.1; done
+noted; ok "how far it came is noted"
 stop_daemon KILL 2>/dev/null
-docker_dir=$(ls -d "$WORK"/root/containers/*)
-pid=$(sed -n 's/.*"Pid":\([0-9]*\).*/\1/p' "$docker_dir/config.v2.json" | head -1)
+pid=$(sed -n 's/.*"Pid":\([0-9]*\).*/\1/p' "$dir/config.v2.json" | head -1)
 touch "/proc/$pid/root/go"
 start_daemon; ok "the daemon comes back"
 arrives "$WORK/down" 1 "late line" "what was written without a daemon arrives"
