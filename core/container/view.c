@@ -16,6 +16,7 @@
 #include "image/layer.h"
 
 #define LINKS_MAX 255
+#define NETFILE_TRIES 5
 
 static struct layer_store *layers_of(const struct container *c)
 {
@@ -68,7 +69,10 @@ static int open_place(int rootfd, const char *destination, bool dir)
 	return made < 0 ? -1 : fs_beneath(rootfd, destination, O_PATH, 0);
 }
 
-/* Binds what is open as from at a place of the container. Where that is no place for it, starting will tell. */
+/*
+ * Binds what is open as from at a place of the container. Where that is no place for it, starting will tell. 1: it has no
+ * name any more, as its file was replaced meanwhile.
+ */
 static int bind_at(int from, int rootfd, const char *destination, bool rw, unsigned recursive, struct err *err)
 {
 	struct mount_attr attr = { .attr_set = rw ? 0 : MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE };
@@ -87,7 +91,7 @@ static int bind_at(int from, int rootfd, const char *destination, bool rw, unsig
 	/* kernels without the second call (5.11) show it writable: what is asked for is checked besides */
 	if (tree < 0 || (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 && errno != ENOSYS) ||
 	    move_mount(tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
-		return err_errno(err, errno, "cannot bind what goes to %s", destination);
+		return errno == ENOENT ? 1 : err_errno(err, errno, "cannot bind what goes to %s", destination);
 	return 0;
 }
 
@@ -97,7 +101,20 @@ static int show(struct view *v, const struct mount_point *m, int rootfd, struct 
 
 	if (from < 0)
 		return from == -2 ? 0 : -1;
-	return bind_at(from, rootfd, m->destination, m->rw, m->spec.bind && m->spec.bind->non_recursive ? 0 : AT_RECURSIVE, err);
+	return bind_at(from, rootfd, m->destination, m->rw, m->spec.bind && m->spec.bind->non_recursive ? 0 : AT_RECURSIVE, err) < 0 ? -1 : 0;
+}
+
+/* One that the daemon writes, perhaps right now: then the next one is there at once. */
+static int show_netfile(const char *path, int rootfd, const char *destination, bool rw, struct err *err)
+{
+	int r = 1;
+
+	for (int i = 0; i < NETFILE_TRIES && r == 1; i++) {
+		OWN_FD int from = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+		r = from < 0 ? 0 : bind_at(from, rootfd, destination, rw, 0, err);
+	}
+	return r < 0 ? -1 : 0;
 }
 
 /* The files that the daemon writes for a container, once it did. */
@@ -115,13 +132,10 @@ static int show_netfiles(struct view *v, int rootfd, struct err *err)
 		{ resolv, "/etc/resolv.conf" }, { hostname, "/etc/hostname" }, { hosts, "/etc/hosts" },
 	};
 
-	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		OWN_FD int from = !*files[i].path ? -1 : open(files[i].path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-
-		if (from >= 0 && !jmap_get(&c->rec.mounts, files[i].destination, &mount_point_desc) &&
-		    bind_at(from, rootfd, files[i].destination, !c->host.readonly_rootfs, 0, err) < 0)
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (*files[i].path && !jmap_get(&c->rec.mounts, files[i].destination, &mount_point_desc) &&
+		    show_netfile(files[i].path, rootfd, files[i].destination, !c->host.readonly_rootfs, err) < 0)
 			return -1;
-	}
 	return 0;
 }
 
