@@ -4,7 +4,7 @@
 
 #include "config/config.h"
 #include "base/fs.h"
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 #include "host.h"
 
 static int min_minor(const struct api *api)

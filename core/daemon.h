@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "base/spawner.h"
 #include "config/config.h"
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 #include "container/container.h"
 #include "engine.h"
 #include "events.h"

@@ -11,7 +11,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "config/value.h"
-#include "container/logopts.h"
+#include "container/log/opts.h"
 
 typedef int check_fn(struct config *cfg, struct err *err);
 

@@ -16,7 +16,7 @@
 #include "base/json.h"
 #include "base/spawner.h"
 #include "base/stream.h"
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 #include "container/shim.h"
 #include "container/spec.h"
 #include "events.h"

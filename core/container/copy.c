@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/log.h"
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 #include "container/internal.h"
 #include "image/layer.h"
 #include "image/packtar.h"

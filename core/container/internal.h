@@ -222,7 +222,7 @@ void attachments_drop(struct container *c);
 /* events: attributes image, name and labels, then key, value, ..., NULL. */
 void container_event(struct container *c, const char *action, ...) __attribute__((sentinel));
 
-/* mountspec.c */
+/* mount/spec.c */
 int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_point *ret, struct err *err);
 int mount_from_spec(const struct mount_spec *spec, struct mount_point *ret, struct err *err);
 int mount_check_tmpfs(const char *path, const char *options, struct err *err);
@@ -247,15 +247,15 @@ struct bundle_mount *mount_list_last(struct mount_list *l);
 void mount_list_done(struct mount_list *l);
 void mount_list_sort(struct mount_list *l);
 
-/* mount-options.c: at create, a bind of the data-root and of what is above it; at start, the words of the last mount of l. */
+/* mount/options.c: at create, a bind of the data-root and of what is above it; at start, the words of the last mount of l. */
 int mount_settle_propagation(const struct container *c, struct mount_point *m, struct err *err);
 int mount_bind_options(const struct container *c, const struct mount_point *m, const char *source, struct mount_list *l, struct err *err);
-/* mount-pin.c: the place below root bound at a name in the run folder (owned by the caller), where n is like no other's. */
+/* mount/pin.c: the place below root bound at a name in the run folder (owned by the caller), where n is like no other's. */
 const char *mount_subpath(const struct mount_point *m); /* or NULL */
 int mount_open_subpath(const char *root, const char *subpath, int flags, struct err *err); /* fd or -1 */
 char *mount_pin(const struct container *c, size_t n, const char *root, const char *subpath, struct err *err);
 void mounts_unpin(const char *run_dir); /* all; before the folder is removed */
-/* mount-view.c: the layer of an image mount. m->spec.source names the image, and becomes its id. */
+/* mount/show.c: the layer of an image mount. m->spec.source names the image, and becomes its id. */
 bool mount_is_image(const struct mount_point *m);
 void mount_view_id(const char *container, const struct mount_point *m, char ret[65]);
 int mount_view_make(struct container *c, struct mount_point *m, struct err *err);
@@ -291,7 +291,7 @@ void links_tell(struct container *c);
 int netfiles_share(struct container *c, struct container *other, struct err *err);
 int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err);
 
-/* logopts.c */
+/* log/opts.c */
 int log_config_check(const struct log_config *lc, struct err *err);
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err);
 /* Where the shim writes the log: the container's folder, or local-logs in it. */
@@ -304,7 +304,7 @@ bool log_parse_bool(const char *s, bool *ret);
 /* Labels and variables that the options choose. */
 int log_attrs(const struct container *c, struct strmap *ret, struct err *err);
 
-/* logcache.c: where the log goes to a driver, and the shim's file is what it is read from. */
+/* log/cache.c: where the log goes to a driver, and the shim's file is what it is read from. */
 bool log_has_driver(const struct log_config *lc);
 int log_driver_check(const struct log_config *lc, struct err *err);
 /* Those that are the driver's work. */
@@ -313,16 +313,16 @@ void log_driver_options(const struct log_config *lc, struct strmap *ret);
 void log_cache_config(const struct log_config *lc, struct log_config *ret);
 bool log_cache_disabled(const struct log_config *lc); /* nobody may read it but the driver's thread */
 
-/* logship.c, by the holder of the operation: the thread that hands the log on to a driver. */
+/* log/ship.c, by the holder of the operation: the thread that hands the log on to a driver. */
 void ship_begin(struct container *c); /* behind the mark that the container runs; failure is logged */
 void ship_tell_stop(struct container *c);
 void ship_stop(struct container *c); /* what is not handed on after two seconds stays */
 
-/* logs.c: a descriptor that is readable when a log, or what lies in the container's folder, may have changed; -1: there are too many. */
+/* log/read.c: a descriptor that is readable when a log, or what lies in the container's folder, may have changed; -1: there are too many. */
 #define LOGS_LOOK_AGAIN_MS 1000
 int logs_watch(const char *dir, const char *path);
 
-/* logtag.c: the value of the log option tag; the whole template language is not spoken, what is unknown is an error. */
+/* log/tag.c: the value of the log option tag; the whole template language is not spoken, what is unknown is an error. */
 int log_tag(const struct container *c, const char *tag, struct buf *b, struct err *err);
 /* The option's, or the first half of the id. */
 int log_tag_of(const struct container *c, struct buf *b, struct err *err);

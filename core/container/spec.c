@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "container/bundle.h"
-#include "container/cgroup.h"
+#include "container/bundle/bundle.h"
+#include "container/bundle/cgroup.h"
 
 JDESC(container_config_desc, container_config,
 	JFIELD(container_config, hostname, "Hostname", J_STR, 0),

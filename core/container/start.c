@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "base/damage.h"
 #include "base/log.h"
-#include "container/cdi.h"
-#include "container/cgroup.h"
+#include "container/bundle/cdi.h"
+#include "container/bundle/cgroup.h"
 #include "container/internal.h"
 #include "image/layer.h"
 

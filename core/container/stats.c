@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "container/cgroup.h"
+#include "container/bundle/cgroup.h"
 #include "container/internal.h"
 
 #define SECOND_MS 1000

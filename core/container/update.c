@@ -5,7 +5,7 @@
  */
 #include "container/update.h"
 
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 #include "container/internal.h"
 #include "container/shim-client.h"
 

@@ -3,7 +3,7 @@
  * Users and groups by the image's own passwd and group files, read inside the root only: no NSS, no link out of it, a
  * regular file of at most 1 MiB with lines of at most 64 KiB. A number is always a number, never a name.
  */
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 
 #include "base/fs.h"
 

@@ -11,8 +11,8 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "container/bundle-parts.h"
-#include "container/cgroup.h"
+#include "container/bundle/parts.h"
+#include "container/bundle/cgroup.h"
 #include "container/validate.h"
 
 #define MIB (INT64_C(1) << 20)

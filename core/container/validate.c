@@ -10,9 +10,9 @@
 
 #include "base/clock.h"
 #include "base/id.h"
-#include "container/bundle.h"
-#include "container/caps.h"
-#include "container/cdi.h"
+#include "container/bundle/bundle.h"
+#include "container/bundle/caps.h"
+#include "container/bundle/cdi.h"
 #include "container/signals.h"
 #include "container/spec.h"
 #include "container/validate.h"

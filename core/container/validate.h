@@ -3,7 +3,7 @@
 #ifndef CONTAINER_VALIDATE_H
 #define CONTAINER_VALIDATE_H
 
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 #include "container/spec.h"
 
 /* Limits; those that the kernel lacks are taken out with a warning. update: a body that changes some of what is there. */

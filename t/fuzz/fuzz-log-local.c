@@ -2,7 +2,7 @@
 /* Logs of the driver local: the parts are an older and the current file. However far back it starts, the same records come. */
 #include "fuzz.h"
 
-#include "container/logfile.h"
+#include "container/log/file.h"
 
 static int read_all(const char *path, int64_t tail)
 {

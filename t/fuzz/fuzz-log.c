@@ -2,7 +2,7 @@
 /* json-file logs: the parts are an older and the current file. Both ways to read a record must agree about each. */
 #include "fuzz.h"
 
-#include "container/logfile.h"
+#include "container/log/file.h"
 
 static void compare(const char *line, size_t size)
 {

@@ -2,7 +2,7 @@
 /* An image's own passwd and group files; the parts are the user asked for, passwd, group. */
 #include "fuzz.h"
 
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

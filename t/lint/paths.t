@@ -51,7 +51,7 @@ lines_of() { for _f in $1; do grep "^$_f:" "$TMP/code"; done; }
 report "steps open nothing through a link" "$(lines_of "$step_files" | grep -E '[^_a-z]openat\(' | grep -vE 'O_NOFOLLOW|DIR_FLAGS|NEW_FLAGS|, "\.", |tar-split\.json\.gz')"
 report "those constants say so" "$(lines_of "$step_files" | grep -E '#define (DIR|NEW)_FLAGS' | grep -v O_NOFOLLOW | grep -v untar-parent.c)"
 report "steps look at no link's target" "$(lines_of "$step_files" | grep -E '[^_a-z](fstatat|faccessat|fchownat|utimensat)\(' | grep -v 'AT_SYMLINK_NOFOLLOW')"
-report "no link of an archive or a log is followed by open()" "$(lines_of 'core/container/logfile.c core/shim/logger.c' | grep -E '[^_a-z]open\(' | grep -v 'O_NOFOLLOW')"
+report "no link of an archive or a log is followed by open()" "$(lines_of 'core/container/log/file.c core/shim/logger.c' | grep -E '[^_a-z]open\(' | grep -v 'O_NOFOLLOW')"
 report "the path module refuses magic links and stays inside" "$(grep -q 'resolve = resolve | RESOLVE_NO_MAGICLINKS' core/base/fs.c &&
 	[ "$(grep -cE 'open_confined\(.*, RESOLVE_(IN_ROOT|BENEATH)\);' core/base/fs.c)" = "$(grep -c 'return open_confined(' core/base/fs.c)" ] || echo core/base/fs.c)"
 report "every descriptor is closed on exec" "$(grep -E '[^_a-z](open|openat)\(' "$TMP/code" | grep -vE 'O_CLOEXEC|(DIR|NEW)_FLAGS|ops->open|o->open\(|core/main.c' | grep -vE ':[0-9]+:(static |int |.*\bopen\(struct)')"
@@ -60,5 +60,5 @@ report "no shell is run" "$(grep -nE '\b(system|popen)\(' "$TMP/code")"
 # core/init runs in containers, as a program of its own; core/check.c is "dockerd --check": a command of its own, which takes its mount namespace before there is a second thread.
 report "only the spawner, the monitor, who unpacks, the check and the init fork or change namespaces" "$(grep -nE '[^_a-z>.](fork|vfork|clone|clone3|posix_spawnp?|setns|unshare|pivot_root|chroot)\(' "$TMP/code" | grep -vE ':core/(base/spawner(-main)?|shim/[a-z-]+|untar/confine|init/main|check)\.c:')"
 report "no unbounded copy, no guessable name" "$(grep -nE '\b(strcat|sprintf|vsprintf|gets|mktemp|tempnam|tmpnam|tmpfile)\(' "$TMP/code")"
-report "archives come in through one door" "$(grep -nE '\b(untar|inflate_new)\(' "$TMP/code" | grep -vE ':core/image/(untar|untar-work|inflate|unpack|layer|layer-[a-z]+)\.c:|:core/container/logfile\.c:')"
+report "archives come in through one door" "$(grep -nE '\b(untar|inflate_new)\(' "$TMP/code" | grep -vE ':core/image/(untar|untar-work|inflate|unpack|layer|layer-[a-z]+)\.c:|:core/container/log/file\.c:')"
 echo "1..$n"

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "container/internal.h"
-#include "container/logfile.h"
+#include "container/log/file.h"
 #include "tap.h"
 
 static void bind_is(const char *bind, const char *type, const char *source, const char *dest, const char *mode, bool rw)

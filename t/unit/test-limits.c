@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
-#include "container/bundle-parts.h"
-#include "container/bundle.h"
-#include "container/cgroup.h"
-#include "container/security.h"
+#include "container/bundle/parts.h"
+#include "container/bundle/bundle.h"
+#include "container/bundle/cgroup.h"
+#include "container/bundle/security.h"
 #include "container/validate.h"
 
 #include "tap.h"

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
-#include "container/logfile.h"
+#include "container/log/file.h"
 #include "shim/gzip.h"
 #include "shim/logger.h"
 

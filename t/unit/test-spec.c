@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 
 #include "base/fs.h"
-#include "container/bundle.h"
-#include "container/caps.h"
-#include "container/seccomp.h"
-#include "container/security.h"
+#include "container/bundle/bundle.h"
+#include "container/bundle/caps.h"
+#include "container/bundle/seccomp.h"
+#include "container/bundle/security.h"
 #include "container/signals.h"
 #include "container/spec.h"
 

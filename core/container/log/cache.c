@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Containers whose log goes to a driver: the file of the shim in between, as Docker's cache for reading, and its options. */
 #include "container/internal.h"
-#include "container/logopts.h"
+#include "container/log/opts.h"
 #include "logdriver.h"
 
 static const char *const cache_options[] = { "cache-disabled", "cache-max-size", "cache-max-file", "cache-compress", NULL };

@@ -3,10 +3,10 @@
 #include <errno.h>
 
 #include "base/fs.h"
-#include "container/bundle-parts.h"
-#include "container/caps.h"
-#include "container/cdi.h"
-#include "container/security.h"
+#include "container/bundle/parts.h"
+#include "container/bundle/caps.h"
+#include "container/bundle/cdi.h"
+#include "container/bundle/security.h"
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -2,7 +2,7 @@
 /* DeviceRequests: which driver takes one, as Docker chooses, with its words. */
 #include <unistd.h>
 
-#include "container/cdi.h"
+#include "container/bundle/cdi.h"
 
 /* What the hook of NVIDIA can be asked for; "gpu" and "nvidia" choose it and are not passed on. */
 static const char *const nvidia_caps[] = { "compute", "compat32", "graphics", "utility", "video", "display", "ngx" };

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "container/internal.h"
-#include "container/logopts.h"
+#include "container/log/opts.h"
 
 #define BUFFER_DEFAULT (INT64_C(1) << 20)
 #define AGE_LEAST      NSEC_PER_SEC

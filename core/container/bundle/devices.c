@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Device nodes and the device cgroup's rules of an OCI configuration. */
-#include "container/bundle-parts.h"
+#include "container/bundle/parts.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/fs.h"
-#include "container/cdi.h"
+#include "container/bundle/cdi.h"
 
 struct node { char type; unsigned major, minor; mode_t mode; uid_t uid; gid_t gid; };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "container/cgroup.h"
+#include "container/bundle/cgroup.h"
 
 #include <dirent.h>
 #include <errno.h>

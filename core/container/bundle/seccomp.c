@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "container/seccomp.h"
+#include "container/bundle/seccomp.h"
 
 #include <errno.h>
 #include <linux/capability.h>
@@ -9,7 +9,7 @@
 #include <sys/utsname.h>
 
 #include "base/json.h"
-#include "container/caps.h"
+#include "container/bundle/caps.h"
 
 #if defined(__x86_64__)
 #define ARCH "amd64"
@@ -141,7 +141,7 @@ void seccomp_builtin(uint64_t caps, struct jw *w)
 		jw_kstr(w, "action", "SCMP_ACT_ALLOW"); \
 		jw_obj_end(w); \
 	}
-#include "container/seccomp.tbl"
+#include "container/bundle/seccomp.tbl"
 #undef SECCOMP_ALLOW
 	put_sockets(w);
 	put_personalities(w);

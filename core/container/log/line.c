@@ -3,7 +3,7 @@
  * One record of a json-file log. Almost every one has the form that json-file writers give it, which is read in one pass;
  * whatever differs in the least goes to the JSON parser, so that both give the same.
  */
-#include "container/logfile.h"
+#include "container/log/file.h"
 
 #include <jansson.h>
 

@@ -3,7 +3,7 @@
  * Records of the log driver local: a protobuf message LogEntry between two copies of its length. Whatever is on disk may be
  * torn or forged; a message with a field of a kind that it cannot have is none.
  */
-#include "container/logfile.h"
+#include "container/log/file.h"
 
 #define FRAME 8
 

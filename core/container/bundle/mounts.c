@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* "mounts": the file systems every container has, unless one of its own stands there, then its own. */
-#include "container/bundle-parts.h"
+#include "container/bundle/parts.h"
 
-#include "container/cdi.h"
-#include "container/security.h"
+#include "container/bundle/cdi.h"
+#include "container/bundle/security.h"
 
 /* Options are words behind each other, NULL-terminated. */
 static void put_mount(struct jw *w, const char *type, const char *source, const char *dest, const char *const *options, const char *more)

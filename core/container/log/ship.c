@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "container/internal.h"
-#include "container/logfile.h"
+#include "container/log/file.h"
 #include "logdriver.h"
 
 #define BATCH      128

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Files of the Container Device Interface, version 0.3 to 1.0, as JSON. They are the host administrator's; one that is broken is left out. */
-#include "container/cdi.h"
+#include "container/bundle/cdi.h"
 
 #include <dirent.h>
 

@@ -6,7 +6,7 @@
 #include <sys/types.h>
 
 #include "base/jw.h"
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 
 /* "devices" items and "resources.devices" items. edits may be NULL. */
 int bundle_device_nodes(const struct host_config *hc, const struct device_edits *edits, uint32_t uid, uint32_t gid, struct jw *w, struct err *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "container/security.h"
+#include "container/bundle/security.h"
 
 #include "base/fs.h"
 #include "container/validate.h"

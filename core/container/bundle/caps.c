@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "container/caps.h"
+#include "container/bundle/caps.h"
 
 #include <linux/capability.h>
 #include <pthread.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "container/logfile.h"
+#include "container/log/file.h"
 
 #include <errno.h>
 #include <sys/stat.h>

@@ -4,7 +4,7 @@
 
 #include "base/clock.h"
 #include "container/internal.h"
-#include "container/logfile.h"
+#include "container/log/file.h"
 
 #define BATCH 32768
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 
 #include <errno.h>
 #include <unistd.h>
 
 #include "base/fs.h"
-#include "container/bundle-parts.h"
-#include "container/caps.h"
-#include "container/cdi.h"
+#include "container/bundle/parts.h"
+#include "container/bundle/caps.h"
+#include "container/bundle/cdi.h"
 #include "container/internal.h"
-#include "container/seccomp.h"
-#include "container/security.h"
+#include "container/bundle/seccomp.h"
+#include "container/bundle/security.h"
 
 #define INIT_INSIDE "/sbin/docker-init"
 #define PROFILE_MAX (4u << 20)

@@ -6,7 +6,7 @@
 #ifndef CONTAINER_CDI_H
 #define CONTAINER_CDI_H
 
-#include "container/bundle.h"
+#include "container/bundle/bundle.h"
 #include "container/spec.h"
 
 struct edit_node { char *path, *host_path, *type, *permissions; struct opt_i64 major, minor, mode, uid, gid; };

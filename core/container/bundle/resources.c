@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* "linux.resources": what this kernel has of it (container_validate has warned about the rest). */
-#include "container/bundle-parts.h"
+#include "container/bundle/parts.h"
 
 #include <errno.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include "base/fs.h"
-#include "container/cgroup.h"
+#include "container/bundle/cgroup.h"
 
 static void put_memory(const struct host_config *hc, struct jw *w)
 {
