@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* /containers/...: everything but the streams (container-streams.c) and execs (exec.c). */
+#include <inttypes.h>
 #include <strings.h>
 
 #include "api.h"
@@ -7,6 +8,7 @@
 #include "container-streams.h"
 #include "container/container.h"
 #include "container/update.h"
+#include "events.h"
 
 static struct container *find(struct job *job, struct err *err)
 {
@@ -238,6 +240,7 @@ static int prune(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
 	OWN_STRV struct strv removed = { 0 };
+	OWN_FREE char *text = NULL;
 	OWN_BUF struct buf b = { 0 };
 	uint64_t space = 0;
 	struct jw w;
@@ -251,6 +254,8 @@ static int prune(struct job *job, struct err *err)
 	jw_key(&w, "SpaceReclaimed");
 	jw_uint(&w, space);
 	jw_obj_end(&w);
+	text = xasprintf("%" PRIu64, space);
+	events_log(job_api(job)->events, "container", "prune", "", "reclaimed", text, NULL);
 	return reply_json(rq, 200, &b);
 }
 

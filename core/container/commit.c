@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "container/internal.h"
+#include "events.h"
 #include "image/archive.h"
 #include "image/layer.h"
 
@@ -147,10 +148,14 @@ static int spool_changes(struct container *c, bool pause, const struct cancel *c
 	lock_drop(&c->lock);
 	if (pause && freeze_begin(c, NULL) == 0)
 		paused = shim_pause(run->shim, true, NULL) == 0;
+	if (paused)
+		container_event(c, "pause", NULL);
 	fd_writer_init(&out, fd);
 	r = rwlayer_tar(image_store_layers(c->store->deps.images), c->id, &out.writer, cancel, err);
-	if (paused)
+	if (paused) {
 		shim_pause(run->shim, false, NULL);
+		container_event(c, "unpause", NULL);
+	}
 	if (pause)
 		freeze_end(c);
 	op_end(c);
@@ -180,6 +185,20 @@ static int store_image(struct container *c, const struct image *img, const struc
 	return r;
 }
 
+/* Docker's order: the tag, then the commit. */
+static void tell(struct container *c, const struct commit_options *o, const struct strmap *labels, const char *id,
+	const char *name)
+{
+	OWN_STRMAP struct strmap attrs = { 0 };
+
+	if (name && c->store->deps.events) {
+		strmap_copy(&attrs, labels);
+		strmap_set(&attrs, "name", name);
+		events_publish(c->store->deps.events, "image", "tag", id, &attrs);
+	}
+	container_event(c, "commit", "comment", o->comment ? o->comment : "", "imageID", id, "imageRef", name ? name : "", NULL);
+}
+
 int container_commit(struct container *c, const struct commit_options *o, struct container_config *given,
 	const struct cancel *cancel, char ret_id[72], struct err *err)
 {
@@ -207,7 +226,6 @@ int container_commit(struct container *c, const struct commit_options *o, struct
 		return -1;
 	if (name && image_tag(images, ret_id, &ref, NULL, err) < 0)
 		return -1;
-	container_event(
-		c, "commit", "comment", o->comment ? o->comment : "", "imageID", ret_id, "imageRef", name ? name : "", NULL);
+	tell(c, o, &cfg.labels, ret_id, name);
 	return 0;
 }

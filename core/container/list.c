@@ -80,8 +80,6 @@ static int check_words(struct query *qu, struct err *err)
 		if (!str_to_i64(v->v[i], &qu->exited.v[qu->exited.len++]))
 			return err_set(err, ERR_INVALID, "strconv.Atoi: parsing \"%s\": invalid syntax", v->v[i]);
 	}
-	if (v)
-		qu->all = true;
 	if (filters_bool(&qu->f, "is-task", false, &task, err) < 0)
 		return -1;
 	if (check_ports(&qu->f, "publish", err) < 0 || check_ports(&qu->f, "expose", err) < 0)
@@ -97,16 +95,10 @@ static int query_init(struct container_store *s, const struct list_query *q, str
 	if (filters_parse(q->filters, &qu->f, err) < 0 || filters_validate(&qu->f, filter_keys, err) < 0 ||
 		check_words(qu, err) < 0)
 		return -1;
-	if ((v = filters_get(&qu->f, "before"))) {
-		qu->all = true;
-		if (created_of(s, v, &qu->before, err) < 0)
-			return -1;
-	}
-	if ((v = filters_get(&qu->f, "since"))) {
-		qu->all = true;
-		if (created_of(s, v, &qu->since, err) < 0)
-			return -1;
-	}
+	if ((v = filters_get(&qu->f, "before")) && created_of(s, v, &qu->before, err) < 0)
+		return -1;
+	if ((v = filters_get(&qu->f, "since")) && created_of(s, v, &qu->since, err) < 0)
+		return -1;
 	v = filters_get(&qu->f, "ancestor");
 	for (size_t i = 0; v && i < v->len; i++) {
 		struct image *img = image_get(s->deps.images, v->v[i], NULL);

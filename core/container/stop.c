@@ -274,9 +274,8 @@ int container_resize(struct container *c, int64_t rows, int64_t cols, struct err
 			(long long)cols);
 	if (!container_is_running(c) || !run)
 		return not_running(c, err);
-	if (!c->rec.config.tty)
-		return 0; /* Docker answers 200 and does nothing */
-	if (shim_resize(run->shim, NULL, (uint16_t)rows, (uint16_t)cols, err) < 0)
+	/* Without a terminal there is nothing to do, but Docker tells of it all the same. */
+	if (c->rec.config.tty && shim_resize(run->shim, NULL, (uint16_t)rows, (uint16_t)cols, err) < 0)
 		return err && err->class == ERR_NOT_FOUND ? not_running(c, err) : -1;
 	snprintf(h, sizeof(h), "%lld", (long long)rows);
 	snprintf(w, sizeof(w), "%lld", (long long)cols);
