@@ -99,6 +99,19 @@ int logdriver_check(const char *name, const struct strmap *options, struct err *
 	return driver_call_end(&c, d->ops->check(&c.abi, d->handle, pairs, (uint32_t)options->len), err);
 }
 
+int logdriver_probe(const char *name, struct err *err)
+{
+	const struct log_driver *d = get(name, err);
+	struct driver_call c;
+
+	if (!d)
+		return -1;
+	if (!d->ops->probe)
+		return 0;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->probe(&c.abi, driver_host(d->driver), NULL) == DKD_PROBE_MINE ? 0 : -1, err);
+}
+
 struct log_sink *log_sink_open(const char *name, const struct log_subject *subject, struct err *err)
 {
 	OWN_FREE struct dkd_pair *options = to_pairs(&subject->options), *attrs = to_pairs(&subject->attrs);

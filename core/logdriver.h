@@ -30,6 +30,9 @@ bool logdriver_known(const char *name);
 /* Loads and opens it. ERR_INVALID with the driver's words when these are no options of it. */
 int logdriver_check(const char *name, const struct strmap *options, struct err *err);
 
+/* Can it do its work on this machine now? With the driver's words where not. */
+int logdriver_probe(const char *name, struct err *err);
+
 struct log_sink;
 struct log_sink *log_sink_open(const char *name, const struct log_subject *subject, struct err *err);
 void log_sink_close(struct log_sink *s);

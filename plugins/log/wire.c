@@ -79,15 +79,21 @@ static int try_address(struct wire *w, int family, int type, const struct sockad
 	return sys;
 }
 
-static int connect_unix(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
+/* 0, or an errno. */
+static int join_path(struct wire *w, const struct dkd_call *call)
 {
 	struct sockaddr_un to = { .sun_family = AF_UNIX };
-	int sys = strlen(w->host) < sizeof(to.sun_path) ? 0 : ENAMETOOLONG;
 
-	if (!sys) {
-		strcpy(to.sun_path, w->host);
-		sys = try_address(w, AF_UNIX, w->kind == WIRE_UNIX ? SOCK_STREAM : SOCK_DGRAM, (struct sockaddr *)&to, sizeof(to), call);
-	}
+	if (strlen(w->host) >= sizeof(to.sun_path))
+		return ENAMETOOLONG;
+	strcpy(to.sun_path, w->host);
+	return try_address(w, AF_UNIX, w->kind == WIRE_UNIX ? SOCK_STREAM : SOCK_DGRAM, (struct sockaddr *)&to, sizeof(to), call);
+}
+
+static int connect_unix(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
+{
+	int sys = join_path(w, call);
+
 	return sys ? broken(w, host, call, "connect to", sys) : 0;
 }
 
@@ -104,11 +110,23 @@ static int connect_inet(struct wire *w, const struct dkd_host *host, const struc
 	return w->fd < 0 ? broken(w, host, call, "connect to", sys) : 0;
 }
 
+static int connect_once(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
+{
+	if (w->fd >= 0)
+		return 0;
+	return (w->kind == WIRE_UNIX || w->kind == WIRE_UNIXGRAM ? connect_unix : connect_inet)(w, host, call);
+}
+
+int wire_reaches(struct wire *w, const struct dkd_call *call)
+{
+	return join_path(w, call) == 0;
+}
+
 int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const void *data, size_t size)
 {
 	const char *at = data, *end = at + size;
 
-	if (w->fd < 0 && (w->kind == WIRE_UNIX || w->kind == WIRE_UNIXGRAM ? connect_unix : connect_inet)(w, host, call) < 0)
+	if (connect_once(w, host, call) < 0)
 		return -1;
 	while (at < end) {
 		ssize_t n = send(w->fd, at, (size_t)(end - at), MSG_NOSIGNAL);
@@ -122,4 +140,22 @@ int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call
 			return broken(w, host, call, "write to", sys);
 	}
 	return 0;
+}
+
+int wire_send_message(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const struct msghdr *message)
+{
+	if (connect_once(w, host, call) < 0)
+		return -1;
+	for (;;) {
+		int sys = sendmsg(w->fd, message, MSG_NOSIGNAL) < 0 ? errno : 0;
+
+		if (!sys)
+			return 0;
+		if (sys == EMSGSIZE || sys == ENOBUFS)
+			return 1;
+		if (sys == EAGAIN)
+			sys = wait_writable(w->fd, call);
+		if (sys && sys != EINTR)
+			return broken(w, host, call, "write to", sys);
+	}
 }

@@ -4,6 +4,7 @@
 #define LOG_WIRE_H
 
 #include <stddef.h>
+#include <sys/socket.h>
 
 #include <dockerd/log.h>
 
@@ -18,6 +19,10 @@ struct wire {
 
 /* All of it, as one message where messages are kept apart. -1: told through host->fail(), the connection is closed. */
 int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const void *data, size_t size);
+/* One datagram with all that the header names. 1: it is too large, nothing was sent; else as wire_send(). */
+int wire_send_message(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const struct msghdr *message);
+/* Does somebody listen at a socket of a path now? It is connected to then. */
+int wire_reaches(struct wire *w, const struct dkd_call *call);
 void wire_close(struct wire *w);
 
 #endif

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "container/internal.h"
 #include "container/log/opts.h"
+#include "logdriver.h"
 
 #define BUFFER_DEFAULT (INT64_C(1) << 20)
 #define AGE_LEAST      NSEC_PER_SEC
@@ -327,7 +328,9 @@ static int fill_cache(const struct container *c, struct shim_log *ret, struct er
 	ret->driver = "local";
 	if (parse_rotation(&cache, ret, err) < 0 || parse_mode(&c->host.log, ret, err) < 0)
 		return -1;
-	return log_tag_of(c, &tag, err);
+	if (log_tag_of(c, &tag, err) < 0)
+		return -1;
+	return logdriver_probe(c->host.log.type, err) < 0 ? err_wrap(err, "failed to initialize logging driver") : 0;
 }
 
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err)

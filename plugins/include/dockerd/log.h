@@ -61,7 +61,7 @@ struct dkd_log_record {
 };
 
 struct dkd_log_ops {
-	/* Optional. root is NULL. DKD_PROBE_* */
+	/* Optional; also asked before a container starts, which DKD_PROBE_MINE alone allows. root is NULL. DKD_PROBE_* */
 	int32_t (*probe)(const struct dkd_call *call, const struct dkd_host *host, const char *root);
 	int32_t (*open)(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_log_open *open, struct dkd_log **ret);
 	/* Optional. */
