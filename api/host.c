@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 
 #include "base/fs.h"
+#include "base/json.h"
 #include "base/lock.h"
 
 #define RUNTIMES_MAX 16 /* remembered */
@@ -123,16 +124,22 @@ bool host_sysctl_on(const char *path)
 	return b.data[0] == '1';
 }
 
-struct runtime {
-	char *path, *name, *version, *commit;
-	time_t mtime;
-	ino_t ino;
-};
+/* What a program said of itself; NULL: nothing. */
+struct runtime { char *path, *name, *version, *commit, *features; time_t mtime; ino_t ino; };
 
 static struct lock lock = LOCK_INIT(LOCK_LEAF); /* guards known */
 static struct runtime known[RUNTIMES_MAX];
 
-static bool recall(const char *path, const struct stat *st, char **ret_name, char **ret_version, char **ret_commit)
+static void runtime_done(struct runtime *r)
+{
+	free(r->path);
+	free(r->name);
+	free(r->version);
+	free(r->commit);
+	free(r->features);
+}
+
+static bool recall(const char *path, const struct stat *st, struct runtime *ret)
 {
 	WITH_LOCK(&lock);
 
@@ -141,15 +148,16 @@ static bool recall(const char *path, const struct stat *st, char **ret_name, cha
 
 		if (!r->path || !streq(r->path, path) || r->mtime != st->st_mtime || r->ino != st->st_ino)
 			continue;
-		*ret_name = xstrdup(r->name);
-		*ret_version = xstrdup(r->version);
-		*ret_commit = xstrdup(r->commit);
+		str_set(&ret->name, r->name);
+		str_set(&ret->version, r->version);
+		str_set(&ret->commit, r->commit);
+		str_set(&ret->features, r->features);
 		return true;
 	}
 	return false;
 }
 
-static void remember(const char *path, const struct stat *st, const char *name, const char *version, const char *commit)
+static void remember(const char *path, const struct stat *st, const struct runtime *r)
 {
 	struct runtime *slot = &known[0];
 	WITH_LOCK(&lock);
@@ -160,49 +168,98 @@ static void remember(const char *path, const struct stat *st, const char *name, 
 			break;
 		}
 	str_set(&slot->path, path);
-	str_set(&slot->name, name);
-	str_set(&slot->version, version);
-	str_set(&slot->commit, commit);
+	str_set(&slot->name, r->name);
+	str_set(&slot->version, r->version);
+	str_set(&slot->commit, r->commit);
+	str_set(&slot->features, r->features);
 	slot->mtime = st->st_mtime;
 	slot->ino = st->st_ino;
 }
 
-/* "runc version 1.1.5+ds1" and "commit: 1.1.5+ds1-1+deb12u1" */
-static void parse_version(const char *text, char **name, char **version, char **commit)
+/* "runc version 1.1.5+ds1" and "commit: 1.1.5+ds1-1+deb12u1"; "tini version 0.19.0 - git.de40ad0" */
+static void parse_version(const char *text, struct runtime *r)
 {
 	OWN_STRV struct strv lines = { 0 };
 
 	strv_split(&lines, text, "\n");
 	for (size_t i = 0; i < lines.len; i++) {
-		const char *s = lines.v[i], *at = strstr(s, " version ");
+		const char *s = lines.v[i], *at = strstr(s, " version "), *git = strstr(s, " - git.");
 
-		if (at && !*version && at - s < 32) {
-			*name = xstrndup(s, (size_t)(at - s));
-			*version = xstrndup(at + 9, strcspn(at + 9, " \r"));
+		if (at && !r->version && at - s < 32) {
+			r->name = xstrndup(s, (size_t)(at - s));
+			r->version = xstrndup(at + 9, strcspn(at + 9, " \r"));
 		}
-		if (str_has_prefix(s, "commit: ") && !*commit)
-			*commit = xstrndup(s + 8, strcspn(s + 8, " \r"));
+		if (git && !r->commit)
+			r->commit = xstrndup(git + 7, strcspn(git + 7, " \r"));
+		if (str_has_prefix(s, "commit: ") && !r->commit)
+			r->commit = xstrndup(s + 8, strcspn(s + 8, " \r"));
 	}
+}
+
+/* What a program prints that is run with this word; false when it cannot be run now. */
+static bool ask(struct spawner *sp, const char *path, const char *word, struct buf *ret)
+{
+	char *argv[] = { (char *)path, (char *)word, NULL };
+	int status;
+
+	if (spawner_run(sp, argv, NULL, -1, 5000, NULL, &status, ret, NULL) < 0)
+		return false;
+	if (status != 0)
+		buf_reset(ret);
+	return true;
+}
+
+static bool learn(struct spawner *sp, const char *path, bool features, struct runtime *ret)
+{
+	OWN_BUF struct buf version = { 0 }, words = { 0 };
+	OWN_JSON json_t *js = NULL;
+	struct stat st;
+
+	if (!path || stat(path, &st) < 0)
+		return false;
+	if (recall(path, &st, ret))
+		return true;
+	if (!sp || !ask(sp, path, "--version", &version) || (features && !ask(sp, path, "features", &words)))
+		return false;
+	if (version.size)
+		parse_version(version.data, ret);
+	js = words.size ? json_read(words.data, words.size, NULL) : NULL;
+	if (json_is_object(js))
+		ret->features = json_dumps(js, JSON_COMPACT);
+	remember(path, &st, ret);
+	return true;
+}
+
+static bool tell_version(struct spawner *sp, const char *path, bool features, char **name, char **version, char **commit)
+{
+	CLEANUP(runtime_done) struct runtime r = { 0 };
+
+	*name = *version = *commit = NULL;
+	if (!learn(sp, path, features, &r))
+		return false;
+	*name = STEAL(r.name);
+	*version = STEAL(r.version);
+	*commit = STEAL(r.commit);
+	return *version != NULL;
 }
 
 bool host_runtime_version(struct spawner *sp, const char *path, char **ret_name, char **ret_version, char **ret_commit)
 {
-	char *argv[] = { (char *)path, (char *)"--version", NULL };
-	OWN_BUF struct buf out = { 0 };
-	struct stat st;
-	int status;
+	return tell_version(sp, path, true, ret_name, ret_version, ret_commit);
+}
 
-	*ret_name = *ret_version = *ret_commit = NULL;
-	if (!path || stat(path, &st) < 0)
-		return false;
-	if (recall(path, &st, ret_name, ret_version, ret_commit))
-		return *ret_version != NULL;
-	if (!sp || spawner_run(sp, argv, NULL, -1, 5000, NULL, &status, &out, NULL) < 0)
-		return false;
-	if (status == 0 && out.size)
-		parse_version(out.data, ret_name, ret_version, ret_commit);
-	remember(path, &st, *ret_name, *ret_version, *ret_commit);
-	return *ret_version != NULL;
+bool host_init_version(struct spawner *sp, const char *path, char **ret_version, char **ret_commit)
+{
+	OWN_FREE char *name = NULL;
+
+	return tell_version(sp, path, false, &name, ret_version, ret_commit);
+}
+
+char *host_runtime_features(struct spawner *sp, const char *path)
+{
+	CLEANUP(runtime_done) struct runtime r = { 0 };
+
+	return learn(sp, path, true, &r) ? STEAL(r.features) : NULL;
 }
 
 char *host_runtime_warning(const char *name, const char *version)

@@ -21,6 +21,10 @@ bool host_sysctl_on(const char *path);
 
 /* An OCI runtime's version and commit as it tells them; asked once per file. False when it says nothing. */
 bool host_runtime_version(struct spawner *sp, const char *path, char **ret_name, char **ret_version, char **ret_commit);
+/* The same of a container's init. */
+bool host_init_version(struct spawner *sp, const char *path, char **ret_version, char **ret_commit);
+/* What "RUNTIME features" prints, owned, as JSON on one line; NULL: nothing. */
+char *host_runtime_features(struct spawner *sp, const char *path);
 /* A warning, owned, when this runtime has known holes; NULL otherwise. */
 char *host_runtime_warning(const char *name, const char *version);
 

@@ -198,11 +198,23 @@ static void put_commit(struct jw *w, const char *key, const char *id, int api_mi
 	jw_obj_end(w);
 }
 
+/* The runtime's own words, as a string. */
+static void put_features(const struct api *api, const char *path, struct jw *w)
+{
+	OWN_FREE char *text = host_runtime_features(api->spawner, path);
+
+	if (!text)
+		return;
+	jw_kobj(w, "status");
+	jw_kstr(w, "org.opencontainers.runtime-spec.features", text);
+	jw_obj_end(w);
+}
+
 static void put_runtimes(const struct api *api, int api_minor, struct jw *w)
 {
 	const struct strmap *runtimes = api->defaults ? &api->defaults->runtimes : NULL;
 	const char *runc = runtimes ? strmap_get(runtimes, "runc") : NULL;
-	OWN_FREE char *name = NULL, *version = NULL, *commit = NULL;
+	OWN_FREE char *name = NULL, *version = NULL, *commit = NULL, *init_version = NULL, *init_commit = NULL;
 	const char *args;
 
 	jw_kobj(w, "Runtimes");
@@ -216,6 +228,8 @@ static void put_runtimes(const struct api *api, int api_minor, struct jw *w)
 			strv_split(&words, args, "\n");
 			jw_kstrv(w, "runtimeArgs", &words);
 		}
+		if (api_minor >= 44)
+			put_features(api, runtimes->v[i].value, w);
 		jw_obj_end(w);
 	}
 	jw_obj_end(w);
@@ -223,7 +237,9 @@ static void put_runtimes(const struct api *api, int api_minor, struct jw *w)
 	host_runtime_version(api->spawner, runc, &name, &version, &commit);
 	put_commit(w, "ContainerdCommit", "", api_minor);
 	put_commit(w, "RuncCommit", commit, api_minor);
-	put_commit(w, "InitCommit", "", api_minor);
+	if (api->defaults)
+		host_init_version(api->spawner, api->defaults->init_path, &init_version, &init_commit);
+	put_commit(w, "InitCommit", init_commit, api_minor);
 }
 
 static void put_swarm(struct jw *w)

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* /_ping, /version and /debug/...; what else belongs to the system is registered from here. */
+/* /_ping and /version; what else belongs to the system is registered from here. */
 #include "system.h"
 
 #include "config/config.h"
-#include "base/fs.h"
 #include "container/bundle/bundle.h"
 #include "host.h"
 
@@ -66,6 +65,14 @@ static void put_runtimes(const struct api *api, struct jw *w)
 	}
 }
 
+static void put_init(const struct api *api, struct jw *w)
+{
+	OWN_FREE char *version = NULL, *commit = NULL;
+
+	if (api->defaults && host_init_version(api->spawner, api->defaults->init_path, &version, &commit))
+		put_component(w, "docker-init", version, commit ? commit : "");
+}
+
 static int system_version(struct job *job, struct err *err)
 {
 	struct api *api = job_api(job);
@@ -83,6 +90,7 @@ static int system_version(struct job *job, struct err *err)
 	jw_karr(&w, "Components");
 	put_engine(api, &w, api_max, api_min);
 	put_runtimes(api, &w);
+	put_init(api, &w);
 	jw_arr_end(&w);
 	jw_kstr(&w, "Version", PACKAGE_VERSION);
 	jw_kstr(&w, "ApiVersion", api_max);
@@ -99,76 +107,12 @@ static int system_version(struct job *job, struct err *err)
 	return reply_json(job_request(job), 200, &b);
 }
 
-static int debug_commands(struct job *job, struct err *err)
-{
-	OWN_STRV struct strv names = { 0 };
-	OWN_BUF struct buf b = { 0 };
-	struct request *rq = job_request(job);
-
-	engine_commands(job->engine, &names);
-	for (size_t i = 0; i < names.len; i++)
-		buf_addf(&b, "%s\n", names.v[i]);
-	return rq->ops->reply(rq, 200, "text/plain; charset=utf-8", b.data, b.size);
-}
-
-static void put_job(void *ctx, const char *name, uint64_t id, int64_t age)
-{
-	struct jw *w = ctx;
-
-	jw_obj(w);
-	jw_kstr(w, "name", name);
-	jw_kint(w, "id", (int64_t)id);
-	jw_kint(w, "ageMs", age / 1000000);
-	jw_obj_end(w);
-}
-
-/* Lines "Key:  value kB" of /proc/self/status. */
-static void put_memory(struct jw *w)
-{
-	static const char *const keys[] = { "VmSize", "VmRSS", "RssAnon", "VmData", "Threads" };
-	OWN_BUF struct buf b = { 0 };
-
-	jw_kobj(w, "memstats");
-	if (fs_read(AT_FDCWD, "/proc/self/status", 1u << 16, &b, NULL) == 0 && b.size) {
-		for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
-			OWN_FREE char *want = xasprintf("\n%s:", keys[i]);
-			const char *at = strstr(b.data, want);
-
-			if (at)
-				jw_kint(w, keys[i],
-					strtoll(at + strlen(want), NULL, 10) * (streq(keys[i], "Threads") ? 1 : 1024));
-		}
-	}
-	jw_obj_end(w);
-}
-
-static int debug_vars(struct job *job, struct err *err)
-{
-	OWN_BUF struct buf b = { 0 }, line = { 0 };
-	struct jw w;
-
-	jw_init(&w, &b);
-	jw_obj(&w);
-	jw_karr(&w, "cmdline");
-	if (fs_read(AT_FDCWD, "/proc/self/cmdline", 1u << 16, &line, NULL) == 0)
-		for (size_t at = 0; at < line.size; at += strlen(line.data + at) + 1)
-			jw_str(&w, line.data + at);
-	jw_arr_end(&w);
-	put_memory(&w);
-	jw_kint(&w, "fds", host_count("/proc/self/fd"));
-	jw_karr(&w, "jobs");
-	engine_each_job(job->engine, put_job, &w);
-	jw_arr_end(&w);
-	jw_obj_end(&w);
-	return reply_json(job_request(job), 200, &b);
-}
-
 int api_system_register(struct api *api, struct err *err)
 {
 	static const struct job_row jobs[] = {
 		{ "system_ping", system_ping }, { "system_version", system_version }, { "system_info", system_info },
 		{ "system_events", system_events }, { "system_df", system_df }, { "debug_commands", debug_commands },
-		{ "debug_vars", debug_vars },
+		{ "debug_vars", debug_vars }, { "debug_pprof", debug_pprof },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
