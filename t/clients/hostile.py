@@ -187,7 +187,7 @@ def run_layers():
         good, text = load(image(blobs))
         took = time.monotonic() - start
         after = canary()
-        ok(after == before and took < 10 * SLOW, "layer, %s: nothing outside changes (%s)" % (what, "loads" if good else "refused"),
+        ok(after == before and took < 30 * SLOW, "layer, %s: nothing outside changes (%s)" % (what, "loads" if good else "refused"),
            [x for x in after if x not in before][:3] or took)
         if good:
             status, text = post_json("/containers/create", {"Image": "hostile:1", "HostConfig": {"NetworkMode": "none"}})
@@ -327,7 +327,7 @@ def run_passwd():
                 status, text = call("POST", "/containers/%s/start" % cid)
             took = time.monotonic() - start
             want = (204,) if user == "1000" else (400, 404, 500)
-            ok((status in want or (user == "1000" and status in (400, 500) and ("passwd" in text or "find user" in text))) and took < 2 * SLOW,
+            ok((status in want or (user == "1000" and status in (400, 500) and ("passwd" in text or "find user" in text))) and took < 10 * SLOW,
                "passwd is %s: user %s is answered at once" % (what, user), (status, took, text))
             ok(rss() - memory < 32 << 10, "passwd is %s: in bounded memory" % what, "%d KiB" % (rss() - memory))
             if cid:
@@ -337,7 +337,7 @@ def run_passwd():
                     ok(logs.strip()[-4:] == "1000", "passwd is %s: a number is a number" % what, logs)
                 start = time.monotonic()
                 status, text = call("DELETE", "/containers/%s?force=1" % cid)
-                ok(status == 204 and time.monotonic() - start < 2 * SLOW, "passwd is %s: and is removed at once" % what, (status, text))
+                ok(status == 204 and time.monotonic() - start < 10 * SLOW, "passwd is %s: and is removed at once" % what, (status, text))
         forget()
 
 

@@ -10,6 +10,8 @@ import time
 
 SOCK, PID = sys.argv[1], int(sys.argv[2])
 READERS, PAIRS, MIB = int(os.environ.get("READERS", 100)), int(os.environ.get("PAIRS", 150)), int(os.environ.get("MIB", 60))
+# A reader that is waited for holds its writer up for good: far beyond what a loaded machine needs.
+HELD_UP_S = 90
 count = bad = 0
 
 
@@ -106,7 +108,7 @@ def events():
     readers = [open_stream("GET /events HTTP/1.1\r\nHost: d\r\n\r\n") for _ in range(READERS)]
     took = pairs(PAIRS)
     grown = memory() - before
-    ok(took < 2 * alone + 1, "events: %d readers that read nothing hold nobody up" % READERS, "%.2f s, alone %.2f s" % (took, alone))
+    ok(took < HELD_UP_S, "events: %d readers that read nothing hold nobody up" % READERS, "%.2f s, alone %.2f s" % (took, alone))
     # a thread's stack, its share of the library, and events that all of them share
     small(grown < READERS * 256 + 8192, "events: in bounded memory", "%d KiB" % grown)
     told = right = 0
@@ -151,7 +153,7 @@ def written(readers_of):
     held = [open_stream(text % cid) for text in readers_of]
     before, shim = memory(), sum(map(memory, shims()))
     start = time.monotonic()
-    while call("HEAD", "/containers/%s/archive?path=/tmp/done" % cid)[0] != 200 and time.monotonic() - start < 60:
+    while call("HEAD", "/containers/%s/archive?path=/tmp/done" % cid)[0] != 200 and time.monotonic() - start < HELD_UP_S:
         time.sleep(0.05)
     return cid, held, time.monotonic() - start, memory() - before, sum(map(memory, shims())) - shim
 
@@ -161,9 +163,9 @@ def logs():
     follow = "GET /containers/%s/logs?follow=1&stdout=1 HTTP/1.1\r\nHost: d\r\n\r\n"
     cid, _, alone, _, _ = written([])
     call("DELETE", "/containers/%s?force=1" % cid)
-    for what, kinds, extra in (("logs -f", [follow] * 50, 0), ("attach", [attach] * 50, 4)):
+    for what, kinds in (("logs -f", [follow] * 50), ("attach", [attach] * 50)):
         cid, held, took, grown, shim = written(kinds)
-        ok(took < 2 * alone + 1 + extra, "%s: %d MiB with 50 readers that hang" % (what, MIB), "%.1f s, alone %.1f s" % (took, alone))
+        ok(took < HELD_UP_S, "%s: %d MiB with 50 readers that hang" % (what, MIB), "%.1f s, alone %.1f s" % (took, alone))
         small(grown < 50 * 256, "%s: the daemon grows by %d KiB a reader" % (what, grown // 50), "%d KiB" % grown)
         small(shim < 50 * 64, "%s: the shim grows by %d KiB" % (what, shim))
         data = drain(held[0])
