@@ -81,16 +81,20 @@ int daemon_signals_wait(struct daemon *d, int ms)
 int daemon_signals_loop(struct daemon *d)
 {
 	struct pollfd p = { d->signal_fd, POLLIN, 0 };
-	bool trimmed = false;
+	uint64_t trimmed = UINT64_MAX; /* jobs that had ended by then */
 
 	for (;;) {
-		int n = poll(&p, 1, trimmed ? -1 : IDLE_MS), sig;
+		int n = poll(&p, 1, IDLE_MS), sig;
 
-		/* A quiet minute: what requests have freed goes back to the kernel, once. */
+		/* What requests have freed goes back to the kernel: those that ended within the minute, and long ones. */
 		if (n == 0) {
-			malloc_trim(0);
-			reserve_retake();
-			trimmed = engine_running(d->engine) == 0;
+			uint64_t ended = engine_ended(d->engine);
+
+			if (ended != trimmed || engine_running(d->engine) > 0) {
+				malloc_trim(0);
+				reserve_retake();
+			}
+			trimmed = ended;
 			continue;
 		}
 		while ((sig = next(d))) {

@@ -50,7 +50,7 @@ struct engine {
 	struct handler catchall;
 	struct job *jobs;
 	size_t running;
-	uint64_t last_id;
+	uint64_t last_id, ended;
 	struct on_shutdown *on_shutdown;
 	size_t n_on_shutdown;
 	bool stopping, stopped;
@@ -223,6 +223,13 @@ size_t engine_running(struct engine *e)
 	return e->running;
 }
 
+uint64_t engine_ended(struct engine *e)
+{
+	WITH_LOCK(&e->lock);
+
+	return e->ended;
+}
+
 void engine_each_job(struct engine *e, void (*emit)(void *ctx, const char *name, uint64_t id, int64_t age), void *ctx)
 {
 	int64_t now = clock_now();
@@ -357,5 +364,6 @@ static void leave(struct job *job)
 	if (job->next)
 		job->next->prev = job->prev;
 	e->running--;
+	e->ended++;
 	pthread_cond_broadcast(&e->changed);
 }

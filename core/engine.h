@@ -58,6 +58,8 @@ int job_run(struct job *job, struct err *err);
 int job_getenv_bool(const struct job *job, const char *key);
 
 size_t engine_running(struct engine *e);
+/* How many have run and ended. */
+uint64_t engine_ended(struct engine *e);
 /* name, id, age in ns of each running job, under the engine's lock: emit must not call back. */
 void engine_each_job(struct engine *e, void (*emit)(void *ctx, const char *name, uint64_t id, int64_t age), void *ctx);
 

@@ -34,7 +34,7 @@ CLI = env("DOCKER") or shutil.which("docker")
 HTTPBENCH = env("HTTPBENCH", os.path.join(os.getcwd(), "t/bench/httpbench"))
 MKIMAGE = env("MKIMAGE", os.path.join(here, "../tools/mkimage"))
 RUNS, ROUNDS = int(env("RUNS", "1000")), int(env("ROUNDS", "5"))
-CASES = ("ready", "run", "starts", "exec", "logs", "http", "slope", "archives", "idle", "grow")
+CASES = ("ready", "run", "starts", "exec", "crowd", "files", "logs", "http", "slope", "archives", "idle", "grow")
 MB = 1e6
 LOG_MB = 48 # its records stay within what our logs may take by default
 
@@ -235,9 +235,44 @@ class Bench:
     def case_exec(self):
         for e in self.engines:
             e.docker(CLI, "run", "-d", "--name", "xx", "--network", "none", "busybox", "sleep", "1000")
-        self.row("docker exec", "ms", self.each(lambda e: clock(e.docker, CLI, "exec", "xx", "true") * 1e3, ROUNDS * 2))
+        self.row("docker exec", "ms", self.each(lambda e: clock(e.docker, CLI, "exec", "xx", "true") * 1e3, ROUNDS * 2), bar=times(2))
+        self.row("exec create, start and its output's end, without the CLI", "ms", self.each(lambda e: clock(e.exec, "xx", "true") * 1e3, ROUNDS * 2))
         for e in self.engines:
             e.docker(CLI, "rm", "-f", "xx")
+
+    def case_crowd(self):
+        """100 running containers: their figures, then their end. One engine after the other: neither bears the other's crowd."""
+        of_one, of_all, removal = ({e.name: [] for e in self.engines} for _ in range(3))
+        for _ in range(max(1, ROUNDS // 2)):
+            for e in self.engines:
+                names = self.containers(e, 100, ["sleep", "1000"], "w")
+                self.start_all(e, names)
+                asked = [f"GET /containers/{c}/stats?stream=0&one-shot=1" for c in names]
+                of_one[e.name].append(clock(self.httpbench, e, 8, 0, lines=asked) * 1e3)
+                of_all[e.name].append(clock(e.docker, CLI, "stats", "--no-stream") * 1e3)
+                removal[e.name].append(clock(e.docker, CLI, "rm", "-f", *names) * 1e3)
+        self.row("stats of 100 containers, one-shot, 8 at a time", "ms", of_one, bar=times(5))
+        self.row("docker stats --no-stream, 100 containers", "ms", of_all)
+        self.row("docker rm -f of 100 running", "ms", removal, bar=times(4))
+
+    def case_files(self):
+        """A tree into a container that does not run, out of it again, and the container as an image; the bench's own writes are on the disk before."""
+        tree = os.path.join(self.work, "cp.tar")
+        into, out, commit = ({e.name: [] for e in self.engines} for _ in range(3))
+        for i in range(max(2, ROUNDS // 2)):
+            _, size = self.make_tree(tree, f"cp {i}")
+            for e in self.engines:
+                e.docker(CLI, "create", "--name", "ff", "--network", "none", "busybox", "true")
+                os.sync()
+                with open(tree, "rb") as f:
+                    into[e.name].append(size / clock(e.docker, CLI, "cp", "-", "ff:/tmp", stdin=f))
+                out[e.name].append(size / clock(e.docker, CLI, "cp", "ff:/tmp", "-"))
+                os.sync()
+                commit[e.name].append(size / clock(e.docker, CLI, "commit", "ff", f"cp:{i}"))
+                e.docker(CLI, "rm", "ff")
+        self.row(f"docker cp in, {size:.0f} MB", "MB/s", into, higher=True, bar=times(1.5))
+        self.row(f"docker cp out, {size:.0f} MB", "MB/s", out, higher=True, bar=times(1.5))
+        self.row(f"docker commit of it, {size:.0f} MB", "MB/s", commit, higher=True, bar=times(1.5))
 
     def case_logs(self):
         lines = os.path.join(self.work, "lines")

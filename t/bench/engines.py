@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The two engines that a bench compares, each on a private data-root and socket, and what their processes weigh."""
+import json
 import os
 import shutil
 import signal
@@ -100,6 +101,26 @@ class Engine:
     def docker(self, cli, *args, **kw):
         kw.setdefault("stdout", subprocess.DEVNULL)
         return subprocess.run([cli, "-H", f"unix://{self.sock}", *args], check=True, **kw)
+
+    def ask(self, method, path, body):
+        """The answer's body, read to its end; the connection is not kept."""
+        data = json.dumps(body).encode()
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(60)
+            s.connect(self.sock)
+            s.sendall(f"{method} {path} HTTP/1.1\r\nHost: d\r\nConnection: close\r\nContent-Type: application/json\r\n"
+                      f"Content-Length: {len(data)}\r\n\r\n".encode() + data)
+            answer = b""
+            while more := s.recv(1 << 16):
+                answer += more
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 2"):
+            raise RuntimeError(f"{self.name}: {method} {path}: {answer[:300]}")
+        return rest
+
+    def exec(self, container, *cmd):
+        made = self.ask("POST", f"/containers/{container}/exec", {"AttachStdout": True, "AttachStderr": True, "Cmd": cmd})
+        self.ask("POST", f"/exec/{json.loads(made)['Id']}/start", {"Detach": False, "Tty": False})
 
     def output(self, cli, *args):
         return self.docker(cli, *args, stdout=subprocess.PIPE, text=True).stdout.strip()

@@ -128,6 +128,7 @@ static void test_shutdown(void)
 	engine_each_job(e, each, &seen);
 	is_int(seen, 1, "a job is listed while it runs");
 	is_int(engine_running(e), 1, "and counted");
+	is_int(engine_ended(e), 0, "none has ended");
 	job = engine_job(e, "slow", NULL);
 	ok(!cancel_fired(&job->cancel), "no token fired");
 	pthread_create(&t, NULL, shutdown_thread, e);
@@ -140,6 +141,7 @@ static void test_shutdown(void)
 	err_done(&err);
 	job_free(job);
 	pthread_join(beside, NULL);
+	is_int(engine_ended(e), 1, "one has ended, the refused one does not count");
 	engine_free(e);
 }
 
