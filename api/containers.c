@@ -19,7 +19,7 @@ static int list(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
 	struct list_query q = { .all = request_query_bool(rq, "all", false), .size = request_query_bool(rq, "size", false),
-		.filters = request_query(rq, "filters") };
+		.filters = request_query(rq, "filters"), .cancel = &job->cancel };
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* GET /system/df: who takes how much space. There is no build cache, so its part is empty. */
+#include "base/lock.h"
 #include "container/container.h"
 #include "image/image.h"
 #include "system.h"
@@ -12,6 +13,23 @@ struct usage {
 	int64_t active, total, reclaimable, size;
 	struct buf items; /* JSON array */
 };
+
+/*
+ * A walk over files is shared by all who ask while it runs, by kind and form. Who began it walks; when that one's client
+ * leaves, the next of those who wait begins again.
+ */
+struct walk {
+	unsigned kind;
+	int api_minor;
+	struct usage usage;
+	bool ended, cut_short; /* guarded by lock, as are refs and the list */
+	int refs;
+	struct walk *next;
+};
+static struct lock lock = LOCK_INIT(LOCK_LEAF);
+static pthread_cond_t ended;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct walk *walks; /* those that have not ended */
 
 static int wanted(struct request *rq, unsigned *ret, struct err *err)
 {
@@ -86,9 +104,9 @@ static void images_usage(struct api *api, int api_minor, struct usage *u)
 	image_list_free(v, n);
 }
 
-static int containers_usage(struct api *api, int api_minor, struct usage *u, struct err *err)
+static int containers_usage(struct api *api, int api_minor, const struct cancel *cancel, struct usage *u, struct err *err)
 {
-	struct list_query q = { .all = true, .size = true };
+	struct list_query q = { .all = true, .size = true, .cancel = cancel, .ret_rw = &u->size, .ret_idle = &u->reclaimable };
 	size_t running = 0, paused = 0, stopped = 0;
 	struct jw w;
 
@@ -121,14 +139,110 @@ static void volumes_usage(struct api *api, const struct cancel *cancel, struct u
 	volume_list_free(v, n);
 }
 
-static void put_usage(struct jw *w, const char *key, const struct usage *u)
+static void cond_init(void) { lock_cond_init(&ended); }
+
+static void walk_put(struct walk *k)
+{
+	bool last;
+
+	lock_take(&lock);
+	last = --k->refs == 0;
+	lock_drop(&lock);
+	if (last) {
+		buf_done(&k->usage.items);
+		free(k);
+	}
+}
+DEFINE_CLEANUP(struct walk, walk_put)
+
+/* With a reference; ret_mine: the caller has to do it. */
+static struct walk *walk_join(unsigned kind, int api_minor, bool *ret_mine)
+{
+	struct walk *k;
+
+	pthread_once(&once, cond_init);
+	WITH_LOCK(&lock);
+	for (k = walks; k; k = k->next)
+		if (k->kind == kind && k->api_minor == api_minor)
+			break;
+	*ret_mine = !k;
+	if (!k) {
+		k = xcalloc(1, sizeof(*k));
+		*k = (struct walk){ .kind = kind, .api_minor = api_minor, .next = walks };
+		walks = k;
+	}
+	k->refs++;
+	return k;
+}
+
+static void walk_end(struct walk *k, bool cut_short)
+{
+	WITH_LOCK(&lock);
+
+	for (struct walk **at = &walks; *at; at = &(*at)->next) {
+		if (*at == k) {
+			*at = k->next;
+			break;
+		}
+	}
+	k->ended = true;
+	k->cut_short = cut_short;
+	pthread_cond_broadcast(&ended);
+}
+
+/* False: the token fired before somebody else's walk ended. */
+static bool walk_wait(struct walk *k, const struct cancel *cancel)
+{
+	bool done;
+
+	do {
+		if (cancel_fired(cancel))
+			return false;
+		lock_take(&lock);
+		if (!k->ended)
+			lock_wait(&lock, &ended, 200LL * 1000 * 1000);
+		done = k->ended;
+		lock_drop(&lock);
+	} while (!done);
+	return true;
+}
+
+/* The walk that has what is asked for (release with walk_put), or NULL. */
+static struct walk *walk(struct job *job, unsigned kind, struct err *err)
+{
+	int api_minor = job_request(job)->api_minor;
+
+	for (;;) {
+		bool mine;
+		CLEANUP(walk_putp) struct walk *k = walk_join(kind, api_minor, &mine);
+		int r = 0;
+
+		if (mine) {
+			if (kind == WANT_VOLUMES)
+				volumes_usage(job_api(job), &job->cancel, &k->usage);
+			else
+				r = containers_usage(job_api(job), api_minor, &job->cancel, &k->usage, err);
+			walk_end(k, r < 0 || cancel_fired(&job->cancel));
+			return r < 0 ? NULL : STEAL(k);
+		}
+		if (!walk_wait(k, &job->cancel)) {
+			err_set(err, ERR_CANCELLED, "the client went away");
+			return NULL;
+		}
+		if (!k->cut_short)
+			return STEAL(k);
+	}
+}
+
+static void put_usage(struct jw *w, const char *key, const struct usage *u, bool verbose)
 {
 	jw_kobj(w, key);
 	jw_kint(w, "ActiveCount", u->active);
 	jw_kint(w, "TotalCount", u->total);
 	jw_kint(w, "Reclaimable", u->reclaimable);
 	jw_kint(w, "TotalSize", u->size);
-	jw_kraw(w, "Items", u->items.size ? u->items.data : "[]");
+	if (verbose && u->items.size)
+		jw_kraw(w, "Items", u->items.data);
 	jw_obj_end(w);
 }
 
@@ -149,35 +263,36 @@ static void done(struct usage *u) { buf_done(&u->items); }
 
 int system_df(struct job *job, struct err *err)
 {
-	CLEANUP(done) struct usage images = { 0 }, containers = { 0 }, volumes = { 0 };
+	CLEANUP(walk_putp) struct walk *containers = NULL, *volumes = NULL;
+	CLEANUP(done) struct usage images = { 0 };
 	struct request *rq = job_request(job);
-	struct api *api = job_api(job);
+	bool verbose = request_query_bool(rq, "verbose", false);
+	struct usage none = { 0 };
 	OWN_BUF struct buf b = { 0 };
-	struct usage cache = { 0 };
 	unsigned want;
 	struct jw w;
 
 	if (wanted(rq, &want, err) < 0)
 		return -1;
 	if (want & WANT_IMAGES)
-		images_usage(api, rq->api_minor, &images);
-	if ((want & WANT_CONTAINERS) && containers_usage(api, rq->api_minor, &containers, err) < 0)
+		images_usage(job_api(job), rq->api_minor, &images);
+	if ((want & WANT_CONTAINERS) && !(containers = walk(job, WANT_CONTAINERS, err)))
 		return -1;
-	if (want & WANT_VOLUMES)
-		volumes_usage(api, &job->cancel, &volumes);
+	if ((want & WANT_VOLUMES) && !(volumes = walk(job, WANT_VOLUMES, err)))
+		return -1;
 	jw_init(&w, &b);
 	jw_obj(&w);
 	if (rq->api_minor < 53)
-		put_legacy(&w, want, &images, &containers, &volumes, rq->api_minor);
+		put_legacy(&w, want, &images, containers ? &containers->usage : &none, volumes ? &volumes->usage : &none, rq->api_minor);
 	if (rq->api_minor >= 52) {
 		if (want & WANT_IMAGES)
-			put_usage(&w, "ImageUsage", &images);
-		if (want & WANT_CONTAINERS)
-			put_usage(&w, "ContainerUsage", &containers);
-		if (want & WANT_VOLUMES)
-			put_usage(&w, "VolumeUsage", &volumes);
+			put_usage(&w, "ImageUsage", &images, verbose);
+		if (containers)
+			put_usage(&w, "ContainerUsage", &containers->usage, verbose);
+		if (volumes)
+			put_usage(&w, "VolumeUsage", &volumes->usage, verbose);
 		if (want & WANT_CACHE)
-			put_usage(&w, "BuildCacheUsage", &cache);
+			put_usage(&w, "BuildCacheUsage", &none, verbose);
 	}
 	jw_obj_end(&w);
 	return reply_json(rq, 200, &b);

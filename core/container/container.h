@@ -127,7 +127,13 @@ int container_logs_check(struct container *c, struct err *err);
 int container_logs(struct container *c, const struct log_query *q, const struct cancel *cancel,
 	int (*emit)(void *ctx, const void *data, size_t size), void *ctx, struct err *err);
 
-struct list_query { bool all, size; int64_t limit; const char *filters; /* JSON text or NULL */ };
+struct list_query {
+	bool all, size;
+	int64_t limit;
+	const char *filters;         /* JSON text or NULL */
+	const struct cancel *cancel; /* for the sizes; NULL: never */
+	int64_t *ret_rw, *ret_idle;  /* if set: bytes of all, and of those that do not run */
+};
 int container_list(struct container_store *s, const struct list_query *q, int api_minor, struct jw *w, struct err *err);
 int container_inspect(struct container *c, bool size, int api_minor, struct jw *w, struct err *err);
 size_t container_count(struct container_store *s, size_t *running, size_t *paused, size_t *stopped);

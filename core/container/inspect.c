@@ -183,7 +183,7 @@ int container_inspect(struct container *c, bool size, int api_minor, struct jw *
 	jw_init(&gw, &graph);
 	rwlayer_metadata(layers, c->id, &gw);
 	if (size)
-		container_sizes(c, &rw, &root);
+		container_sizes(c, NULL, &rw, &root);
 	links_shown(c, &links);
 	WITH_LOCK(&c->lock);
 	jw_obj(w);

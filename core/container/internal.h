@@ -396,7 +396,7 @@ int container_stop_timeout(const struct container *c);
 void container_encode_labels(const struct strmap *labels, struct jw *w);
 void container_encode_networks(const struct container *c, int api_minor, struct jw *w);
 void container_encode_mounts(const struct container *c, struct jw *w);
-void container_sizes(struct container *c, int64_t *ret_rw, int64_t *ret_root);
+void container_sizes(struct container *c, const struct cancel *cancel, int64_t *ret_rw, int64_t *ret_root);
 
 /* work.c: a few threads that come on demand and leave when idle. */
 struct work;

@@ -281,10 +281,10 @@ static bool image_moved(struct container *c)
 	return moved;
 }
 
-void container_sizes(struct container *c, int64_t *ret_rw, int64_t *ret_root)
+void container_sizes(struct container *c, const struct cancel *cancel, int64_t *ret_rw, int64_t *ret_root)
 {
 	struct image *img = c->rec.image ? image_by_id(c->store->deps.images, c->rec.image) : NULL;
-	int64_t rw = rwlayer_size(image_store_layers(c->store->deps.images), c->id, NULL);
+	int64_t rw = rwlayer_size(image_store_layers(c->store->deps.images), c->id, cancel, NULL);
 
 	*ret_rw = rw < 0 ? 0 : rw;
 	*ret_root = *ret_rw + (img ? img->size : 0);
@@ -306,7 +306,7 @@ int container_list(struct container_store *s, const struct list_query *q, int ap
 	for (size_t i = 0; i < n; i++) {
 		struct container *c = v[i];
 		struct summary_extra x = { .rw = -1, .root = -1 };
-		bool pass = q->limit <= 0 || shown < q->limit;
+		bool active, pass = q->limit <= 0 || shown < q->limit;
 
 		if (pass) {
 			lock_take(&c->lock);
@@ -318,10 +318,15 @@ int container_list(struct container_store *s, const struct list_query *q, int ap
 		if (pass) {
 			x.image_moved = image_moved(c);
 			if (q->size)
-				container_sizes(c, &x.rw, &x.root);
+				container_sizes(c, q->cancel, &x.rw, &x.root);
 			lock_take(&c->lock);
 			encode_summary(c, &x, api_minor, w);
+			active = c->rec.state.running || c->rec.state.restarting;
 			lock_drop(&c->lock);
+			if (q->ret_rw)
+				*q->ret_rw += x.rw > 0 ? x.rw : 0;
+			if (q->ret_idle)
+				*q->ret_idle += active || x.rw < 0 ? 0 : x.rw;
 			shown++;
 		}
 		container_unref(c);

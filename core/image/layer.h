@@ -90,7 +90,8 @@ bool rwlayer_exists(struct layer_store *s, const char *container_id);
 char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err); /* path, owned by caller */
 int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err);
 void rwlayer_metadata(struct layer_store *s, const char *container_id, struct jw *w);
-int64_t rwlayer_size(struct layer_store *s, const char *container_id, struct err *err); /* SizeRw */
+/* SizeRw; -1 also when the token fired. */
+int64_t rwlayer_size(struct layer_store *s, const char *container_id, const struct cancel *cancel, struct err *err);
 
 /* Changes of a container's layer against its image. kind: 0 modified, 1 added, 2 deleted (Docker's numbers). Sorted by path. */
 int rwlayer_changes(struct layer_store *s, const char *container_id, void (*emit)(void *ctx, const char *path, int kind), void *ctx, struct err *err);

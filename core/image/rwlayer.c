@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/disk-use.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "image/changes.h"
@@ -313,16 +314,22 @@ static void view_done(struct layer_store *s, struct view *v)
 	graph_tree_done(s->graph, &v->tree);
 }
 
+/* Without what it stands on, unless the driver has to show that, too. */
+static int view_open_own(struct layer_store *s, const char *container_id, struct view *v, struct err *err)
+{
+	*v = (struct view){ .below_fd = -1 };
+	if (get_names(s, container_id, &v->names, err) < 0)
+		return -1;
+	return graph_tree_read(s->graph, v->names.mount, *v->names.below ? v->names.below : NULL, &v->tree, err);
+}
+
 static int view_open(struct layer_store *s, const char *container_id, struct view *v, struct err *err)
 {
 	const char *below;
 
-	*v = (struct view){ .below_fd = -1 };
-	if (get_names(s, container_id, &v->names, err) < 0)
+	if (view_open_own(s, container_id, v, err) < 0)
 		return -1;
 	below = *v->names.below ? v->names.below : NULL;
-	if (graph_tree_read(s->graph, v->names.mount, below, &v->tree, err) < 0)
-		return -1;
 	if (v->tree.parent_fd >= 0 || !below)
 		return 0;
 	/* A driver that hands out its own folder: the view below comes by mounting. */
@@ -359,15 +366,18 @@ int rwlayer_changes(struct layer_store *s, const char *container_id, void (*emit
 	return rc;
 }
 
-int64_t rwlayer_size(struct layer_store *s, const char *container_id, struct err *err)
+int64_t rwlayer_size(struct layer_store *s, const char *container_id, const struct cancel *cancel, struct err *err)
 {
 	OWN_CHANGES struct changes c = { 0 };
 	struct view v;
 	int64_t size = -1;
 
-	if (view_open(s, container_id, &v, err) < 0)
+	if (view_open_own(s, container_id, &v, err) < 0)
 		return -1;
-	if (view_changes(&v, &c, err) == 0)
+	/* All that is in a container's own folder is its own: nothing is mounted to compare with. */
+	if (v.tree.parent_fd < 0)
+		size = disk_use(openat(v.tree.fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), cancel);
+	else if (view_changes(&v, &c, err) == 0)
 		size = changes_size(&c, v.tree.fd);
 	view_done(s, &v);
 	return size;

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Snapshots of volumes: reference counted, printed as the API's Volume object, measured. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/disk-use.h"
 #include "volume/volume_i.h"
 
 struct volume *volume_new(const struct volume_meta *m, const char *mountpoint, const char *scope)
@@ -87,46 +86,9 @@ void volume_encode_usage(const struct volume *v, int64_t size, int64_t users, st
 	jw_obj_end(w);
 }
 
-/* One directory of a tree whose content containers write. Takes over fd. False: the token fired or it is too deep. */
-static bool measure(int fd, int depth, const struct cancel *cancel, int64_t *sum)
-{
-	OWN_DIR DIR *dir = fdopendir(fd);
-	struct dirent *d;
-	struct stat st;
-
-	if (!dir) {
-		close(fd);
-		return true;
-	}
-	if (depth > 512 || cancel_fired(cancel))
-		return false;
-	while ((d = readdir(dir))) {
-		int sub;
-
-		if (streq(d->d_name, ".") || streq(d->d_name, "..") ||
-		    fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			continue;
-		/* Directories count nothing, and each of several names of one file its share. */
-		if (!S_ISDIR(st.st_mode)) {
-			*sum += st.st_nlink > 1 ? st.st_size / (int64_t)st.st_nlink : st.st_size;
-			continue;
-		}
-		sub = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub >= 0 && !measure(sub, depth + 1, cancel, sum))
-			return false;
-	}
-	return true;
-}
-
 int64_t volume_size(const struct volume *v, const struct cancel *cancel)
 {
-	int64_t sum = 0;
-	int fd;
-
 	if (!streq(v->scope, "local") || str_empty(v->mountpoint))
 		return -1;
-	fd = open(v->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || !measure(fd, 0, cancel, &sum))
-		return -1;
-	return sum;
+	return disk_use(open(v->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), cancel);
 }

@@ -74,7 +74,7 @@ char *rwlayer_mount(struct layer_store *s, const char *id, const char *label, st
 }
 int rwlayer_unmount(struct layer_store *s, const char *id, struct err *err) { mounts_held--; return 0; }
 void rwlayer_metadata(struct layer_store *s, const char *id, struct jw *w) { jw_null(w); }
-int64_t rwlayer_size(struct layer_store *s, const char *id, struct err *err) { return 42; }
+int64_t rwlayer_size(struct layer_store *s, const char *id, const struct cancel *c, struct err *err) { return 42; }
 int rwlayer_changes(struct layer_store *s, const char *id, void (*emit)(void *, const char *, int), void *ctx, struct err *err)
 {
 	emit(ctx, "/x", 1);
