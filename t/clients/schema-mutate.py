@@ -27,7 +27,7 @@ SOCK, PID, FOLDER, CASES, SEED = sys.argv[1], int(sys.argv[2]), sys.argv[3], int
 ONLY = sys.argv[6] if len(sys.argv) > 6 else ""
 PATIENCE = 10 * int(os.environ.get("DKD_SLOW", "1"))
 # Answers that end when the client or a container does; and those that begin only then.
-STREAMS = ("/events", "/logs", "/attach", "/attach/ws", "/wait", "/stats", "/start", "/session")
+STREAMS = ("/events", "/logs", "/attach", "/attach/ws", "/wait", "/stats", "/exec/{id}/start", "/session")
 WAITS = ("/containers/{id}/stop", "/containers/{id}/restart", "/containers/{id}/wait")
 KINDS = ("swapped", "huge", "nested", "missing", "unknown", "utf8", "range", "text", "whole")
 VALID = {"path": "/etc", "container": "probe", "repo": "mm", "tag": "t", "name": "mm", "term": "x", "h": "24", "w": "80", "t": "0", "signal": "USR1", "names": "probe",
@@ -45,17 +45,17 @@ class Daemon:
     def __init__(self):
         self.conn = self.exec = None
 
-    def call(self, method, path, body=None, headers=(), least=None):
-        """Status and text; 0 without an answer. With LEAST seconds: of a stream, its begin."""
+    def call(self, method, path, body=None, headers=(), least=None, patience=PATIENCE):
+        """Status and text; 0 without an answer, -1 when it lasts. With LEAST seconds: of a stream, its begin."""
         for again in (True, False):
             fresh = self.conn is None or least is not None
             conn = http.client.HTTPConnection("d") if fresh else self.conn
             try:
                 if fresh:
                     conn.sock = socket.socket(socket.AF_UNIX)
-                    conn.sock.settimeout(PATIENCE)
+                    conn.sock.settimeout(patience)
                     conn.sock.connect(SOCK)
-                conn.sock.settimeout(PATIENCE if least is None else max(least, 1))
+                conn.sock.settimeout(patience)
                 return self.talk(conn, method, path, body, dict(headers), least)
             except (OSError, http.client.HTTPException) as e:
                 conn.close()
@@ -340,7 +340,7 @@ class Campaign:
             headers.update(WEBSOCKET)
         target = self.where(path, names) + ("?" + query if query else "")
         start = time.monotonic()
-        status, text = self.daemon.call(method, target, body, headers, .05 if stream or path in WAITS else None)
+        status, text = self.daemon.call(method, target, body, headers, .05 if stream or path in WAITS else None, 1 if path in WAITS else PATIENCE)
         took = time.monotonic() - start
         self.seen[status] = self.seen.get(status, 0) + 1
         if status == 501:
@@ -391,14 +391,15 @@ class Campaign:
         print("# not in this build, in words: %d operations: %s" % (len(self.absent), ", ".join(sorted(self.absent))))
         ok(alive, "the daemon lives")
         ok(total >= CASES * 50 or ONLY, "every operation has been asked (%d requests)" % total)
-        ok(not self.wrong, "none answers with a fault of its own, refusals have words", self.wrong[:8])
+        first = {(x[0] == "no words", x[1], x[2].split("?")[0][:60], x[5][:80] if isinstance(x[5], str) else x[4]): x for x in reversed(self.wrong)}
+        ok(not self.wrong, "none answers with a fault of its own, refusals have words", "%d: %s" % (len(self.wrong), "\n".join(str(x) for x in first.values())))
         ok(not self.slow, "each in time", self.slow[:4])
         if alive:
             self.daemon.clean()
             now = self.settled(warm)
             ok(now[0] <= warm[0] + 2, "no descriptors are kept", "%d, then %d" % (warm[0], now[0]))
             ok(now[1] <= warm[1] + 2, "no threads", "%d, then %d" % (warm[1], now[1]))
-            small(now[2] - warm[2] <= 2048, "no memory", "%d KiB, then %d" % (warm[2], now[2]))
+            small(now[2] - warm[2] <= 4096, "no memory", "%d KiB, then %d" % (warm[2], now[2]))
             ok(self.daemon.call("GET", "/_ping") == (200, "OK"), "the daemon is well")
         return plan()
 
