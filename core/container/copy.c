@@ -15,6 +15,8 @@ static int missing(const char *called, const char *path, struct err *err)
 {
 	if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)
 		return err_set(err, ERR_NOT_FOUND, "Could not find the file %s in container %s", path, called);
+	if (errno == ENAMETOOLONG)
+		return err_set(err, ERR_INVALID, "lstat %s: file name too long", path);
 	return err_errno(err, errno, "%s in container %s", path, called);
 }
 

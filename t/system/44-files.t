@@ -140,6 +140,8 @@ is "$(put nobody /tmp "$WORK/own.tar" '&copyUIDGID=1')" "400 unable to find user
 docker create --name firm --read-only --network none -v joes:/v busybox >/dev/null
 is "$(put firm /tmp "$WORK/a.tar")" "403 container rootfs is marked read-only" "a read-only root"
 is "$(put firm /v "$WORK/a.tar")" "200 " "but not its volume"
+long=$(printf '%300s' '' | tr ' ' a)
+is "$(for m in HEAD GET PUT; do api "$m" "/containers/joe/archive?path=/tmp/$long/b" $([ $m != HEAD ] || echo --head) -o /dev/null -w '%{http_code} '; done)" "400 400 400 " "a name that no filesystem has"
 docker rm -f joe nobody firm >/dev/null
 is "$(api PUT "/containers/none/archive?path=/" --data-binary "@$WORK/a.tar" | jq -r .message)" "No such container: none" "into no container"
 
