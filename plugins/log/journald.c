@@ -16,6 +16,7 @@
 
 #include "journald-fields.h"
 #include "wire.h"
+#include "words.h"
 
 #define JOURNAL "/run/systemd/journal/socket"
 #define ID_SIZE 64
@@ -78,15 +79,7 @@ static int32_t journald_check(const struct dkd_call *call, struct dkd_log *l, co
 {
 	static const char *const known[] = { "env", "env-regex", "labels", "labels-regex", "tag", NULL };
 
-	for (uint32_t i = 0; i < options_len; i++) {
-		const char *const *k = known;
-
-		while (*k && strcmp(*k, options[i].key) != 0)
-			k++;
-		if (!*k)
-			return dkd_failf(l->host, call, DKD_ERR_INVALID, 0, "unknown log opt '%s' for journald log driver", options[i].key);
-	}
-	return 0;
+	return words_known(l->host, call, options, options_len, known, "journald");
 }
 
 static void journald_stop(struct dkd_log_stream *s)

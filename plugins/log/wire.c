@@ -22,8 +22,8 @@ void wire_close(struct wire *w)
 static int broken(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const char *what, int sys)
 {
 	wire_close(w);
-	return dkd_failf(host, call, sys == ETIMEDOUT ? DKD_ERR_CANCELLED : DKD_ERR_UNAVAILABLE, sys, "%s %s://%s%s%s: %s", what,
-		names[w->kind], w->host, *w->port ? ":" : "", w->port, strerror(sys));
+	return dkd_failf(host, call, sys == ETIMEDOUT ? DKD_ERR_CANCELLED : DKD_ERR_UNAVAILABLE, sys, "%s %s://%s%s%s", what,
+		names[w->kind], w->host, *w->port ? ":" : "", w->port);
 }
 
 static int64_t now(void)
@@ -35,10 +35,10 @@ static int64_t now(void)
 }
 
 /* 0, or an errno. */
-static int wait_writable(int fd, const struct dkd_call *call)
+static int wait_for(int fd, short events, const struct dkd_call *call)
 {
 	for (;;) {
-		struct pollfd p[2] = { { .fd = fd, .events = POLLOUT }, { .fd = call->cancel_fd, .events = POLLIN } };
+		struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = call->cancel_fd, .events = POLLIN } };
 		int64_t left = call->deadline ? (call->deadline - now()) / 1000000 : -1;
 
 		if (call->deadline && left <= 0)
@@ -61,7 +61,7 @@ static int join(int fd, const struct sockaddr *to, socklen_t size, const struct 
 		return 0;
 	if (errno != EINPROGRESS)
 		return errno;
-	sys = wait_writable(fd, call);
+	sys = wait_for(fd, POLLOUT, call);
 	return sys ? sys : getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &len) < 0 ? errno : sys;
 }
 
@@ -110,8 +110,22 @@ static int connect_inet(struct wire *w, const struct dkd_host *host, const struc
 	return w->fd < 0 ? broken(w, host, call, "connect to", sys) : 0;
 }
 
+/* A server that has gone is noticed before something is sent after it. */
+static void look_closed(struct wire *w)
+{
+	char c;
+	ssize_t n;
+
+	if (w->fd < 0 || (w->kind != WIRE_TCP && w->kind != WIRE_UNIX))
+		return;
+	n = recv(w->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+		wire_close(w);
+}
+
 static int connect_once(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
 {
+	look_closed(w);
 	if (w->fd >= 0)
 		return 0;
 	return (w->kind == WIRE_UNIX || w->kind == WIRE_UNIXGRAM ? connect_unix : connect_inet)(w, host, call);
@@ -134,7 +148,7 @@ int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call
 
 		if (n >= 0)
 			at += n;
-		else if (sys == EAGAIN && (sys = wait_writable(w->fd, call)) != 0)
+		else if (sys == EAGAIN && (sys = wait_for(w->fd, POLLOUT, call)) != 0)
 			return broken(w, host, call, "write to", sys);
 		else if (sys && sys != EINTR)
 			return broken(w, host, call, "write to", sys);
@@ -154,8 +168,42 @@ int wire_send_message(struct wire *w, const struct dkd_host *host, const struct 
 		if (sys == EMSGSIZE || sys == ENOBUFS)
 			return 1;
 		if (sys == EAGAIN)
-			sys = wait_writable(w->fd, call);
+			sys = wait_for(w->fd, POLLOUT, call);
 		if (sys && sys != EINTR)
 			return broken(w, host, call, "write to", sys);
 	}
+}
+
+int wire_receive(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, void *data, size_t size, size_t *ret)
+{
+	for (;;) {
+		ssize_t n = w->fd < 0 ? 0 : recv(w->fd, data, size, MSG_DONTWAIT);
+		int sys = n < 0 ? errno : 0;
+
+		if (n > 0) {
+			*ret = (size_t)n;
+			return 0;
+		}
+		if (n == 0)
+			return broken(w, host, call, "read from", ECONNRESET);
+		if (sys == EAGAIN)
+			sys = wait_for(w->fd, POLLIN, call);
+		if (sys && sys != EINTR)
+			return broken(w, host, call, "read from", sys);
+	}
+}
+
+bool wire_pause(const struct dkd_call *call, int64_t ns)
+{
+	int64_t until = now() + ns;
+
+	if (call->deadline && until >= call->deadline)
+		return false;
+	for (int64_t left; (left = (until - now()) / 1000000) > 0;) {
+		struct pollfd p = { .fd = call->cancel_fd, .events = POLLIN };
+
+		if (poll(&p, 1, left > 60000 ? 60000 : (int)left) > 0)
+			return false;
+	}
+	return true;
 }

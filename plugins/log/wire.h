@@ -3,6 +3,7 @@
 #ifndef LOG_WIRE_H
 #define LOG_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -23,6 +24,10 @@ int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call
 int wire_send_message(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const struct msghdr *message);
 /* Does somebody listen at a socket of a path now? It is connected to then. */
 int wire_reaches(struct wire *w, const struct dkd_call *call);
+/* What comes next, *ret bytes of at most size. -1: as above, also at the connection's end. */
+int wire_receive(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, void *data, size_t size, size_t *ret);
 void wire_close(struct wire *w);
+/* Between two tries; false: the call is over before that. */
+bool wire_pause(const struct dkd_call *call, int64_t ns);
 
 #endif
