@@ -9,6 +9,7 @@ job_fn api_container_attach, api_container_attach_ws, api_container_logs, api_co
 
 int api_container_files_register(struct api *api, struct err *err); /* parts of api_containers_register() */
 int api_commit_register(struct api *api, struct err *err);
+int api_checkpoints_register(struct api *api, struct err *err);
 
 /* h and w of the resize requests, both required. */
 int api_terminal_size(struct request *rq, int64_t *ret_rows, int64_t *ret_cols, struct err *err);

@@ -112,18 +112,22 @@ static int inspect(struct job *job, struct err *err)
 static int start(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
-	CLEANUP(container_unrefp) struct container *c = find(job, err);
+	const char *checkpoint = request_query(rq, "checkpoint");
+	CLEANUP(container_unrefp) struct container *c = NULL;
 	OWN_BUF struct buf body = { 0 };
 
+	if (!str_empty(checkpoint) && !job_api(job)->experimental)
+		return err_set(err, ERR_INVALID, "checkpoint is only supported in experimental mode");
+	c = find(job, err);
 	if (!c || request_body(rq, &body, err) < 0)
 		return -1;
 	/* Old clients send an empty object. */
 	if (body.size && !(body.size <= 4 && str_has_prefix(body.data, "{}")))
 		return err_set(err, ERR_INVALID,
 			"starting container with non-empty request body was deprecated since API v1.22 and removed in v1.24");
-	if (!str_empty(request_query(rq, "checkpoint")))
-		return err_set(err, ERR_INVALID, "checkpoint is only supported in experimental mode");
-	if (container_start(c, err) < 0)
+	if (!str_empty(checkpoint) && !str_empty(request_query(rq, "checkpoint-dir")))
+		return err_set(err, ERR_FORBIDDEN, "custom checkpointdir is not supported");
+	if (container_start_from(c, str_empty(checkpoint) ? NULL : checkpoint, err) < 0)
 		return -1;
 	return reply_empty(rq, 204);
 }
@@ -324,7 +328,7 @@ int api_containers_register(struct api *api, struct err *err)
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
 		if (engine_register(api->engine, jobs[i].name, jobs[i].fn, api, err) < 0)
 			return -1;
-	if (api_commit_register(api, err) < 0)
+	if (api_commit_register(api, err) < 0 || api_checkpoints_register(api, err) < 0)
 		return -1;
 	return api_container_files_register(api, err);
 }

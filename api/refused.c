@@ -5,8 +5,6 @@
  */
 #include "system.h"
 
-#define EXPERIMENTAL \
-	"This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it."
 #define NO_REGISTRY "this daemon has no registry client yet; images come in by docker load and docker import"
 #define NO_PLUGINS "managed plugins are not part of this daemon: drivers are shared objects in its plugin folders"
 
@@ -17,9 +15,6 @@ static const struct refusal {
 } refusals[] = {
 	{ "build", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
 	{ "build_cancel", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
-	{ "checkpoint_create", ERR_NOT_IMPLEMENTED, EXPERIMENTAL },
-	{ "checkpoint_delete", ERR_NOT_IMPLEMENTED, EXPERIMENTAL },
-	{ "checkpoint_list", ERR_NOT_IMPLEMENTED, EXPERIMENTAL },
 	{ "distribution_inspect", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
 	{ "image_attestations", ERR_NOT_IMPLEMENTED, "attestations need an image store that keeps manifests" },
 	{ "image_push", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
@@ -45,10 +40,7 @@ static int refuse(struct job *job, struct err *err)
 
 	for (size_t i = 0; i < ARRAY_LEN(refusals); i++)
 		if (streq(refusals[i].job, job->name))
-			return err_set(err, refusals[i].class, "%s",
-				job_api(job)->experimental && streq(refusals[i].text, EXPERIMENTAL)
-					? "checkpoints are not part of this daemon yet"
-					: refusals[i].text);
+			return err_set(err, refusals[i].class, "%s", refusals[i].text);
 	return err_set(err, ERR_NOT_IMPLEMENTED, "%s %s is not part of this daemon yet", rq->method, rq->path);
 }
 

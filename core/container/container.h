@@ -61,11 +61,19 @@ const char *container_id(const struct container *c);
 int container_create(struct container_store *s, const char *name, const char *platform, struct create_body *body, char ret_id[65],
 	struct strv *warnings, struct err *err);
 int container_start(struct container *c, struct err *err);                       /* ERR_NOT_MODIFIED when running */
+int container_start_from(struct container *c, const char *checkpoint, struct err *err); /* NULL: anew */
 int container_stop(struct container *c, const char *signal, const int *timeout_s,
 	struct err *err); /* NULL: the container's own; ERR_NOT_MODIFIED */
 int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err);
 int container_kill(struct container *c, const char *signal, struct err *err);
 int container_pause(struct container *c, bool pause, struct err *err);
+/*
+ * Checkpoints by the runtime and criu. dir (NULL or "": the container's own folder) is where they lie; called is the client's word for
+ * the container, for messages. With ends the container ends with its checkpoint, and its restart policy pauses.
+ */
+int checkpoint_create(struct container *c, const char *called, const char *name, const char *dir, bool ends, struct err *err);
+int checkpoint_delete(struct container *c, const char *called, const char *name, const char *dir, struct err *err);
+int checkpoint_list(struct container *c, const char *dir, struct strv *ret, struct err *err);
 int container_rename(struct container *c, const char *name, struct err *err);
 int container_resize(struct container *c, int64_t rows, int64_t cols, struct err *err);
 int container_remove(struct container *c, bool force, bool volumes, bool link, struct err *err);

@@ -125,6 +125,7 @@ struct container {
 	char *rootfs;              /* mounted, or NULL */
 	size_t volumes_mounted;    /* the first n of rec.mounts hold their volume's mount */
 	bool shm_mounted;
+	char *restore_from;        /* the folder of the checkpoint that a start begins from, or NULL */
 	struct log_ship *ship;     /* changed under the lock, too */
 };
 
@@ -343,6 +344,10 @@ void container_left_network(struct container *c);
 void container_drop_run_dir(struct container *c);
 /* What is known of a run without the shim's files. args: the runtime's own, which the trace refers to. */
 void container_trace(struct container *c, struct shim_trace *ret, struct strv *args);
+/* checkpoint.c: the folder of one of the container's own checkpoints, for a start. */
+int checkpoint_find(struct container *c, const char *name, char **ret_images, struct err *err);
+/* What failed, in one line: the runtime's word and the first error of criu's log. */
+void checkpoint_explain(const struct container *c, const char *log, struct err *err);
 /* pause.c: the mark of a freeze under way. By the holder of the operation. */
 int freeze_begin(struct container *c, struct err *err);
 void freeze_end(struct container *c);

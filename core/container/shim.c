@@ -279,18 +279,17 @@ struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, s
 	return STEAL(s);
 }
 
-int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
+static int run(struct shim *s, const struct shim_msg *m, pid_t *ret_pid, struct err *err)
 {
-	OWN_SHIM_MSG struct shim_msg m = { 0 }, answer = { 0 };
+	OWN_SHIM_MSG struct shim_msg answer = { 0 };
 	OWN_FD int pidfd = -1;
 	bool lost, failed;
 
-	shim_msg_init(&m, SHIM_RUN);
 	lock_take(&s->lock);
 	s->phase = PHASE_ASKED;
 	lock_drop(&s->lock);
 	/* no time-out: the runtime takes what it takes, and a dead shim closes the connection */
-	failed = ask(s, &m, -1, &answer, &pidfd, NULL, err) < 0;
+	failed = ask(s, m, -1, &answer, &pidfd, NULL, err) < 0;
 	lock_take(&s->lock);
 	lost = s->lost;
 	if (failed && !lost) {
@@ -308,6 +307,33 @@ int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
 		return err_set(err, ERR_INTERNAL, "the container's shim died");
 	*ret_pid = (pid_t)shim_msg_get_int(&answer, TAG_PID, 0);
 	return 0;
+}
+
+int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
+{
+	OWN_SHIM_MSG struct shim_msg m = { 0 };
+
+	shim_msg_init(&m, SHIM_RUN);
+	return run(s, &m, ret_pid, err);
+}
+
+int shim_restore(struct shim *s, const char *images, pid_t *ret_pid, struct err *err)
+{
+	OWN_SHIM_MSG struct shim_msg m = { 0 };
+
+	shim_msg_init(&m, SHIM_RESTORE);
+	shim_msg_str(&m, TAG_IMAGES, images);
+	return run(s, &m, ret_pid, err);
+}
+
+int shim_checkpoint(struct shim *s, const char *images, bool leave_running, struct err *err)
+{
+	OWN_SHIM_MSG struct shim_msg m = { 0 };
+
+	shim_msg_init(&m, SHIM_CHECKPOINT);
+	shim_msg_str(&m, TAG_IMAGES, images);
+	shim_msg_int(&m, TAG_LEAVE_RUNNING, leave_running);
+	return ask(s, &m, -1, NULL, NULL, NULL, err);
 }
 
 static int read_state(const char *dir, const char *id, struct state_file *ret, struct err *err)

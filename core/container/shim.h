@@ -71,6 +71,13 @@ struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, s
  * attachments are closed then, and shim_release() ends the shim.
  */
 int shim_run(struct shim *s, pid_t *ret_pid, struct err *err);
+/* As shim_run(), from a checkpoint: images is an absolute path. */
+int shim_restore(struct shim *s, const char *images, pid_t *ret_pid, struct err *err);
+/*
+ * A checkpoint into the folder images (absolute, it exists); without leave_running the container ends with it, and on_exit comes.
+ * Takes what it takes. criu works in SHIM_CRIU_DIR of the shim's folder, and leaves its log there.
+ */
+int shim_checkpoint(struct shim *s, const char *images, bool leave_running, struct err *err);
 /* What the daemon itself knows of a run: for where the shim's own file of it is damaged or gone. */
 struct shim_trace {
 	const char *runtime, *runtime_root; /* as in shim_config */

@@ -323,11 +323,11 @@ static bool says(const char *text, const char *what)
 }
 
 /* The runtime's message in Docker's words; returns the exit code that goes with it. */
-static int explain(struct err *err)
+static int explain(struct err *err, bool restoring)
 {
 	OWN_FREE char *msg = xstrdup(err_text(err));
 	const char *text = msg;
-	const char *run_failed = "runc run failed: ", *create_failed = "runc create failed: ";
+	const char *run_failed = "runc run failed: ", *create_failed = "runc create failed: ", *restore_failed = "runc restore failed: ";
 	const char *mixed = says(text, "not a directory") && says(text, "mount") ?
 		": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the "
 		"expected type" : "";
@@ -337,7 +337,12 @@ static int explain(struct err *err)
 		text += strlen(run_failed);
 	else if (str_has_prefix(text, create_failed))
 		text += strlen(create_failed);
-	err_set(err, ERR_INTERNAL,
+	else if (str_has_prefix(text, restore_failed))
+		text += strlen(restore_failed);
+	if (restoring)
+		err_set(err, ERR_INTERNAL, "OCI runtime restore failed: %s: unknown", text);
+	else
+		err_set(err, ERR_INTERNAL,
 		"failed to create task for container: failed to create shim task: OCI runtime create failed: %s%s: unknown%s",
 		text != msg ? create_failed : "", text, mixed);
 	if (says(text, "executable file not found") || says(text, "executable file `") || says(text, "no such file or directory"))
@@ -479,7 +484,7 @@ int container_start_op(struct container *c, struct err *err)
 		/* whoever attaches from here on goes to the shim, and misses nothing either */
 		set_starting(c, run);
 		attachments_connect(c, run);
-		started = shim_run(run->shim, &pid, &local) == 0;
+		started = (c->restore_from ? shim_restore(run->shim, c->restore_from, &pid, &local) : shim_run(run->shim, &pid, &local)) == 0;
 		unpin(c);
 		if (!started)
 			set_starting(c, NULL);
@@ -493,7 +498,9 @@ int container_start_op(struct container *c, struct err *err)
 			container_event(c, "start", NULL);
 			return 0;
 		}
-		code = explain(&local);
+		if (c->restore_from)
+			checkpoint_explain(c, "restore.log", &local);
+		code = explain(&local, c->restore_from);
 		shim_release(run->shim, NULL);
 	}
 	failed(c, code, &local);
@@ -501,6 +508,11 @@ int container_start_op(struct container *c, struct err *err)
 }
 
 int container_start(struct container *c, struct err *err)
+{
+	return container_start_from(c, NULL, err);
+}
+
+int container_start_from(struct container *c, const char *checkpoint, struct err *err)
 {
 	int r;
 
@@ -511,7 +523,11 @@ int container_start(struct container *c, struct err *err)
 	if (!c->rec.state.running)
 		c->rec.restart_count = 0;
 	lock_drop(&c->lock);
-	r = container_start_op(c, err);
+	if (check_startable(c, err) < 0 || (checkpoint && checkpoint_find(c, checkpoint, &c->restore_from, err) < 0))
+		r = -1;
+	else
+		r = container_start_op(c, err);
+	str_set(&c->restore_from, NULL);
 	op_end(c);
 	return r;
 }

@@ -112,6 +112,7 @@ void container_unref(struct container *c)
 	jdesc_clear(&host_config_desc, &c->host);
 	sandbox_done(&c->sandbox);
 	free(c->rootfs);
+	free(c->restore_from);
 	free(c->damaged);
 	free(c->execs);
 	pthread_cond_destroy(&c->changed);

@@ -10,7 +10,7 @@
 
 #include "base/str.h"
 #include "shim/loop.h"
-#include "shim/task.h"
+#include "shim/self.h"
 
 struct conn {
 	struct source src;
@@ -196,6 +196,21 @@ static int do_pause(struct conn *c, const struct shim_msg *m, struct err *err)
 	return task_command(&words, true, c, err);
 }
 
+static int do_checkpoint(struct conn *c, const struct shim_msg *m, struct err *err)
+{
+	return task_checkpoint(shim_msg_get_str(m, TAG_IMAGES), shim_msg_get_int(m, TAG_LEAVE_RUNNING, 1), c, err);
+}
+
+static int do_restore(struct conn *c, const struct shim_msg *m, struct err *err)
+{
+	const char *images = shim_msg_get_str(m, TAG_IMAGES);
+
+	if (!images)
+		return err_set(err, ERR_INVALID, "no folder of a checkpoint was named");
+	str_set(&self.images, images);
+	return task_run(&self.container, c, err);
+}
+
 static int do_exec_create(struct conn *c, const struct shim_msg *m, struct err *err)
 {
 	if (task_exec_create(m, err) < 0)
@@ -258,7 +273,7 @@ static int do_config(struct conn *c, const struct shim_msg *m, struct err *err)
 static int (*const requests[])(struct conn *c, const struct shim_msg *m, struct err *err) = {
 	[SHIM_CONFIG] = do_config, [SHIM_RUN] = do_run, [SHIM_SUBSCRIBE] = do_subscribe, [SHIM_ATTACH] = do_attach,
 	[SHIM_RESIZE] = do_resize, [SHIM_KILL] = do_kill, [SHIM_PAUSE] = do_pause, [SHIM_EXEC_CREATE] = do_exec_create,
-	[SHIM_EXEC_RUN] = do_run, [SHIM_RELEASE] = do_release,
+	[SHIM_EXEC_RUN] = do_run, [SHIM_RELEASE] = do_release, [SHIM_CHECKPOINT] = do_checkpoint, [SHIM_RESTORE] = do_restore,
 };
 
 static void dispatch(struct conn *c, const struct shim_msg *m)

@@ -27,6 +27,7 @@
 #define SHIM_SOCKET   "shim.sock"
 #define SHIM_STATE    "shim.json" /* who runs what, for a daemon that finds the shim dead */
 #define SHIM_EXIT     "exit.json" /* how the container ended */
+#define SHIM_CRIU_DIR "criu-work" /* where criu works and logs */
 
 enum shim_type {
 	SHIM_CONFIG = 1,  /* descriptor 3 only, once; makes the sender the subscriber */
@@ -39,6 +40,8 @@ enum shim_type {
 	SHIM_EXEC_CREATE, /* EXEC, PROCESS, FLAGS, ROWS, COLS */
 	SHIM_EXEC_RUN,    /* EXEC -> PID, pidfd */
 	SHIM_RELEASE,     /* answered when the runtime's container is deleted; the shim ends */
+	SHIM_CHECKPOINT,  /* IMAGES, LEAVE_RUNNING */
+	SHIM_RESTORE,     /* IMAGES -> PID, pidfd: as RUN, from a checkpoint */
 	SHIM_OK = 100,
 	SHIM_ERROR,       /* STATUS (an HTTP status), TEXT */
 	SHIM_EXITED = 120, /* event: EXEC?, CODE, TIME, OOM, OOM_UNTOLD */
@@ -49,7 +52,7 @@ enum shim_tag {
 	TAG_ID = 1, TAG_DIR, TAG_BUNDLE, TAG_RUNTIME, TAG_RUNTIME_ARG /* repeated */, TAG_RUNTIME_ROOT, TAG_FLAGS, TAG_ROWS, TAG_COLS,
 	TAG_LOG_DRIVER = 20, TAG_LOG_PATH, TAG_LOG_MAX_SIZE, TAG_LOG_MAX_FILE, TAG_LOG_ATTRS,
 	TAG_LOG_MAX_AGE /* ns */, TAG_LOG_BUFFER /* bytes; 0: none */,
-	TAG_EXEC = 40, TAG_STREAMS, TAG_SIGNAL, TAG_ALL, TAG_PAUSE, TAG_PROCESS,
+	TAG_EXEC = 40, TAG_STREAMS, TAG_SIGNAL, TAG_ALL, TAG_PAUSE, TAG_PROCESS, TAG_IMAGES, TAG_LEAVE_RUNNING,
 	TAG_STATUS = 60, TAG_TEXT, TAG_PID, TAG_STATE, TAG_CODE, TAG_TIME, TAG_OOM,
 	TAG_OOM_UNTOLD, /* kills that no event told of */
 };

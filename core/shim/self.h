@@ -11,6 +11,7 @@ struct self {
 	bool configured;
 	int dirfd;              /* of runtime.dir */
 	struct runtime runtime;
+	char *images;           /* the checkpoint that the container starts from, or NULL */
 	struct logger *logger;  /* NULL: no log */
 	struct task container;
 	struct task *execs;

@@ -199,8 +199,12 @@ int task_run(struct task *t, struct conn *conn, struct err *err)
 		return err_set(err, ERR_CONFLICT, "%s was started already", t->id ? t->id : self.runtime.id);
 	if (t->streams.tty && console_listen(t, &console, err) < 0)
 		return -1;
-	strv_add(&words, t->id ? "exec" : "run");
+	strv_add(&words, t->id ? "exec" : self.images ? "restore" : "run");
 	strv_add(&words, "--detach");
+	if (!t->id && self.images) {
+		strv_addf(&words, "--image-path=%s", self.images);
+		strv_addf(&words, "--work-path=%s/" SHIM_CRIU_DIR, self.runtime.dir);
+	}
 	if (t->id)
 		strv_addf(&words, "--process=%s/exec-%s.json", self.runtime.dir, t->id);
 	else
@@ -381,6 +385,21 @@ int task_command(const struct strv *words, bool freezes, struct conn *conn, stru
 	o->next = orders;
 	orders = STEAL(o);
 	return 0;
+}
+
+int task_checkpoint(const char *images, bool leave_running, struct conn *conn, struct err *err)
+{
+	OWN_STRV struct strv words = { 0 };
+
+	if (!images)
+		return err_set(err, ERR_INVALID, "no folder for the checkpoint was named");
+	strv_add(&words, "checkpoint");
+	strv_addf(&words, "--image-path=%s", images);
+	strv_addf(&words, "--work-path=%s/" SHIM_CRIU_DIR, self.runtime.dir);
+	if (leave_running)
+		strv_add(&words, "--leave-running");
+	strv_add(&words, self.runtime.id);
+	return task_command(&words, true, conn, err);
 }
 
 void task_forget(struct conn *conn)

@@ -42,6 +42,8 @@ int task_run(struct task *t, struct conn *conn, struct err *err);
 int task_kill(struct task *t, int signal, struct err *err);
 /* A runtime command on the whole container (kill --all, pause, resume); answers conn. Those that freeze or thaw come in turn. */
 int task_command(const struct strv *words, bool freezes, struct conn *conn, struct err *err);
+/* A checkpoint into the folder images, which exists; without leave_running the container ends with it. Answers conn. */
+int task_checkpoint(const char *images, bool leave_running, struct conn *conn, struct err *err);
 /* Answers conn when the runtime's container is gone; the shim ends then. */
 int task_release(struct conn *conn, struct err *err);
 /* conn is no more. */
