@@ -4,6 +4,7 @@
 #define CORE_HTTP_CONN_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -23,6 +24,12 @@ enum conn_state {
 	CONN_ACTIVE,    /* a thread of the library has it */
 };
 
+/* How a connection's last waits for a request went (spin.c). */
+struct spin {
+	uint16_t row;           /* short ones, up to now */
+	uint16_t asked;         /* so many make the next one a spin; 0: as many as at first */
+};
+
 /* One connection, in a slot of the server's table. Pending and lingering ones belong to the acceptor alone. */
 struct conn {
 	struct http_server *srv;
@@ -40,6 +47,7 @@ struct conn {
 	bool counting;          /* the socket's peek offset counts what is read */
 	int64_t request_size;   /* of the request on the wire, -1: unknown */
 	int64_t taken;          /* bytes out of the socket before it; -1: they cannot be counted */
+	struct spin spin;
 	size_t discarded;       /* lingering */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
@@ -55,6 +63,7 @@ struct http_server {
 	pthread_t acceptor;
 	bool started;
 	char *peek;             /* the acceptor's buffer */
+	atomic_int spinners;    /* threads that may begin to spin */
 
 	struct lock lock;       /* leaf: the table, by_fd, counters */
 	pthread_cond_t changed;
@@ -128,6 +137,20 @@ bool http_guard_even(const struct conn *c);
  * the first that does. false: the connection ends.
  */
 bool http_guard_next(struct conn *c);
+
+/* spin.c */
+enum spun {
+	SPUN_NOT,
+	SPUN_HIT,  /* bytes, or the end of them, are here */
+	SPUN_MISS,
+};
+/* How many threads of a server may spin at once. */
+unsigned http_spinners(void);
+bool http_spin_due(const struct spin *s);
+/* A wait is over, from its beginning in ns. */
+void http_spin_note(struct spin *s, enum spun spun, int64_t ns);
+/* The first moment of a wait that begins now, if the connection has earned it. */
+enum spun http_spin(struct conn *c, int64_t now);
 
 /* raw.c */
 int raw_write(const struct cancel *cancel, int fd, struct iovec *iov, int n);

@@ -25,7 +25,7 @@
 #define NAP_MAX_MS 50
 
 static int64_t tcp_taken(int fd);
-static int wait_input(const struct conn *c, int64_t until);
+static int wait_input(struct conn *c);
 static int look(struct conn *c, char *data, size_t size, size_t *ret_size, struct http_head *head, const char **why);
 static enum http_kept next_block(struct conn *c);
 static enum http_kept refuse(struct conn *c, int status, const char *why);
@@ -94,7 +94,7 @@ static enum http_kept next_block(struct conn *c)
 	int64_t until;
 	enum http_kept ret;
 
-	if (wait_input(c, clock_mono() + l->idle_timeout_s * NSEC_PER_SEC) <= 0)
+	if (wait_input(c) <= 0)
 		return KEPT_ENDS;
 	until = 0;
 	while ((status = look(c, large ? large : small, room, &got, &head, &why)) == 0) {
@@ -142,16 +142,21 @@ static int64_t tcp_taken(int fd)
 }
 
 /* 1: bytes, or the end of them, are here; 0: the time is over. */
-static int wait_input(const struct conn *c, int64_t until)
+static int wait_input(struct conn *c)
 {
+	int64_t begin = clock_mono(), until = begin + c->srv->limits.idle_timeout_s * NSEC_PER_SEC, left;
 	struct pollfd p = { c->fd, POLLIN, 0 };
-	int64_t left;
-	int n;
+	enum spun spun = http_spin(c, begin);
+	int n = spun == SPUN_HIT;
 
-	do {
+	while (!n) {
 		left = until - clock_mono();
 		n = poll(&p, 1, left > 0 ? (int)(left / NSEC_PER_MSEC) + 1 : 0);
-	} while (n < 0 && errno == EINTR);
+		if (n == 0 || (n < 0 && errno != EINTR))
+			break;
+		n = n > 0;
+	}
+	http_spin_note(&c->spin, spun, clock_mono() - begin);
 	return n;
 }
 

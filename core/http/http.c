@@ -80,6 +80,7 @@ struct http_server *http_server_new(struct router *r, const struct http_limits *
 	s->peek = xmalloc(s->limits.header_size + PEEK_EXTRA);
 	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->spinners = (int)http_spinners();
 	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (s->epoll_fd >= 0 && s->wake_fd >= 0 && s->spare_fd >= 0)
 		return s;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The second and later requests of a connection, which are answered without the library where they can be (core/http/kept.c). */
 #include "base/fs.h"
+#include "http/conn.h"
 #include "http-client.h"
 
 #define WAIT_MS 20000 /* for what must come; a busy machine is no failure */
@@ -405,6 +406,94 @@ static void test_crowded(struct http_server *s)
 	ok(is_empty(s), "and all are gone");
 }
 
+static void note(struct spin *s, int n, enum spun spun, int64_t us)
+{
+	while (n--)
+		http_spin_note(s, spun, us * 1000);
+}
+
+/* When a wait begins awake. */
+static void test_spin_earned(void)
+{
+	struct spin s = { 0 };
+
+	note(&s, 7, SPUN_NOT, 100);
+	ok(!http_spin_due(&s), "seven short waits are no row");
+	note(&s, 1, SPUN_NOT, 100);
+	ok(http_spin_due(&s), "eight are");
+	note(&s, 1, SPUN_NOT, 1000);
+	ok(!http_spin_due(&s), "a long one ends it");
+	note(&s, 8, SPUN_NOT, 100);
+	note(&s, 100, SPUN_HIT, 20);
+	ok(http_spin_due(&s), "what pays goes on");
+	note(&s, 1, SPUN_MISS, 120);
+	ok(!http_spin_due(&s), "what does not ends it");
+	note(&s, 15, SPUN_NOT, 100);
+	ok(!http_spin_due(&s), "the next row is longer");
+	note(&s, 1, SPUN_NOT, 100);
+	ok(http_spin_due(&s), "twice as long");
+	for (int i = 0; i < 20; i++)
+		note(&s, 1, SPUN_MISS, 120);
+	note(&s, 4095, SPUN_NOT, 100);
+	ok(!http_spin_due(&s), "much longer after many");
+	note(&s, 1, SPUN_NOT, 100);
+	ok(http_spin_due(&s), "but not without end");
+	note(&s, 1, SPUN_HIT, 20);
+	note(&s, 1, SPUN_NOT, 1000);
+	note(&s, 8, SPUN_NOT, 100);
+	ok(http_spin_due(&s), "and as at first once it paid");
+}
+
+static void test_spin(void)
+{
+	struct http_server s = { .spinners = 1 };
+	struct conn c = { .srv = &s };
+	int fds[2];
+	int64_t begin = clock_mono();
+
+	socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+	c.fd = fds[0];
+	say(fds[1], "x");
+	is_int(http_spin(&c, begin), SPUN_NOT, "a new connection does not spin");
+	note(&c.spin, 8, SPUN_NOT, 100);
+	is_int(http_spin(&c, clock_mono()), SPUN_HIT, "a quick one finds its bytes");
+	s.spinners = 0;
+	is_int(http_spin(&c, clock_mono()), SPUN_NOT, "not while another does");
+	is_int(s.spinners, 0, "whose turn remains its own");
+	s.spinners = 1;
+	recv(fds[0], &(char){ 0 }, 1, 0);
+	begin = clock_mono();
+	is_int(http_spin(&c, begin), SPUN_MISS, "nor for long");
+	ok(clock_mono() - begin >= 50000, "but for a moment");
+	is_int(s.spinners, 1, "then others may");
+	close(fds[1]);
+	is_int(http_spin(&c, clock_mono()), SPUN_HIT, "the end is seen");
+	close(fds[0]);
+}
+
+/* The server's waits are noted, and begin awake behind a row of short ones: here each request is there before its wait. */
+static void test_spin_served(struct http_server *s)
+{
+	OWN_BUF struct buf rest = { 0 };
+	bool seen = !http_spinners();
+
+	for (int64_t end = clock_mono() + WAIT_MS / 1000 * NSEC_PER_SEC; !seen && clock_mono() < end;) {
+		OWN_BUF struct buf many = { 0 };
+		int fd = kept(&rest);
+
+		for (int i = 0; i < 64; i++)
+			buf_adds(&many, "GET /_ping HTTP/1.1\r\n" HEAD "\r\n");
+		fs_write_all(fd, many.data, many.size);
+		for (int i = 0; i < 64; i++)
+			is_answer(fd, &rest, 200, "OK");
+		close(fd);
+		is_empty(s); /* with its lock: what the connection's thread has written is seen */
+		for (size_t i = 0; i < s->n_slots; i++)
+			seen = seen || s->conns[i].spin.asked;
+	}
+	ok(seen, "requests in a row are waited for awake");
+}
+
 static void *stop_main(void *s)
 {
 	return (void *)(intptr_t)http_server_stop(s, WAIT_MS);
@@ -547,7 +636,10 @@ int main(void)
 	struct http_world w;
 
 	http_world_begin(&w, jobs, ARRAY_LEN(jobs), routes, ARRAY_LEN(routes));
+	test_spin_earned();
+	test_spin();
 	test_all(w.server);
+	test_spin_served(w.server);
 	test_stop(w.server);
 	http_server_free(w.server);
 	test_idle(w.router);
