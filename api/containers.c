@@ -179,11 +179,13 @@ static int restart(struct job *job, struct err *err)
 static int kill_(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
-	CLEANUP(container_unrefp) struct container *c = find(job, err);
+	const char *signal = request_query(rq, "signal");
+	CLEANUP(container_unrefp) struct container *c = NULL;
 
-	if (!c)
+	if (container_check_signal(signal, err) < 0)
 		return -1;
-	if (container_kill(c, request_query(rq, "signal"), err) < 0)
+	c = find(job, err);
+	if (!c || container_kill(c, signal, err) < 0)
 		return err_wrap(err, "Cannot kill container: %s", request_var(rq, "id"));
 	return reply_empty(rq, 204);
 }
@@ -232,10 +234,15 @@ static int resize(struct job *job, struct err *err)
 static int delete_(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
-	CLEANUP(container_unrefp) struct container *c = find(job, err);
+	CLEANUP(container_unrefp) struct container *c = NULL;
 
-	if (!c || container_remove(c, request_query_bool(rq, "force", false), request_query_bool(rq, "v", false),
-			request_query_bool(rq, "link", false), err) < 0)
+	if (request_query_bool(rq, "link", false)) {
+		if (container_unlink(job_api(job)->containers, request_var(rq, "id"), err) < 0)
+			return -1;
+		return reply_empty(rq, 204);
+	}
+	c = find(job, err);
+	if (!c || container_remove(c, request_query_bool(rq, "force", false), request_query_bool(rq, "v", false), err) < 0)
 		return -1;
 	return reply_empty(rq, 204);
 }

@@ -65,6 +65,7 @@ int container_start_from(struct container *c, const char *checkpoint, struct err
 int container_stop(struct container *c, const char *signal, const int *timeout_s,
 	struct err *err); /* NULL: the container's own; ERR_NOT_MODIFIED */
 int container_restart(struct container *c, const char *signal, const int *timeout_s, struct err *err);
+int container_check_signal(const char *signal, struct err *err); /* is it a signal's name or number at all? NULL is */
 int container_kill(struct container *c, const char *signal, struct err *err);
 int container_pause(struct container *c, bool pause, struct err *err);
 /*
@@ -76,7 +77,9 @@ int checkpoint_delete(struct container *c, const char *called, const char *name,
 int checkpoint_list(struct container *c, const char *dir, struct strv *ret, struct err *err);
 int container_rename(struct container *c, const char *name, struct err *err);
 int container_resize(struct container *c, int64_t rows, int64_t cols, struct err *err);
-int container_remove(struct container *c, bool force, bool volumes, bool link, struct err *err);
+int container_remove(struct container *c, bool force, bool volumes, struct err *err);
+/* "PARENT/ALIAS": the link goes, the containers stay. */
+int container_unlink(struct container_store *s, const char *name, struct err *err);
 
 /* GET .../top: the host's ps, filtered; .../changes; POST /containers/prune. */
 int container_top(struct container *c, const char *ps_args, const struct cancel *cancel, struct jw *w, struct err *err);

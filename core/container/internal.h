@@ -289,6 +289,8 @@ int links_resolve(struct container *c, struct err *err);
 void links_shown(struct container *c, struct strv *ret);
 int links_collect(struct container *c, bool lenient, struct strv *hosts, struct strv *env, struct err *err);
 void links_tell(struct container *c);
+/* "[/]PARENT/ALIAS": the container behind that link, referenced, or NULL. */
+struct container *links_find(struct container_store *s, const char *name);
 int netfiles_share(struct container *c, struct container *other, struct err *err);
 int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err);
 

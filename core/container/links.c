@@ -10,6 +10,8 @@
 #include "base/log.h"
 #include "container/internal.h"
 
+#define LINK_NAME_MOST 512
+
 struct port { int number; const char *proto; char text[24]; };
 
 static int split(const char *link, char **ret_name, char **ret_alias, struct err *err)
@@ -231,7 +233,7 @@ int links_collect(struct container *c, bool lenient, struct strv *hosts, struct 
 	return 0;
 }
 
-/* In place: the file is mounted in the container. */
+/* The lines of these names get another address; with no ip, those that begin with them go. In place: the file is mounted in the container. */
 static void rewrite(const char *path, const char *names, const char *ip)
 {
 	OWN_BUF struct buf old = { 0 };
@@ -245,7 +247,9 @@ static void rewrite(const char *path, const char *names, const char *ip)
 	for (size_t i = 0; i < lines.len; i++) {
 		const char *tab = strchr(lines.v[i], '\t');
 
-		if (tab && streq(tab + 1, names))
+		if (!ip && tab && str_has_prefix(tab + 1, names))
+			continue;
+		if (ip && tab && streq(tab + 1, names))
 			buf_addf(&text, "%s\t%s\n", ip, names);
 		else if (i + 1 < lines.len || *lines.v[i])
 			buf_addf(&text, "%s\n", lines.v[i]);
@@ -297,4 +301,92 @@ void links_tell(struct container *c)
 		container_unref(all[i]);
 	}
 	free(all);
+}
+
+/* "[/]PARENT/ALIAS": the container that has the link, and its alias; NULL when it is none. */
+static struct container *parent_of(struct container_store *s, const char *name, const char **ret_alias)
+{
+	const char *slash = strrchr(name, '/');
+	OWN_FREE char *parent = NULL;
+
+	if (!slash || slash == name || !slash[1] || strlen(name) > LINK_NAME_MOST)
+		return NULL;
+	parent = xstrndup(name, (size_t)(slash - name));
+	if (strchr(parent + 1, '/'))
+		return NULL;
+	*ret_alias = slash + 1;
+	return container_find(s, parent, NULL);
+}
+
+/* The place of the alias among the parent's links, under its lock; -1: there is none. */
+static int find_alias(const struct container *parent, const char *alias)
+{
+	const struct strv *links = &parent->host.links;
+
+	for (size_t i = 0; i < links->len; i++) {
+		const char *colon = strchr(links->v[i], ':');
+
+		if (colon && streq(colon + 1, alias))
+			return (int)i;
+	}
+	return -1;
+}
+
+struct container *links_find(struct container_store *s, const char *name)
+{
+	const char *alias;
+	CLEANUP(container_unrefp) struct container *parent = parent_of(s, name, &alias);
+	OWN_FREE char *id = NULL;
+	int at;
+
+	if (!parent)
+		return NULL;
+	lock_take(&parent->lock);
+	at = find_alias(parent, alias);
+	if (at >= 0)
+		id = xstrndup(parent->host.links.v[at], strcspn(parent->host.links.v[at], ":"));
+	lock_drop(&parent->lock);
+	return id ? container_find(s, id, NULL) : NULL;
+}
+
+static int unlink_op(struct container *parent, const char *name, const char *alias, struct err *err)
+{
+	OWN_FREE char *start = xasprintf("%s ", alias), *hosts = NULL, *link = NULL;
+	int at;
+
+	lock_take(&parent->lock);
+	at = find_alias(parent, alias);
+	if (at >= 0) {
+		link = xstrdup(parent->host.links.v[at]);
+		strv_del(&parent->host.links, link);
+	}
+	if (parent->rec.state.running)
+		hosts = xstrdup(parent->rec.hosts_path);
+	lock_drop(&parent->lock);
+	if (!link)
+		return err_set(err, ERR_NOT_FOUND, "No such container: %.256s", name);
+	if (container_save(parent, true, FS_SYNC, err) < 0)
+		return -1;
+	if (hosts)
+		rewrite(hosts, start, NULL);
+	return 0;
+}
+
+int container_unlink(struct container_store *s, const char *name, struct err *err)
+{
+	CLEANUP(container_unrefp) struct container *child = container_find(s, name, err);
+	CLEANUP(container_unrefp) struct container *parent = NULL;
+	const char *alias;
+	int r;
+
+	if (!child)
+		return -1;
+	parent = parent_of(s, name, &alias);
+	if (!parent)
+		return err_set(err, ERR_CONFLICT, "Conflict, cannot remove the default link name of the container");
+	if (op_begin(parent, err) < 0)
+		return -1;
+	r = unlink_op(parent, name, alias, err);
+	op_end(parent);
+	return r;
 }

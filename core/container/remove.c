@@ -108,13 +108,11 @@ int container_remove_op(struct container *c, bool volumes, struct err *err)
 	return -1;
 }
 
-int container_remove(struct container *c, bool force, bool volumes, bool link, struct err *err)
+int container_remove(struct container *c, bool force, bool volumes, struct err *err)
 {
 	bool running = false;
 	int r;
 
-	if (link)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "legacy links are not supported: there is no link to remove");
 	/* A start or an exit under way comes to its end first; none begins behind the mark. */
 	op_begin_any(c);
 	r = mark(c, force, &running, err);

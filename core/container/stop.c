@@ -40,6 +40,15 @@ static int client_signal(const char *s, struct err *err)
 	return 0;
 }
 
+int container_check_signal(const char *signal, struct err *err)
+{
+	int64_t n;
+
+	if (str_empty(signal) || signal_parse(signal) > 0 || (str_to_i64(signal, &n) && n > 0))
+		return 0;
+	return err_set(err, ERR_INVALID, "Invalid signal: %.64s", signal);
+}
+
 int container_stop_timeout(const struct container *c)
 {
 	if (c->rec.config.stop_timeout.set)

@@ -281,7 +281,7 @@ struct container *store_by_id(struct container_store *s, const char *id)
 	return c ? container_ref(c) : NULL;
 }
 
-struct container *container_find(struct container_store *s, const char *name, struct err *err)
+static struct container *find_plain(struct container_store *s, const char *name, struct err *err)
 {
 	WITH_LOCK(&s->lock);
 	struct container *c;
@@ -307,6 +307,13 @@ struct container *container_find(struct container_store *s, const char *name, st
 none:
 	err_set(err, ERR_NOT_FOUND, "No such container: %s", name);
 	return NULL;
+}
+
+struct container *container_find(struct container_store *s, const char *name, struct err *err)
+{
+	struct container *c = *name && strchr(name + 1, '/') && atomic_load(&s->any_links) ? links_find(s, name) : NULL;
+
+	return c ? c : find_plain(s, name, err);
 }
 
 size_t store_all(struct container_store *s, struct container ***ret)

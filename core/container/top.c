@@ -196,7 +196,7 @@ int containers_prune(struct container_store *s, const char *filters, const struc
 		lock_drop(&c->lock);
 		if (fits && !cancel_fired(cancel)) {
 			container_sizes(c, cancel, &rw, &root);
-			if (container_remove(c, false, false, false, &one) == 0) {
+			if (container_remove(c, false, false, &one) == 0) {
 				strv_add(removed, c->id);
 				*ret_space += (uint64_t)rw;
 			} else {

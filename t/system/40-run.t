@@ -71,7 +71,11 @@ for driver in overlay vfs; do
 	is "$(docker logs --tail 1 life)" bye "$driver: logs of the dead"
 	like "$(docker ps -a --format '{{.Status}}')" "^Exited \(3\) " "$driver: status text"
 	like "$(docker exec life true 2>&1)" "[iI]s not running" "$driver: no exec in the dead"
-	like "$(docker kill life 2>&1)" "[iI]s not running" "$driver: no kill either"
+	_id=$(docker inspect -f '{{.Id}}' life)
+	is "$(api POST /containers/life/kill)" "{\"message\":\"Cannot kill container: life: Container $_id is not running\"}" "$driver: no kill either, in Docker's words"
+	is "$(api POST '/containers/life/kill?signal=99')" '{"message":"Cannot kill container: life: The linux daemon does not support signal 99"}' "$driver: a signal that is not there"
+	is "$(api POST '/containers/life/kill?signal=foo') $(api_status POST '/containers/life/kill?signal=0')" '{"message":"Invalid signal: foo"} 400' "$driver: one that is none"
+	is "$(api POST /containers/nosuch/kill) $(api_status POST /containers/nosuch/kill)" '{"message":"Cannot kill container: nosuch: No such container: nosuch"} 404' "$driver: of a container that is none"
 	docker start life >/dev/null; ok "$driver: start again"
 	like "$(docker rm life 2>&1)" "[cC]annot remove|You cannot remove a running container" "$driver: the running are not removed"
 	docker restart -t 0 life >/dev/null; ok "$driver: restart"

@@ -26,7 +26,16 @@ new=$(address db)
 is "$(docker exec web grep da-ta /etc/hosts | tr '\t' ' ')" "$new da-ta dbhost db" "/etc/hosts follows"
 docker rename db store
 is "$(docker inspect -f '{{json .HostConfig.Links}}' web)" '["/store:/web/da-ta","/store:/web/db"]' "so do the names"
+is "$(docker inspect -f '{{.Name}}' web/da-ta)" /store "a link is a name of the container behind it"
+docker run -d --name once --link store:gone --link store:stays busybox sleep 1000 >/dev/null
+is "$(docker rm --link once/gone)" once/gone "docker rm --link"
+is "$(docker inspect -f '{{json .HostConfig.Links}}' once) $(docker exec once grep -c store /etc/hosts)" '["/store:/once/stays"] 1' "takes the link alone, also from /etc/hosts"
+is "$(docker inspect -f '{{.State.Running}} {{.Name}}' once store | tr '\n' ' ')" "true /once true /store " "both run on"
+is "$(api DELETE '/containers/once/gone?link=1')" '{"message":"No such container: once/gone"}' "a second time there is none"
+is "$(api DELETE '/containers/store?link=1')" '{"message":"Conflict, cannot remove the default link name of the container"}' "a container's own name is no link"
+is "$(api_status DELETE '/containers/store?link=1') $(api_status DELETE '/containers/nosuch/x?link=1')" "409 404" "statuses"
 stop_daemon; start_daemon
+is "$(docker inspect -f '{{json .HostConfig.Links}}' once)" '["/store:/once/stays"]' "the link that went stays away"
 docker start store web >/dev/null
 is "$(docker exec web grep -c "$(address store)" /etc/hosts)" 2 "links outlive the daemon"
 docker stop -t 0 web store >/dev/null
@@ -35,7 +44,7 @@ like "$(docker create --link nosuch:x busybox true 2>&1)" "could not get contain
 like "$(docker create --network host --link store:x busybox true 2>&1)" "host type networking can't be used with links" "no links in the host's network"
 like "$(api POST /containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox","HostConfig":{"Links":["a:b:c"]}}')" "bad format for links: a:b:c" "words of a link"
 like "$(docker run --rm --network none --link store:x busybox true 2>&1)" "Links have no effect" "without the bridge they are warned about"
-docker rm -f web store between between2 >/dev/null
+docker rm -f once web store between between2 >/dev/null
 # a MAC address
 is "$(docker run --rm --mac-address 02:42:ac:11:00:99 busybox cat /sys/class/net/eth0/address)" 02:42:ac:11:00:99 "--mac-address"
 docker run -d --name mac --mac-address 02:42:ac:11:00:98 busybox sleep 1000 >/dev/null

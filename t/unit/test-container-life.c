@@ -289,10 +289,10 @@ static void test_create(void)
 	ok(!listed("{\"name\":[\"two\"],\"status\":[\"running\"]}", "two") &&
 			listed("{\"status\":[\"foo\"]}", "Invalid filter 'status=foo'"),
 		"filtered");
-	ok(container_remove(found, false, false, false, &err) == 0, "removed");
+	ok(container_remove(found, false, false, &err) == 0, "removed");
 	container_unref(found);
 	ok(container_find(store, "two", &err) == NULL && err.class == ERR_NOT_FOUND, "and gone");
-	container_remove(c, false, false, false, NULL);
+	container_remove(c, false, false, NULL);
 	container_unref(c);
 }
 
@@ -313,7 +313,7 @@ static void test_run(void)
 	ok(attached_before_run == 'y' && attachment_take(a) >= 0, "it was connected by the start");
 	attachment_free(a);
 	ok(container_start(c, &err) < 0 && err.class == ERR_NOT_MODIFIED, "a second start changes nothing");
-	ok(container_remove(c, false, false, false, &err) < 0 && err.class == ERR_CONFLICT &&
+	ok(container_remove(c, false, false, &err) < 0 && err.class == ERR_CONFLICT &&
 			strstr(err_text(&err), "You cannot remove a running container"),
 		"a running container is not removed");
 	ok(listed(NULL, "\"State\":\"running\""), "listed as running");
@@ -334,14 +334,14 @@ static void test_run(void)
 	is_int(shims, 0, "no shim is left");
 	w = container_wait_begin(c, WAIT_REMOVED, &err);
 	layer_is_busy = true;
-	ok(container_remove(c, false, false, false, &err) < 0, "a removal fails: %s", err_text(&err));
+	ok(container_remove(c, false, false, &err) < 0, "a removal fails: %s", err_text(&err));
 	layer_is_busy = false;
 	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143 && msg && strstr(msg, "resource busy"),
 		"and tells those who wait for it: %s", msg);
 	free(STEAL(msg));
 	err_done(&err);
 	w = container_wait_begin(c, WAIT_REMOVED, &err);
-	ok(container_remove(c, false, false, false, &err) == 0, "removed");
+	ok(container_remove(c, false, false, &err) == 0, "removed");
 	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143, "the removal wakes its waiter");
 	container_unref(c);
 }
@@ -365,7 +365,7 @@ static void test_failed_start(void)
 		is_int(c->rec.state.exit_code, cases[i].code, "its exit code");
 		is_str(state_word(&c->rec.state), "created", "it stays created");
 		ok(mounts_held == 0 && shims == 0, "everything is undone");
-		container_remove(c, false, false, false, NULL);
+		container_remove(c, false, false, NULL);
 		container_unref(c);
 	}
 	struct container *gone = create("rm", ",\"HostConfig\":{\"AutoRemove\":true}");
@@ -386,7 +386,7 @@ static void test_policies(void)
 	is_int(c->rec.restart_count, 2, "the count is kept");
 	exit_at_once = 0;
 	ok(container_start(c, &err) == 0 && until(c, "exited") && c->rec.restart_count == 0, "success ends it");
-	container_remove(c, false, false, false, NULL);
+	container_remove(c, false, false, NULL);
 	container_unref(c);
 
 	c = create("always", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}");
@@ -406,7 +406,7 @@ static void test_policies(void)
 	is_str(state_word(&c->rec.state), "restarting", "while the daemon's start may still sweep, it waits");
 	atomic_store(&store->restoring, false);
 	ok(until(c, "running"), "and comes then");
-	container_remove(c, true, false, false, NULL);
+	container_remove(c, true, false, NULL);
 	container_unref(c);
 
 	c = create("rm", ",\"HostConfig\":{\"AutoRemove\":true}");
@@ -444,7 +444,7 @@ static void test_between(void)
 	ok(fd >= 0, "connected by the start that was under way");
 	close(fd);
 	attachment_free(late);
-	container_remove(starting, true, false, false, NULL);
+	container_remove(starting, true, false, NULL);
 	container_unref(starting);
 
 	starting = create("gone", ",\"HostConfig\":{\"AutoRemove\":true}");
@@ -505,7 +505,7 @@ static void test_execs(void)
 			strstr(b.data, "\"arguments\":[\"-l\"]"),
 		"%s", b.data);
 	ok(exec_inspect(store, "nosuch", &w, &err) < 0 && streq(err_text(&err), "No such exec instance: nosuch"), "unknown");
-	container_remove(c, true, false, false, &err);
+	container_remove(c, true, false, &err);
 	ok(exec_inspect(store, id, &w, &err) < 0, "an exec goes with its container");
 	container_unref(c);
 }
@@ -590,7 +590,7 @@ static void test_restore(void)
 	reopen();
 	c = container_find(store, "half", &err);
 	ok(c && container_is_running(c) && shims == 1, "one whose shim went on is adopted");
-	container_remove(c, true, false, false, &err);
+	container_remove(c, true, false, &err);
 	container_unref(c);
 	c = create("half", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}");
 	OWN_FREE char *run2 = xasprintf("%s/containers/%s", deps.exec_root, c->id);
@@ -645,7 +645,7 @@ static void test_restore(void)
 	container_kill(c, "KILL", &err);
 	ok(until(c, "exited") && stat(run4, &st) == 0, "an exit that cannot be written keeps the shim's record of it");
 	rename(moved, home);
-	container_remove(c, false, false, false, &err);
+	container_remove(c, false, false, &err);
 	ok(stat(run4, &st) < 0, "until the container goes");
 	container_unref(c);
 	mkdir(run2, 0700);
@@ -670,7 +670,7 @@ static void test_restore(void)
 	ok(container_start(c, &err) < 0 && strstr(err_text(&err), "is damaged"), "and does not start: %s", err_text(&err));
 	ok(container_rename(c, "other", &err) < 0, "nor get another name");
 	ok(stat(file, &st) == 0 && st.st_size == 100 && stat(aside, &st) == 0, "its files and its run are left alone");
-	ok(container_remove(c, true, false, false, &err) == 0 && stat(file, &st) < 0 && stat(aside, &st) < 0, "it can be removed: %s", err_text(&err));
+	ok(container_remove(c, true, false, &err) == 0 && stat(file, &st) < 0 && stat(aside, &st) < 0, "it can be removed: %s", err_text(&err));
 	is_int(damage_count(DAMAGE_LOST), 0, "and is damaged no more");
 	container_unref(c);
 	ok(stat(half, &st) < 0, "a folder without a record is swept");
