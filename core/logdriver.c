@@ -99,6 +99,37 @@ int logdriver_check(const char *name, const struct strmap *options, struct err *
 	return driver_call_end(&c, d->ops->check(&c.abi, d->handle, pairs, (uint32_t)options->len), err);
 }
 
+struct part_to {
+	logdriver_part *emit;
+	void *to;
+};
+
+static int32_t emit_part(void *to, const char *name, const struct dkd_pair *options, uint32_t options_len)
+{
+	const struct part_to *p = to;
+	OWN_STRMAP struct strmap map = { 0 };
+
+	for (uint32_t i = 0; i < options_len; i++)
+		strmap_set(&map, options[i].key, options[i].value);
+	p->emit(p->to, name, &map);
+	return 0;
+}
+
+int logdriver_parts(const char *name, const struct strmap *options, logdriver_part *emit, void *to, struct err *err)
+{
+	OWN_FREE struct dkd_pair *pairs = to_pairs(options);
+	const struct log_driver *d = get(name, err);
+	struct part_to p = { emit, to };
+	struct driver_call c;
+
+	if (!d)
+		return -1;
+	if (!d->ops->parts)
+		return 0;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->parts(&c.abi, d->handle, pairs, (uint32_t)options->len, emit_part, &p), err) < 0 ? -1 : 1;
+}
+
 int logdriver_probe(const char *name, struct err *err)
 {
 	const struct log_driver *d = get(name, err);

@@ -30,6 +30,9 @@ bool logdriver_known(const char *name);
 /* Loads and opens it. ERR_INVALID with the driver's words when these are no options of it. */
 int logdriver_check(const char *name, const struct strmap *options, struct err *err);
 
+/* Calls emit for each driver that a container with these options has in its place: 1; 0 when it is one itself. */
+typedef void logdriver_part(void *to, const char *name, const struct strmap *options);
+int logdriver_parts(const char *name, const struct strmap *options, logdriver_part *emit, void *to, struct err *err);
 /* Can it do its work on this machine now? With the driver's words where not. */
 int logdriver_probe(const char *name, struct err *err);
 

@@ -299,24 +299,30 @@ int log_config_check(const struct log_config *lc, struct err *err);
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err);
 /* Where the shim writes the log: the container's folder, or local-logs in it. */
 char *log_file_path(const struct container *c);
-bool log_is_local(const struct container *c);
 /* Makes its folder. */
 int log_file_prepare(const struct container *c, struct err *err);
 
 bool log_parse_bool(const char *s, bool *ret);
 /* Labels and variables that the options choose. */
-int log_attrs(const struct container *c, struct strmap *ret, struct err *err);
+int log_attrs(const struct container *c, const struct strmap *options, struct strmap *ret, struct err *err);
 
-/* log/cache.c: where the log goes to a driver, and the shim's file is what it is read from. */
+/* log/cache.c: where a log goes. What the shim writes is what it is read from, whatever the drivers do. */
+struct log_plan {
+	struct log_config shim;   /* json-file, local or none */
+	bool cached;              /* nobody asked for that file: it lies between the shim and the drivers */
+	struct log_config *parts; /* the drivers, each with its options; no name twice */
+	size_t len;
+	bool divided;             /* by a driver that is none of them */
+};
+int log_plan_make(const struct log_config *lc, struct log_plan *ret, struct err *err);
+void log_plan_done(struct log_plan *p);
+bool log_plan_is_local(const struct log_plan *p); /* the format of the shim's file */
 bool log_has_driver(const struct log_config *lc);
-int log_driver_check(const struct log_config *lc, struct err *err);
-/* Those that are the driver's work. */
-void log_driver_options(const struct log_config *lc, struct strmap *ret);
-/* What the shim does: as a container of the driver local. */
-void log_cache_config(const struct log_config *lc, struct log_config *ret);
-bool log_cache_disabled(const struct log_config *lc); /* nobody may read it but the driver's thread */
+/* The drivers' part of it: the shim's is the caller's. */
+int log_driver_check(const struct log_config *lc, struct log_plan *ret, struct err *err);
+bool log_cache_disabled(const struct log_config *lc); /* nobody may read it but the drivers' threads */
 
-/* log/ship.c, by the holder of the operation: the thread that hands the log on to a driver. */
+/* log/ship.c, by the holder of the operation: the threads that hand the log on to drivers. */
 void ship_begin(struct container *c); /* behind the mark that the container runs; failure is logged */
 void ship_tell_stop(struct container *c);
 void ship_stop(struct container *c); /* what is not handed on after two seconds stays */
@@ -328,7 +334,7 @@ int logs_watch(const char *dir, const char *path);
 /* log/tag.c: the value of the log option tag; the whole template language is not spoken, what is unknown is an error. */
 int log_tag(const struct container *c, const char *tag, struct buf *b, struct err *err);
 /* The option's, or the first half of the id. */
-int log_tag_of(const struct container *c, struct buf *b, struct err *err);
+int log_tag_of(const struct container *c, const struct strmap *options, struct buf *b, struct err *err);
 void log_command(const struct container *c, struct buf *b);
 
 /* start.c: the caller holds the operation. */

@@ -39,16 +39,6 @@ static int check_names(const struct dkd_host *host, const struct dkd_call *call,
 	return 0;
 }
 
-static int read_path(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call)
-{
-	struct stat st;
-
-	o->port = "";
-	if (stat(o->host, &st) < 0)
-		return dkd_failf(host, call, DKD_ERR_INVALID, 0, "stat %s: %s", o->host, errno == ENOENT ? "no such file or directory" : strerror(errno));
-	return 0;
-}
-
 /* HOST, HOST:PORT, [V6], [V6]:PORT; cut up in place. */
 static int read_host(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call)
 {
@@ -92,7 +82,8 @@ static int read_address(struct syslog_options *o, const struct dkd_host *host, c
 		o->kind = kinds[i].kind;
 		o->address = strdup(address);
 		o->host = o->address + n;
-		return (o->kind == WIRE_UNIX || o->kind == WIRE_UNIXGRAM ? read_path : read_host)(o, host, call);
+		o->port = "";
+		return o->kind == WIRE_UNIX || o->kind == WIRE_UNIXGRAM ? 0 : read_host(o, host, call);
 	}
 	return dkd_failf(host, call, DKD_ERR_INVALID, 0, "syslog-address should be in form proto://address, got %s", address);
 }
@@ -141,6 +132,15 @@ int syslog_options_read(struct syslog_options *o, const struct dkd_host *host, c
 		return -1;
 	}
 	return 0;
+}
+
+int syslog_options_reach(const struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call)
+{
+	struct stat st;
+
+	if (strcmp(o->address, o->host) == 0 || *o->port || stat(o->host, &st) == 0)
+		return 0;
+	return dkd_failf(host, call, DKD_ERR_INVALID, 0, "stat %s: %s", o->host, errno == ENOENT ? "no such file or directory" : strerror(errno));
 }
 
 void syslog_options_done(struct syslog_options *o)

@@ -51,8 +51,10 @@ static int32_t syslog_check(const struct dkd_call *call, struct dkd_log *l, cons
 	struct syslog_options o;
 	int r = syslog_options_read(&o, l->host, call, options, options_len);
 
-	if (r == 0)
-		syslog_options_done(&o);
+	if (r < 0)
+		return -1;
+	r = syslog_options_reach(&o, l->host, call);
+	syslog_options_done(&o);
 	return r;
 }
 

@@ -18,6 +18,8 @@ struct syslog_options {
 /* Docker's names and words; -1: told through host->fail(). */
 int syslog_options_read(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v,
 	uint32_t len);
+/* Is the path there that they name? Asked when a container is created; later it is waited for. */
+int syslog_options_reach(const struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call);
 void syslog_options_done(struct syslog_options *o);
 
 #endif

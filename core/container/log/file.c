@@ -431,7 +431,7 @@ void logfile_tell(const struct logfile *f, struct log_place *ret)
 	struct log_line l = { 0 };
 	struct stat st;
 
-	if (f->last && loglocal_parse(f->last, f->last_size, &l))
+	if (f->last && logfile_parse(f, f->last, f->last_size, &l))
 		ret->time = l.time;
 	log_line_done(&l);
 	ret->inode = 0;
@@ -441,8 +441,25 @@ void logfile_tell(const struct logfile *f, struct log_place *ret)
 	ret->offset = lseek(p->fd, 0, SEEK_CUR) - (off_t)(f->buf.size - f->used);
 }
 
-/* Whether a record of that time ends there: an inode's number may be another file's by now. */
-static bool ends_record(int fd, off_t offset, int64_t time)
+static bool ends_record_json(int fd, off_t offset, int64_t time)
+{
+	size_t n = offset < LOG_LINE_MAX ? (size_t)offset : LOG_LINE_MAX;
+	OWN_FREE char *text = xmalloc(n + 1);
+	struct log_line l = { 0 };
+	const char *before;
+	bool same;
+
+	if (n < 2 || pread(fd, text, n, offset - (off_t)n) != (ssize_t)n || text[--n] != '\n')
+		return false;
+	before = memrchr(text, '\n', n);
+	if (before)
+		n -= (size_t)(before + 1 - text);
+	same = log_line_parse(before ? before + 1 : text, n, &l) && l.time == time;
+	log_line_done(&l);
+	return same;
+}
+
+static bool ends_record_local(int fd, off_t offset, int64_t time)
 {
 	OWN_FREE char *text = NULL;
 	struct log_line l = { 0 };
@@ -463,13 +480,19 @@ static bool ends_record(int fd, off_t offset, int64_t time)
 	return same;
 }
 
+/* Whether a record of that time ends there: an inode's number may be another file's by now. */
+static bool ends_record(const struct logfile *f, int fd, const struct log_place *place)
+{
+	return (f->format == LOG_LOCAL ? ends_record_local : ends_record_json)(fd, place->offset, place->time);
+}
+
 bool logfile_seek(struct logfile *f, const struct log_place *place)
 {
 	for (size_t i = 0; place->inode && i < f->len; i++) {
 		struct stat st;
 
 		if (f->parts[i].packed || fstat(f->parts[i].fd, &st) < 0 || st.st_ino != place->inode ||
-			!ends_record(f->parts[i].fd, place->offset, place->time))
+			!ends_record(f, f->parts[i].fd, place))
 			continue;
 		lseek(f->parts[i].fd, place->offset, SEEK_SET);
 		for (size_t k = 0; k < i; k++)

@@ -39,7 +39,7 @@ static inline void logfile_freep(struct logfile **f) { logfile_free(*f); }
 /* 1: the next whole record, valid until the next call; 0: nothing more for now (call again later to follow, also through
  * rotation). */
 int logfile_next(struct logfile *f, const char **ret, size_t *ret_size);
-/* Where what comes next begins, and the time of what came last. Only of local. */
+/* Where what comes next begins, and the time of what came last. */
 struct log_place { uint64_t inode; int64_t offset, time; };
 void logfile_tell(const struct logfile *f, struct log_place *ret);
 /* Goes on from there; false when that place is not to be found, and nothing was changed. */

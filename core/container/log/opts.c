@@ -22,11 +22,6 @@ static bool type_is_local(const struct log_config *lc)
 	return lc->type && streq(lc->type, "local");
 }
 
-bool log_is_local(const struct container *c)
-{
-	return type_is_local(&c->host.log);
-}
-
 static char *local_dir(const struct container *c)
 {
 	OWN_FREE char *dir = container_dir(c);
@@ -36,18 +31,19 @@ static char *local_dir(const struct container *c)
 
 char *log_file_path(const struct container *c)
 {
-	OWN_FREE char *dir = log_is_local(c) ? local_dir(c) : container_dir(c);
+	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
+	OWN_FREE char *dir = container_dir(c), *local = local_dir(c);
 
-	if (log_has_driver(&c->host.log))
+	if (log_plan_make(&c->host.log, &plan, NULL) < 0 || plan.cached)
 		return xasprintf("%s/container-cached.log", dir);
-	return log_is_local(c) ? xasprintf("%s/container.log", dir) : xasprintf("%s/%s-json.log", dir, c->id);
+	return log_plan_is_local(&plan) ? xasprintf("%s/container.log", local) : xasprintf("%s/%s-json.log", dir, c->id);
 }
 
 int log_file_prepare(const struct container *c, struct err *err)
 {
-	OWN_FREE char *dir = local_dir(c);
+	OWN_FREE char *path = log_file_path(c), *dir = local_dir(c);
 
-	return log_is_local(c) ? fs_mkdirs(dir, 0700, err) : 0;
+	return str_has_prefix(path, dir) ? fs_mkdirs(dir, 0700, err) : 0;
 }
 
 /* "10m", "1.5gb", "64KiB", "1 MB": a thousand or 1024 of one are the next, as the option has it. */
@@ -193,31 +189,31 @@ static int check_patterns(const struct log_config *lc, struct err *err)
 	return 0;
 }
 
-static void log_config_done(struct log_config *lc)
+static int check_plan(const struct log_plan *p, struct err *err)
 {
-	free(lc->type);
-	strmap_done(&lc->config);
+	struct shim_log ignored = { 0 };
+
+	if ((!p->cached && check_names(&p->shim, err) < 0) || parse_rotation(&p->shim, &ignored, err) < 0 || check_patterns(&p->shim, err) < 0)
+		return -1;
+	for (size_t i = 0; i < p->len; i++)
+		if (check_patterns(&p->parts[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 int log_opts_check(const char *type, const struct strmap *opts, struct err *err)
 {
 	const struct log_config lc = { .type = (char *)type, .config = *opts };
+	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
 	struct shim_log ignored = { 0 };
 
 	if (type && streq(type, "none"))
 		return 0;
 	if (parse_mode(&lc, &ignored, err) < 0)
 		return -1;
-	if (log_has_driver(&lc)) {
-		CLEANUP(log_config_done) struct log_config cache = { 0 };
-
-		log_cache_config(&lc, &cache);
-		if (log_driver_check(&lc, err) < 0 || parse_rotation(&cache, &ignored, err) < 0)
-			return -1;
-	} else if (check_names(&lc, err) < 0 || parse_rotation(&lc, &ignored, err) < 0) {
+	if (log_has_driver(&lc) ? log_driver_check(&lc, &plan, err) < 0 : log_plan_make(&lc, &plan, err) < 0)
 		return -1;
-	}
-	return check_patterns(&lc, err);
+	return check_plan(&plan, err);
 }
 
 int log_config_check(const struct log_config *lc, struct err *err)
@@ -275,9 +271,9 @@ static void add_named(struct strmap *attrs, const char *names, const struct strm
 			strmap_set(attrs, keys.v[i], strmap_get(from, keys.v[i]));
 }
 
-int log_attrs(const struct container *c, struct strmap *ret, struct err *err)
+int log_attrs(const struct container *c, const struct strmap *conf, struct strmap *ret, struct err *err)
 {
-	const struct strmap *conf = &c->host.log.config, *labels = &c->rec.config.labels;
+	const struct strmap *labels = &c->rec.config.labels;
 	OWN_STRMAP struct strmap env = { 0 };
 
 	for (size_t i = 0; i < c->rec.config.env.len; i++) {
@@ -294,14 +290,14 @@ int log_attrs(const struct container *c, struct strmap *ret, struct err *err)
 	return add_matching(ret, strmap_get(conf, "env-regex"), &env, err);
 }
 
-static int build_attrs(const struct container *c, char **ret, struct err *err)
+static int build_attrs(const struct container *c, const struct strmap *options, char **ret, struct err *err)
 {
-	const char *tag = strmap_get(&c->host.log.config, "tag");
+	const char *tag = strmap_get(options, "tag");
 	OWN_STRMAP struct strmap attrs = { 0 };
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
 
-	if (log_attrs(c, &attrs, err) < 0)
+	if (log_attrs(c, options, &attrs, err) < 0)
 		return -1;
 	if (!str_empty(tag)) {
 		if (log_tag(c, tag, &b, err) < 0)
@@ -318,38 +314,35 @@ static int build_attrs(const struct container *c, char **ret, struct err *err)
 	return 0;
 }
 
-/* The file between the shim and a driver. What the driver's log cannot be begun with is found here, before anything runs. */
-static int fill_cache(const struct container *c, struct shim_log *ret, struct err *err)
+/* What a driver's log cannot be begun with is found here, before anything runs. */
+static int check_begin(const struct container *c, const struct log_config *part, struct err *err)
 {
-	CLEANUP(log_config_done) struct log_config cache = { 0 };
 	OWN_BUF struct buf tag = { 0 };
 
-	log_cache_config(&c->host.log, &cache);
-	ret->driver = "local";
-	if (parse_rotation(&cache, ret, err) < 0 || parse_mode(&c->host.log, ret, err) < 0)
+	if (log_tag_of(c, &part->config, &tag, err) < 0)
 		return -1;
-	if (log_tag_of(c, &tag, err) < 0)
-		return -1;
-	return logdriver_probe(c->host.log.type, err) < 0 ? err_wrap(err, "failed to initialize logging driver") : 0;
+	return logdriver_probe(part->type, err) < 0 ? err_wrap(err, "failed to initialize logging driver") : 0;
 }
 
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err)
 {
 	const struct log_config *lc = &c->host.log;
+	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
 
 	if (lc->type && streq(lc->type, "none")) {
 		*ret = (struct shim_log){ .driver = "none", .max_size = -1, .max_file = 1 };
 		return 0;
 	}
-	if (log_has_driver(lc)) {
-		*ret = (struct shim_log){ .path = path };
-		return fill_cache(c, ret, err);
-	}
-	*ret = (struct shim_log){ .driver = type_is_local(lc) ? "local" : "json-file", .path = path };
-	if (parse_rotation(lc, ret, err) < 0 || parse_mode(lc, ret, err) < 0)
+	if (log_plan_make(lc, &plan, err) < 0)
 		return -1;
-	if (!type_is_local(lc) && build_attrs(c, ret_attrs, err) < 0)
+	*ret = (struct shim_log){ .driver = log_plan_is_local(&plan) ? "local" : "json-file", .path = path };
+	if (parse_rotation(&plan.shim, ret, err) < 0 || parse_mode(lc, ret, err) < 0)
 		return -1;
+	if (!log_plan_is_local(&plan) && build_attrs(c, &plan.shim.config, ret_attrs, err) < 0)
+		return -1;
+	for (size_t i = 0; i < plan.len; i++)
+		if (check_begin(c, &plan.parts[i], err) < 0)
+			return -1;
 	ret->attrs = *ret_attrs;
 	return 0;
 }

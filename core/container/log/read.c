@@ -143,15 +143,16 @@ int container_logs(struct container *c, const struct log_query *q, const struct 
 	CLEANUP(logfile_freep) struct logfile *f = NULL;
 	OWN_FREE char *dir = container_dir(c);
 	OWN_FREE char *path = log_file_path(c);
+	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
 	OWN_FD int changes = -1;
 	bool running = q->follow && container_is_running(c);
 	int r;
 
-	if (container_logs_check(c, err) < 0)
+	if (container_logs_check(c, err) < 0 || log_plan_make(&c->host.log, &plan, err) < 0)
 		return -1;
 	if (running)
 		changes = logs_watch(dir, path);
-	f = logfile_open(path, log_is_local(c) || log_has_driver(&c->host.log) ? LOG_LOCAL : LOG_JSON, q->tail);
+	f = logfile_open(path, log_plan_is_local(&plan) ? LOG_LOCAL : LOG_JSON, q->tail);
 	for (;;) {
 		/* Asked before the last read: what a container wrote before it ended is in the file by then. */
 		running = running && container_is_running(c);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The way of a container's output from the file that its shim writes to a log driver: one thread for each container that has one,
- * from its start (or adoption) until it has ended and all is handed on. What the driver does not take stays in the file. The
- * cursor on disk says how far it came; after a crash some records may come twice.
+ * The way of a container's output from the file that its shim writes to log drivers: one thread for each container and driver,
+ * from its start (or adoption) until it has ended and all is handed on. What the driver does not take stays in the file. A
+ * cursor on disk for each driver says how far it came; after a crash some records may come twice.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -24,6 +24,9 @@
 #define CURSOR     "log-cursor"
 
 struct log_ship {
+	struct log_ship *next;       /* under the container's lock */
+	char *driver, *cursor;       /* its name, and of its cursor */
+	enum log_format format;
 	pthread_t thread;
 	struct container *container; /* outlives it: ship_stop() joins */
 	int stop;                    /* eventfd */
@@ -37,6 +40,7 @@ struct log_ship {
 	int64_t noted;
 	struct log_item items[BATCH];
 	size_t len;
+	bool open[2];                /* of stdout and stderr: what came last is not the end of a line; json-file does not tell */
 	int retry;
 	bool failing;
 };
@@ -52,7 +56,7 @@ static char *cursor_path(const struct log_ship *s)
 {
 	OWN_FREE char *dir = container_dir(s->container);
 
-	return xasprintf("%s/" CURSOR, dir);
+	return xasprintf("%s/%s", dir, s->cursor);
 }
 
 static void read_cursor(struct log_ship *s)
@@ -100,6 +104,10 @@ static bool fetch(struct log_ship *s)
 		if (logfile_parse(s->file, text, size, &l) && l.time > s->pass) {
 			bool ends = l.size && l.text[l.size - 1] == '\n';
 
+			if (s->format == LOG_JSON) {
+				l.partial = !ends || s->open[l.from_stderr];
+				s->open[l.from_stderr] = !ends;
+			}
 			s->items[s->len++] = (struct log_item){ .from_stderr = l.from_stderr, .partial = l.partial, .last = l.partial && ends,
 				.time = l.time, .text = STEAL(l.text), .size = l.size - ends };
 		}
@@ -140,12 +148,12 @@ static bool hand_on(struct log_ship *s)
 		drop_items(s, taken);
 		if (r < 0) {
 			if (!s->failing)
-				log_warn("container %s: its log waits: %s", s->container->id, err_text(&err));
+				log_warn("container %s: its log for %s waits: %s", s->container->id, s->driver, err_text(&err));
 			s->failing = true;
 			return false;
 		}
 		if (s->failing)
-			log_info("container %s: its log goes on", s->container->id);
+			log_info("container %s: its log for %s goes on", s->container->id, s->driver);
 		s->failing = false;
 		s->retry = RETRY_LEAST;
 	}
@@ -167,7 +175,7 @@ static void work(struct log_ship *s)
 	OWN_FREE char *path = log_file_path(s->container), *dir = container_dir(s->container);
 	OWN_FD int changes = logs_watch(dir, path);
 
-	s->file = logfile_open(path, LOG_LOCAL, -1);
+	s->file = logfile_open(path, s->format, -1);
 	read_cursor(s);
 	s->noted_place = s->place;
 	for (;;) {
@@ -194,23 +202,21 @@ static void work(struct log_ship *s)
 	logfile_free(s->file);
 }
 
-static struct log_sink *open_sink(struct container *c, struct err *err)
+static struct log_sink *open_sink(struct container *c, const struct log_config *part, struct err *err)
 {
 	OWN_STRMAP struct strmap attrs = { 0 };
 	OWN_BUF struct buf tag = { 0 }, command = { 0 };
 	struct log_subject subject = { .id = c->id, .name = c->rec.name + 1, .image_id = c->rec.image, .created = c->rec.created,
 		.image_name = c->rec.config.image ? c->rec.config.image : "" };
-	OWN_STRMAP struct strmap options = { 0 };
 
-	log_driver_options(&c->host.log, &options);
-	if (log_tag_of(c, &tag, err) < 0 || log_attrs(c, &attrs, err) < 0)
+	if (log_tag_of(c, &part->config, &tag, err) < 0 || log_attrs(c, &part->config, &attrs, err) < 0)
 		return NULL;
 	log_command(c, &command);
 	subject.tag = tag.data;
 	subject.command = command.data ? command.data : "";
-	subject.options = options;
+	subject.options = part->config;
 	subject.attrs = attrs;
-	return log_sink_open(c->host.log.type, &subject, err);
+	return log_sink_open(part->type, &subject, err);
 }
 
 static void *run(void *arg)
@@ -223,69 +229,116 @@ static void *run(void *arg)
 	return NULL;
 }
 
-static void ship_free(struct log_ship *s)
+static void forget(struct log_ship *s)
 {
-	pthread_join(s->thread, NULL);
-	close(s->stop);
+	log_sink_close(s->sink);
+	if (s->stop >= 0)
+		close(s->stop);
+	free(s->driver);
+	free(s->cursor);
 	free(s);
 }
 
-static int begin(struct container *c, struct err *err)
+/* Waits for their threads. */
+static void free_all(struct log_ship *s)
 {
-	struct log_ship *s = xcalloc(1, sizeof(*s));
+	for (struct log_ship *next; s; s = next) {
+		next = s->next;
+		pthread_join(s->thread, NULL);
+		forget(s);
+	}
+}
+
+static int run_thread(struct log_ship *s, struct err *err)
+{
 	pthread_attr_t attr;
 	int r;
 
-	s->container = c;
-	s->retry = RETRY_LEAST;
-	s->sink = open_sink(c, err);
-	if (!s->sink) {
-		free(s);
-		return -1;
-	}
-	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	r = pthread_create(&s->thread, &attr, run, s);
 	pthread_attr_destroy(&attr);
-	if (r) {
-		log_sink_close(s->sink);
-		close(s->stop);
-		free(s);
-		return err_errno(err, r, "start the thread that hands on the log");
+	return r ? err_errno(err, r, "start the thread that hands on the log") : 0;
+}
+
+static int begin(struct container *c, const struct log_plan *plan, const struct log_config *part, struct err *err)
+{
+	struct log_ship *s = xcalloc(1, sizeof(*s));
+
+	s->container = c;
+	s->driver = xstrdup(part->type);
+	s->cursor = plan->divided ? xasprintf(CURSOR "-%s", part->type) : xstrdup(CURSOR);
+	s->format = log_plan_is_local(plan) ? LOG_LOCAL : LOG_JSON;
+	s->retry = RETRY_LEAST;
+	s->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	s->sink = open_sink(c, part, err);
+	if (!s->sink || run_thread(s, err) < 0) {
+		forget(s);
+		return -1;
 	}
-	lock_take(&c->lock);
+	WITH_LOCK(&c->lock);
+
+	s->next = c->ship;
 	c->ship = s;
-	lock_drop(&c->lock);
 	return 0;
+}
+
+/* Those that are done; what is left of a run before goes on. */
+static struct log_ship *take_done(struct container *c)
+{
+	struct log_ship *done = NULL;
+
+	WITH_LOCK(&c->lock);
+	for (struct log_ship **at = &c->ship; *at;) {
+		struct log_ship *s = *at;
+
+		if (!s->done) {
+			at = &s->next;
+			continue;
+		}
+		*at = s->next;
+		s->next = done;
+		done = s;
+	}
+	return done;
+}
+
+static bool goes_on(struct container *c, const char *driver)
+{
+	WITH_LOCK(&c->lock);
+
+	for (const struct log_ship *s = c->ship; s; s = s->next)
+		if (streq(s->driver, driver))
+			return true;
+	return false;
 }
 
 void ship_begin(struct container *c)
 {
+	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
-	struct log_ship *old;
-	bool goes_on;
 
 	if (!log_has_driver(&c->host.log))
 		return;
-	lock_take(&c->lock);
-	old = c->ship && c->ship->done ? STEAL(c->ship) : NULL;
-	goes_on = c->ship;
-	lock_drop(&c->lock);
-	if (old)
-		ship_free(old);
-	if (!goes_on && begin(c, &err) < 0)
+	free_all(take_done(c));
+	if (log_plan_make(&c->host.log, &plan, &err) < 0)
 		log_error("container %s: its log is not handed on: %s", c->id, err_text(&err));
+	for (size_t i = 0; i < plan.len; i++) {
+		OWN_ERR struct err why = ERR_INIT;
+
+		if (!goes_on(c, plan.parts[i].type) && begin(c, &plan, &plan.parts[i], &why) < 0)
+			log_error("container %s: its log is not handed on to %s: %s", c->id, plan.parts[i].type, err_text(&why));
+	}
 }
 
 void ship_tell_stop(struct container *c)
 {
 	WITH_LOCK(&c->lock);
 
-	if (!c->ship)
-		return;
-	c->ship->by = clock_mono() + LAST_TIME;
-	eventfd_write(c->ship->stop, 1);
+	for (struct log_ship *s = c->ship; s; s = s->next) {
+		s->by = clock_mono() + LAST_TIME;
+		eventfd_write(s->stop, 1);
+	}
 }
 
 void ship_stop(struct container *c)
@@ -296,6 +349,5 @@ void ship_stop(struct container *c)
 	lock_take(&c->lock);
 	s = STEAL(c->ship);
 	lock_drop(&c->lock);
-	if (s)
-		ship_free(s);
+	free_all(s);
 }

@@ -116,9 +116,9 @@ int log_tag(const struct container *c, const char *tag, struct buf *b, struct er
 	}
 }
 
-int log_tag_of(const struct container *c, struct buf *b, struct err *err)
+int log_tag_of(const struct container *c, const struct strmap *options, struct buf *b, struct err *err)
 {
-	const char *tag = strmap_get(&c->host.log.config, "tag");
+	const char *tag = strmap_get(options, "tag");
 
 	return log_tag(c, str_empty(tag) ? "{{.ID}}" : tag, b, err);
 }

@@ -4,6 +4,7 @@
  *
  * Changes
  *   0.1  first shape.
+ *   0.2  parts(): a driver that divides.
  *
  * The output is on disk before a driver sees it. The daemon reads it from there and offers it, in order, at the driver's pace:
  * what a driver does not take is offered again, also by the next daemon. After a crash of the daemon some records may come
@@ -19,7 +20,7 @@ extern "C" {
 #endif
 
 #define DKD_LOG_MAJOR UINT32_C(0)
-#define DKD_LOG_MINOR UINT32_C(1)
+#define DKD_LOG_MINOR UINT32_C(2)
 
 /* The driver's own: the driver, and one container's log. */
 struct dkd_log;
@@ -60,6 +61,9 @@ struct dkd_log_record {
 	uint64_t text_size;
 };
 
+/* One of the logs that a container has at the same time, and the options that are its own. */
+typedef int32_t dkd_emit_log(void *to, const char *driver, const struct dkd_pair *options, uint32_t options_len);
+
 struct dkd_log_ops {
 	/* Optional; also asked before a container starts, which DKD_PROBE_MINE alone allows. root is NULL. DKD_PROBE_* */
 	int32_t (*probe)(const struct dkd_call *call, const struct dkd_host *host, const char *root);
@@ -72,6 +76,7 @@ struct dkd_log_ops {
 	 * with "cache-" are the daemon's and not among them; tag, labels, labels-regex, env and env-regex are, and are its work, too.
 	 */
 	int32_t (*check)(const struct dkd_call *call, struct dkd_log *l, const struct dkd_pair *options, uint32_t options_len);
+	/* Connects to nothing: write() does. A container that a new daemon finds running begins here, too, wherever its server is. */
 	int32_t (*start)(const struct dkd_call *call, struct dkd_log *l, const struct dkd_log_subject *subject, struct dkd_log_stream **ret);
 	/* Nothing is waited for. */
 	void (*stop)(struct dkd_log_stream *s);
@@ -80,6 +85,13 @@ struct dkd_log_ops {
 	 * is done with. What is left is offered again, a while later if this failed.
 	 */
 	int32_t (*write)(const struct dkd_call *call, struct dkd_log_stream *s, const struct dkd_log_record *records, uint32_t len, uint32_t *taken);
+	/*
+	 * Optional, of a driver that has no log of its own: which drivers a container with these options has instead, no name twice.
+	 * The same options always give the same. Each is checked and runs as if it were the only one, at its own pace; json-file and
+	 * local are the daemon's own, of which there can be one. start(), stop() and write() of a driver that has this are not called.
+	 */
+	int32_t (*parts)(const struct dkd_call *call, struct dkd_log *l, const struct dkd_pair *options, uint32_t options_len,
+		dkd_emit_log *emit, void *to);
 };
 
 #ifdef __cplusplus
