@@ -16,19 +16,32 @@ struct seen {
 	size_t len, room;
 };
 
-static int64_t measure(int fd, int depth, const struct cancel *cancel, struct seen *seen, int64_t *sum);
+/* The folders from the top to where the walk is: on the heap, the threads that ask have small stacks. */
+struct way {
+	DIR **v;
+	size_t len, room;
+};
+
+static void way_push(struct way *w, int fd);
+static void way_pop(struct way *w);
+static void step(struct way *w, struct seen *seen, int64_t *sum);
 static bool first_name(struct seen *s, const struct stat *st);
 
 static void seen_done(struct seen *s) { free(s->v); }
+static void way_done(struct way *w);
 
 int64_t disk_use(int dir_fd, const struct cancel *cancel)
 {
 	CLEANUP(seen_done) struct seen seen = { 0 };
+	CLEANUP(way_done) struct way way = { 0 };
 	int64_t sum = 0;
 
-	if (dir_fd < 0 || measure(dir_fd, 0, cancel, &seen, &sum) < 0)
+	if (dir_fd < 0)
 		return -1;
-	return sum;
+	way_push(&way, dir_fd);
+	while (way.len && !cancel_fired(cancel))
+		step(&way, &seen, &sum);
+	return way.len ? -1 : sum;
 }
 
 static int64_t bytes_of(struct seen *seen, const struct stat *st)
@@ -42,33 +55,50 @@ static int64_t bytes_of(struct seen *seen, const struct stat *st)
 }
 
 /* Takes over fd. A folder that went or cannot be read counts nothing. */
-static int64_t measure(int fd, int depth, const struct cancel *cancel, struct seen *seen, int64_t *sum)
+static void way_push(struct way *w, int fd)
 {
-	OWN_DIR DIR *dir = fdopendir(fd);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+
+	if (!dir) {
+		fd_close(&fd);
+		return;
+	}
+	if (w->len == w->room) {
+		w->room = w->room ? w->room * 2 : 16;
+		w->v = xrealloc(w->v, w->room * sizeof(*w->v));
+	}
+	w->v[w->len++] = dir;
+}
+
+static void way_pop(struct way *w) { closedir(w->v[--w->len]); }
+
+static void way_done(struct way *w)
+{
+	while (w->len)
+		way_pop(w);
+	free(w->v);
+}
+
+/* Goes on in the deepest folder, as far as its next folder or its end. */
+static void step(struct way *w, struct seen *seen, int64_t *sum)
+{
+	DIR *dir = w->v[w->len - 1];
 	struct dirent *d;
 	struct stat st;
 
-	if (!dir) {
-		close(fd);
-		return 0;
-	}
-	if (depth > DEPTH_MAX || cancel_fired(cancel))
-		return -1;
 	while ((d = readdir(dir))) {
-		int sub;
-
 		if (streq(d->d_name, ".") || streq(d->d_name, "..") || fstatat(dirfd(dir), d->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue;
-		if (!S_ISDIR(st.st_mode)) {
-			if (__builtin_add_overflow(*sum, bytes_of(seen, &st), sum))
-				*sum = INT64_MAX;
-			continue;
+		if (S_ISDIR(st.st_mode)) {
+			if (w->len > DEPTH_MAX)
+				continue;
+			way_push(w, openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+			return;
 		}
-		sub = openat(dirfd(dir), d->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub >= 0 && measure(sub, depth + 1, cancel, seen, sum) < 0)
-			return -1;
+		if (__builtin_add_overflow(*sum, bytes_of(seen, &st), sum))
+			*sum = INT64_MAX;
 	}
-	return 0;
+	way_pop(w);
 }
 
 static struct seen_slot *slot_of(const struct seen *s, dev_t dev, ino_t ino)

@@ -9,7 +9,7 @@
 
 /*
  * Takes over dir_fd (-1 is answered with -1). Directories count nothing, a file of several names counts once, links are not
- * followed. -1: the token fired, or the folders are nested too deeply.
+ * followed, what lies below the thousandth folder in another is left out: each level holds a descriptor. -1: the token fired.
  */
 int64_t disk_use(int dir_fd, const struct cancel *cancel);
 

@@ -7,12 +7,12 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/deep.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "image/inode-map.h"
 #include "image/list-dir.h"
 
-#define DEPTH_MAX 1000
 #define CAPABILITY_MAX 64
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
@@ -80,6 +80,22 @@ static int fail(struct walk *w, const char *name, struct err *err)
 
 static int walk_dir(struct walk *w, int new_fd, int old_fd, int depth, struct err *err);
 
+struct deep { struct walk *w; int new_fd, old_fd, depth; struct err *err; };
+
+static int walk_deep(void *arg)
+{
+	struct deep *d = arg;
+
+	return walk_dir(d->w, d->new_fd, d->old_fd, d->depth, d->err);
+}
+
+static int walk_below(struct walk *w, int new_fd, int old_fd, int depth, struct err *err)
+{
+	struct deep d = { w, new_fd, old_fd, depth, err };
+
+	return depth == DEEP_SHALLOW ? deep_call(walk_deep, &d, err) : walk_dir(w, new_fd, old_fd, depth, err);
+}
+
 /* Goes into the folder name; old_fd -1 where there is nothing to compare with. */
 static int enter(struct walk *w, int new_fd, int old_fd, const char *name, int depth, struct err *err)
 {
@@ -94,11 +110,11 @@ static int enter(struct walk *w, int new_fd, int old_fd, const char *name, int d
 		if (old_child < 0)
 			return fail(w, name, err);
 	}
-	if (depth == DEPTH_MAX)
+	if (depth == DEEP_MAX)
 		return err_set(err, ERR_INVALID, "%s/%s: folders are nested too deeply", w->path.data, name);
 	buf_addc(&w->path, '/');
 	buf_adds(&w->path, name);
-	rc = walk_dir(w, new_child, old_child, depth + 1, err);
+	rc = walk_below(w, new_child, old_child, depth + 1, err);
 	w->path.size = size;
 	w->path.data[size] = '\0';
 	return rc;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/deep.h"
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -21,7 +22,6 @@
 #define MQUEUE_MAGIC 0x19800202 /* not in the kernel's headers */
 #define READ_SIZE (256 * 1024)
 #define XATTRS_MAX 64
-#define DEPTH_MAX 1000
 
 struct pack {
 	const struct packtar_opts *opts;
@@ -166,6 +166,22 @@ static int pack_object(struct pack *p, int fd, const struct stat *st, struct err
 
 static int pack_tree(struct pack *p, int fd, int depth, struct err *err);
 
+struct deep { struct pack *p; int fd, depth; struct err *err; };
+
+static int pack_deep(void *arg)
+{
+	struct deep *d = arg;
+
+	return pack_tree(d->p, d->fd, d->depth, d->err);
+}
+
+static int pack_child(struct pack *p, int fd, int depth, struct err *err)
+{
+	struct deep d = { p, fd, depth, err };
+
+	return depth == DEEP_SHALLOW ? deep_call(pack_deep, &d, err) : pack_tree(p, fd, depth, err);
+}
+
 static bool is_kernels(int fd)
 {
 	struct statfs fs;
@@ -187,7 +203,7 @@ static int pack_below(struct pack *p, int fd, int depth, struct err *err)
 
 	if (p->opts->live && is_kernels(fd))
 		return 0;
-	if (depth == DEPTH_MAX)
+	if (depth == DEEP_MAX)
 		return err_set(err, ERR_INVALID, "archive %s: folders are nested too deeply", p->name.data);
 	if (list_dir(fd, &names) < 0)
 		return fail(p, err);
@@ -199,7 +215,7 @@ static int pack_below(struct pack *p, int fd, int depth, struct err *err)
 		buf_adds(&p->name, names.v[i]);
 		if (child < 0)
 			return fail(p, err);
-		if (pack_tree(p, child, depth + 1, err) < 0)
+		if (pack_child(p, child, depth + 1, err) < 0)
 			return -1;
 		p->name.size = size;
 		p->name.data[size] = '\0';

@@ -221,4 +221,20 @@ is "$(docker inspect -f '{{.Comment}}|{{.Author}}' com:2; docker history --forma
 docker pause cm >/dev/null; docker commit cm com:3 >/dev/null; is "$(docker inspect -f '{{.State.Status}}' cm)" paused "commit: what was paused stays so"
 docker unpause cm >/dev/null
 docker rm -f cm df fresh live >/dev/null
+# what a container may do: folders in folders, more than a thread's stack would hold by recursion
+deep() { docker run --name "$1" --network none busybox sh -c "i=0; while [ \$i -lt $2 ]; do mkdir a && cd a; i=\$((i + 1)); done; echo x > f"; }
+deep within 900
+is "$(docker diff within | wc -l)" 901 "900 folders in each other: diff"
+is "$(docker export within | tar t | grep -c '^a/')" 901 "export"
+is "$(docker cp within:/a - | tar t | wc -l)" 901 "cp"
+docker commit within deep:1 >/dev/null; ok "commit"
+is "$(docker run --rm --network none -v /a deep:1 find /a | wc -l)" 901 "and a volume is filled with it"
+is "$(docker ps -as -f name=within --format '{{.Size}}' | cut -d' ' -f1)" 2B "its size"
+docker rm -v within >/dev/null; ok "removal"
+deep beyond 1100
+like "$(docker diff beyond 2>&1)" "nested too deeply" "1,100: diff says so"
+like "$(docker export beyond 2>&1 >/dev/null)" "unexpected EOF" "export ends in the middle"
+grep -q 'beyond/export returned error.*nested too deeply' "$WORK/log"; ok "and the log says why"
+docker rm beyond >/dev/null; ok "and it is removed"
+docker rmi deep:1 >/dev/null; ok "so is the image"
 done_testing

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/disk-use.h"
@@ -252,9 +253,47 @@ static void test_tree(void)
 	fs_remove_tree(AT_FDCWD, dir, NULL);
 }
 
+static int64_t deep_sum;
+
+static void *small_stack(void *arg)
+{
+	deep_sum = use(arg, NULL);
+	return NULL;
+}
+
+/* Folders in folders, a byte in each: more than a connection's thread could hold by recursion. */
+static void test_deep(void)
+{
+	char dir[] = "/tmp/test-df.XXXXXX";
+	pthread_attr_t attr;
+	pthread_t t;
+	int at, levels = 0;
+
+	if (!mkdtemp(dir) || (at = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return;
+	for (int below; levels < 1200; levels++, at = below) {
+		int fd = openat(at, "f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+		if (write(fd, "x", 1) != 1 || mkdirat(at, "d", 0700) < 0 || (below = openat(at, "d", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+			break;
+		close(fd);
+		close(at);
+	}
+	close(at);
+	is_int(levels, 1200, "the folders are made");
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, 128 << 10);
+	pthread_create(&t, &attr, small_stack, dir);
+	pthread_join(t, NULL);
+	pthread_attr_destroy(&attr);
+	is_int(deep_sum, 1001, "folders in folders, as far as the thousandth in the first, on a small stack");
+	fs_remove_tree(AT_FDCWD, dir, NULL);
+}
+
 int main(void)
 {
 	test_tree();
+	test_deep();
 	test_shared();
 	test_forms_apart();
 	test_leaver();

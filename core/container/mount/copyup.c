@@ -8,10 +8,10 @@
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
+#include "base/deep.h"
 #include "container/internal.h"
 #include "image/inode-map.h"
 
-#define DEPTH_MAX 256
 #define XATTR_MAX 65536
 
 struct copying {
@@ -116,6 +116,22 @@ static int copy_link(struct copying *k, int to, const char *name, const struct s
 	return linkat(AT_FDCWD, self, to, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
+struct deep { struct copying *k; int from, to, depth; struct err *err; };
+
+static int copy_deep(void *arg)
+{
+	struct deep *d = arg;
+
+	return copy_dir(d->k, d->from, d->to, d->depth, d->err);
+}
+
+static int copy_below(struct copying *k, int from, int to, int depth, struct err *err)
+{
+	struct deep d = { k, from, to, depth, err };
+
+	return depth == DEEP_SHALLOW ? deep_call(copy_deep, &d, err) : copy_dir(k, from, to, depth, err);
+}
+
 static int copy_entry(struct copying *k, int from, int to, const char *name, int depth, struct err *err)
 {
 	size_t above = k->path.size;
@@ -132,7 +148,7 @@ static int copy_entry(struct copying *k, int from, int to, const char *name, int
 		if (in < 0 || out < 0)
 			return err_errno(err, errno, "cannot copy %s", name);
 		buf_addf(&k->path, "%s/", name);
-		if (copy_dir(k, in, out, depth + 1, err) < 0)
+		if (copy_below(k, in, out, depth + 1, err) < 0)
 			return err_wrap(err, "%s", name);
 		k->path.size = above;
 		return 0;
@@ -150,8 +166,8 @@ static int copy_dir(struct copying *k, int from, int to, int depth, struct err *
 	struct dirent *e;
 	struct stat st;
 
-	if (depth > DEPTH_MAX)
-		return err_set(err, ERR_INVALID, "more than %d levels of folders", DEPTH_MAX);
+	if (depth > DEEP_MAX)
+		return err_set(err, ERR_INVALID, "more than %d levels of folders", DEEP_MAX);
 	if (!d)
 		return err_errno(err, errno, "cannot read a folder");
 	while ((e = readdir(d)))
