@@ -24,6 +24,8 @@ int filters_parse(const char *json, struct filters *ret, struct err *err)
 	if (str_empty(json))
 		return 0;
 	js = json_read(json, strlen(json), &ignored);
+	if (json_is_null(js))
+		return 0;
 	if (!json_is_object(js))
 		return err_set(err, ERR_INVALID, "invalid filter");
 	json_object_foreach(js, key, value) {

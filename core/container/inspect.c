@@ -123,8 +123,8 @@ static void encode_network_settings(const struct container *c, int api_minor, st
 		jw_kstr(w, "Bridge", n->bridge);
 	jw_kstr(w, "SandboxID", n->sandbox_id);
 	jw_kstr(w, "SandboxKey", n->sandbox_key);
-	jw_kobj(w, "Ports");
-	jw_obj_end(w);
+	jw_key(w, "Ports");
+	ports_encode_map(c, w);
 	if (legacy) {
 		jw_kbool(w, "HairpinMode", false);
 		jw_kstr(w, "LinkLocalIPv6Address", "");

@@ -409,6 +409,12 @@ int container_stop_timeout(const struct container *c);
 void container_encode_labels(const struct strmap *labels, struct jw *w);
 void container_encode_networks(const struct container *c, int api_minor, struct jw *w);
 void container_encode_mounts(const struct container *c, struct jw *w);
+/* ports.c: those that are open now, by the filters and as lists and inspect show them; under the container's lock. */
+struct filters;
+int ports_check(const struct filters *f, const char *key, struct err *err);
+bool ports_pass(const struct container *c, const struct filters *f);
+void ports_encode_list(const struct container *c, struct jw *w);
+void ports_encode_map(const struct container *c, struct jw *w);
 void container_sizes(struct container *c, const struct cancel *cancel, int64_t *ret_rw, int64_t *ret_root);
 
 /* work.c: a few threads that come on demand and leave when idle. */

@@ -36,29 +36,6 @@ static int created_of(struct container_store *s, const struct strv *names, int64
 	return 0;
 }
 
-/* "80", "80/tcp", "80-90/udp". */
-static bool port_word(const char *w, int64_t *ret_lo, int64_t *ret_hi, const char **ret_proto)
-{
-	size_t n = strcspn(w, "/"), dash = strcspn(w, "-");
-	OWN_FREE char *lo = xstrndup(w, dash < n ? dash : n);
-	OWN_FREE char *hi = dash < n ? xstrndup(w + dash + 1, n - dash - 1) : xstrdup(lo);
-
-	*ret_proto = w[n] ? w + n + 1 : "tcp";
-	return str_to_i64(lo, ret_lo) && str_to_i64(hi, ret_hi) && *ret_lo >= 0 && *ret_hi <= 65535 && *ret_lo <= *ret_hi;
-}
-
-static int check_ports(const struct filters *f, const char *key, struct err *err)
-{
-	const struct strv *v = filters_get(f, key);
-	const char *proto;
-	int64_t lo, hi;
-
-	for (size_t i = 0; v && i < v->len; i++)
-		if (!port_word(v->v[i], &lo, &hi, &proto))
-			return err_set(err, ERR_INVALID, "error while looking up for %s %s: invalid port", key, v->v[i]);
-	return 0;
-}
-
 static int check_words(struct query *qu, struct err *err)
 {
 	const struct strv *v = filters_get(&qu->f, "status");
@@ -82,7 +59,7 @@ static int check_words(struct query *qu, struct err *err)
 	}
 	if (filters_bool(&qu->f, "is-task", false, &task, err) < 0)
 		return -1;
-	if (check_ports(&qu->f, "publish", err) < 0 || check_ports(&qu->f, "expose", err) < 0)
+	if (ports_check(&qu->f, "publish", err) < 0 || ports_check(&qu->f, "expose", err) < 0)
 		return -1;
 	return 0;
 }
@@ -160,20 +137,6 @@ static bool has_network(const struct container *c, const struct filters *f)
 	return !filters_has(f, "network");
 }
 
-static bool exposes(const struct container *c, const struct filters *f)
-{
-	const struct strv *want = filters_get(f, "expose"), *have = &c->rec.config.exposed_ports;
-	const char *wp, *hp;
-	int64_t lo, hi, a, b;
-
-	for (size_t i = 0; want && i < want->len; i++)
-		for (size_t j = 0; j < have->len; j++)
-			if (port_word(want->v[i], &lo, &hi, &wp) && port_word(have->v[j], &a, &b, &hp) && streq(wp, hp) &&
-				a <= hi && b >= lo)
-				return true;
-	return !want;
-}
-
 /* Under the container's lock, no other. */
 static bool passes(const struct container *c, const struct query *qu)
 {
@@ -186,7 +149,7 @@ static bool passes(const struct container *c, const struct query *qu)
 		return false;
 	if (filters_has(f, "name") && !filters_match(f, "name", c->rec.name) && !filters_match(f, "name", c->rec.name + 1))
 		return false;
-	if (!filters_match(f, "id", c->id) || !filters_labels_pass(f, &c->rec.config.labels))
+	if (!filters_prefix(f, "id", c->id) || !filters_labels_pass(f, &c->rec.config.labels))
 		return false;
 	if (filters_has(f, "status") && !filters_exact(f, "status", state_word(st)))
 		return false;
@@ -196,9 +159,7 @@ static bool passes(const struct container *c, const struct query *qu)
 		return false;
 	if (filters_has(f, "is-task") && (filters_exact(f, "is-task", "true") || filters_exact(f, "is-task", "1")))
 		return false;
-	if (filters_has(f, "publish"))
-		return false; /* nothing is published without a bridge */
-	return has_volume(c, f) && has_network(c, f) && exposes(c, f);
+	return has_volume(c, f) && has_network(c, f) && ports_pass(c, f);
 }
 
 static char *command_text(const struct container *c)
@@ -231,8 +192,8 @@ static void encode_summary(const struct container *c, const struct summary_extra
 	jw_kstr(w, "ImageID", c->rec.image);
 	jw_kstr(w, "Command", command);
 	jw_kint(w, "Created", c->rec.created / NSEC_PER_SEC);
-	jw_karr(w, "Ports");
-	jw_arr_end(w);
+	jw_key(w, "Ports");
+	ports_encode_list(c, w);
 	if (x->rw > 0)
 		jw_kint(w, "SizeRw", x->rw);
 	if (x->root > 0)

@@ -17,6 +17,7 @@ static void test_parse(void)
 	is_str(filters_get(&f, "label")->v[1], "z", "its second value");
 	filters_done(&f);
 	ok(filters_parse(NULL, &f, &err) == 0 && filters_parse("", &f, &err) == 0 && f.len == 0, "absent is none");
+	ok(filters_parse("null", &f, &err) == 0 && f.len == 0, "so is null");
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		ok(filters_parse(bad[i], &f, &err) < 0 && err.class == ERR_INVALID, "refused: %s", bad[i]);
 		is_str(err_text(&err), "invalid filter", "in Docker's words");
