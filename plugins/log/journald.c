@@ -9,26 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "journald-fields.h"
+#include "pieces.h"
 #include "wire.h"
 #include "words.h"
 
 #define JOURNAL "/run/systemd/journal/socket"
-#define ID_SIZE 64
 
 struct dkd_log {
 	const struct dkd_host *host;
-};
-
-/* The pieces of a long line of stdout or stderr. */
-struct pieces {
-	char id[ID_SIZE + 1]; /* "": none came yet */
-	unsigned ordinal;     /* how many came */
 };
 
 struct dkd_log_stream {
@@ -89,27 +82,16 @@ static void journald_stop(struct dkd_log_stream *s)
 	free(s);
 }
 
-static int make_id(char ret[ID_SIZE + 1])
-{
-	unsigned char bytes[ID_SIZE / 2];
-
-	if (getrandom(bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
-		return -1;
-	for (size_t i = 0; i < sizeof(bytes); i++)
-		snprintf(ret + 2 * i, 3, "%02x", bytes[i]);
-	return 0;
-}
-
 static int32_t journald_start(const struct dkd_call *call, struct dkd_log *l, const struct dkd_log_subject *subject, struct dkd_log_stream **ret)
 {
 	struct dkd_log_stream *s = calloc(1, sizeof(*s));
-	char epoch[ID_SIZE + 1];
+	char epoch[PIECES_ID + 1];
 
 	if (!s)
 		return l->host->fail(l->host, call, DKD_ERR_INTERNAL, 0, "out of memory");
 	s->log = l;
 	s->wire = to_journal();
-	if (make_id(epoch) == 0)
+	if (pieces_make_id(epoch))
 		fields_put_subject(&s->entry, subject, epoch);
 	s->common = s->entry.size;
 	if (!s->common || s->entry.failed) {
@@ -148,7 +130,7 @@ static void put_number(struct fields *f, const char *name, uint64_t n)
 
 static void put_pieces(struct fields *f, struct pieces *p, int last)
 {
-	if (!*p->id && make_id(p->id) < 0)
+	if (!pieces_begin(p))
 		return;
 	fields_puts(f, "CONTAINER_PARTIAL_ID", p->id);
 	put_number(f, "CONTAINER_PARTIAL_ORDINAL", p->ordinal + 1);
@@ -220,10 +202,7 @@ static int send_record(const struct dkd_call *call, struct dkd_log_stream *s, co
 	if (sent < 0 || (sent > 0 && send_sealed(call, s) < 0))
 		return -1;
 	s->ordinal++;
-	if (r->flags & DKD_LOG_PARTIAL)
-		pieces->ordinal++;
-	if (last || !(r->flags & DKD_LOG_PARTIAL))
-		*pieces = (struct pieces){ 0 };
+	pieces_end(pieces, r);
 	return 0;
 }
 

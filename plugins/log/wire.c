@@ -10,6 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LEAST_PAUSE INT64_C(10000000)
+
 static const char *const names[] = { "unix", "unixgram", "udp", "tcp" };
 
 void wire_close(struct wire *w)
@@ -26,7 +28,7 @@ static int broken(struct wire *w, const struct dkd_host *host, const struct dkd_
 		names[w->kind], w->host, *w->port ? ":" : "", w->port);
 }
 
-static int64_t now(void)
+int64_t wire_now(void)
 {
 	struct timespec ts;
 
@@ -39,7 +41,7 @@ static int wait_for(int fd, short events, const struct dkd_call *call)
 {
 	for (;;) {
 		struct pollfd p[2] = { { .fd = fd, .events = events }, { .fd = call->cancel_fd, .events = POLLIN } };
-		int64_t left = call->deadline ? (call->deadline - now()) / 1000000 : -1;
+		int64_t left = call->deadline ? (call->deadline - wire_now()) / 1000000 : -1;
 
 		if (call->deadline && left <= 0)
 			return ETIMEDOUT;
@@ -195,11 +197,11 @@ int wire_receive(struct wire *w, const struct dkd_host *host, const struct dkd_c
 
 bool wire_pause(const struct dkd_call *call, int64_t ns)
 {
-	int64_t until = now() + ns;
+	int64_t until = wire_now() + (ns < LEAST_PAUSE ? LEAST_PAUSE : ns);
 
 	if (call->deadline && until >= call->deadline)
 		return false;
-	for (int64_t left; (left = (until - now()) / 1000000) > 0;) {
+	for (int64_t left; (left = (until - wire_now()) / 1000000) > 0;) {
 		struct pollfd p = { .fd = call->cancel_fd, .events = POLLIN };
 
 		if (poll(&p, 1, left > 60000 ? 60000 : (int)left) > 0)

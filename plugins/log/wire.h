@@ -27,6 +27,8 @@ int wire_reaches(struct wire *w, const struct dkd_call *call);
 /* What comes next, *ret bytes of at most size. -1: as above, also at the connection's end. */
 int wire_receive(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, void *data, size_t size, size_t *ret);
 void wire_close(struct wire *w);
+/* CLOCK_MONOTONIC in ns, as in a call's deadline. */
+int64_t wire_now(void);
 /* Between two tries; false: the call is over before that. */
 bool wire_pause(const struct dkd_call *call, int64_t ns);
 

@@ -15,7 +15,7 @@ have() { for _f in "$@"; do [ -f "$p/$_f" ]; ok "$_f"; done; }
 have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-init
 have lib/dockerd/plugins/graph/overlay.so lib/dockerd/plugins/graph/vfs.so lib/dockerd/plugins/net/none.so lib/dockerd/plugins/net/host.so \
 	lib/dockerd/plugins/volume/local.so lib/dockerd/plugins/authz/policy.so lib/dockerd/plugins/log/syslog.so lib/dockerd/plugins/log/journald.so \
-	lib/dockerd/plugins/log/gelf.so lib/dockerd/plugins/log/tee.so
+	lib/dockerd/plugins/log/gelf.so lib/dockerd/plugins/log/fluentd.so lib/dockerd/plugins/log/tee.so
 have include/dockerd/driver.h include/dockerd/graph.h include/dockerd/net.h include/dockerd/volume.h include/dockerd/authz.h include/dockerd/log.h
 have lib/pkgconfig/dockerd-driver.pc lib/systemd/system/dockerd.service lib/systemd/system/dockerd.socket
 have share/man/man8/dockerd.8 share/man/man5/dockerd.conf.5 share/man/man7/dockerd-driver.7

@@ -3,7 +3,7 @@
 # The log driver gelf: its messages, transports, compression and chunks, a server that is down or hangs up, the next daemon, options.
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
-need curl busybox runc python3
+need curl busybox runc python3 jq
 find_docker
 scratch
 start_daemon; ok "starts" || done_testing
@@ -27,8 +27,7 @@ arrives() { # COUNT description: so many messages, and no more
 	is "$(wc -l < "$G")" "$1" "$2" || cat "$WORK/sink.err"
 }
 # Each message's values of some fields, "-" where it has none.
-field() { python3 -c 'import json, sys
-for line in open(sys.argv[1]): print(*(json.loads(line).get(key, "-") for key in sys.argv[2:]))' "$G" "$@"; }
+field() { jq -r --args '. as $m | [$ARGS.positional[] | $m[.] // "-" | tostring] | join(" ")' "$@" < "$G"; }
 each() { is "$(field "$1" | sort -u)" "$2" "$1"; }
 run() { docker run --network none --log-driver gelf "$@"; }
 bad() { # description, text, options
