@@ -11,14 +11,16 @@
 #include "base/fs.h"
 #include "base/jw.h"
 #include "shim/control.h"
+#include "shim/undo.h"
 
 #define REPORT_AFTER (2 * NSEC_PER_SEC) /* output that nobody takes does not hold back the report of an exit */
 #define DELETE_TRIES 3
+#define UNDO_TRIES   5 /* 1, 2, 4... ms apart: the kernel empties a control group a little after its last process was reaped */
 
 static bool released, deleted;
 static struct conn *releasing;
 static struct command deletion;
-static int delete_tries;
+static int delete_tries, undo_tries;
 static struct timer delete_timer, end_timer;
 
 static void start_delete(struct timer *t);
@@ -51,6 +53,19 @@ static void on_deleted(struct command *c, int status)
 	task_check_end();
 }
 
+/* runc's delete without runc, which takes longer to start than all it does here. False: it, or another runtime, has to. */
+static bool undo(void)
+{
+	enum undone undone = runtime_is_runc(&self.runtime) ? undo_runc(self.runtime.root, self.runtime.id, UNDO_GROUPS) : UNDO_NOT;
+
+	if (undone == UNDO_BUSY && undo_tries < UNDO_TRIES)
+		loop_timer(&delete_timer, NSEC_PER_SEC / 1000 << undo_tries++, start_delete);
+	else if (undone != UNDO_DONE)
+		return false;
+	deleted = undone == UNDO_DONE;
+	return true;
+}
+
 static void start_delete(struct timer *t)
 {
 	OWN_FREE char *state = xasprintf("%s/%s", self.runtime.root, self.runtime.id);
@@ -58,6 +73,11 @@ static void start_delete(struct timer *t)
 
 	if (deleted || deletion.pid || delete_timer.at)
 		return;
+	if (undo()) {
+		if (deleted)
+			task_check_end();
+		return;
+	}
 	delete_tries++;
 	strv_add(&words, "delete");
 	strv_add(&words, "--force");

@@ -33,6 +33,13 @@ static void make_argv(struct strv *v, const struct runtime *r, const char *log, 
 		strv_add(v, words->v[i]);
 }
 
+bool runtime_is_runc(const struct runtime *r)
+{
+	const char *slash = strrchr(r->path, '/');
+
+	return streq(slash ? slash + 1 : r->path, "runc") && !r->args.len && !r->systemd_cgroup;
+}
+
 static void put_file(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY | O_CLOEXEC);

@@ -20,6 +20,9 @@ struct runtime {
 	bool systemd_cgroup;
 };
 
+/* runc under its own name, with control groups that it makes itself. */
+bool runtime_is_runc(const struct runtime *r);
+
 /*
  * Starts `runtime [args] --root R --log dir/LOG ... words... ID`. stdio: three descriptors, -1 for /dev/null. on_end comes from
  * the loop with the status of waitpid(). -1 with errno when it cannot fork.

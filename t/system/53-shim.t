@@ -41,6 +41,24 @@ done
 is "$(sums)" "$(cat "$WORK/sums")" "nothing in a container writes the runtime or the shim"
 docker rm -f aa >/dev/null
 
+# the end: what runc made is undone without runc, as long as there is nothing but its groups and its state
+mkdir "$WORK/under" "$WORK/over"
+printf '#!/bin/sh\nfor a; do case $a in run|delete) echo "$a" >> "%s/calls";; esac; done\nexec runc "$@"\n' "$WORK" > "$WORK/under/runc"
+chmod 755 "$WORK/under/runc"; cp "$WORK/under/runc" "$WORK/over/other"
+stop_daemon
+start_daemon --add-runtime "under=$WORK/under/runc" --add-runtime "over=$WORK/over/other"; ok "starts, with two runtimes more" || done_testing
+left() { echo "$(cgroups "$id") $(find "$WORK/exec/runtime" -mindepth 1 | wc -l) $(tr '\n' ' ' < "$WORK/calls")"; : > "$WORK/calls"; }
+ended() { id=$(docker run -d --name ee --network none "$@") && docker wait ee >/dev/null && docker rm ee >/dev/null; left; }
+is "$(ended --runtime under busybox sh -c 'sleep 1000 & sleep 0.1')" "0 0 run " "an end: nothing is left, and runc ran once"
+is "$(ended --runtime over busybox true)" "0 0 run delete " "a runtime of another name is asked itself"
+is "$(ended --runtime under --pid host busybox sh -c 'sleep 1000 & sleep 0.1')" "0 0 run delete " "so is runc where processes are left"
+nest='for d in /cg /cg/*/; do for g in $d/docker/$(cat /id)*/; do [ -d $g ] && mkdir -p $g/a/b $g/c; done; done; find /cg -name b | grep -c docker'
+docker create --name nn --runtime under --privileged --network none -v /sys/fs/cgroup:/cg busybox sh -c "$nest" >/dev/null
+docker inspect -f '{{.Id}}' nn | tr -d '\n' > "$WORK/id"; docker cp -q "$WORK/id" nn:/id; id=$(cat "$WORK/id")
+docker start -a nn > "$WORK/nested"; docker rm nn >/dev/null
+[ "$(cat "$WORK/nested")" -ge 1 ]; ok "a container makes groups in its own"
+is "$(left)" "0 0 run " "they go, too"
+
 # killed
 slow=0 wrong=
 docker events --filter event=die --format '{{.Action}} {{.Actor.Attributes.exitCode}}' > "$WORK/events" & watching=$!

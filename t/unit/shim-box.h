@@ -105,7 +105,7 @@ static inline void put_config(const struct box *b, const char *const *args, bool
 	jw_kobj(&w, "linux");
 	jw_key(&w, "cgroupsPath");
 	{
-		OWN_FREE char *cg = xasprintf("/test-shim/%.12s", b->id);
+		OWN_FREE char *cg = xasprintf("/test-shim/%s", b->id);
 
 		jw_str(&w, cg);
 	}
@@ -163,7 +163,7 @@ static inline bool box_run(struct box *b)
 static inline void box_done(struct box *b)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *state = xasprintf("%s/%s", b->root, b->id), *cg = xasprintf("/sys/fs/cgroup/memory/test-shim/%.12s", b->id);
+	OWN_FREE char *state = xasprintf("%s/%s", b->root, b->id), *cg = xasprintf("/sys/fs/cgroup/memory/test-shim/%s", b->id);
 
 	if (b->s)
 		is_int(shim_release(b->s, &err), 0, "released (%s)", err_text(&err));
