@@ -10,15 +10,18 @@
 #include "base/deep.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "base/tar.h"
 #include "image/inode-map.h"
 #include "image/list-dir.h"
 
 #define CAPABILITY_MAX 64
+#define BYTES_MAX (128u << 20) /* of all paths together: a container chooses how many files it makes, and how deep */
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct walk {
 	struct changes *out;
 	struct buf path;       /* of the folder at hand, "" for the root */
+	size_t bytes;          /* of the paths noted */
 	bool upper;            /* the new tree holds changes only */
 	enum graph_whiteout style;
 };
@@ -35,6 +38,9 @@ static void add(struct walk *w, const char *name, enum change_kind kind)
 {
 	struct changes *c = w->out;
 
+	w->bytes += w->path.size + strlen(name) + sizeof(*c->v);
+	if (w->bytes > BYTES_MAX)
+		return;
 	if (c->len == c->room) {
 		c->room = c->room ? c->room * 2 : 32;
 		c->v = xrealloc(c->v, c->room * sizeof(*c->v));
@@ -110,8 +116,10 @@ static int enter(struct walk *w, int new_fd, int old_fd, const char *name, int d
 		if (old_child < 0)
 			return fail(w, name, err);
 	}
-	if (depth == DEEP_MAX)
-		return err_set(err, ERR_INVALID, "%s/%s: folders are nested too deeply", w->path.data, name);
+	if (depth == DEEP_MAX || size + strlen(name) >= TAR_NAME_MAX)
+		return err_set(err, ERR_INVALID, "%s/%s: folders are nested too deeply", size ? w->path.data : "", name);
+	if (w->bytes > BYTES_MAX)
+		return err_set(err, ERR_INVALID, "too many changes to list");
 	buf_addc(&w->path, '/');
 	buf_adds(&w->path, name);
 	rc = walk_below(w, new_child, old_child, depth + 1, err);
@@ -230,6 +238,8 @@ static int run(struct walk *w, int new_fd, int old_fd, struct err *err)
 	int rc = walk_dir(w, new_fd, old_fd, 0, err);
 
 	buf_done(&w->path);
+	if (rc == 0 && w->bytes > BYTES_MAX)
+		rc = err_set(err, ERR_INVALID, "too many changes to list");
 	if (w->out->len)
 		qsort(w->out->v, w->out->len, sizeof(*w->out->v), by_path);
 	return rc;

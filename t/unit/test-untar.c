@@ -487,6 +487,48 @@ static void test_changes(void)
 	is_changes(&all, "A/fraction A/gone A/gonedir A/gonedir/x A/gonedir/x/y A/mode", "all is new");
 }
 
+/* Folders of one name in each other, from root; the innermost. */
+static int nested(const char *name, int levels)
+{
+	int at = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	while (levels--) {
+		int below = mkdirat(at, name, 0700) == 0 ? openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+
+		close(at);
+		at = below;
+	}
+	return at;
+}
+
+/* A container chooses names, depth and number of its files: what is kept of them is bounded. */
+static void test_changes_bounded(void)
+{
+	OWN_CHANGES struct changes many = { 0 }, deep = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	char name[251] = { 0 };
+	OWN_FD int at = -1;
+
+	fresh();
+	memset(name, 'n', sizeof(name) - 1);
+	at = nested(name, 15);
+	ok(at >= 0 && changes_compare(root, -1, &deep, &err) == 0, "names of 3,765 bytes: %s", err_text(&err));
+	is_int(deep.len, 15, "all of them");
+	for (int i = 0; i < 34000; i++) {
+		snprintf(name, sizeof(name), "%0250d", i);
+		mknodat(at, name, S_IFREG | 0600, 0);
+	}
+	ok(changes_compare(root, -1, &many, &err) < 0 && strstr(err_text(&err), "too many changes"), "34,000 of 4,016 bytes: %s", err_text(&err));
+	ok(many.len > 30000 && many.len < 33800, "no more than 128 MiB were kept: %zu", many.len);
+	err_done(&err);
+	fresh();
+	close(at);
+	at = nested(name, 18);
+	changes_done(&deep);
+	ok(at >= 0 && changes_compare(root, -1, &deep, &err) < 0 && strstr(err_text(&err), "too deeply"), "a path of 4,518 bytes is too long: %.40s", err_text(&err));
+	fresh();
+}
+
 static int extract_at_most(uint64_t max, struct err *err)
 {
 	struct untar_opts opts = { .flags = UNTAR_LAYER, .whiteout = GRAPH_WHITEOUT_OVERLAY, .entries_max = max };
@@ -585,6 +627,7 @@ int main(void)
 	test_metadata();
 	test_packtar();
 	test_changes();
+	test_changes_bounded();
 	test_counts();
 	test_base();
 	fd_close(&root);
