@@ -19,7 +19,18 @@ struct inflate {
 	bool done;
 	struct inflate_state *gz;
 	ZSTD_DStream *zstd;
+	const struct inflate_codec *codec;
+	void *codec_state;    /* NULL between streams */
 };
+
+static const struct inflate_codec *codecs;
+static size_t n_codecs;
+
+void inflate_set_codecs(const struct inflate_codec *v, size_t n)
+{
+	codecs = v;
+	n_codecs = n;
+}
 
 /* Keeps what is left and reads more behind it: bytes at hand, or -1. */
 static ssize_t fill(struct inflate *f, size_t want, struct err *err)
@@ -149,10 +160,55 @@ static ssize_t zstd_read(struct reader *reader, void *data, size_t size, struct 
 	return 0;
 }
 
+/* Begins the next stream: 1, or 0 at the end. */
+static int codec_next(struct inflate *f, struct err *err)
+{
+	int more = next_member(f, f->codec->magic, f->codec->magic_size, err);
+
+	if (more > 0 && !(f->codec_state = f->codec->start(err)))
+		return -1;
+	f->done = more == 0;
+	return more;
+}
+
+static ssize_t codec_read(struct reader *reader, void *data, size_t size, struct err *err)
+{
+	struct inflate *f = (struct inflate *)reader;
+
+	while (!f->done) {
+		struct inflate_io io = { .out = data, .out_size = size };
+		bool moved;
+		int rc;
+
+		if (!f->codec_state && (rc = codec_next(f, err)) <= 0)
+			return rc;
+		if (f->pos == f->end && fill(f, 1, err) < 0)
+			return -1;
+		io.in = f->buf + f->pos;
+		io.in_size = f->end - f->pos;
+		rc = f->codec->run(f->codec_state, &io, err);
+		if (rc < 0)
+			return -1;
+		moved = io.in_size != f->end - f->pos || io.out_size != size;
+		f->pos = f->end - io.in_size;
+		if (rc > 0) {
+			f->codec->end(f->codec_state);
+			f->codec_state = NULL;
+		} else if (!moved && f->pos == f->end && f->eof) {
+			return err_set(err, ERR_INVALID, "unexpected EOF");
+		}
+		if (io.out_size < size)
+			return (ssize_t)(size - io.out_size);
+	}
+	return 0;
+}
+
 static void inflate_close(struct reader *reader)
 {
 	struct inflate *f = (struct inflate *)reader;
 
+	if (f->codec_state)
+		f->codec->end(f->codec_state);
 	ZSTD_freeDStream(f->zstd);
 	free(f->gz);
 	free(f->buf);
@@ -168,20 +224,29 @@ static int zstd_start(struct inflate *f, struct err *err)
 	return 0;
 }
 
-int inflate_kind_of(const void *data, size_t n, enum inflate_kind *ret, struct err *err)
+enum inflate_kind inflate_kind_of(const void *data, size_t n)
 {
 	const uint8_t *p = data;
 
-	*ret = INFLATE_PLAIN;
 	if (n >= 3 && memcmp(p, "\x1f\x8b\x08", 3) == 0)
-		*ret = INFLATE_GZIP;
-	else if (n >= 4 && (memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0 ||
-		   ((p[0] & 0xf0) == 0x50 && memcmp(p + 1, "\x2a\x4d\x18", 3) == 0)))
-		*ret = INFLATE_ZSTD;
-	else if (n >= 3 && memcmp(p, "BZh", 3) == 0)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "bzip2 compression is not supported");
-	else if (n >= 6 && memcmp(p, "\xfd" "7zXZ\0", 6) == 0)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "xz compression is not supported");
+		return INFLATE_GZIP;
+	if (n >= 4 && (memcmp(p, "\x28\xb5\x2f\xfd", 4) == 0 || ((p[0] & 0xf0) == 0x50 && memcmp(p + 1, "\x2a\x4d\x18", 3) == 0)))
+		return INFLATE_ZSTD;
+	if (n >= 3 && memcmp(p, "BZh", 3) == 0)
+		return INFLATE_BZIP2;
+	if (n >= 6 && memcmp(p, "\xfd" "7zXZ\0", 6) == 0)
+		return INFLATE_XZ;
+	return INFLATE_PLAIN;
+}
+
+static int codec_start(struct inflate *f, struct err *err)
+{
+	f->reader.read = codec_read;
+	for (size_t i = 0; i < n_codecs; i++)
+		if (codecs[i].kind == f->kind)
+			f->codec = &codecs[i];
+	if (!f->codec)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "%s compression is not supported", f->kind == INFLATE_XZ ? "xz" : "bzip2");
 	return 0;
 }
 
@@ -189,8 +254,11 @@ static int start(struct inflate *f, struct err *err)
 {
 	ssize_t n = fill(f, INFLATE_MAGIC, err);
 
-	if (n < 0 || inflate_kind_of(f->buf, (size_t)n, &f->kind, err) < 0)
+	if (n < 0)
 		return -1;
+	f->kind = inflate_kind_of(f->buf, (size_t)n);
+	if (f->kind == INFLATE_BZIP2 || f->kind == INFLATE_XZ)
+		return codec_start(f, err);
 	f->reader.read = plain_read;
 	if (f->kind == INFLATE_ZSTD)
 		return zstd_start(f, err);

@@ -55,7 +55,8 @@ static int head_init(struct head *h, struct reader *in, struct err *err)
 	h->reader = (struct reader){ head_read, NULL };
 	h->in = in;
 	h->len = (size_t)n;
-	return inflate_kind_of(h->v, h->len, &h->kind, err);
+	h->kind = inflate_kind_of(h->v, h->len);
+	return 0;
 }
 
 /* All of size bytes: 0; 1 when the process reads no more; -1. */

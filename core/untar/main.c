@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "image/unpack-wire.h"
 #include "image/untar-work.h"
+#include "untar/codecs.h"
 #include "untar/confine.h"
 
 /* One packet, with a descriptor or -1. */
@@ -120,6 +121,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_NAME, "dockerd-untar");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
+	codecs_init();
 	if (work(&w, argv, &err) < 0)
 		m = (struct unpack_msg){ .kind = UNPACK_FAILED, .class = (int32_t)err.class, .sys = err.sys };
 	m.size = w.size;

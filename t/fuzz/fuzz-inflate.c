@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* gzip and zstd streams, of which at most 4 MiB are asked for. */
+/* gzip, zstd, bzip2 and xz streams, of which at most 4 MiB are asked for. */
 #include "fuzz.h"
 
 #include "image/inflate.h"
+#include "untar/codecs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -11,6 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct mem_reader in;
 	ssize_t n = 0;
 
+	codecs_init();
 	mem_reader_init(&in, data, size);
 	OWN_READER struct reader *plain = inflate_new(&in.reader, NULL, &err);
 	for (int i = 0; plain && i < 64 && (n = plain->read(plain, out, sizeof(out), &err)) > 0; i++)
