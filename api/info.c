@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/damage.h"
 #include "base/lock.h"
+#include "base/metrics.h"
 #include "container/bundle/cdi.h"
 #include "container/bundle/cgroup.h"
 #include "container/container.h"
@@ -29,6 +30,7 @@ static void put_runtimes(const struct api *api, int api_minor, struct jw *w);
 static void put_swarm(struct jw *w);
 static void put_security(const struct api *api, int api_minor, struct jw *w);
 static void put_devices(const struct api *api, int api_minor, struct jw *w);
+static void put_firewall(const struct api *api, int api_minor, struct jw *w);
 static void put_warnings(const struct api *api, struct jw *w);
 
 void api_add_warning(const char *text)
@@ -76,6 +78,7 @@ int system_info(struct job *job, struct err *err)
 	jw_kstr(&w, "InitBinary", api->defaults && api->defaults->init_path ? api->defaults->init_path : "docker-init");
 	put_security(api, minor, &w);
 	put_devices(api, minor, &w);
+	put_firewall(api, minor, &w);
 	put_warnings(api, &w);
 	jw_obj_end(&w);
 	return reply_json(job_request(job), 200, &b);
@@ -153,9 +156,18 @@ static void put_cgroups(const struct api *api, int api_minor, struct jw *w)
 	jw_kbool(w, "OomKillDisable", cgroup_can(CGROUP_OOM_KILL_DISABLE));
 }
 
+static char *os_word(const char *key, const char *figure)
+{
+	int64_t began = clock_mono();
+	char *word = host_os_release(key);
+
+	metrics_time(METRIC_HOST_INFO, figure, clock_mono() - began);
+	return word;
+}
+
 static void put_host(const struct api *api, struct jw *w)
 {
-	OWN_FREE char *pretty = host_os_release("PRETTY_NAME"), *version = host_os_release("VERSION_ID"), *name = host_name();
+	OWN_FREE char *pretty = os_word("PRETTY_NAME", "operating_system"), *version = os_word("VERSION_ID", "os_version"), *name = host_name();
 	const struct strv *labels = api->config ? &api->config->labels : NULL;
 
 	jw_kstr(w, "KernelVersion", host_kernel());
@@ -370,6 +382,16 @@ static void limit_warnings(struct strv *to)
 		if (what && !cgroup_can(limits[i].feature))
 			strv_addf(to, "WARNING: No %s support", what);
 	}
+}
+
+/* Who writes the bridge's rules; nobody does without one. */
+static void put_firewall(const struct api *api, int api_minor, struct jw *w)
+{
+	if (api_minor < 50 || !api->config || !api->config->iptables || !api->nets || streq(net_default(api->nets), "none"))
+		return;
+	jw_kobj(w, "FirewallBackend");
+	jw_kstr(w, "Driver", "nftables");
+	jw_obj_end(w);
 }
 
 static void put_warnings(const struct api *api, struct jw *w)

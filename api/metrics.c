@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* GET /metrics of --metrics-addr: what was counted, and what is so right now, for Prometheus. */
+#include <math.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -18,6 +20,8 @@ const struct route metrics_routes[] = {
 	{ "HEAD", "/metrics", "metrics", 0, ROUTE_UNVERSIONED },
 };
 const size_t metrics_routes_len = ARRAY_LEN(metrics_routes);
+
+static double start_time; /* set once, at registration: the clock may be set later */
 
 static void gauge(struct buf *out, const char *name, const char *help, double v)
 {
@@ -47,6 +51,7 @@ static void put_label(struct buf *out, const char *key, const char *value)
 static void put_engine(const struct api *api, struct buf *out)
 {
 	struct graph *graph = layer_store_graph(image_store_layers(api->images));
+	OWN_FREE char *os = host_os_release("PRETTY_NAME"), *os_version = host_os_release("VERSION_ID");
 	OWN_BUF struct buf labels = { 0 };
 
 	put_label(&labels, "architecture", host_machine());
@@ -54,7 +59,9 @@ static void put_engine(const struct api *api, struct buf *out)
 	put_label(&labels, "daemon_id", api->engine_id);
 	put_label(&labels, "graphdriver", graph ? graph_name(graph) : "");
 	put_label(&labels, "kernel", host_kernel());
+	put_label(&labels, "os", os ? os : "");
 	put_label(&labels, "os_type", "linux");
+	put_label(&labels, "os_version", os_version ? os_version : "");
 	put_label(&labels, "version", PACKAGE_VERSION);
 	buf_addc(&labels, '\0');
 	metrics_put_head(out, "engine_daemon_engine_info", "gauge", "The information related to the engine and the OS it is running on");
@@ -67,6 +74,25 @@ static void put_engine(const struct api *api, struct buf *out)
 	gauge(out, "dockerd_jobs_running", "The number of jobs that run", (double)engine_running(api->engine));
 }
 
+/* By the kernel's clock of the boot, field 22 of stat, counted behind the name, which may hold anything. */
+static double find_start(void)
+{
+	OWN_BUF struct buf b = { 0 };
+	unsigned long long ticks = 0;
+	struct timespec boot, now;
+	const char *p;
+
+	if (fs_read(AT_FDCWD, "/proc/self/stat", 4096, &b, NULL) < 0 || !(p = strrchr(b.data, ')')))
+		return 0;
+	for (int field = 2; field < 22 && p; field++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		ticks = strtoull(p, NULL, 10);
+	clock_gettime(CLOCK_BOOTTIME, &boot);
+	clock_gettime(CLOCK_REALTIME, &now);
+	return floor((double)(now.tv_sec - boot.tv_sec) + (double)(now.tv_nsec - boot.tv_nsec) / 1e9 + (double)ticks / (double)sysconf(_SC_CLK_TCK));
+}
+
 /* The process itself, under the names that clients of Prometheus use everywhere. */
 static void put_process(struct buf *out)
 {
@@ -74,7 +100,7 @@ static void put_process(struct buf *out)
 	long pages = sysconf(_SC_PAGESIZE);
 	long long size = 0, resident = 0;
 	struct rusage ru = { 0 };
-	struct rlimit rl = { 0 };
+	struct rlimit rl = { 0 }, memory = { 0 };
 
 	getrusage(RUSAGE_SELF, &ru);
 	getrlimit(RLIMIT_NOFILE, &rl);
@@ -85,6 +111,10 @@ static void put_process(struct buf *out)
 		(double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) + (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6);
 	gauge(out, "process_resident_memory_bytes", "Resident memory size in bytes.", (double)resident * (double)pages);
 	gauge(out, "process_virtual_memory_bytes", "Virtual memory size in bytes.", (double)size * (double)pages);
+	getrlimit(RLIMIT_AS, &memory);
+	gauge(out, "process_virtual_memory_max_bytes", "Maximum amount of virtual memory available in bytes.",
+		memory.rlim_cur == RLIM_INFINITY ? -1 : (double)memory.rlim_cur);
+	gauge(out, "process_start_time_seconds", "Start time of the process since unix epoch in seconds.", start_time);
 	gauge(out, "process_open_fds", "Number of open file descriptors.", (double)host_count("/proc/self/fd"));
 	gauge(out, "process_max_fds", "Maximum number of open file descriptors.", (double)rl.rlim_cur);
 }
@@ -103,5 +133,6 @@ static int metrics(struct job *job, struct err *err)
 
 int api_metrics_register(struct api *api, struct err *err)
 {
+	start_time = find_start();
 	return engine_register(api->engine, "metrics", metrics, api, err);
 }

@@ -2,8 +2,10 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "base/clock.h"
 #include "base/damage.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "container/internal.h"
 #include "image/layer.h"
 
@@ -102,8 +104,12 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 
 int container_remove_op(struct container *c, bool volumes, struct err *err)
 {
-	if (remove_all(c, volumes, err) == 0)
+	int64_t began = clock_mono();
+
+	if (remove_all(c, volumes, err) == 0) {
+		metrics_time(METRIC_CONTAINER_ACTIONS, "delete", clock_mono() - began);
 		return 0;
+	}
 	waiters_fail_removal(c, err_text(err));
 	return -1;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/damage.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "container/bundle/cdi.h"
 #include "container/bundle/cgroup.h"
 #include "container/internal.h"
@@ -121,12 +122,15 @@ void container_note_network(struct container *c)
 void container_unwind(struct container *c)
 {
 	OWN_ERR struct err err = ERR_INIT;
+	int64_t began;
 
 	lock_none_held();
 	mounts_teardown(c);
 	drop_shm(c);
+	began = clock_mono();
 	if (c->store->deps.nets && sandbox_remove(c->store->deps.nets, c->id, &c->sandbox, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
+	metrics_time(METRIC_NETWORK_ACTIONS, "release", clock_mono() - began);
 	forget_network(c);
 	err_done(&err);
 	if (c->rootfs && rwlayer_unmount(layers_of(c), c->id, &err) < 0)
@@ -358,10 +362,12 @@ static int explain(struct err *err, bool restoring)
 static int enter_network(struct container *c, const char *mode, struct err *err)
 {
 	CLEANUP(container_unrefp) struct container *other = NULL;
+	int64_t began = clock_mono();
 
 	if (!str_has_prefix(mode, "container:")) {
 		if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, mode, c->rec.config.mac_address, &c->sandbox, err) < 0)
 			return -1;
+		metrics_time(METRIC_NETWORK_ACTIONS, "allocate", clock_mono() - began);
 		network_event(c, "connect");
 		return netfiles_write(c, mode, &c->sandbox.ep, err);
 	}
@@ -473,6 +479,7 @@ int container_start_op(struct container *c, struct err *err)
 {
 	OWN_ERR struct err local = ERR_INIT;
 	CLEANUP(run_putp) struct run *run = NULL;
+	int64_t began = clock_mono();
 	int code = EXIT_UNKNOWN;
 	bool started;
 	pid_t pid = 0;
@@ -496,6 +503,7 @@ int container_start_op(struct container *c, struct err *err)
 			ship_begin(c);
 			container_save_state(c);
 			container_event(c, "start", NULL);
+			metrics_time(METRIC_CONTAINER_ACTIONS, "start", clock_mono() - began);
 			return 0;
 		}
 		if (c->restore_from)

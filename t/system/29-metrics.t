@@ -37,13 +37,53 @@ PY
 ok "every line is well-formed, each series comes once"
 is "$(grep -c '^engine_daemon_engine_info{.*graphdriver="overlay2"' "$WORK/m")" 1 "what it is"
 is "$(figure 'engine_daemon_container_states_containers{state="running"}')" 0 "nothing runs"
+while read -r name type; do
+	is "$(grep "^# TYPE $name " "$WORK/m" | cut -d' ' -f4)" "$type" "a $type as Docker names it: $name"
+done << 'EOF'
+engine_daemon_container_actions_seconds histogram
+engine_daemon_container_states_containers gauge
+engine_daemon_engine_cpus_cpus gauge
+engine_daemon_engine_info gauge
+engine_daemon_engine_memory_bytes gauge
+engine_daemon_events_subscribers_total gauge
+engine_daemon_events_total counter
+engine_daemon_health_checks_failed_total counter
+engine_daemon_health_checks_total counter
+engine_daemon_health_check_start_duration_seconds histogram
+engine_daemon_host_info_functions_seconds histogram
+engine_daemon_image_actions_seconds histogram
+engine_daemon_network_actions_seconds histogram
+logger_log_write_operations_failed_total counter
+process_cpu_seconds_total counter
+process_max_fds gauge
+process_open_fds gauge
+process_resident_memory_bytes gauge
+process_start_time_seconds gauge
+process_virtual_memory_bytes gauge
+process_virtual_memory_max_bytes gauge
+EOF
+is "$(grep '^engine_daemon_engine_info' "$WORK/m" | grep -o '[a-z_]*=' | paste -sd' ')" \
+	"architecture= commit= daemon_id= graphdriver= kernel= os= os_type= os_version= version=" "its labels"
+is "$(figure 'engine_daemon_engine_cpus_cpus') $(figure engine_daemon_engine_memory_bytes)" \
+	"$(docker info -f '{{.NCPU}} {{.MemTotal}}')" "as info says"
+is "$(grep '^engine_daemon_engine_info' "$WORK/m" | grep -o 'os="[^"]*",os_type' )" "os=\"$(docker info -f '{{.OperatingSystem}}')\",os_type" "and its system"
+[ "$(python3 -c "import time; print(abs(time.time() - $(ps -o etimes= -p "$DPID") - $(figure process_start_time_seconds)) < 5)")" = True ]
+ok "since when it runs"
+[ "$(figure 'engine_daemon_host_info_functions_seconds_count{function="os_version"}')" -ge 1 ]
+ok "info asks for the system's version"
+docker run --rm --network none busybox true
+docker rm nosuch 2> /dev/null
+is "$(figure 'engine_daemon_container_actions_seconds_count{action="delete"}') $(figure 'engine_daemon_container_actions_seconds_count{action="start"}')" \
+	"1 1" "one ran and removed itself; what fails is not counted"
+is "$(figure 'engine_daemon_network_actions_seconds_count{action="allocate"}') $(figure 'engine_daemon_network_actions_seconds_count{action="release"}')" \
+	"1 1" "its network came and went"
 docker run -d --name one --network none --health-cmd false --health-interval 200ms busybox sleep 1000 > /dev/null
 docker run -d --name two --network none busybox sleep 1000 > /dev/null
 docker pause two > /dev/null
 is "$(figure 'engine_daemon_container_states_containers{state="running"}') $(figure 'engine_daemon_container_states_containers{state="paused"}')" "1 1" \
 	"one runs, one is paused"
-is "$(figure 'engine_daemon_container_actions_seconds_count{action="start"}')" 2 "two starts"
-is "$(figure 'engine_daemon_container_actions_seconds_bucket{action="create",le="+Inf"}')" 2 "two creates"
+is "$(figure 'engine_daemon_container_actions_seconds_count{action="start"}')" 3 "two more starts"
+is "$(figure 'engine_daemon_container_actions_seconds_bucket{action="create",le="+Inf"}')" 3 "two more creates"
 [ "$(python3 -c "print(int($(figure 'engine_daemon_container_actions_seconds_sum{action="start"}') > 0.001))")" = 1 ]
 ok "which took time"
 for _i in $(seq 50); do [ "$(figure engine_daemon_health_checks_failed_total)" -gt 1 ] && break; sleep 0.1; done
@@ -54,6 +94,11 @@ docker kill one > /dev/null
 docker wait one > /dev/null
 [ "$(figure engine_daemon_events_total)" -gt "$n" ]
 ok "events, too"
+docker run -d --name lost --network none --log-driver syslog --log-opt syslog-address=tcp://127.0.0.1:1 busybox echo hi > /dev/null
+for _i in $(seq $((30 * DKD_SLOW))); do [ "$(figure logger_log_write_operations_failed_total)" -gt 0 ] && break; sleep 0.1; done
+[ "$(figure logger_log_write_operations_failed_total)" -gt 0 ]
+ok "so are log drivers that fail"
+docker rm -f lost > /dev/null
 n=$(figure dockerd_jobs_failed_total)
 docker inspect nosuch > /dev/null 2>&1
 [ "$(figure dockerd_jobs_failed_total)" -gt "$n" ]

@@ -28,6 +28,7 @@ fi
 is "$(api GET /info | json '"ociVersionMax" in json.loads(d["Runtimes"]["runc"]["status"]["org.opencontainers.runtime-spec.features"])')" True \
 	"info: what the runtime can do, in its words"
 is "$(api GET /v1.43/info | json 'd["Runtimes"]["runc"].keys()')" "dict_keys(['path'])" "not before 1.44"
+is "$(docker info -f '{{json .FirewallBackend}}')" null "no bridge, no rules"
 docker run -d --name run $N busybox sleep 1000 > /dev/null
 docker run -d --name paused $N busybox sleep 1000 > /dev/null
 docker pause paused > /dev/null

@@ -34,6 +34,7 @@ a1=$(address one) a2=$(address two)
 docker exec one ping -c 1 -W 2 "$a2" >/dev/null; ok "they reach each other"
 is "$(docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.Gateway}} {{.IPPrefixLen}} {{.NetworkID}}{{end}}' one)" "$a1 172.17.0.1 16 $netid" "inspect"
 is "$(docker network inspect -f '{{range .Containers}}{{.Name}} {{.IPv4Address}} {{end}}' bridge | tr ' ' '\n' | sort | grep .)" "$(printf '%s\n' one two "$a1/16" "$a2/16" | sort)" "network inspect"
+is "$(docker info -f '{{json .FirewallBackend}}')" '{"Driver":"nftables"}' "info: who writes the rules"
 is "$(docker ps -q --filter network=bridge | wc -l)" 2 "ps by network"
 outside nft 'add table ip t; add chain ip t in { type filter hook input priority 0; }
 add rule ip t in ip saddr 198.51.100.1 icmp type echo-request counter; add rule ip t in ip saddr 172.16.0.0/12 counter'

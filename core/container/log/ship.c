@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "container/internal.h"
 #include "container/log/file.h"
 #include "logdriver.h"
@@ -147,6 +148,7 @@ static bool hand_on(struct log_ship *s)
 
 		drop_items(s, taken);
 		if (r < 0) {
+			metrics_add(METRIC_LOG_WRITES_FAILED, 1);
 			if (!s->failing)
 				log_warn("container %s: its log for %s waits: %s", s->container->id, s->driver, err_text(&err));
 			s->failing = true;
