@@ -86,6 +86,7 @@ extern const struct jdesc endpoint_desc, mount_point_desc, container_record_desc
 struct run {
 	atomic_int refs;
 	struct shim *shim;
+	bool killed; /* SIGKILL was sent. Under the container's lock */
 };
 void run_put(struct run *r);
 DEFINE_CLEANUP(struct run, run_put)
@@ -99,6 +100,7 @@ struct container {
 	struct lock lock;          /* OBJECT: guards all below */
 	pthread_cond_t changed;    /* state or operation changed */
 	bool op;                   /* the operation is taken */
+	bool freezing;             /* freeze_take() */
 	bool removed;              /* gone from the indexes */
 	char *damaged;             /* why it can only be looked at, copied from and removed; set before it is in the indexes */
 	struct container_record rec;
@@ -168,6 +170,8 @@ struct container *store_by_id(struct container_store *s, const char *id);
 struct run *container_run(struct container *c); /* a reference, or NULL */
 /* Asked when something failed: whether the container ended under it. Its exit may still be on its way here. */
 bool container_ended(struct container *c);
+/* As that, a moment later if need be: the runtime knows of a killed process whose last threads are still on their way out. */
+bool container_ends(struct container *c);
 /* A text of the record, under the lock: readers of the record hold only that. By the holder of the operation. */
 void container_set_text(struct container *c, char **field, const char *text);
 
@@ -359,6 +363,12 @@ void checkpoint_explain(const struct container *c, const char *log, struct err *
 /* pause.c: the mark of a freeze under way. By the holder of the operation. */
 int freeze_begin(struct container *c, struct err *err);
 void freeze_end(struct container *c);
+/*
+ * Who freezes or thaws and then says so in the record takes turns: a kill, which has no operation, thaws what a pause may just
+ * freeze. Waits for its turn; the holder takes no operation.
+ */
+void freeze_take(struct container *c);
+void freeze_drop(struct container *c);
 bool freeze_is_open(const struct container *c);
 /* The last daemon ended within a freeze: it goes on. Waits for its shim. */
 void freeze_undo(struct container *c);

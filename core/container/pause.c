@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "container/internal.h"
 
+#define FREEZE_TRIES 5
+
 static char *mark_path(const struct container *c)
 {
 	return xasprintf("%s/%s/freezing", c->store->run_dir, c->id);
@@ -29,6 +31,24 @@ void freeze_end(struct container *c)
 	OWN_FREE char *path = mark_path(c);
 
 	unlink(path);
+}
+
+void freeze_take(struct container *c)
+{
+	lock_none_held();
+	lock_take(&c->lock);
+	while (c->freezing)
+		lock_wait(&c->lock, &c->changed, -1);
+	c->freezing = true;
+	lock_drop(&c->lock);
+}
+
+void freeze_drop(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	c->freezing = false;
+	pthread_cond_broadcast(&c->changed);
 }
 
 bool freeze_is_open(const struct container *c)
@@ -63,14 +83,15 @@ static int not_running(const struct container *c, struct err *err)
 	return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 }
 
-static int check(struct container *c, bool pause, bool has_run, struct err *err)
+static int check(struct container *c, bool pause, const struct run *run, struct err *err)
 {
 	WITH_LOCK(&c->lock);
 	const struct container_state *st = &c->rec.state;
 
 	if (!pause && (!st->running || !st->paused))
 		return err_set(err, ERR_CONFLICT, "Container %s is not paused", c->id);
-	if (!st->running || !has_run)
+	/* what is being killed would not come to its end */
+	if (!st->running || !run || (pause && run->killed))
 		return not_running(c, err);
 	if (pause && st->paused)
 		return err_set(err, ERR_CONFLICT, "Container %s is already paused", c->id);
@@ -79,15 +100,32 @@ static int check(struct container *c, bool pause, bool has_run, struct err *err)
 	return 0;
 }
 
+/* The runtime waits for a moment only, in which a busy or throttled process may not come to stand still. */
+static int freeze(struct container *c, struct run *run, bool pause, struct err *err)
+{
+	for (int tries = 1;; tries++) {
+		OWN_ERR struct err why = ERR_INIT;
+
+		if (shim_pause(run->shim, pause, &why) == 0)
+			return 0;
+		if (container_ends(c))
+			return not_running(c, err);
+		if (tries < FREEZE_TRIES && pause && strstr(err_text(&why), "unable to freeze"))
+			continue;
+		err_move(err, &why);
+		return err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
+	}
+}
+
 static int pause_op(struct container *c, bool pause, struct err *err)
 {
 	CLEANUP(run_putp) struct run *run = container_run(c);
 
 	if (check(c, pause, run, err) < 0 || freeze_begin(c, err) < 0)
 		return -1;
-	if (shim_pause(run->shim, pause, err) < 0) {
+	if (freeze(c, run, pause, err) < 0) {
 		freeze_end(c);
-		return container_ended(c) ? not_running(c, err) : err_wrap(err, "Cannot %s container %s", pause ? "pause" : "unpause", c->id);
+		return -1;
 	}
 	lock_take(&c->lock);
 	c->rec.state.paused = pause;
@@ -108,7 +146,9 @@ int container_pause(struct container *c, bool pause, struct err *err)
 
 	if (op_begin(c, err) < 0)
 		return -1;
+	freeze_take(c);
 	r = pause_op(c, pause, err);
+	freeze_drop(c);
 	op_end(c);
 	return r;
 }

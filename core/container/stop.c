@@ -96,12 +96,35 @@ static enum ending intend(struct container *c, unsigned what)
 	return was;
 }
 
+/* What is frozen does not die of a signal. */
+static void thaw(struct container *c, struct run *run)
+{
+	bool thawed = false;
+
+	freeze_take(c);
+	lock_take(&c->lock);
+	thawed = c->run == run && c->rec.state.paused;
+	lock_drop(&c->lock);
+	if (thawed && shim_pause(run->shim, false, NULL) == 0) {
+		lock_take(&c->lock);
+		c->rec.state.paused = false;
+		lock_drop(&c->lock);
+	} else {
+		thawed = false;
+	}
+	freeze_drop(c);
+	if (!thawed)
+		return;
+	health_begin(c, false);
+	container_event(c, "unpause", NULL);
+}
+
 int container_signal(struct container *c, int sig, struct err *err)
 {
 	CLEANUP(run_putp) struct run *run = NULL;
 	char number[16];
 	OWN_ERR struct err why = ERR_INIT;
-	bool resume, ends;
+	bool ends;
 
 	lock_take(&c->lock);
 	if (!c->rec.state.running || !c->run) {
@@ -119,21 +142,12 @@ int container_signal(struct container *c, int sig, struct err *err)
 		c->no_restart = true;
 	if (!atomic_load(&c->store->stopping))
 		c->rec.manually_stopped = true;
-	resume = ends && c->rec.state.paused;
+	run->killed |= sig == SIGKILL;
 	lock_drop(&c->lock);
 	if (shim_kill(run->shim, NULL, sig, false, &why) < 0)
 		return why.class == ERR_NOT_FOUND ? not_running(c, err) : err_move(err, &why);
-	if (resume) {
-		OWN_ERR struct err ignored = ERR_INIT;
-
-		if (shim_pause(run->shim, false, &ignored) == 0) {
-			lock_take(&c->lock);
-			c->rec.state.paused = false;
-			lock_drop(&c->lock);
-			health_begin(c, false);
-			container_event(c, "unpause", NULL);
-		}
-	}
+	if (ends)
+		thaw(c, run);
 	snprintf(number, sizeof(number), "%d", sig);
 	container_event(c, "kill", "signal", number, NULL);
 	return 0;

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <unistd.h>
+
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "container/internal.h"
 
 #define WORK_THREADS 32
+/* What killed threads take to be gone, and how often one looks. */
+#define ENDS_NS      (NSEC_PER_SEC / 2)
+#define ENDS_STEP_US 10000
 
 /* For the networks' lists of containers: without "/". */
 static char *name_of(void *ctx, const char *container_id)
@@ -142,6 +147,19 @@ bool container_ended(struct container *c)
 	WITH_LOCK(&c->lock);
 
 	return !c->rec.state.running || !c->run || shim_has_ended(c->run->shim);
+}
+
+bool container_ends(struct container *c)
+{
+	int64_t end = clock_mono() + ENDS_NS;
+
+	lock_none_held();
+	while (!container_ended(c)) {
+		if (clock_mono() >= end)
+			return false;
+		usleep(ENDS_STEP_US);
+	}
+	return true;
 }
 
 void container_set_text(struct container *c, char **field, const char *text)

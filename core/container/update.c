@@ -201,7 +201,7 @@ static int apply(struct container *c, struct run *run, const struct host_config 
 	lock_none_held();
 	if (shim_update(run->shim, &b, err) == 0)
 		return 0;
-	return container_ended(c) ? 0 : -1; /* what has ended takes them at its next start */
+	return container_ends(c) ? 0 : -1; /* what has ended takes them at its next start */
 }
 
 static int update_op(struct container *c, const struct update_body *b, struct err *err)

@@ -34,6 +34,7 @@ struct rwlayer {
 	char mount_id[ID_HEX + 1];
 	char init_id[ID_HEX + sizeof(INIT_SUFFIX)]; /* "" without */
 	struct layer *parent;      /* holds a reference; NULL: scratch, or lost */
+	unsigned users;            /* mounts and views of it: one that is removed meanwhile waits for the last of them */
 	bool brief;                /* nothing of it has to outlive a power cut: of this daemon's making */
 	char *damaged;             /* why it cannot be mounted, or NULL */
 	char *found;               /* what is to be told of its damage once it has a container: rwlayer_tell() */
@@ -47,6 +48,7 @@ struct layer_store {
 	struct lock lock;          /* LOCK_MAP: the tables below and every refs */
 	struct layer *layers[LAYER_BUCKETS];
 	struct rwlayer *mounts[LAYER_BUCKETS];
+	struct rwlayer *leaving;   /* removed while they had users */
 	struct strv staged;        /* chain ids of the layers that wait for layer_sync(), parents first */
 	int syncing;               /* threads within it */
 };

@@ -128,6 +128,12 @@ void layer_store_close(struct layer_store *s)
 			rwlayer_free(m);
 		}
 	}
+	while (s->leaving) {
+		struct rwlayer *m = s->leaving;
+
+		s->leaving = m->next;
+		rwlayer_free(m);
+	}
 	fd_close(&s->sha256_fd);
 	fd_close(&s->mounts_fd);
 	fd_close(&s->tmp_fd);

@@ -201,6 +201,13 @@ int rwlayer_create_brief(struct layer_store *s, const char *container_id, const 
 /* The driver's names of a container's layers: the writable one and what it stands on ("" for nothing). */
 struct names { char mount[ID_HEX + 1], below[ID_HEX + sizeof(INIT_SUFFIX)]; bool brief; };
 
+static void copy_names(const struct rwlayer *m, struct names *ret)
+{
+	memcpy(ret->mount, m->mount_id, sizeof(m->mount_id));
+	ret->brief = m->brief;
+	snprintf(ret->below, sizeof(ret->below), "%s", *m->init_id ? m->init_id : m->parent ? m->parent->cache_id : "");
+}
+
 static int get_names(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
 {
 	WITH_LOCK(&s->lock);
@@ -208,10 +215,75 @@ static int get_names(struct layer_store *s, const char *container_id, struct nam
 
 	if (!m)
 		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
-	memcpy(ret->mount, m->mount_id, sizeof(m->mount_id));
-	ret->brief = m->brief;
-	snprintf(ret->below, sizeof(ret->below), "%s", *m->init_id ? m->init_id : m->parent ? m->parent->cache_id : "");
+	copy_names(m, ret);
 	return 0;
+}
+
+/* From here to leave() its layers stay, also when it is removed. */
+static int use(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = rwlayer_find(s, container_id);
+
+	if (!m)
+		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
+	copy_names(m, ret);
+	m->users++;
+	return 0;
+}
+
+/* Also of one that was removed. Under the lock. */
+static struct rwlayer *find_used(struct layer_store *s, const char *container_id)
+{
+	struct rwlayer *m = rwlayer_find(s, container_id);
+
+	for (m = m ? m : s->leaving; m && !streq(m->container, container_id); m = m->next)
+		;
+	return m;
+}
+
+static int get_names_used(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = find_used(s, container_id);
+
+	if (!m)
+		return err_set(err, ERR_NOT_FOUND, "mount does not exist");
+	copy_names(m, ret);
+	return 0;
+}
+
+/* Out of the store: the driver's layers go, and what they stand on loses a reference. */
+static int end(struct layer_store *s, struct rwlayer *m, struct err *err)
+{
+	char name[STAGE_NAME], chain[DIGEST_TEXT] = "";
+
+	snprintf(name, sizeof(name), "remove-%s", m->mount_id);
+	layer_db_take_back(s, s->tmp_fd, name);
+	if (m->parent)
+		snprintf(chain, sizeof(chain), "%s", m->parent->chain);
+	rwlayer_free(m);
+	return *chain ? layer_unref(s, chain, NULL, err) : 0;
+}
+
+static void leave(struct layer_store *s, const char *container_id)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct rwlayer *m, **at;
+
+	lock_take(&s->lock);
+	m = find_used(s, container_id);
+	if (m && m->users)
+		m->users--;
+	for (at = &s->leaving; *at && *at != m; at = &(*at)->next)
+		;
+	if (m && *at && !m->users)
+		*at = m->next;
+	else
+		m = NULL;
+	lock_drop(&s->lock);
+	if (m && end(s, m, &err) < 0)
+		log_warn("%s", err_text(&err));
 }
 
 int rwlayer_sync(struct layer_store *s, const char *container_id, struct err *err)
@@ -232,35 +304,37 @@ int rwlayer_sync(struct layer_store *s, const char *container_id, struct err *er
 	return fsync(s->mounts_fd) < 0 ? err_errno(err, errno, "sync %s/mounts", s->dir) : 0;
 }
 
-/* Takes the mount out of the store; 1 when it was there. ret_name is the folder in tmp that still names its layers. */
-static int withdraw_mount(struct layer_store *s, const char *container_id, struct rwlayer **ret, char ret_name[STAGE_NAME], struct err *err)
+/* Takes the mount out of the store. *ret is NULL when it was not there, or when the last of its users ends it. */
+static int withdraw_mount(struct layer_store *s, const char *container_id, struct rwlayer **ret, struct err *err)
 {
 	WITH_LOCK(&s->lock);
 	struct rwlayer *m = rwlayer_find(s, container_id);
+	char name[STAGE_NAME];
 
+	*ret = NULL;
 	if (!m)
 		return 0;
-	snprintf(ret_name, STAGE_NAME, "remove-%s", m->mount_id);
-	if (renameat(s->mounts_fd, m->container, s->tmp_fd, ret_name) < 0 && errno != ENOENT)
+	/* the folder in tmp still names its layers */
+	snprintf(name, sizeof(name), "remove-%s", m->mount_id);
+	if (renameat(s->mounts_fd, m->container, s->tmp_fd, name) < 0 && errno != ENOENT)
 		return err_errno(err, errno, "remove the layer of container %s", container_id);
 	rwlayer_detach(s, m);
-	*ret = m;
-	return 1;
+	if (!m->users) {
+		*ret = m;
+		return 0;
+	}
+	m->next = s->leaving;
+	s->leaving = m;
+	return 0;
 }
 
 int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *err)
 {
-	struct rwlayer *m = NULL;
-	char name[STAGE_NAME], chain[DIGEST_TEXT] = "";
-	int rc = withdraw_mount(s, container_id, &m, name, err);
+	struct rwlayer *m;
 
-	if (rc <= 0)
-		return rc;
-	layer_db_take_back(s, s->tmp_fd, name);
-	if (m->parent)
-		snprintf(chain, sizeof(chain), "%s", m->parent->chain);
-	rwlayer_free(m);
-	return *chain ? layer_unref(s, chain, NULL, err) : 0;
+	if (withdraw_mount(s, container_id, &m, err) < 0)
+		return -1;
+	return m ? end(s, m, err) : 0;
 }
 
 bool rwlayer_exists(struct layer_store *s, const char *container_id)
@@ -272,17 +346,26 @@ bool rwlayer_exists(struct layer_store *s, const char *container_id)
 char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err)
 {
 	struct names n;
+	char *path;
 
-	if (get_names(s, container_id, &n, err) < 0)
+	if (use(s, container_id, &n, err) < 0)
 		return NULL;
-	return n.brief ? graph_get_brief(s->graph, n.mount, mount_label, err) : graph_get(s->graph, n.mount, mount_label, err);
+	path = n.brief ? graph_get_brief(s->graph, n.mount, mount_label, err) : graph_get(s->graph, n.mount, mount_label, err);
+	if (!path)
+		leave(s, container_id);
+	return path;
 }
 
 int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err)
 {
 	struct names n;
+	int rc;
 
-	return get_names(s, container_id, &n, err) < 0 ? -1 : graph_put(s->graph, n.mount, err);
+	if (get_names_used(s, container_id, &n, err) < 0)
+		return -1;
+	rc = graph_put(s->graph, n.mount, err);
+	leave(s, container_id);
+	return rc;
 }
 
 void rwlayer_metadata(struct layer_store *s, const char *container_id, struct jw *w)
@@ -301,6 +384,7 @@ struct view {
 	int below_fd;       /* -1: nothing below */
 	char *below_path;   /* mounted for this, or NULL */
 	struct names names;
+	const char *container; /* a user of its layers */
 };
 
 static void view_done(struct layer_store *s, struct view *v)
@@ -312,15 +396,19 @@ static void view_done(struct layer_store *s, struct view *v)
 		log_warn("%s", err_text(&err));
 	free(v->below_path);
 	graph_tree_done(s->graph, &v->tree);
+	leave(s, v->container);
 }
 
 /* Without what it stands on, unless the driver has to show that, too. */
 static int view_open_own(struct layer_store *s, const char *container_id, struct view *v, struct err *err)
 {
-	*v = (struct view){ .below_fd = -1 };
-	if (get_names(s, container_id, &v->names, err) < 0)
+	*v = (struct view){ .below_fd = -1, .container = container_id };
+	if (use(s, container_id, &v->names, err) < 0)
 		return -1;
-	return graph_tree_read(s->graph, v->names.mount, *v->names.below ? v->names.below : NULL, &v->tree, err);
+	if (graph_tree_read(s->graph, v->names.mount, *v->names.below ? v->names.below : NULL, &v->tree, err) == 0)
+		return 0;
+	leave(s, container_id);
+	return -1;
 }
 
 static int view_open(struct layer_store *s, const char *container_id, struct view *v, struct err *err)

@@ -165,11 +165,13 @@ int shim_kill(struct shim *s, const char *e, int signal, bool all, struct err *e
 		end(s, 128 + signal);
 	return 0;
 }
-static int resumed, marked;
+static int resumed, marked, too_busy;
 int shim_pause(struct shim *s, bool pause, struct err *err)
 {
 	OWN_FREE char *mark = xasprintf("%s/exec/containers/%s/freezing", dir, s->id);
 
+	if (pause && too_busy && too_busy--)
+		return err_set(err, ERR_INTERNAL, "unable to freeze");
 	resumed += !pause;
 	marked += access(mark, F_OK) == 0;
 	return 0;
@@ -322,6 +324,8 @@ static void test_run(void)
 		"paused once");
 	ok(container_pause(c, false, &err) == 0 && container_pause(c, false, &err) < 0 && strstr(err_text(&err), "is not paused"),
 		"unpaused once");
+	too_busy = 2;
+	ok(container_pause(c, true, &err) == 0 && container_pause(c, false, &err) == 0, "paused, though it does not stand still at once: %s", err_text(&err));
 	ok(container_rename(c, "ran", &err) == 0, "renamed while it runs");
 	ok(container_rename(c, "ran", &err) < 0 && strstr(err_text(&err), "same name"), "not to its own name");
 	ok(container_stop(c, NULL, &zero, &err) == 0, "stopped %s", err_text(&err));

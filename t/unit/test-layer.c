@@ -514,6 +514,17 @@ static void test_rwlayer(void)
 	is_int(count("image/fake/layerdb/mounts"), 0, "no mount entry either");
 	ok(rwlayer_mount(s, "c1", NULL, &err) == NULL && err.class == ERR_NOT_FOUND, "no mount of what is gone");
 
+	ok(rwlayer_create(s, "c1", NULL, NULL, NULL, &err) == 0, "another container's layer: %s", err_text(&err));
+	free(rwlayer_mount(s, "c1", NULL, &err));
+	free(rwlayer_mount(s, "c1", NULL, &err));
+	ok(rwlayer_remove(s, "c1", &err) == 0 && !rwlayer_exists(s, "c1"), "removed while it is mounted");
+	ok(rwlayer_mount(s, "c1", NULL, &err) == NULL && err.class == ERR_NOT_FOUND, "nobody mounts it then");
+	rwlayer_unmount(s, "c1", NULL);
+	ok(count("layers") > 0, "it stays as long as somebody has it mounted");
+	ok(rwlayer_unmount(s, "c1", &err) == 0, "the last one unmounts it: %s", err_text(&err));
+	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "and it goes");
+	ok(rwlayer_unmount(s, "c1", &err) < 0 && err.class == ERR_NOT_FOUND, "once");
+
 	fake_fail_create = 2;
 	ok(rwlayer_create(s, "c1", NULL, NULL, NULL, &err) < 0, "the driver fails half-way");
 	is_int(count("layers") + count("image/fake/layerdb/tmp") + rwlayer_exists(s, "c1"), 0, "nothing stays of it");
