@@ -183,20 +183,28 @@ bool clock_parse_duration(const char *s, int64_t *ret)
 	return true;
 }
 
+/* "-12.25": seconds since 1970. What 64 bits of nanoseconds cannot hold is the last or the first that they can. */
+static bool parse_seconds(const char *s, int64_t *ret)
+{
+	bool neg = *s == '-';
+	const char *frac = s + neg + strspn(s + neg, "0123456789");
+	size_t n = (size_t)(frac - s) - neg;
+	int64_t ns = INT64_MAX;
+
+	if (n == 0 || n > 19 || (*frac && *frac++ != '.') || frac[strspn(frac, "0123456789")])
+		return false;
+	if (strtoll(s + neg, NULL, 10) < INT64_MAX / NSEC_PER_SEC)
+		ns = strtoll(s + neg, NULL, 10) * NSEC_PER_SEC + fraction(&frac);
+	*ret = neg ? -ns : ns;
+	return true;
+}
+
 bool clock_parse_stamp(const char *s, int64_t now, int64_t *ret)
 {
-	size_t n = strspn(s, "0123456789");
-	int64_t sec, dur;
+	int64_t dur;
 
-	if (n > 0 && n < 12 && (s[n] == '\0' || (s[n] == '.' && s[n + 1 + strspn(s + n + 1, "0123456789")] == '\0'))) {
-		const char *frac = s + n + (s[n] == '.');
-
-		sec = strtoll(s, NULL, 10);
-		if (sec > INT64_MAX / NSEC_PER_SEC - 1)
-			return false;
-		*ret = sec * NSEC_PER_SEC + fraction(&frac);
+	if (parse_seconds(s, ret))
 		return true;
-	}
 	if (clock_parse_duration(s, &dur)) {
 		*ret = now - dur;
 		return true;

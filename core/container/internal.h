@@ -324,6 +324,8 @@ bool log_plan_is_local(const struct log_plan *p); /* the format of the shim's fi
 bool log_has_driver(const struct log_config *lc);
 /* The drivers' part of it: the shim's is the caller's. */
 int log_driver_check(const struct log_config *lc, struct log_plan *ret, struct err *err);
+bool log_cache_option(const char *key);
+int log_cache_check(const struct log_config *lc, struct err *err); /* its values, whatever the driver */
 bool log_cache_disabled(const struct log_config *lc); /* nobody may read it but the drivers' threads */
 
 /* log/ship.c, by the holder of the operation: the threads that hand the log on to drivers. */

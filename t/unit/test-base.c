@@ -106,6 +106,10 @@ static void test_clock(void)
 	is_str(clock_rfc3339nano(CLOCK_ZERO, t), "0001-01-01T00:00:00Z", "zero time");
 	ok(clock_parse_stamp("10m", 3600 * NSEC_PER_SEC, &ns) && ns == 3000 * NSEC_PER_SEC, "duration before now");
 	ok(clock_parse_stamp("12.25", 0, &ns) && ns == 12250000000, "unix with fraction");
+	ok(clock_parse_stamp("-1.5", 0, &ns) && ns == -1500000000, "before 1970");
+	ok(clock_parse_stamp("9999999999", 0, &ns) && ns == INT64_MAX, "unix beyond the last");
+	ok(clock_parse_stamp("-62135596800.000000000", 0, &ns) && ns == -INT64_MAX, "and beyond the first: Go's zero time");
+	ok(!clock_parse_stamp("99999999999999999999", 0, &ns) && !clock_parse_stamp("1.x", 0, &ns) && !clock_parse_stamp("-", 0, &ns), "no number");
 	ok(clock_parse_stamp("2024-01-02", 0, &ns), "a date");
 	ok(!clock_parse_stamp("banana", 0, &ns) && !clock_parse_stamp("", 0, &ns), "nonsense");
 	is_str(clock_human(3 * NSEC_PER_SEC, t), "3 seconds", "human seconds");

@@ -100,14 +100,21 @@ int log_plan_make(const struct log_config *lc, struct log_plan *ret, struct err 
 	return 0;
 }
 
+bool log_cache_option(const char *key)
+{
+	const char *const *o = cache_options;
+
+	while (*o && !streq(*o, key))
+		o++;
+	return *o;
+}
+
 static int check_names(const struct log_config *lc, struct err *err)
 {
 	for (size_t i = 0; i < lc->config.len; i++) {
-		const char *const *o = cache_options, *key = lc->config.v[i].key;
+		const char *key = lc->config.v[i].key;
 
-		while (*o && !streq(*o, key))
-			o++;
-		if (!*o && str_has_prefix(key, "cache-"))
+		if (!log_cache_option(key) && str_has_prefix(key, "cache-"))
 			return err_set(err, ERR_INVALID, "unknown log opt '%s' for %s log driver", key, lc->type);
 	}
 	return 0;
@@ -118,7 +125,17 @@ bool log_cache_disabled(const struct log_config *lc)
 	const char *v = strmap_get(&lc->config, "cache-disabled");
 	bool off = false;
 
-	return v && log_parse_bool(v, &off) && off;
+	return log_has_driver(lc) && v && log_parse_bool(v, &off) && off;
+}
+
+int log_cache_check(const struct log_config *lc, struct err *err)
+{
+	const char *disabled = strmap_get(&lc->config, "cache-disabled");
+	bool ignored;
+
+	if (!str_empty(disabled) && !log_parse_bool(disabled, &ignored))
+		return err_set(err, ERR_INVALID, "invalid value for option cache-disabled: %s", disabled);
+	return 0;
 }
 
 static void ignore_part(void *to, const char *name, const struct strmap *options)
@@ -144,12 +161,8 @@ static int check_part(const struct log_config *lc, const struct log_config *part
 
 int log_driver_check(const struct log_config *lc, struct log_plan *ret, struct err *err)
 {
-	const char *disabled = strmap_get(&lc->config, "cache-disabled");
 	OWN_STRMAP struct strmap options = { 0 };
-	bool ignored;
 
-	if (!str_empty(disabled) && !log_parse_bool(disabled, &ignored))
-		return err_set(err, ERR_INVALID, "invalid value for option cache-disabled: %s", disabled);
 	if (check_names(lc, err) < 0)
 		return -1;
 	driver_options(lc, &options);

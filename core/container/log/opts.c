@@ -162,7 +162,8 @@ static int check_names(const struct log_config *lc, struct err *err)
 
 		while (*o && !streq(*o, key))
 			o++;
-		if (*o || streq(key, "mode") || streq(key, "max-buffer-size"))
+		/* Docker's daemon takes a cache's of these, too, which need none. */
+		if (*o || streq(key, "mode") || streq(key, "max-buffer-size") || log_cache_option(key))
 			continue;
 		return err_set(err, ERR_INVALID, type_is_local(lc) ? "unknown log opt '%s' for log driver local" :
 			"unknown log opt '%s' for json-file log driver", key);
@@ -209,7 +210,7 @@ int log_opts_check(const char *type, const struct strmap *opts, struct err *err)
 
 	if (type && streq(type, "none"))
 		return 0;
-	if (parse_mode(&lc, &ignored, err) < 0)
+	if (parse_mode(&lc, &ignored, err) < 0 || log_cache_check(&lc, err) < 0)
 		return -1;
 	if (log_has_driver(&lc) ? log_driver_check(&lc, &plan, err) < 0 : log_plan_make(&lc, &plan, err) < 0)
 		return -1;

@@ -122,7 +122,7 @@ static bool wait_more(int fd, const struct cancel *cancel, int64_t until)
 	int timeout = LOGS_LOOK_AGAIN_MS;
 
 	if (until) {
-		int64_t left = (until - clock_now()) / 1000000;
+		int64_t now = clock_now(), left = until > now ? (until - now) / 1000000 : 0;
 
 		if (left <= 0)
 			return false;
