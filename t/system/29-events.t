@@ -86,6 +86,31 @@ is "$(attrs "$t1" container kill)" "image=busybox name=three signal=1" "kill: th
 is "$(attrs "$t1" container commit)" "comment= image=busybox imageID=ID imageRef=im:a name=three" "commit: the image"
 is "$(attrs "$t1" volume unmount)" "container=ID driver=local" "volume unmount"
 
+# The detach keys, in an attachment and in an exec's stream: SOCKET METHOD-PATH BODY
+keys() {
+	timeout $((20 * DKD_SLOW)) python3 -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+body = sys.argv[3].encode()
+s.sendall(b"POST %s HTTP/1.1\r\nHost: d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" %
+          (sys.argv[2].encode(), len(body)) + body)
+head = s.recv(4096)
+assert b" 101 " in head, head
+s.sendall(b"\x18")
+while s.recv(4096): pass' "$SOCK" "$1" "$2"
+}
+t0=$(now)
+docker run -dit --name tty $N busybox cat > /dev/null
+keys '/v1.50/containers/tty/attach?stream=1&stdin=1&stdout=1&detachKeys=ctrl-x' ''
+wait_for "$t0" '{"event":["detach"]}' '"Action":"detach"'
+ok "detach, by its keys"
+exec=$(api POST /containers/tty/exec -H 'Content-Type: application/json' \
+	-d '{"Tty":true,"AttachStdin":true,"AttachStdout":true,"DetachKeys":"ctrl-x","Cmd":["cat"]}' | grep -o '[0-9a-f]\{64\}')
+keys "/v1.50/exec/$exec/start" '{"Tty":true,"Detach":false}'
+wait_for "$t0" '{"event":["exec_detach"]}' "\"execID\":\"$exec\""
+ok "exec_detach, with the exec's id"
+docker rm -f tty > /dev/null
+
 t0=$(now)
 docker run -d --name oom $N -m 16m --memory-swap 16m busybox sh -c 'x=a; while :; do x=$x$x; done' > /dev/null
 docker wait oom > /dev/null

@@ -62,6 +62,17 @@ print({tuple(sorted(c["Id"] for c in json.load(open(f))["Containers"])) == () fo
 docker run --rm $N -v vol:/v busybox sh -c 'head -c 130 /dev/zero > /v/more'
 is "$(df "?type=volume" | json '{v["Name"]: v["UsageData"]["Size"] for v in d["Volumes"]}["vol"]')" 5200 "what was written since is seen"
 docker rm -f wrote made > /dev/null
+docker run --name old -l keep=1 $N busybox sh -c 'head -c 2000 /dev/zero > /x'
+docker run --name new $N busybox sh -c 'head -c 3000 /dev/zero > /x'
+is "$(docker system prune -f --filter label=nosuch | grep '^Total')" "Total reclaimed space: 0B" "system prune by a label that nobody has"
+is "$(docker system prune -f --filter until=1h | grep '^Total')" "Total reclaimed space: 0B" "of what is an hour old"
+is "$(docker system prune -f --filter label!=keep | grep '^Total') $(docker ps -a --format '{{.Names}}' | sort | paste -sd,)" \
+	"Total reclaimed space: 3kB old,paused,run" "of what has no label: the bytes it took"
+docker volume create --label keep=1 kept > /dev/null
+docker run --rm $N -v kept:/v busybox sh -c 'head -c 7000 /dev/zero > /v/x'
+is "$(docker system prune -af --volumes --filter label=keep | grep '^Total') $(docker volume ls -q | paste -sd,)" \
+	"Total reclaimed space: 2kB idle,kept,vol" "by a label: named volumes stay"
+docker volume rm kept > /dev/null
 docker system prune -af --volumes > "$WORK/prune"
 ok "docker system prune -a --volumes"
 is "$(docker info -f '{{.Containers}} {{.Images}}') $(docker volume ls -q | paste -sd,)" "2 1 idle,vol" "keeps what is used and what has a name"
