@@ -72,13 +72,19 @@ static void add_ulimits(struct daemon_defaults *def, const struct config *cfg)
 	}
 }
 
+/* A feature that is there unless it is switched off. */
+static bool is_on(const struct config *cfg, const char *feature)
+{
+	const char *word = strmap_get(&cfg->features, feature);
+
+	return !word || !streq(word, "false");
+}
+
 /* Folders of device files, unless the feature is off, and what serves GPUs. */
 static void set_devices(struct daemon_defaults *def, const struct config *cfg)
 {
-	const char *on = strmap_get(&cfg->features, "cdi");
-
 	def->nvidia_hook = find_program("nvidia-container-runtime-hook");
-	if (on && streq(on, "false"))
+	if (!is_on(cfg, "cdi"))
 		return;
 	for (size_t i = 0; i < cfg->cdi_spec_dirs.len; i++)
 		if (*cfg->cdi_spec_dirs.v[i])
@@ -106,6 +112,7 @@ struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char
 		.systemd_cgroup = cfg->systemd_cgroup,
 		.seccomp_profile = cfg->seccomp_profile,
 		.stop_timeout = (int)cfg->default_stop_timeout,
+		.native_exec = is_on(cfg, "native-exec"),
 		.dns = &cfg->dns, .dns_search = &cfg->dns_search, .dns_opts = &cfg->dns_opts,
 		.host_gateway_ips = &cfg->host_gateway_ips,
 		.default_network = default_network,

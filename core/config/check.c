@@ -39,7 +39,8 @@ void config_inert(const struct config *cfg, struct strv *ret)
 		if (!str_empty(getenv(inert_variables[i])))
 			strv_addf(ret, "%s has no effect in this version", inert_variables[i]);
 	for (size_t i = 0; i < cfg->features.len; i++)
-		if (!streq(cfg->features.v[i].key, "containerd-snapshotter") && !streq(cfg->features.v[i].key, "cdi"))
+		if (!streq(cfg->features.v[i].key, "containerd-snapshotter") && !streq(cfg->features.v[i].key, "cdi") &&
+			!streq(cfg->features.v[i].key, "native-exec"))
 			strv_addf(ret, "the feature \"%s\" has no effect in this version", cfg->features.v[i].key);
 	for (int id = 0; id < OPT_COUNT; id++) {
 		if (!(opts[id].bits & OPT_INERT) || cfg->from[id] == FROM_DEFAULT)

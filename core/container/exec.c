@@ -8,6 +8,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "container/internal.h"
+#include "container/join.h"
 
 #define KEEP_NS (300 * NSEC_PER_SEC)
 #define EXECS_MAX 1024 /* of one container, running or remembered */
@@ -275,12 +276,57 @@ static int explain(struct err *err)
 	return (says(msg, "executable file") && says(msg, "not found")) || says(msg, "no such file or directory") ? 127 : 126;
 }
 
+static struct join_base *make_base(const struct container *c)
+{
+	OWN_FREE char *state = xasprintf("%s/%s/state.json", c->store->runtime_root, c->id);
+	OWN_FREE char *run_dir = container_run_dir(c), *config = xasprintf("%s/config.json", run_dir);
+	OWN_FREE char *filters = xasprintf("%s/seccomp", c->store->deps.exec_root);
+	const char *shim = c->store->deps.shim_path, *end = strrchr(shim, '/');
+	OWN_FREE char *program = xasprintf("%.*s/dockerd-seccomp", end ? (int)(end - shim) : 0, shim);
+
+	lock_none_held();
+	return join_base_new(&(struct join_source){ .id = c->id, .state = state, .config = config, .spawner = c->store->deps.spawner,
+		.program = program, .filters = filters });
+}
+
+/* Made at the first exec of a run; of two that come at once one is kept. */
+static const struct join_base *base_of(struct container *c, struct run *run)
+{
+	struct join_base *own;
+
+	lock_take(&c->lock);
+	own = run->join;
+	lock_drop(&c->lock);
+	if (own)
+		return own;
+	own = make_base(c);
+	lock_take(&c->lock);
+	if (!run->join)
+		run->join = STEAL(own);
+	lock_drop(&c->lock);
+	join_base_free(own);
+	return run->join;
+}
+
+/* Leaves plan empty where the runtime is to do it. */
+static void plan_exec(struct exec *x, struct run *run, const char *process, struct buf *plan)
+{
+	struct container *c = x->container;
+	const struct daemon_defaults *d = c->store->deps.defaults;
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (d->native_exec && shim_has_runtime(run->shim, strmap_get(&d->runtimes, "runc")) &&
+		join_plan(base_of(c, run), c->id, process, plan, &err) < 0)
+		log_debug("exec %.12s: by the runtime: %s", x->id, err_text(&err));
+}
+
 static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *err)
 {
 	unsigned streams = (x->cfg.attach_stdin ? SHIM_STDIN : 0) | (x->cfg.attach_stdout ? SHIM_STDOUT : 0) |
 			   (x->cfg.attach_stderr ? SHIM_STDERR : 0);
 	OWN_FREE char *process = process_json(x, err);
-	struct shim_exec se = { .id = x->id, .process = process, .tty = x->cfg.tty, .open_stdin = x->cfg.attach_stdin && ret_fd,
+	OWN_BUF struct buf plan = { 0 };
+	struct shim_exec se = { .id = x->id, .process = process, .plan = &plan, .tty = x->cfg.tty, .open_stdin = x->cfg.attach_stdin && ret_fd,
 		.rows = (uint16_t)x->cfg.console_size[0], .cols = (uint16_t)x->cfg.console_size[1] };
 	OWN_FD int fd = -1;
 	pid_t pid = 0;
@@ -290,6 +336,7 @@ static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *er
 		return -1;
 	}
 	lock_none_held();
+	plan_exec(x, run, process, &plan);
 	if (shim_exec_create(run->shim, &se, err) < 0 || (ret_fd && shim_attach(run->shim, x->id, streams, &fd, err) < 0)) {
 		exec_failed(x, 126);
 		return container_ended(x->container) ? not_running(x->container, err) : -1;

@@ -87,11 +87,13 @@ struct run {
 	atomic_int refs;
 	struct shim *shim;
 	bool killed; /* SIGKILL was sent. Under the container's lock */
+	struct join_base *join; /* NULL until the first exec; changed under the container's lock, then fixed */
 };
 void run_put(struct run *r);
 DEFINE_CLEANUP(struct run, run_put)
 
 struct exec;
+struct join_base; /* join.h */
 
 struct container {
 	atomic_int refs;

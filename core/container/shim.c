@@ -624,6 +624,11 @@ int shim_pause(struct shim *s, bool pause, struct err *err)
 	return ask(s, &m, ANSWER_MS, NULL, NULL, NULL, err);
 }
 
+bool shim_has_runtime(const struct shim *s, const char *path)
+{
+	return path && s->runtime && streq(s->runtime, path) && !s->runtime_args.len && !s->systemd_cgroup;
+}
+
 int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err)
 {
 	OWN_SHIM_MSG struct shim_msg m = { 0 };
@@ -636,6 +641,9 @@ int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err
 	shim_msg_int(&m, TAG_FLAGS, (ex->tty ? SHIM_F_TTY : 0) | (ex->open_stdin ? SHIM_F_STDIN : 0));
 	shim_msg_int(&m, TAG_ROWS, ex->rows);
 	shim_msg_int(&m, TAG_COLS, ex->cols);
+	/* a shim of before does not know it, and asks the runtime */
+	if (ex->plan && ex->plan->size && m.body.size + ex->plan->size < SHIM_MAX_BODY - 1024)
+		shim_msg_bytes(&m, TAG_JOIN, ex->plan->data, ex->plan->size);
 	return ask(s, &m, ANSWER_MS, NULL, NULL, NULL, err);
 }
 
@@ -656,6 +664,9 @@ int shim_exec_run(struct shim *s, const char *exec_id, pid_t *ret_pid, struct er
 		return -1;
 	}
 	*ret_pid = (pid_t)shim_msg_get_int(&answer, TAG_PID, 0);
+	/* the shim declined its plan; it is no failure */
+	if (shim_msg_get_str(&answer, TAG_TEXT))
+		log_debug("exec %.12s: by the runtime: %s", exec_id, shim_msg_get_str(&answer, TAG_TEXT));
 	return 0;
 }
 

@@ -130,9 +130,13 @@ int shim_pause(struct shim *s, bool pause, struct err *err);
 /* New limits of the control groups: resources is the OCI runtime's JSON. */
 int shim_update(struct shim *s, const struct buf *resources, struct err *err);
 
+/* It was started with this runtime, by that path alone, and without systemd. */
+bool shim_has_runtime(const struct shim *s, const char *path);
+
 struct shim_exec {
 	const char *id;
 	const char *process;   /* OCI process JSON text */
+	const struct buf *plan; /* the same as the shim can do it itself (shim/plan.h), or NULL */
 	bool tty, open_stdin;
 	uint16_t rows, cols;
 };

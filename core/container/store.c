@@ -5,6 +5,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "container/internal.h"
+#include "container/join.h"
 
 #define WORK_THREADS 32
 /* What killed threads take to be gone, and how often one looks. */
@@ -130,6 +131,7 @@ void run_put(struct run *r)
 	if (!r || atomic_fetch_sub(&r->refs, 1) != 1)
 		return;
 	shim_unref(r->shim);
+	join_base_free(r->join);
 	free(r);
 }
 

@@ -38,6 +38,10 @@ void exec_free(struct task *t)
 	loop_timer_off(&t->report_timer);
 	loop_close(&t->console);
 	fd_close(&t->pidfd);
+	fd_close(&t->result);
+	free(t->process);
+	buf_done(&t->plan);
+	free(t->declined);
 	free(t->id);
 	free(t);
 }
@@ -100,7 +104,8 @@ int task_exec_create(const struct shim_msg *m, struct err *err)
 {
 	const char *id = shim_msg_get_str(m, TAG_EXEC), *process = shim_msg_get_str(m, TAG_PROCESS);
 	int64_t flags = shim_msg_get_int(m, TAG_FLAGS, 0);
-	OWN_FREE char *name = NULL;
+	size_t pos = 0, size;
+	const void *plan = shim_msg_next_bytes(m, TAG_JOIN, 0, &pos, &size);
 	struct task *t;
 
 	if (!id || !id_is_name(id, 1) || strlen(id) > ID_HEX || !process)
@@ -113,11 +118,10 @@ int task_exec_create(const struct shim_msg *m, struct err *err)
 		reclaim_execs();
 	if (n_execs >= MAX_EXECS)
 		return err_set(err, ERR_CONFLICT, "too many execs in this container: %d", MAX_EXECS);
-	name = xasprintf("exec-%s.json", id);
-	if (fs_write_atomic(self.dirfd, name, process, strlen(process), 0600, FS_RENAME_ONLY, err) < 0)
-		return -1;
 	t = xcalloc(1, sizeof(*t));
-	*t = (struct task){ .pidfd = -1, .console = SOURCE_INIT };
+	*t = (struct task){ .pidfd = -1, .result = -1, .console = SOURCE_INIT, .process = xstrdup(process) };
+	if (plan)
+		buf_add(&t->plan, plan, size);
 	t->id = xstrdup(id);
 	t->next = self.execs;
 	self.execs = t;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "shim/control.h"
+#include "shim/join.h"
 #include "shim/loop.h"
 #include "shim/task.h"
 
@@ -47,6 +48,8 @@ int main(int argc, char **argv)
 	int type;
 	socklen_t size = sizeof(type);
 
+	if (argc == 3 && strcmp(argv[1], JOIN_WORD) == 0)
+		return join_main(argv + 2);
 	if (getsockopt(DAEMON_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) {
 		fprintf(stderr, "dockerd-shim is started by dockerd, not by hand\n");
 		return 1;

@@ -48,6 +48,11 @@ void shim_msg_str(struct shim_msg *m, enum shim_tag tag, const char *s)
 		add_field(m, tag, s, strlen(s) + 1);
 }
 
+void shim_msg_bytes(struct shim_msg *m, enum shim_tag tag, const void *data, size_t size)
+{
+	add_field(m, tag, data, size);
+}
+
 /* The next field of that tag from *pos on; false at the end or where the body makes no sense. */
 static bool next_field(const struct shim_msg *m, enum shim_tag tag, size_t *pos, const char **ret, size_t *ret_size)
 {
@@ -94,6 +99,16 @@ const char *shim_msg_next_str(const struct shim_msg *m, enum shim_tag tag, size_
 	if (!next_field(m, tag, pos, &data, &size) || size == 0 || data[size - 1] != '\0')
 		return NULL;
 	return data;
+}
+
+const void *shim_msg_next_bytes(const struct shim_msg *m, enum shim_tag tag, size_t size, size_t *pos, size_t *ret_size)
+{
+	const char *data;
+
+	while (next_field(m, tag, pos, &data, ret_size))
+		if (!size || *ret_size == size)
+			return data;
+	return NULL;
 }
 
 int shim_msg_send(int fd, const struct shim_msg *m, int with_fd, int flags)

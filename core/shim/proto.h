@@ -37,7 +37,7 @@ enum shim_type {
 	SHIM_RESIZE,      /* EXEC?, ROWS, COLS */
 	SHIM_KILL,        /* EXEC?, SIGNAL, ALL? */
 	SHIM_PAUSE,       /* PAUSE */
-	SHIM_EXEC_CREATE, /* EXEC, PROCESS, FLAGS, ROWS, COLS */
+	SHIM_EXEC_CREATE, /* EXEC, PROCESS, FLAGS, ROWS, COLS, JOIN? */
 	SHIM_EXEC_RUN,    /* EXEC -> PID, pidfd */
 	SHIM_RELEASE,     /* answered when the runtime's container is deleted; the shim ends */
 	SHIM_CHECKPOINT,  /* IMAGES, LEAVE_RUNNING */
@@ -53,6 +53,7 @@ enum shim_tag {
 	TAG_LOG_DRIVER = 20, TAG_LOG_PATH, TAG_LOG_MAX_SIZE, TAG_LOG_MAX_FILE, TAG_LOG_ATTRS,
 	TAG_LOG_MAX_AGE /* ns */, TAG_LOG_BUFFER /* bytes; 0: none */,
 	TAG_EXEC = 40, TAG_STREAMS, TAG_SIGNAL, TAG_ALL, TAG_PAUSE, TAG_PROCESS, TAG_IMAGES, TAG_LEAVE_RUNNING,
+	TAG_JOIN, /* the same process as a plan (plan.h); absent: by the runtime */
 	TAG_STATUS = 60, TAG_TEXT, TAG_PID, TAG_STATE, TAG_CODE, TAG_TIME, TAG_OOM,
 	TAG_OOM_UNTOLD, /* kills that no event told of */
 };
@@ -80,12 +81,15 @@ void shim_msg_done(struct shim_msg *m);
 #define OWN_SHIM_MSG __attribute__((cleanup(shim_msg_done)))
 void shim_msg_int(struct shim_msg *m, enum shim_tag tag, int64_t n);
 void shim_msg_str(struct shim_msg *m, enum shim_tag tag, const char *s); /* NULL adds nothing */
+void shim_msg_bytes(struct shim_msg *m, enum shim_tag tag, const void *data, size_t size);
 
 /* Absent fields: fallback, NULL. The string lives as long as the message. */
 int64_t shim_msg_get_int(const struct shim_msg *m, enum shim_tag tag, int64_t fallback);
 const char *shim_msg_get_str(const struct shim_msg *m, enum shim_tag tag);
 /* The next string of a repeated field; *pos starts at 0. NULL at the end. */
 const char *shim_msg_next_str(const struct shim_msg *m, enum shim_tag tag, size_t *pos);
+/* The same of a field of bytes, which may be at any address; those of another size are passed over where size is not 0. */
+const void *shim_msg_next_bytes(const struct shim_msg *m, enum shim_tag tag, size_t size, size_t *pos, size_t *ret_size);
 
 /* Sends it with a descriptor (-1: none), waiting for room unless flags has MSG_DONTWAIT. 0, or -1 with errno. */
 int shim_msg_send(int fd, const struct shim_msg *m, int with_fd, int flags);

@@ -50,47 +50,59 @@ static void put_file(const char *path, const char *text)
 	close(fd);
 }
 
-static _Noreturn void child(char *const argv[], const int stdio[3], pid_t shim)
+static _Noreturn void child(const struct launch *l, pid_t shim)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC), fds[3];
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), fds[3 + LAUNCH_MORE], program, n = 3 + (int)l->n_more;
 	sigset_t none;
 
 	/* a runtime that outlives its shim would start a container that nobody watches */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != shim)
 		_exit(127);
-	for (int i = 0; i < 3; i++)
-		fds[i] = fcntl(stdio[i] >= 0 ? stdio[i] : null, F_DUPFD_CLOEXEC, 10);
-	for (int i = 0; i < 3; i++)
+	program = l->program >= 0 ? fcntl(l->program, F_DUPFD_CLOEXEC, 10) : -1;
+	for (int i = 0; i < n; i++) {
+		int fd = i < 3 ? l->stdio[i] : l->more[i - 3];
+
+		fds[i] = fcntl(fd >= 0 ? fd : null, F_DUPFD_CLOEXEC, 10);
+	}
+	for (int i = 0; i < n; i++)
 		dup2(fds[i], i);
-	syscall(SYS_close_range, 3, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
+	syscall(SYS_close_range, n, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */);
 	put_file("/proc/self/oom_score_adj", "0");
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execv(argv[0], argv);
-	dprintf(2, "%s: %s\n", argv[0], strerror(errno));
+	if (program >= 0)
+		syscall(SYS_execveat, program, "", l->argv, environ, AT_EMPTY_PATH);
+	else
+		execv(l->argv[0], l->argv);
+	dprintf(2, "%s: %s\n", l->argv[0], strerror(errno));
 	_exit(127);
+}
+
+int command_launch(struct command *c, const struct launch *l, void (*on_end)(struct command *c, int status))
+{
+	pid_t self = getpid(), pid = fork();
+
+	if (pid < 0)
+		return -1;
+	if (pid == 0)
+		child(l, self);
+	*c = (struct command){ .pid = pid, .on_end = on_end, .next = running };
+	running = c;
+	return 0;
 }
 
 int runtime_command(struct command *c, const struct runtime *r, const char *log, const struct strv *words, const int stdio[3],
 	void (*on_end)(struct command *c, int status))
 {
 	OWN_STRV struct strv argv = { 0 };
-	pid_t self = getpid(), pid;
 
 	if (!shim_runtime_readable(r->root, r->id)) {
 		errno = EUCLEAN;
 		return -1;
 	}
 	make_argv(&argv, r, log, words);
-	pid = fork();
-	if (pid < 0)
-		return -1;
-	if (pid == 0)
-		child(argv.v, stdio, self);
-	*c = (struct command){ .pid = pid, .on_end = on_end, .next = running };
-	running = c;
-	return 0;
+	return command_launch(c, &(struct launch){ .program = -1, .argv = argv.v, .stdio = stdio }, on_end);
 }
 
 static unsigned hex4(const char *s)

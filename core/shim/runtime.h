@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Commands of the OCI runtime, run beside the event loop; and the reaping of everything that ends under the shim. */
+/* Commands, above all of the OCI runtime, run beside the event loop; and the reaping of everything that ends under the shim. */
 #ifndef SHIM_RUNTIME_H
 #define SHIM_RUNTIME_H
 
@@ -23,6 +23,16 @@ struct runtime {
 /* runc under its own name, with control groups that it makes itself. */
 bool runtime_is_runc(const struct runtime *r);
 
+#define LAUNCH_MORE 3
+struct launch {
+	int program;         /* a descriptor of what to run, or -1: argv[0] */
+	char *const *argv;
+	const int *stdio;    /* three descriptors, -1 for /dev/null */
+	int more[LAUNCH_MORE]; /* become 3, 4, ... */
+	size_t n_more;
+};
+/* Starts a program with these descriptors only. on_end comes from the loop with the status of waitpid(). -1 with errno. */
+int command_launch(struct command *c, const struct launch *l, void (*on_end)(struct command *c, int status));
 /*
  * Starts `runtime [args] --root R --log dir/LOG ... words... ID`. stdio: three descriptors, -1 for /dev/null. on_end comes from
  * the loop with the status of waitpid(). -1 with errno when it cannot fork.

@@ -16,6 +16,7 @@
 #include "base/jw.h"
 #include "shim/cgroup.h"
 #include "shim/control.h"
+#include "shim/join.h"
 
 /* A runtime command that somebody waits for. One that freezes or thaws begins behind the one before it. */
 struct order {
@@ -114,7 +115,7 @@ int task_config(const struct shim_msg *m, struct err *err)
 	unlinkat(self.dirfd, "runtime.log", 0);
 	if (open_log(m, flags, err) < 0)
 		return -1;
-	self.container = (struct task){ .pidfd = -1, .console = SOURCE_INIT };
+	self.container = (struct task){ .pidfd = -1, .result = -1, .console = SOURCE_INIT };
 	if (streams_init(&self.container.streams, flags & SHIM_F_TTY, flags & SHIM_F_STDIN, flags & SHIM_F_STDIN_ONCE, self.logger, err) < 0)
 		return -1;
 	self.container.streams.on_drained = end_on_drained;
@@ -188,15 +189,18 @@ static int console_listen(struct task *t, struct sockaddr_un *a, struct err *err
 }
 
 static void on_started(struct command *c, int status);
+static void on_joined(struct command *c, int status);
+static bool is_freezing(void);
 
-int task_run(struct task *t, struct conn *conn, struct err *err)
+static int run_by_runtime(struct task *t, struct err *err)
 {
 	OWN_FREE char *log = t->id ? xasprintf("exec-%s.log", t->id) : xstrdup("runtime.log");
+	OWN_FREE char *process = t->id ? xasprintf("exec-%s.json", t->id) : NULL;
 	OWN_STRV struct strv words = { 0 };
 	struct sockaddr_un console;
 
-	if (t->state != SHIM_CREATED || self.container.state == SHIM_ENDED)
-		return err_set(err, ERR_CONFLICT, "%s was started already", t->id ? t->id : self.runtime.id);
+	if (process && fs_write_atomic(self.dirfd, process, t->process, strlen(t->process), 0600, FS_RENAME_ONLY, err) < 0)
+		return -1;
 	if (t->streams.tty && console_listen(t, &console, err) < 0)
 		return -1;
 	strv_add(&words, t->id ? "exec" : self.images ? "restore" : "run");
@@ -206,7 +210,7 @@ int task_run(struct task *t, struct conn *conn, struct err *err)
 		strv_addf(&words, "--work-path=%s/" SHIM_CRIU_DIR, self.runtime.dir);
 	}
 	if (t->id)
-		strv_addf(&words, "--process=%s/exec-%s.json", self.runtime.dir, t->id);
+		strv_addf(&words, "--process=%s/%s", self.runtime.dir, process);
 	else
 		strv_addf(&words, "--bundle=%s", self.runtime.bundle);
 	if (t->id)
@@ -218,9 +222,42 @@ int task_run(struct task *t, struct conn *conn, struct err *err)
 	strv_add(&words, self.runtime.id);
 	if (runtime_command(&t->command, &self.runtime, log, &words, t->streams.tty ? (int[]){ -1, -1, -1 } : t->streams.child, on_started) < 0)
 		return err_errno(err, errno, "start the runtime");
+	return 0;
+}
+
+/* False: the runtime is to do it. What is about to be frozen would keep the process that joins, too. */
+static bool run_by_joining(struct task *t)
+{
+	if (!t->plan.size || self.container.state != SHIM_RUNNING || self.container.pidfd < 0 || is_freezing())
+		return false;
+	return join_start(&t->command, &t->plan, self.container.pid, self.container.pidfd,
+		t->streams.tty ? (int[]){ -1, -1, -1 } : t->streams.child, &t->result, on_joined) == 0;
+}
+
+int task_run(struct task *t, struct conn *conn, struct err *err)
+{
+	if (t->state != SHIM_CREATED || self.container.state == SHIM_ENDED)
+		return err_set(err, ERR_CONFLICT, "%s was started already", t->id ? t->id : self.runtime.id);
+	if (!run_by_joining(t) && run_by_runtime(t, err) < 0)
+		return -1;
 	t->state = SHIM_STARTING;
 	t->waiting = conn;
 	return 0;
+}
+
+/* Takes over err. */
+static void give_up(struct task *t, struct err *err)
+{
+	struct conn *conn = STEAL(t->waiting);
+
+	t->state = SHIM_ENDED;
+	t->reported = true;
+	t->streams.drained = true;
+	control_error(conn, err);
+	if (t->id)
+		exec_free(t);
+	else
+		task_check_end();
 }
 
 static void start_failed(struct task *t, int status)
@@ -228,7 +265,6 @@ static void start_failed(struct task *t, int status)
 	OWN_FREE char *log = t->id ? xasprintf("exec-%s.log", t->id) : xstrdup("runtime.log");
 	OWN_FREE char *msg = NULL, *how = NULL;
 	OWN_ERR struct err err = ERR_INIT;
-	struct conn *conn = STEAL(t->waiting);
 	char text[4096];
 
 	streams_abort(&t->streams, text, sizeof(text));
@@ -238,39 +274,43 @@ static void start_failed(struct task *t, int status)
 		how = xasprintf("%s ended with status %d and without its process's id", self.runtime.path, WEXITSTATUS(status));
 	msg = runtime_message(&self.runtime, log, *text ? text : how);
 	err_set(&err, ERR_INTERNAL, "%s", msg);
-	t->state = SHIM_ENDED;
-	t->reported = true;
-	t->streams.drained = true;
-	control_error(conn, &err);
-	if (t->id)
-		exec_free(t);
-	else
-		task_check_end();
+	give_up(t, &err);
+}
+
+static void started(struct task *t, pid_t pid)
+{
+	OWN_SHIM_MSG struct shim_msg m = { 0 };
+
+	t->pid = pid;
+	t->pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
+	t->state = SHIM_RUNNING;
+	shim_msg_init(&m, SHIM_OK);
+	shim_msg_int(&m, TAG_PID, t->pid);
+	shim_msg_str(&m, TAG_TEXT, t->declined);
+	control_answer(STEAL(t->waiting), &m, t->pidfd);
+	streams_start(&t->streams);
+	free(STEAL(t->process));
+	buf_done(&t->plan);
+	t->plan = (struct buf){ 0 };
 }
 
 static void on_started(struct command *c, int status)
 {
 	struct task *t = CONTAINER_OF(c, struct task, command);
 	OWN_FREE char *file = t->id ? xasprintf("exec-%s.pid", t->id) : xstrdup("init.pid");
-	OWN_SHIM_MSG struct shim_msg m = { 0 };
+	pid_t pid;
 
 	if (t->console.fd >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		console_ready(&t->console, EPOLLIN);
 	loop_close(&t->console);
 	if (!t->id)
 		unlinkat(self.dirfd, "console.sock", 0);
-	t->pid = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? runtime_pid(&self.runtime, file) : 0;
-	if (t->pid <= 0) {
+	pid = WIFEXITED(status) && WEXITSTATUS(status) == 0 ? runtime_pid(&self.runtime, file) : 0;
+	if (pid <= 0) {
 		start_failed(t, status);
 		return;
 	}
-	t->pidfd = (int)syscall(SYS_pidfd_open, t->pid, 0);
-	t->state = SHIM_RUNNING;
-	shim_msg_init(&m, SHIM_OK);
-	shim_msg_int(&m, TAG_PID, t->pid);
-	control_answer(STEAL(t->waiting), &m, t->pidfd);
-	shim_msg_done(&m);
-	streams_start(&t->streams);
+	started(t, pid);
 	if (t->id) {
 		exec_unlink_files(t);
 	} else {
@@ -279,6 +319,33 @@ static void on_started(struct command *c, int status)
 		self.oom_file = cgroup_oom_file(t->pid, state);
 		oom_watch();
 		write_state();
+	}
+}
+
+static void on_joined(struct command *c, int status)
+{
+	struct task *t = CONTAINER_OF(c, struct task, command);
+	OWN_ERR struct err err = ERR_INIT;
+	int master = -1;
+	pid_t pid = join_result(t->result, &master, &t->declined);
+	char text[64];
+
+	fd_close(&t->result);
+	if (pid > 0 && t->streams.tty && master < 0) {
+		/* it runs, and nobody sees what it says */
+		kill(pid, SIGKILL);
+		pid = 0;
+	}
+	if (pid > 0) {
+		if (t->streams.tty)
+			streams_terminal(&t->streams, STEAL_FD(master));
+		started(t, pid);
+		return;
+	}
+	fd_close(&master);
+	if (run_by_runtime(t, &err) < 0) {
+		streams_abort(&t->streams, text, sizeof(text));
+		give_up(t, &err);
 	}
 }
 

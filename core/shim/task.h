@@ -17,7 +17,11 @@ struct task {
 	char *id;               /* an exec's id; NULL: the container */
 	enum shim_run_state state;
 	struct streams streams;
-	struct command command; /* the runtime starting it */
+	struct command command; /* the runtime starting it, or the process that joins */
+	char *process;          /* an exec's OCI object, until it runs */
+	struct buf plan;        /* and its plan (plan.h); empty: the runtime starts it */
+	int result;             /* of the process that joins, or -1 */
+	char *declined;         /* why the plan was not carried out */
 	struct conn *waiting;   /* whoever asked for the start */
 	struct source console;  /* where the runtime sends the terminal */
 	pid_t pid;              /* 0 before it runs and after it was reaped */

@@ -135,7 +135,7 @@ static void test_adopt(void)
 	if (!box_start(&dead, "sleep 60", false, 0) || !box_run(&dead))
 		return;
 	is_int(shim_exec_create(b.s, &made, &err), 0, "an exec is made (%s)", err_text(&err));
-	ok(access(file, F_OK) == 0, "with a file");
+	ok(access(file, F_OK) < 0, "nothing is written before it runs");
 	shim_monitor_free(mon);
 	shim_unref(b.s);
 	shim_unref(gone.s);
@@ -152,7 +152,7 @@ static void test_adopt(void)
 	ok(b.s && !exited && pid == b.pid, "a running one is adopted (%s)", err_text(&err));
 	if (!b.s)
 		return;
-	ok(shim_attach(b.s, "made", SHIM_STDOUT, &fd, &err) < 0 && err.class == ERR_NOT_FOUND && access(file, F_OK) < 0,
+	ok(shim_attach(b.s, "made", SHIM_STDOUT, &fd, &err) < 0 && err.class == ERR_NOT_FOUND,
 		"an exec that the last daemon made and did not run is forgotten");
 	is_int(shim_attach(b.s, NULL, SHIM_STDOUT, &fd, &err), 0, "attaches again (%s)", err_text(&err));
 	{

@@ -27,6 +27,7 @@ struct daemon_defaults {
 	struct strmap runtimes;                /* name -> absolute path */
 	struct strmap runtime_args;            /* name -> extra arguments, one a line */
 	int stop_timeout;                      /* seconds */
+	bool native_exec;                      /* execs without the runtime, where they mean the same */
 	const struct strv *dns, *dns_search, *dns_opts, *host_gateway_ips; /* NULL for none */
 	struct strv cdi_dirs;                  /* none: devices by name are off */
 	const char *nvidia_hook;               /* a program, or NULL */
