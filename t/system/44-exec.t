@@ -219,3 +219,5 @@ else
 	skip "the same filters" "no compiler"
 fi
 native
+docker rm -f $(docker ps -aq) > /dev/null; ok "rm"
+done_testing
