@@ -373,7 +373,7 @@ int api_container_wait(struct job *job, struct err *err)
 	struct jw w;
 	int code = 0;
 
-	if (!c || parse_condition(request_query(rq, "condition"), &cond, err) < 0)
+	if (!c || (rq->api_minor >= 30 && parse_condition(request_query(rq, "condition"), &cond, err) < 0))
 		return -1;
 	waiter = container_wait_begin(c, cond, err);
 	if (!waiter)
