@@ -90,7 +90,7 @@ void container_path_close(struct container_path *p)
 	if (p->view) {
 		struct container *c = p->view->container;
 
-		view_close(p->view);
+		view_close_later(p->view);
 		container_unref(c);
 	}
 	free(p->view);
@@ -165,6 +165,7 @@ int container_path_put(struct container *c, const char *called, const char *path
 	if (unpack_files(in, v.fd, real, o->keep_types ? UNTAR_KEEP_TYPES : 0, owned ? &owner : NULL, err) < 0)
 		return -1;
 	container_event(c, "extract-to-dir", NULL);
+	view_close_later(&v);
 	return 0;
 }
 

@@ -114,6 +114,7 @@ struct container {
 	struct exec **execs;
 	size_t execs_len;
 	bool no_restart;           /* stop or kill asked for: the restart policy pauses until the next start */
+	int closing;               /* views that are still mounted and not used any more */
 	int keep;                  /* restarts under way: autoremove waits */
 	int64_t restart_delay;     /* ns, 0 before the first */
 	int64_t started_mono;      /* clock_mono() of the last start by this daemon, or 0 */
@@ -149,6 +150,8 @@ struct container_store {
 	atomic_bool stopping;      /* shutdown: no restarts, no starts */
 	struct shim_monitor *monitor;
 	struct work *work;
+	struct work *closing;         /* views whose unmounting waits for the disk */
+	atomic_int n_closing;
 	struct lock settle_lock;   /* LEAF: guards what follows */
 	pthread_cond_t settled;
 	size_t settling;           /* containers whose run the start has not decided yet */
@@ -280,6 +283,10 @@ struct view {
 };
 int view_open(struct container *c, struct view *ret, struct err *err); /* view_close() also after a failure */
 void view_close(struct view *v);
+/* The same, but nobody waits until the disk has all that is written, as unmounting does. */
+void view_close_later(struct view *v);
+/* Waits for those, before the layer is removed. */
+void views_settle(struct container *c);
 /* The path without links, as text (owned by the caller): what is not there stays as it is. NULL with err. */
 char *view_resolve(const struct view *v, const char *path, struct err *err);
 void views_sweep(const struct container_store *s); /* what a crash left */

@@ -61,6 +61,7 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 	container_save_state(c);
 	execs_forget(c);
 	ship_stop(c);
+	views_settle(c);
 	if (c->damaged && container_has_run_dir(c))
 		container_end_run(c);
 	if (rwlayer_remove(image_store_layers(s->deps.images), c->id, &why) < 0) {

@@ -8,6 +8,7 @@
 #include "container/join.h"
 
 #define WORK_THREADS 32
+#define CLOSING_THREADS 2
 /* What killed threads take to be gone, and how often one looks. */
 #define ENDS_NS      (NSEC_PER_SEC / 2)
 #define ENDS_STEP_US 10000
@@ -35,6 +36,7 @@ struct container_store *container_store_open(const struct container_deps *deps, 
 	lock_init(&s->settle_lock, LOCK_LEAF);
 	lock_cond_init(&s->settled);
 	s->work = work_new(WORK_THREADS);
+	s->closing = work_new(CLOSING_THREADS);
 	s->health = health_pool_new(err);
 	if (!s->health)
 		goto fail;
@@ -64,6 +66,7 @@ void container_store_close(struct container_store *s)
 	if (s->monitor)
 		shim_monitor_free(s->monitor);
 	work_free(s->work);
+	work_free(s->closing); /* behind the former: removals wait for it */
 	for (size_t i = 0; i < s->len; i++)
 		ship_tell_stop(s->byid[i]);
 	for (size_t i = 0; i < s->len; i++) {

@@ -256,23 +256,28 @@ class Bench:
         self.row("docker rm -f of 100 running", "ms", removal, bar=times(4))
 
     def case_files(self):
-        """A tree into a container that does not run, out of it again, and the container as an image; the bench's own writes are on the disk before."""
+        """
+        A tree into a container that does not run, out of it again, and the container as an image. As with archives: the bench's own
+        writes are on the disk before, and nothing is deleted before the end.
+        """
         tree = os.path.join(self.work, "cp.tar")
         into, out, commit = ({e.name: [] for e in self.engines} for _ in range(3))
-        for i in range(max(2, ROUNDS // 2)):
+        rounds = max(3, ROUNDS // 2)
+        for i in range(rounds):
             _, size = self.make_tree(tree, f"cp {i}")
             for e in self.engines:
-                e.docker(CLI, "create", "--name", "ff", "--network", "none", "busybox", "true")
+                e.docker(CLI, "create", "--name", f"ff{i}", "--network", "none", "busybox", "true")
                 os.sync()
                 with open(tree, "rb") as f:
-                    into[e.name].append(size / clock(e.docker, CLI, "cp", "-", "ff:/tmp", stdin=f))
-                out[e.name].append(size / clock(e.docker, CLI, "cp", "ff:/tmp", "-"))
+                    into[e.name].append(size / clock(e.docker, CLI, "cp", "-", f"ff{i}:/tmp", stdin=f))
+                out[e.name].append(size / clock(e.docker, CLI, "cp", f"ff{i}:/tmp", "-"))
                 os.sync()
-                commit[e.name].append(size / clock(e.docker, CLI, "commit", "ff", f"cp:{i}"))
-                e.docker(CLI, "rm", "ff")
+                commit[e.name].append(size / clock(e.docker, CLI, "commit", f"ff{i}", f"cp:{i}"))
         self.row(f"docker cp in, {size:.0f} MB", "MB/s", into, higher=True, bar=times(1.5))
         self.row(f"docker cp out, {size:.0f} MB", "MB/s", out, higher=True, bar=times(1.5))
         self.row(f"docker commit of it, {size:.0f} MB", "MB/s", commit, higher=True, bar=times(1.5))
+        for e in self.engines:
+            e.docker(CLI, "rm", *(f"ff{i}" for i in range(rounds)))
 
     def case_logs(self):
         lines = os.path.join(self.work, "lines")

@@ -73,7 +73,24 @@ done
 is "$(sort "$WORK/out" | uniq | tr '\n' ' ')" "mine " "restarts beside copies"
 docker rm -f ee > /dev/null
 docker volume rm vol > /dev/null
+
+# the layer of one that does not run is unmounted behind the answer; whoever comes next finds it as ever
+wrong=
+for _i in $(seq 10); do
+	docker create --name ff --network none busybox cat /link/file > /dev/null
+	docker cp - ff:/ < "$WORK/link.tar" || wrong="$wrong $_i: cp;"
+	[ $((_i % 2)) = 0 ] || [ "$(docker start -a ff)" = f ] || wrong="$wrong $_i: start;"
+	docker rm ff > /dev/null || wrong="$wrong $_i: rm;"
+done
+is "$wrong" "" "a copy, and at once a start, a removal"
 is "$(grep -c "$WORK/root" /proc/self/mountinfo)" 0 "nothing stays mounted"
+docker create --name ff --network none busybox cat /link/file > /dev/null
+docker cp - ff:/ < "$WORK/link.tar"
+stop_daemon
+is "$? $(grep -c "$WORK/root" /proc/self/mountinfo)" "0 0" "the daemon ends behind a copy, and nothing stays mounted"
+start_daemon; ok "starts again" || done_testing
+is "$(docker start -a ff)" f "what was copied is there"
+docker rm ff > /dev/null
 stop_daemon
 is "$?" 0 "the daemon ends"
 done_testing

@@ -17,6 +17,7 @@
 
 #define LINKS_MAX 255
 #define NETFILE_TRIES 5
+#define CLOSING_MAX 16 /* views of a store: who writes faster than the disk waits for it */
 
 static struct layer_store *layers_of(const struct container *c)
 {
@@ -279,6 +280,55 @@ void view_close(struct view *v)
 	if (v->layer)
 		rwlayer_unmount(layers_of(c), c->id, NULL);
 	*v = (struct view){ .container = c, .fd = -1 };
+}
+
+static void close_now(void *ctx)
+{
+	struct view *v = ctx;
+	struct container *c = v->container;
+
+	view_close(v);
+	atomic_fetch_sub(&c->store->n_closing, 1);
+	lock_take(&c->lock);
+	c->closing--;
+	pthread_cond_broadcast(&c->changed);
+	lock_drop(&c->lock);
+	container_unref(c);
+	free(v);
+}
+
+/* Volumes and images have users of their own, who would be told that they are in use. */
+static bool may_wait(const struct view *v)
+{
+	return v->layer && !v->images.len && !v->volumes.len && atomic_load(&v->container->store->n_closing) < CLOSING_MAX;
+}
+
+void view_close_later(struct view *v)
+{
+	struct container *c = v->container;
+	struct view *own;
+
+	if (!may_wait(v)) {
+		view_close(v);
+		return;
+	}
+	own = xmalloc(sizeof(*own));
+	*own = *v;
+	*v = (struct view){ .container = c, .fd = -1 };
+	container_ref(c);
+	lock_take(&c->lock);
+	c->closing++;
+	lock_drop(&c->lock);
+	atomic_fetch_add(&c->store->n_closing, 1);
+	work_post(c->store->closing, 0, close_now, close_now, own);
+}
+
+void views_settle(struct container *c)
+{
+	WITH_LOCK(&c->lock);
+
+	while (c->closing)
+		lock_wait(&c->lock, &c->changed, -1);
 }
 
 /* The next name of *rest, or NULL at its end. */
