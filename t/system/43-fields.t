@@ -142,6 +142,27 @@ EOT
 echo '{"cdiVersion":"0.6.0","kind":"acme.example/widget","devices":[{"name":"two","containerEdits":{"env":["TWO=second"]}}]}' > "$WORK/cdi2/b.json"
 echo '{"cdiVersion":"0.6.0","kind":"no-class","devices":[]}' > "$WORK/cdi/broken.json"
 echo 'cdiVersion: 0.6.0' > "$WORK/cdi/c.yaml"
+printf 'cdiVersion: 0.6.0\nkind: x/y\ndevices: &a []\nb: *a\n' > "$WORK/cdi/d.yaml"
+cat > "$WORK/cdi/e.yaml" <<EOT
+---
+cdiVersion: 0.5.0
+kind: acme.example/yaml
+# as a tool of a vendor writes it
+containerEdits:
+  env:
+  - ALL=1
+devices:
+- name: 0
+  containerEdits:
+    deviceNodes:
+    - {path: /dev/w0, type: c, major: 0xa, minor: 231, fileMode: 0640, uid: 5, gid: 6, permissions: "r"}
+    mounts:
+    - hostPath: "$WORK/lib.so"
+      containerPath: /opt/lib.so
+      options: [ro, nosuid, bind]
+    additionalGids: [4711]
+- name: 'all'
+EOT
 out=$(run --device acme.example/widget=one --device acme.example/widget=two busybox sh -c 'echo $ALL $ONE $TWO $PATH; head -c 2 /dev/widget | wc -c; cat /opt/lib.so; id -G; stat -c "%a %u %g %t %T" /dev/w2')
 is "$(printf '%s' "$out" | tr '\n' '|')" "widgets 1 second /acme:/bin|2|from-host|0 4711|640 5 6 a e7" "CDI: variables, nodes, mount, group; a later folder wins"
 allowed "^c 10:231 r$" "its permissions" --device acme.example/widget=one
@@ -150,9 +171,11 @@ like "$(cat "$WORK/hook.out" 2>/dev/null)" '"status":"creat' "with the container
 refused "CDI device injection failed: unresolvable CDI devices acme.example/widget=three, x.y/zz=a" "names nobody defines" --device acme.example/widget=three --device x.y/zz=a busybox true
 refused "failed to stat CDI host device" "a node that the host does not have" --device acme.example/widget=bad busybox true
 like "$(cat "$WORK/log")" "broken.json is left out: invalid kind" "a broken file is left out, in words"
-like "$(cat "$WORK/log")" "c.yaml is left out" "so is YAML"
+like "$(cat "$WORK/log")" "c.yaml is left out: .*kind" "so is YAML without what it needs"
+like "$(cat "$WORK/log")" "d.yaml is left out: yaml: line 4: aliases are not supported" "or with aliases"
+is "$(run --device acme.example/yaml=0 --device acme.example/yaml=all busybox sh -c 'echo $ALL; cat /opt/lib.so; id -G; stat -c "%a %u %g %t %T" /dev/w0' | tr '\n' '|')" "1|from-host|0 4711|640 5 6 a e7|" "CDI in YAML"
 is "$(api GET /v1.50/info | python3 -c 'import json,sys; j=json.load(sys.stdin); print(j["CDISpecDirs"] == sys.argv[1:3], [d["ID"] for d in j["DiscoveredDevices"]])' "$WORK/cdi" "$WORK/cdi2")" \
-	"True ['acme.example/widget=bad', 'acme.example/widget=one', 'acme.example/widget=two']" "info lists folders and devices"
+	"True ['acme.example/widget=bad', 'acme.example/widget=one', 'acme.example/widget=two', 'acme.example/yaml=0', 'acme.example/yaml=all']" "info lists folders and devices"
 refused 'could not select device driver "" with capabilities: \[\[gpu\]\]' "GPUs where there are none" --gpus all busybox true
 refused 'could not select device driver "nosuch" with capabilities: \[\[x gpu\]\]' "a driver of devices that is not here" --gpus 'driver=nosuch,capabilities=x' busybox true
 # security

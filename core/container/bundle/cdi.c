@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Files of the Container Device Interface, version 0.3 to 1.0, as JSON. They are the host administrator's; one that is broken is left out. */
+/* Files of the Container Device Interface, version 0.3 to 1.0, as JSON or YAML. They are the host administrator's; one that is broken is left out. */
 #include "container/bundle/cdi.h"
 
 #include <dirent.h>
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/yaml.h"
 
 #define FILE_MAX_SIZE (8u << 20)
 
@@ -102,6 +103,21 @@ static int check_file(const struct cdi_file *f, struct err *err)
 	return 0;
 }
 
+/* As the tables say it; whatever is YAML becomes JSON first. */
+static int parse(const char *name, const struct buf *b, struct cdi_file *ret, struct err *err)
+{
+	static const char *const texts[] = { "name", "kind", "cdiVersion", "path", "hostPath", "containerPath", "type", "permissions", "hookName",
+		"env", "args", "options", NULL };
+	OWN_JSON json_t *js = NULL;
+	OWN_FREE char *json = NULL;
+
+	if (str_has_suffix(name, ".json"))
+		return jdesc_parse(&cdi_file_desc, b->data, b->size, ret, err);
+	js = yaml_read(b->data ? b->data : "", b->size, texts, err);
+	json = js ? json_dumps(js, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	return js ? jdesc_parse(&cdi_file_desc, json, strlen(json), ret, err) : -1;
+}
+
 static void read_file(const char *dir, const char *name, size_t index, struct jlist *files)
 {
 	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
@@ -109,13 +125,10 @@ static void read_file(const char *dir, const char *name, size_t index, struct jl
 	OWN_BUF struct buf b = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 
-	if (!str_has_suffix(name, ".json")) {
-		if (str_has_suffix(name, ".yaml") || str_has_suffix(name, ".yml"))
-			log_warn("CDI: %s is left out: this daemon reads the JSON form (nvidia-ctk cdi generate --format=json)", path);
+	/* as Docker: not *.yml */
+	if (!str_has_suffix(name, ".json") && !str_has_suffix(name, ".yaml"))
 		return;
-	}
-	if (fs_read(AT_FDCWD, path, FILE_MAX_SIZE, &b, &err) < 0 || jdesc_parse(&cdi_file_desc, b.data, b.size, &f, &err) < 0 ||
-	    check_file(&f, &err) < 0) {
+	if (fs_read(AT_FDCWD, path, FILE_MAX_SIZE, &b, &err) < 0 || parse(name, &b, &f, &err) < 0 || check_file(&f, &err) < 0) {
 		log_warn("CDI: %s is left out: %s", path, err_text(&err));
 		jdesc_clear(&cdi_file_desc, &f);
 		return;

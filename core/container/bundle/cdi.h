@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Devices by name: DeviceRequests of a container become edits of its OCI configuration. Names of the Container Device Interface
- * ("vendor.com/class=name") are looked up in its JSON files; GPUs of NVIDIA are left to that vendor's own hook.
+ * ("vendor.com/class=name") are looked up in its JSON and YAML files; GPUs of NVIDIA are left to that vendor's own hook.
  */
 #ifndef CONTAINER_CDI_H
 #define CONTAINER_CDI_H
