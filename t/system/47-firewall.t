@@ -21,6 +21,14 @@ out 203.0.113.2; ok "and the right"
 ! through; ok "the right does not reach the left through the host"
 is "$(tables)" "table ip dockerd table ip dockerd-docker0 " "by a table for all"
 like "$(here nft list table ip dockerd | tr -s ' \t\n' ' ')" 'elements = \{ "docker0" \}.*policy drop; iifname @bridges accept oifname @bridges accept' "that names the bridge"
+before=$(grep -c 'they are put back' "$WORK/log")
+churn() { here sh -c 'i=0; while [ $i -lt 40 ]; do nft "add table ip churn$1; add chain ip churn$1 a; add rule ip churn$1 a accept"; nft delete table ip "churn$1"; i=$((i + 1)); done' sh "$1"; }
+churn 1 & one=$!
+churn 2 & two=$!
+churn 3
+wait "$one" "$two"
+sleep 0.5
+is "$(grep -c 'they are put back' "$WORK/log")" "$before" "a list of rules that changes while it is read is no lost rule"
 docker rm -f one >/dev/null
 stop_daemon
 start_daemon; ok "starts again, forwarding being on"

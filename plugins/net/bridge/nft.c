@@ -22,10 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "bridge.h"
 
 #define BATCH_SIZE 16384
+#define LIST_TRIES 20 /* of a list that changes while it is read */
+#define LIST_WAIT_US 1000
 #define ANSWER_SIZE 8192
 #define POLICY_SET "bridges"
 /* By these nft prints the set's elements: its number of their type, and the machine's order of bytes. */
@@ -370,8 +373,8 @@ static int on_rule(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_OK;
 }
 
-/* Counts the rules of a bridge's table; -1 with errno. */
-static int count_rules(const char *bridge, unsigned *ret)
+/* Counts the rules of a bridge's table; -1 with errno: EINTR means a list to ask for again. */
+static int list_rules(const char *bridge, unsigned *ret)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	struct nftnl_rule *r = nftnl_rule_alloc();
@@ -403,6 +406,18 @@ static int count_rules(const char *bridge, unsigned *ret)
 		mnl_socket_close(nl);
 	free(buf);
 	errno = sys;
+	return rc;
+}
+
+/* A list that others change while it is read is no answer. */
+static int count_rules(const char *bridge, unsigned *ret)
+{
+	int rc = list_rules(bridge, ret);
+
+	for (int i = 1; i < LIST_TRIES && rc < 0 && errno == EINTR; i++) {
+		usleep(LIST_WAIT_US);
+		rc = list_rules(bridge, ret);
+	}
 	return rc;
 }
 
