@@ -338,7 +338,7 @@ static int decode_obj(const struct jdesc *d, json_t *js, void *obj, const struct
 		const struct jfield *f = find_field(d, key, strcmp);
 		size_t i;
 
-		if (!f && (f = find_field(d, key, strcasecmp)) != NULL)
+		if (!f && (f = find_field(d, key, strcasecmp)) != NULL && !(f->flags & J_ANY_CASE))
 			return bad_key(err, &here, "the key is written ", f->key);
 		if (!f) {
 			if (rest)

@@ -42,6 +42,7 @@ enum jtype {
 
 #define J_OMITEMPTY 1 /* not printed when empty, as Go's omitempty */
 #define J_REQUIRED  2 /* absent or null is an error */
+#define J_ANY_CASE  16 /* the key may be spelt in another case, because a known client does */
 #define J_NOPRINT   4 /* read only */
 #define J_NONNULL   8 /* an unset list or map prints [] or {} instead of null */
 

@@ -32,7 +32,7 @@ JDESC(exec_config_desc, exec_config,
 	JFIELD(exec_config, attach_stdin, "AttachStdin", J_BOOL, 0),
 	JFIELD(exec_config, attach_stderr, "AttachStderr", J_BOOL, 0),
 	JFIELD(exec_config, attach_stdout, "AttachStdout", J_BOOL, 0),
-	JFIELD(exec_config, detach_keys, "DetachKeys", J_STR, 0),
+	JFIELD(exec_config, detach_keys, "DetachKeys", J_STR, J_ANY_CASE),
 	JFIELD(exec_config, env, "Env", J_STRV, 0),
 	JFIELD(exec_config, working_dir, "WorkingDir", J_STR, 0),
 	JFIELD(exec_config, cmd, "Cmd", J_STRV, 0));

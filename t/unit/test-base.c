@@ -32,7 +32,7 @@ struct outer {
 	char *raw, *rest;
 };
 JDESC(outer_desc, outer,
-	JFIELD(outer, s, "S", J_STR, 0),
+	JFIELD(outer, s, "S", J_STR, J_ANY_CASE),
 	JFIELD(outer, b, "B", J_BOOL, 0),
 	JFIELD(outer, o, "O", J_OPT_I64, 0),
 	JFIELD(outer, list, "List", J_STRV, 0),
@@ -85,6 +85,9 @@ static void test_json(void)
 		"{\"S\":\"\\u003ca\\u003e\xc3\xa9\\n\",\"B\":true,\"O\":-1,\"List\":[],\"Words\":[\"one\"],\"Set\":{\"a\":{},\"b\":{}},"
 		"\"Map\":{\"a\":\"2\",\"z\":\"1\"},\"In\":{\"Name\":\"n\",\"N\":7},\"Ptr\":{\"Name\":\"p\"},\"Items\":[{\"Name\":\"\",\"N\":1},{\"Name\":\"\"}],"
 		"\"ByName\":{\"x\":{\"Name\":\"\",\"N\":3}},\"When\":\"2024-02-29T11:00:00.5Z\",\"Raw\":[1,{\"a\":null}],\"Other\":{\"k\":[1]},\"New\":1}");
+	roundtrip("{\"s\":\"other case\"}", "{\"S\":\"other case\",\"B\":false,\"O\":null,\"List\":null,\"Words\":null,\"Map\":null,"
+		"\"In\":{\"Name\":\"\"},\"Ptr\":null,\"Items\":null,\"ByName\":null,\"When\":\"0001-01-01T00:00:00Z\"}");
+	refuses("{\"S\":\"a\",\"s\":\"b\"}", "/s: key given twice");
 	refuses("{\"S\":1}", "/S: expected a string");
 	refuses("{\"Items\":[{},{\"N\":\"x\"}]}", "/Items/1/N");
 	refuses("{\"In\":{\"name\":\"b\"}}", "/In/name: the key is written Name");
