@@ -11,6 +11,8 @@
 #include "container/join.h"
 
 #define KEEP_NS (300 * NSEC_PER_SEC)
+#define STARTING_NS (10 * NSEC_PER_SEC) /* how long a resize waits for the process, Docker's bound */
+#define UNSTARTED_NS (NSEC_PER_SEC / 2)
 #define EXECS_MAX 1024 /* of one container, running or remembered */
 
 struct exec {
@@ -264,6 +266,7 @@ static void exec_failed(struct exec *x, int code)
 	x->ended = x->has_code = true;
 	x->code = code;
 	x->finished = clock_mono();
+	pthread_cond_broadcast(&x->container->changed);
 }
 
 /* Docker's words for the runtime's refusal; the exit code that goes with them. */
@@ -348,6 +351,7 @@ static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *er
 	}
 	lock_take(&x->container->lock);
 	x->pid = pid;
+	pthread_cond_broadcast(&x->container->changed);
 	lock_drop(&x->container->lock);
 	if (ret_fd)
 		*ret_fd = STEAL_FD(fd);
@@ -518,6 +522,15 @@ int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct
 	return 0;
 }
 
+/* Clients resize as soon as the head of start's answer is there, which is before the process is; under the container's lock. */
+static void await_process(const struct exec *x)
+{
+	int64_t since = clock_mono(), left;
+
+	while (!x->pid && !x->ended && (left = since + (x->started ? STARTING_NS : UNSTARTED_NS) - clock_mono()) > 0)
+		lock_wait(&x->container->lock, &x->container->changed, left);
+}
+
 int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t cols, struct err *err)
 {
 	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
@@ -531,6 +544,7 @@ int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t
 			(long long)cols);
 	run = container_run(x->container);
 	lock_take(&x->container->lock);
+	await_process(x);
 	running = x->running && x->pid;
 	lock_drop(&x->container->lock);
 	if (!run || !running)

@@ -318,9 +318,8 @@ def execs():
     info = c.api.exec_inspect(x["Id"])
     is_((info["Running"], info["ExitCode"], info["ProcessConfig"]["tty"], info["ProcessConfig"]["entrypoint"], info["ContainerID"]),
         (False, None, True, "sh", k.id), "exec_inspect before")
+    raises(APIError, "exec_resize of what is not started", c.api.exec_resize, x["Id"], 10, 10)
     s = c.api.exec_start(x["Id"], tty=True, socket=True)
-    until(lambda: c.api.exec_inspect(x["Id"])["Running"])
-    s.read(4)
     c.api.exec_resize(x["Id"], height=30, width=90)
     s._sock.sendall(b"\n")
     has(s.read().decode(), "30 90", "exec_resize")

@@ -54,6 +54,13 @@ host_bridge() { cat /sys/class/net/docker0/ifindex 2>/dev/null || echo none; }
 need_root() { [ "$(id -u)" = 0 ] || skip_all "needs root"; }
 need() { for _c in "$@"; do command -v "$_c" >/dev/null 2>&1 || skip_all "$_c is not installed"; done; }
 
+# Packages that quickstart took from the npm registry, pinned by t/clients/node/package-lock.json.
+need_node() {
+	need node
+	export NODE_PATH="${NODE_MODULES:-$top_builddir/clients/node_modules}"
+	for _c in "$@"; do (cd / && node -e "require('$_c')") >/dev/null 2>&1 || skip_all "$_c is not installed (sudo ./quickstart test does)"; done
+}
+
 find_docker() {
 	DOCKER=${DOCKER:-$(unset -f docker; command -v docker || true)}
 	[ -n "$DOCKER" ] || skip_all "no docker CLI"
