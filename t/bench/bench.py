@@ -216,7 +216,7 @@ class Bench:
             os.makedirs(f"{bundle}/rootfs/{d}", exist_ok=True)
         spec["process"].update(args=["true"], terminal=False)
         spec["root"] = {"path": "rootfs", "readonly": False}
-        spec["linux"]["cgroupsPath"] = "/dkd-bench-bare"
+        spec["linux"]["cgroupsPath"] = "/docker/dkd-bench-bare"
         spec["linux"]["namespaces"] = [{"type": n["type"]} for n in spec["linux"]["namespaces"]]
         spec.pop("hooks", None)
         with open(bundle + "/config.json", "w") as f:
@@ -398,28 +398,39 @@ class Bench:
             self.remove_all(e, names)
         self.row("PSS per running container (10 to 100)", "MB", values, digits=3, bar=at_most(0.5))
 
+    def grown(self, e, names):
+        """With those running: starting one more, ending that one, a list of all, figures of each."""
+        start, end, ps = [], [], []
+        for i in range(ROUNDS):
+            one = self.containers(e, 1, ["sleep", "1000"], f"one{i}_")
+            start.append(1e3 / self.start_all(e, one, 1))
+            end.append(clock(self.remove_all, e, one) * 1e3)
+            ps.append(1e3 / self.httpbench(e, 1, 0, lines=["GET /containers/json"] * 3))
+        few = names[:: max(1, len(names) // 50)] # the other waits for two readings a second apart
+        stats = 1e3 / self.httpbench(e, 8, 0, lines=[f"GET /containers/{c}/stats?stream=0&one-shot=1" for c in few])
+        return {"starting one more": statistics.median(start), "rm -f of one": statistics.median(end), "a list": statistics.median(ps), "figures of one": stats}
+
     def case_grow(self):
         """One engine after the other, so that neither weighs on the other's figures."""
         limit = {"ours": 10 ** 6, "other": int(env("GROW_OTHER", "100"))}
-        memory, start = {e.name: [] for e in self.engines}, {e.name: [] for e in self.engines}
+        steps = [int(n) for n in env("GROW", "1 10 50 100 200 500 1000").split()]
+        series = {} # title -> engine -> points
+        def put(title, e, upto, value):
+            series.setdefault(title, {o.name: [] for o in self.engines})[e.name].append((upto, value))
         for e in self.engines:
             names, have = [], 0
-            for upto in (n for n in map(int, env("GROW", "1 10 50 100 200 500 1000").split()) if n <= limit[e.name]):
-                memory[e.name].append((upto, self.running_pss(e, upto, have, names)))
-                have, ms = upto, []
-                for i in range(ROUNDS):
-                    one = self.containers(e, 1, ["sleep", "1000"], f"one{i}_")
-                    ms.append(1e3 / self.start_all(e, one, 1))
-                    self.remove_all(e, one)
-                start[e.name].append((upto, statistics.median(ms)))
-                print(f"{e.name:>6} {upto:>5} running: {memory[e.name][-1][1]:9.1f} MB, starting one more {start[e.name][-1][1]:7.1f} ms", flush=True)
+            for upto in (n for n in steps if n <= limit[e.name]):
+                put("PSS of all", e, upto, self.running_pss(e, upto, have, names))
+                have = upto
+                for title, ms in self.grown(e, names).items():
+                    put(title, e, upto, ms)
+                print(f"{e.name:>6} {upto:>5} running: " + ", ".join(f"{t} {v[e.name][-1][1]:.1f}" for t, v in series.items()), flush=True)
             self.remove_all(e, names)
-        for upto, _ in memory["ours"]:
-            pick = lambda series: {k: [y for x, y in v if x == upto] for k, v in series.items()}
-            self.row(f"{upto} running: PSS of all", "MB", pick(memory))
-            self.row(f"{upto} running: starting one more", "ms", pick(start))
+        for upto in (n for n in steps if n <= limit["ours"]):
+            for title, s in series.items():
+                self.row(f"{upto} running: {title}", "MB" if title == "PSS of all" else "ms", {k: [y for x, y in v if x == upto] for k, v in s.items()})
         if env("PLOT"):
-            plot.write(env("PLOT"), [("memory of daemon and helpers (PSS)", "MB", memory), ("starting one more container", "ms", start)])
+            plot.write(env("PLOT"), [("memory of daemon and helpers (PSS)", "MB", series["PSS of all"]), ("starting one more container", "ms", series["starting one more"])])
 
 
 def main():
