@@ -278,6 +278,7 @@ struct view {
 	struct container *container;
 	int fd;                       /* the root, O_PATH */
 	bool running;                 /* it is the one of its processes */
+	bool held;                    /* its layer stays as long as this is open */
 	bool layer;                   /* mounted by us, as these: names of volumes, places of images */
 	struct strv volumes, images;
 };

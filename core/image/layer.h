@@ -87,6 +87,9 @@ int rwlayer_create_brief(struct layer_store *s, const char *container_id, const 
 int rwlayer_sync(struct layer_store *s, const char *container_id, struct err *err);   /* so that it outlives a power cut */
 int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *err); /* missing is fine */
 bool rwlayer_exists(struct layer_store *s, const char *container_id);
+/* Without mounting it: from here to rwlayer_release() its layers stay on the disk, also when it is removed, as with a mount. */
+int rwlayer_hold(struct layer_store *s, const char *container_id, struct err *err);
+void rwlayer_release(struct layer_store *s, const char *container_id);
 char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err); /* path, owned by caller */
 int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err);
 void rwlayer_metadata(struct layer_store *s, const char *container_id, struct jw *w);

@@ -219,7 +219,7 @@ static int get_names(struct layer_store *s, const char *container_id, struct nam
 	return 0;
 }
 
-/* From here to leave() its layers stay, also when it is removed. */
+/* From here to rwlayer_release() its layers stay, also when it is removed. */
 static int use(struct layer_store *s, const char *container_id, struct names *ret, struct err *err)
 {
 	WITH_LOCK(&s->lock);
@@ -266,7 +266,7 @@ static int end(struct layer_store *s, struct rwlayer *m, struct err *err)
 	return *chain ? layer_unref(s, chain, NULL, err) : 0;
 }
 
-static void leave(struct layer_store *s, const char *container_id)
+void rwlayer_release(struct layer_store *s, const char *container_id)
 {
 	OWN_ERR struct err err = ERR_INIT;
 	struct rwlayer *m, **at;
@@ -337,6 +337,13 @@ int rwlayer_remove(struct layer_store *s, const char *container_id, struct err *
 	return m ? end(s, m, err) : 0;
 }
 
+int rwlayer_hold(struct layer_store *s, const char *container_id, struct err *err)
+{
+	struct names n;
+
+	return use(s, container_id, &n, err);
+}
+
 bool rwlayer_exists(struct layer_store *s, const char *container_id)
 {
 	WITH_LOCK(&s->lock);
@@ -352,7 +359,7 @@ char *rwlayer_mount(struct layer_store *s, const char *container_id, const char 
 		return NULL;
 	path = n.brief ? graph_get_brief(s->graph, n.mount, mount_label, err) : graph_get(s->graph, n.mount, mount_label, err);
 	if (!path)
-		leave(s, container_id);
+		rwlayer_release(s, container_id);
 	return path;
 }
 
@@ -364,7 +371,7 @@ int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err 
 	if (get_names_used(s, container_id, &n, err) < 0)
 		return -1;
 	rc = graph_put(s->graph, n.mount, err);
-	leave(s, container_id);
+	rwlayer_release(s, container_id);
 	return rc;
 }
 
@@ -396,7 +403,7 @@ static void view_done(struct layer_store *s, struct view *v)
 		log_warn("%s", err_text(&err));
 	free(v->below_path);
 	graph_tree_done(s->graph, &v->tree);
-	leave(s, v->container);
+	rwlayer_release(s, v->container);
 }
 
 /* Without what it stands on, unless the driver has to show that, too. */
@@ -407,7 +414,7 @@ static int view_open_own(struct layer_store *s, const char *container_id, struct
 		return -1;
 	if (graph_tree_read(s->graph, v->names.mount, *v->names.below ? v->names.below : NULL, &v->tree, err) == 0)
 		return 0;
-	leave(s, container_id);
+	rwlayer_release(s, container_id);
 	return -1;
 }
 

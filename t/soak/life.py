@@ -19,6 +19,7 @@ from world import Lost
 SLOW = int(os.environ.get("DKD_SLOW", "1"))
 PATIENCE = 60 * SLOW
 SLEEP = ["sleep", "100000"]
+REFUSED = [*range(400, 500), 501]  # 501: the logs of what keeps none
 PROBE = {"Test": ["CMD", "true"], "Interval": 200_000_000, "Timeout": 30_000_000_000 * SLOW, "Retries": 100}
 
 
@@ -180,6 +181,7 @@ def parts(raw):
 def some_host(w):
     """A HostConfig with a few settings that any command lives with."""
     rng = w.rng
+    driver = rng.choice(w.soak.drivers)
     all_ = [{"Memory": 64 << 20}, {"PidsLimit": 50}, {"NanoCpus": 500_000_000}, {"Tmpfs": {"/t": "size=1m"}}, {"ReadonlyRootfs": True}, {"Init": True}, {"CpuShares": 100},
             {"Ulimits": [{"Name": "nofile", "Soft": 500, "Hard": 600}]}, {"CapDrop": ["ALL"]}, {"CapAdd": ["SYS_TIME"]}, {"ShmSize": 1 << 20}, {"IpcMode": "private"},
             {"IpcMode": "host"}, {"UTSMode": "host"}, {"PidMode": "host"}, {"Sysctls": {"kernel.shm_rmid_forced": "1"}}, {"SecurityOpt": ["no-new-privileges"]},
@@ -187,10 +189,12 @@ def some_host(w):
             {"NetworkMode": "bridge"}, {"NetworkMode": "bridge", "PortBindings": {"80/tcp": [{"HostPort": ""}]}}, {"NetworkMode": "host"}, {"CgroupnsMode": "host"},
             {"Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/xx", "CgroupPermissions": "rw"}]}, {"Binds": ["/usr:/x:ro"]}, {"CpusetCpus": "0"},
             {"Mounts": [{"Type": "tmpfs", "Target": "/u"}]}, {"Mounts": [{"Type": "volume", "Target": "/v"}]}, {"Mounts": [{"Type": "image", "Source": BASE, "Target": "/i"}]},
-            {"LogConfig": {"Type": rng.choice(w.soak.drivers), "Config": {}}}]
+            {"LogConfig": {"Type": driver, "Config": w.soak.log_config.get(driver, {})}}]
     host = {}
     for x in rng.sample(all_, rng.randrange(4)):
         host.update(x)
+    if host.get("IpcMode") == "host":
+        host.pop("Sysctls", None)  # they would be the host's
     return host
 
 
@@ -452,6 +456,7 @@ def fight(w):
     """Several clients do what they like with one container: anything may be refused, nothing may break."""
     auto = w.rng.random() < .2
     name = w.run(["sh", "-c", "trap 'exit 0' TERM; while :; do echo x; sleep .1; done"], {"AutoRemove": auto, **some_host(w)}, Healthcheck=PROBE)
+    cid = json.loads(w.call("GET", f"/containers/{name}/json", want=(404,))).get("Id", name)
     end = time.monotonic() + 2 + w.rng.random() * 2
     errors = []
 
@@ -460,7 +465,13 @@ def fight(w):
         while time.monotonic() < end and not w.disturbed():
             method, path, body = rng.choice(BLOWS)
             try:
-                if b"No such container" in w.call(method, f"/containers/{name}{path}", body(rng) if callable(body) else body, want=range(400, 500)):
+                if method == "EXEC":
+                    enter(w, cid, rng)
+                    continue
+                if method == "PEEK":
+                    peek(w, f"/containers/{cid}{path}", rng)
+                    continue
+                if b"No such container" in w.call(method, f"/containers/{cid}{path}", body(rng) if callable(body) else body, want=REFUSED):
                     return
             except (Broken, Interrupted) as e:
                 if isinstance(e, Broken):
@@ -472,14 +483,39 @@ def fight(w):
     for t in crowd:
         t.join()
     w.check(not errors, "fight: " + "; ".join(errors[:2]))
-    w.call("DELETE", f"/containers/{name}?force=1&v=1", want=(404, 409))
+    w.call("DELETE", f"/containers/{cid}?force=1&v=1", want=(404, 409))
 
 
-BLOWS = [("POST", "/start", None), ("POST", "/start", None), ("POST", "/stop?t=0", None), ("POST", "/kill", None), ("POST", "/kill?signal=TERM", None), ("POST", "/restart?t=0", None),
+def enter(w, name, rng):
+    """An exec, as far as it comes."""
+    ex = json.loads(w.call("POST", f"/containers/{name}/exec", {"Cmd": ["sh", "-c", "echo in; sleep .1"], "AttachStdout": True}, want=REFUSED)).get("Id")
+    if ex:
+        peek(w, f"/exec/{ex}/start", rng, {"Detach": rng.random() < .3})  # a pause may come into it
+        w.call("GET", f"/exec/{ex}/json", want=(404,))
+
+
+def peek(w, path, rng, body=None):
+    """A stream for a moment; a refusal is fine."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(PATIENCE)
+        try:
+            s.connect(w.soak.world.sock)
+            data = b"" if body is None else json.dumps(body).encode()
+            s.sendall(f"POST {path} HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
+            s.settimeout(rng.random() / 2)
+            head = s.recv(500)
+        except OSError:
+            return
+        if head[9:10] == b"5":
+            raise Interrupted if w.disturbed() else Broken(f"{path}: {head!r}")
+
+
+BLOWS = [("EXEC", None, None), ("EXEC", None, None), ("PEEK", "/attach?stream=1&stdout=1&logs=1&stdin=1", None), ("PEEK", "/wait?condition=next-exit", None),
+         ("POST", "/start", None), ("POST", "/start", None), ("POST", "/stop?t=0", None), ("POST", "/kill", None), ("POST", "/kill?signal=TERM", None), ("POST", "/restart?t=0", None),
          ("POST", "/pause", None), ("POST", "/unpause", None), ("POST", "/unpause", None), ("GET", "/json?size=1", None), ("GET", "/stats?stream=0", None), ("GET", "/top", None),
          ("GET", "/stats?stream=0&one-shot=1", None), ("GET", "/logs?stdout=1&tail=5", None), ("GET", "/changes", None), ("GET", "/archive?path=/etc", None),
          ("POST", "/exec", {"Cmd": ["true"]}), ("POST", "/resize?h=9&w=9", None), ("POST", "/update", lambda r: {"CpuShares": r.randrange(2, 900), "RestartPolicy": {"Name": r.choice(["no", "always"])}}),
-         ("GET", "/export", None), ("PUT", "/archive?path=/tmp", lambda r: layer_tar(r, 5000))]
+         ("GET", "/export", None), ("POST", "/rename?name=fight", None), ("PUT", "/archive?path=/tmp", lambda r: layer_tar(r, 5000))]
 
 
 def reads(w):

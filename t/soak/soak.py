@@ -377,7 +377,8 @@ class Soak:
         self.stick()
         time.sleep(1)
         self.sweeper.remember()
-        self.sweeper.remember()
+        while any("process runc" in x for x in self.sweeper.base["names"]):  # a probe's
+            self.sweeper.remember()
         self.workers = [Worker(self, i) for i in range(WORKERS)]
         for w in self.workers:
             w.thread.start()
@@ -423,6 +424,7 @@ class Soak:
         median = [sorted(x)[len(x) // 2] for x in (kb[:third], kb[-third:])]
         say(f"memory at rest: {median[0]} kB in the first third, {median[1]} kB in the last; descriptors {min(x[0] for x in self.figures)} to {max(x[0] for x in self.figures)}, "
             f"threads {min(x[1] for x in self.figures)} to {max(x[1] for x in self.figures)}")
+        say("kB at each rest: " + " ".join(map(str, kb)))
         if SANITIZED:
             ok(True, "memory # SKIP of a build with a sanitizer says nothing")
         else:

@@ -72,6 +72,8 @@ char *rwlayer_mount(struct layer_store *s, const char *id, const char *label, st
 	mounts_held++;
 	return xasprintf("%s/rootfs", dir);
 }
+int rwlayer_hold(struct layer_store *s, const char *id, struct err *err) { mounts_held++; return 0; }
+void rwlayer_release(struct layer_store *s, const char *id) { mounts_held--; }
 int rwlayer_unmount(struct layer_store *s, const char *id, struct err *err) { mounts_held--; return 0; }
 void rwlayer_metadata(struct layer_store *s, const char *id, struct jw *w) { jw_null(w); }
 int64_t rwlayer_size(struct layer_store *s, const char *id, const struct cancel *c, struct err *err) { return 42; }

@@ -525,6 +525,11 @@ static void test_rwlayer(void)
 	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "and it goes");
 	ok(rwlayer_unmount(s, "c1", &err) < 0 && err.class == ERR_NOT_FOUND, "once");
 
+	ok(rwlayer_create(s, "c1", NULL, NULL, NULL, &err) == 0 && rwlayer_hold(s, "c1", &err) == 0, "one that is held: %s", err_text(&err));
+	ok(rwlayer_remove(s, "c1", &err) == 0 && count("layers") > 0, "stays, too");
+	rwlayer_release(s, "c1");
+	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "until it is released");
+
 	fake_fail_create = 2;
 	ok(rwlayer_create(s, "c1", NULL, NULL, NULL, &err) < 0, "the driver fails half-way");
 	is_int(count("layers") + count("image/fake/layerdb/tmp") + rwlayer_exists(s, "c1"), 0, "nothing stays of it");

@@ -30,6 +30,13 @@ static void drop(const char *path)
 	cgroup_set_root(host);
 }
 
+static bool there(const char *path)
+{
+	OWN_FREE char *full = xasprintf("%s%s", host, path);
+
+	return fs_exists(full);
+}
+
 static void clean(void)
 {
 	drop("/sys");
@@ -181,6 +188,14 @@ static void test_v1_lacks(void)
 	make_v1();
 	drop("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
 	refused("\"NanoCpus\":1000000000", "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted");
+	put("/sys/fs/cgroup/memory/p/left/x", "");
+	put("/sys/fs/cgroup/pids/p/left/x", "");
+	put("/sys/fs/cgroup/pids/p/other/x", "");
+	drop("/sys/fs/cgroup/memory/p/left/x");
+	drop("/sys/fs/cgroup/pids/p/other/x");
+	cgroup_sweep("/p/left");
+	ok(!there("/sys/fs/cgroup/memory/p/left") && there("/sys/fs/cgroup/pids/p/left") && there("/sys/fs/cgroup/pids/p/other"),
+		"an empty group goes, one in use and another's stay");
 	clean();
 	put("/proc/self/mounts", "tmpfs /sys/fs/cgroup tmpfs rw 0 0\n");
 	cgroup_set_root(host);

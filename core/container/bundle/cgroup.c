@@ -185,6 +185,22 @@ int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, s
 	return 0;
 }
 
+void cgroup_sweep(const char *path)
+{
+	OWN_FREE char *top = xasprintf("%s" MOUNT_POINT, root);
+	OWN_DIR DIR *d = opendir(top);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		OWN_FREE char *dir = xasprintf("%s%s", e->d_name, path);
+
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), dir, AT_REMOVEDIR);
+	}
+	if (d)
+		unlinkat(dirfd(d), path + 1, AT_REMOVEDIR);
+}
+
 void cgroup_set_root(const char *path)
 {
 	root = path;

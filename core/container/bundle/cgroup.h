@@ -42,6 +42,12 @@ bool cgroup_can(enum cgroup_feature feature);
 /* Gives each group from the root of "cpu" down to parent ("/a/b") real-time CPU; 0 leaves a value as it is. v1 with the feature only. */
 int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, struct err *err);
 
+/*
+ * Removes the empty group ("/parent/id") from each hierarchy. A runtime that failed while the processes in it were on their way
+ * out has left it there, and nothing else that would name it.
+ */
+void cgroup_sweep(const char *path);
+
 /* For tests, with no other thread about: the files of another host below root (root/proc/..., root/sys/...); "" is this one. */
 void cgroup_set_root(const char *root);
 

@@ -253,6 +253,8 @@ int view_open(struct container *c, struct view *ret, struct err *err)
 
 	*ret = (struct view){ .container = c, .fd = -1 };
 	lock_none_held();
+	/* a removal meanwhile; of a damaged container there may be none */
+	ret->held = rwlayer_hold(layers_of(c), c->id, NULL) == 0;
 	ret->running = open_running(ret);
 	if (ret->running)
 		return 0;
@@ -279,6 +281,8 @@ void view_close(struct view *v)
 	strv_done(&v->volumes);
 	if (v->layer)
 		rwlayer_unmount(layers_of(c), c->id, NULL);
+	if (v->held)
+		rwlayer_release(layers_of(c), c->id);
 	*v = (struct view){ .container = c, .fd = -1 };
 }
 
