@@ -51,12 +51,20 @@ struct health_pool *health_pool_new(struct err *err)
 	return p;
 }
 
-void health_pool_free(struct health_pool *p)
+void health_pool_stop(struct health_pool *p)
 {
 	if (!p)
 		return;
 	atomic_store(&p->stopping, true);
 	BUG_ON(eventfd_write(p->stop_fd, 1) < 0);
+	work_stop(p->work);
+}
+
+void health_pool_free(struct health_pool *p)
+{
+	if (!p)
+		return;
+	health_pool_stop(p);
 	work_free(p->work);
 	fd_close(&p->stop_fd);
 	free(p);

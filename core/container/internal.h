@@ -413,7 +413,8 @@ void exec_forget(struct container *c, const char *id); /* if it has ended */
 int container_restart_unless_stopped(struct container *c, uint64_t stops, struct err *err);
 /* health.c: the checks of a container that runs. With fresh, its life has just begun and its state is "starting" again. */
 struct health_pool *health_pool_new(struct err *err);
-void health_pool_free(struct health_pool *p); /* calls off what runs, joins */
+void health_pool_stop(struct health_pool *p); /* calls off what runs, joins; what still ends may speak to it */
+void health_pool_free(struct health_pool *p);
 void health_begin(struct container *c, bool fresh);
 /* Under the lock: no more probes; as in Docker what was checked counts as unhealthy from then on. */
 void health_end(struct container *c);
@@ -442,6 +443,7 @@ void container_sizes(struct container *c, const struct cancel *cancel, int64_t *
 /* work.c: a few threads that come on demand and leave when idle. */
 struct work;
 struct work *work_new(int max_threads);
+void work_stop(struct work *w);       /* runs what is due, joins; may be spoken to until it is freed */
 void work_free(struct work *w);       /* runs what is due, drops what is planned, joins */
 /* fn runs at mono time due_ns (0: now). drop frees ctx when the queue ends before. */
 void work_post(struct work *w, int64_t due_ns, void (*fn)(void *ctx), void (*drop)(void *ctx), void *ctx);

@@ -233,7 +233,7 @@ static void hand_to_janitor(struct shim_monitor *m, struct shim *s)
 	lock_take(&m->lock);
 	s->next = m->lost;
 	m->lost = s;
-	if (++m->n_lost > m->idle && m->n_janitors < SHIM_JANITORS)
+	if (++m->n_lost > m->idle && m->n_janitors < SHIM_JANITORS && !m->stopping)
 		m->n_janitors += pthread_create(&m->janitors[m->n_janitors], NULL, janitor_main, m) == 0;
 	pthread_cond_signal(&m->cond);
 	lock_drop(&m->lock);
@@ -433,11 +433,9 @@ struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *shim_path,
 	return m;
 }
 
-void shim_monitor_free(struct shim_monitor *m)
+void shim_monitor_stop(struct shim_monitor *m)
 {
-	struct shim *s;
-
-	if (!m)
+	if (!m || m->stopping)
 		return;
 	BUG_ON(eventfd_write(m->stop_fd, 1) < 0);
 	pthread_join(m->thread, NULL);
@@ -447,11 +445,26 @@ void shim_monitor_free(struct shim_monitor *m)
 	lock_drop(&m->lock);
 	for (size_t i = 0; i < m->n_janitors; i++)
 		pthread_join(m->janitors[i], NULL);
-	while ((s = m->shims)) {
-		m->shims = s->next;
+}
+
+static void let_go(struct shim **list)
+{
+	struct shim *s;
+
+	while ((s = *list)) {
+		*list = s->next;
 		fd_close(&s->fd);
 		shim_unref(s);
 	}
+}
+
+void shim_monitor_free(struct shim_monitor *m)
+{
+	if (!m)
+		return;
+	shim_monitor_stop(m);
+	let_go(&m->shims);
+	let_go(&m->lost);
 	fd_close(&m->epfd);
 	fd_close(&m->stop_fd);
 	pthread_cond_destroy(&m->cond);

@@ -62,6 +62,8 @@ struct shim_config {
 struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *shim_path, shim_exit_fn *on_exit, void *ctx, struct err *err);
 /* Before the first shim. */
 void shim_monitor_on_oom(struct shim_monitor *m, shim_oom_fn *fn);
+/* No exit is told any more. What still speaks to a shim may go on until the monitor is freed. */
+void shim_monitor_stop(struct shim_monitor *m);
 void shim_monitor_free(struct shim_monitor *m);
 
 /* Starts the shim process; streams exist, the container does not run yet, attachments are possible. */

@@ -62,11 +62,13 @@ void container_store_close(struct container_store *s)
 	if (s->deps.nets)
 		net_set_namer(s->deps.nets, NULL, NULL);
 	container_store_settle(s, -1);
-	health_pool_free(s->health);
-	if (s->monitor)
-		shim_monitor_free(s->monitor);
+	health_pool_stop(s->health);
+	shim_monitor_stop(s->monitor);
 	work_free(s->work);
 	work_free(s->closing); /* behind the former: removals wait for it */
+	/* the last exits and restarts have spoken to them */
+	health_pool_free(s->health);
+	shim_monitor_free(s->monitor);
 	for (size_t i = 0; i < s->len; i++)
 		ship_tell_stop(s->byid[i]);
 	for (size_t i = 0; i < s->len; i++) {

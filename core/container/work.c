@@ -38,18 +38,23 @@ struct work *work_new(int max_threads)
 	return w;
 }
 
+void work_stop(struct work *w)
+{
+	WITH_LOCK(&w->lock);
+
+	w->ending = true;
+	pthread_cond_broadcast(&w->more);
+	while (w->threads)
+		lock_wait(&w->lock, &w->left, -1);
+}
+
 void work_free(struct work *w)
 {
 	struct item *it;
 
 	if (!w)
 		return;
-	lock_take(&w->lock);
-	w->ending = true;
-	pthread_cond_broadcast(&w->more);
-	while (w->threads)
-		lock_wait(&w->lock, &w->left, -1);
-	lock_drop(&w->lock);
+	work_stop(w);
 	while ((it = w->head)) {
 		w->head = it->next;
 		if (it->drop)

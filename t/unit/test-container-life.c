@@ -101,6 +101,7 @@ struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *path, shim
 	return m;
 }
 void shim_monitor_on_oom(struct shim_monitor *m, shim_oom_fn *fn) {}
+void shim_monitor_stop(struct shim_monitor *m) { }
 void shim_monitor_free(struct shim_monitor *m) { free(m); }
 static struct shim *make(struct shim_monitor *m, const char *id)
 {
@@ -152,6 +153,7 @@ int shim_discard(struct shim_monitor *m, const char *id, const char *d, const st
 	discarded++;
 	return 0;
 }
+bool shim_has_runtime(const struct shim *s, const char *path) { return false; }
 bool shim_has_ended(struct shim *s) { return false; }
 void shim_unref(struct shim *s) { shims--; free(s); }
 int shim_attach(struct shim *s, const char *exec, unsigned streams, int *ret_fd, struct err *err)

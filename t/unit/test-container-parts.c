@@ -275,6 +275,8 @@ static void test_work(void)
 	usleep(400000);
 	is_int(atomic_load(&ran), 21, "all ran, the planned one when due");
 	work_post(w, clock_mono() + 3600 * NSEC_PER_SEC, run_item, drop_item, NULL);
+	work_stop(w);
+	is_int(atomic_load(&dropped), 0, "one that has stopped can be spoken to");
 	work_free(w);
 	is_int(atomic_load(&dropped), 1, "what was not due is dropped at the end");
 	is_int(atomic_load(&ran), 21, "and did not run");
