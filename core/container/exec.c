@@ -295,20 +295,21 @@ static struct join_base *make_base(const struct container *c)
 /* Made at the first exec of a run; of two that come at once one is kept. */
 static const struct join_base *base_of(struct container *c, struct run *run)
 {
-	struct join_base *own;
+	struct join_base *own, *kept;
 
 	lock_take(&c->lock);
-	own = run->join;
+	kept = run->join;
 	lock_drop(&c->lock);
-	if (own)
-		return own;
+	if (kept)
+		return kept;
 	own = make_base(c);
 	lock_take(&c->lock);
 	if (!run->join)
 		run->join = STEAL(own);
+	kept = run->join;
 	lock_drop(&c->lock);
 	join_base_free(own);
-	return run->join;
+	return kept;
 }
 
 /* Leaves plan empty where the runtime is to do it. */

@@ -300,5 +300,7 @@ int main(void)
 	if (!permits && def != SCMP_ACT_ERRNO(ENOSYS))
 		emit_unknown(&before, &a);
 	write_filter(ctx, &before);
+	seccomp_release(ctx);
+	json_decref(js);
 	return 0;
 }
