@@ -35,6 +35,8 @@ struct dkd_graph {
 	uint32_t uid, gid;
 	struct overlay_facts facts;
 	const char *fs_name;
+	struct overlay_quota quota;
+	uint64_t size;   /* of containers that ask for none; 0: no limit */
 };
 
 /* The names of the layers below one, nearest first. */
@@ -44,7 +46,7 @@ struct lowers {
 	size_t len;
 };
 
-static int32_t check_options(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_graph_open *o, const char *fs_name);
+static int32_t check_options(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_graph_open *o, const char *fs_name, uint64_t *ret_size);
 
 __attribute__((format(printf, 3, 4)))
 static int32_t fail(struct dkd_graph *g, const struct dkd_call *call, const char *fmt, ...)
@@ -181,6 +183,14 @@ static int32_t prepare(const struct dkd_call *call, struct dkd_graph *g)
 	return 0;
 }
 
+static int32_t find_quotas(const struct dkd_call *call, struct dkd_graph *g)
+{
+	if (strcmp(g->fs_name, "xfs") != 0 || overlay_quota_open(g->fd, g->root, &g->quota) == 0 || !g->size)
+		return 0;
+	return dkd_failf(g->host, call, DKD_ERR_INVALID, 0, "Storage option overlay2.size not supported. Filesystem does not support Project Quota: %s",
+		strerror(errno));
+}
+
 static int32_t overlay_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_graph_open *o, struct dkd_graph **ret)
 {
 	struct dkd_graph *g = calloc(1, sizeof(*g));
@@ -193,7 +203,7 @@ static int32_t overlay_open(const struct dkd_call *call, const struct dkd_host *
 	g->fd = -1;
 	dir_make_all(g->root, 0710);
 	g->fs_name = dir_fs_name(g->root);
-	if (check_options(call, host, o, g->fs_name) < 0 || prepare(call, g) < 0)
+	if (check_options(call, host, o, g->fs_name, &g->size) < 0 || prepare(call, g) < 0 || find_quotas(call, g) < 0)
 		return overlay_close(g), -1;
 	*ret = g;
 	return 0;
@@ -209,7 +219,7 @@ static bool is_bool(const char *s)
 	return false;
 }
 
-static int32_t check_options(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_graph_open *o, const char *fs_name)
+static int32_t check_options(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_graph_open *o, const char *fs_name, uint64_t *ret_size)
 {
 	for (uint32_t i = 0; i < o->options_len; i++) {
 		const char *full = o->options[i].key, *value = o->options[i].value;
@@ -220,9 +230,10 @@ static int32_t check_options(const struct dkd_call *call, const struct dkd_host 
 				return dkd_failf(host, call, DKD_ERR_INVALID, 0, "strconv.ParseBool: parsing \"%s\": invalid syntax", value);
 			host->log(host, DKD_LOG_WARN, "the option overlay2.override_kernel_check has no effect: what the kernel can do is tried out");
 		} else if (strcasecmp(key, "size") == 0) {
+			if (!overlay_quota_parse(value, ret_size))
+				return dkd_failf(host, call, DKD_ERR_INVALID, 0, "invalid size: '%s'", value);
 			if (strcmp(fs_name, "xfs") != 0)
 				return dkd_failf(host, call, DKD_ERR_INVALID, 0, "Storage Option overlay2.size only supported for backingFS XFS. Found %s", fs_name);
-			return host->fail(host, call, DKD_ERR_NOT_IMPLEMENTED, 0, "Storage option overlay2.size not supported: this driver sets no project quotas");
 		} else {
 			return dkd_failf(host, call, DKD_ERR_INVALID, 0, "overlay2: unknown option %s", full);
 		}
@@ -462,18 +473,20 @@ static int repair_layer(struct dkd_graph *g, const char *id, const char *parent)
 	return check_layer(g, id, &what);
 }
 
-static int32_t check_create(const struct dkd_call *call, struct dkd_graph *g, const struct dkd_graph_create *c)
+static int32_t check_create(const struct dkd_call *call, struct dkd_graph *g, const struct dkd_graph_create *c, uint64_t *ret_size)
 {
 	struct stat st;
 
+	*ret_size = c->flags & DKD_GRAPH_RW ? g->size : 0;
 	for (uint32_t i = 0; i < c->options_len; i++) {
 		if (strcasecmp(c->options[i].key, "size") != 0)
 			return dkd_failf(g->host, call, DKD_ERR_INVALID, 0, "Unknown option %s", c->options[i].key);
 		if (!(c->flags & DKD_GRAPH_RW))
 			return dkd_failf(g->host, call, DKD_ERR_INVALID, 0, "--storage-opt size is only supported for ReadWrite Layers");
-		if (strcmp(g->fs_name, "xfs") != 0)
+		if (!*g->quota.device)
 			return dkd_failf(g->host, call, DKD_ERR_INVALID, 0, "--storage-opt is supported only for overlay over xfs with 'pquota' mount option");
-		return dkd_failf(g->host, call, DKD_ERR_NOT_IMPLEMENTED, 0, "--storage-opt size is not supported: this driver sets no project quotas");
+		if (!overlay_quota_parse(c->options[i].value, ret_size))
+			return dkd_failf(g->host, call, DKD_ERR_INVALID, 0, "invalid size: '%s'", c->options[i].value);
 	}
 	if (c->idmaps)
 		return dkd_failf(g->host, call, DKD_ERR_NOT_IMPLEMENTED, 0, "overlay2: id maps of a single container are not supported");
@@ -502,11 +515,13 @@ static int write_lower(struct dkd_graph *g, const char *id, const char *parent)
 	return dir_write_file(g->fd, path, text, 0644);
 }
 
-static int make_layer(struct dkd_graph *g, const struct dkd_graph_create *c)
+static int make_layer(struct dkd_graph *g, const struct dkd_graph_create *c, uint64_t size)
 {
 	char path[PATH_MAX], link[LINK_LEN + 1];
 
 	if (dir_make(g->fd, c->id, 0710, geteuid(), g->gid) < 0)
+		return -1;
+	if (size && overlay_quota_set(&g->quota, g->fd, c->id, size) < 0)
 		return -1;
 	snprintf(path, sizeof(path), "%s/diff", c->id);
 	if (dir_make(g->fd, path, 0755, g->uid, g->gid) < 0 || make_link(g, c->id, link) < 0)
@@ -538,11 +553,12 @@ static int remove_layer(struct dkd_graph *g, const char *id)
 
 static int32_t overlay_create(const struct dkd_call *call, struct dkd_graph *g, const struct dkd_graph_create *c)
 {
+	uint64_t size;
 	int rc;
 
-	if (check_create(call, g, c) < 0)
+	if (check_create(call, g, c, &size) < 0)
 		return -1;
-	rc = make_layer(g, c);
+	rc = make_layer(g, c, size);
 	if (rc == 0)
 		return 0;
 	if (rc > 0)
@@ -602,7 +618,7 @@ static int32_t overlay_list(const struct dkd_call *call, struct dkd_graph *g, dk
 	if (!dir)
 		return fail(g, call, "list %s", g->root);
 	while ((e = readdir(dir)))
-		if (e->d_name[0] != '.' && strcmp(e->d_name, "l") != 0 && emit(to, e->d_name) != 0)
+		if (e->d_name[0] != '.' && strcmp(e->d_name, "l") != 0 && strcmp(e->d_name, OVERLAY_QUOTA_DEVICE) != 0 && emit(to, e->d_name) != 0)
 			break;
 	closedir(dir);
 	return 0;

@@ -3,8 +3,11 @@
 #ifndef GRAPH_OVERLAY_H
 #define GRAPH_OVERLAY_H
 
+#include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* One overlay to mount. Paths are relative to root. */
 struct overlay_mount {
@@ -38,5 +41,18 @@ struct overlay_facts {
 int overlay_check(const char *dir, struct overlay_facts *ret, const char **ret_what);
 /* Removes such folders that a crash left. */
 void overlay_check_sweep(const char *dir);
+
+/* overlay-quota.c: sizes of layers, by project quotas. */
+#define OVERLAY_QUOTA_DEVICE "backingFsBlockDev" /* in the driver's root */
+struct overlay_quota {
+	char device[PATH_MAX];     /* of the file system; empty: there are no such quotas */
+	atomic_uint next;          /* the next project */
+};
+/* -1 with errno where the file system enforces none. */
+int overlay_quota_open(int rootfd, const char *root, struct overlay_quota *q);
+/* The folder layer of root, before anything is in it. */
+int overlay_quota_set(struct overlay_quota *q, int rootfd, const char *layer, uint64_t bytes);
+/* "10G", "1.5 gib", "4096": false when it is none. */
+bool overlay_quota_parse(const char *text, uint64_t *ret);
 
 #endif

@@ -271,12 +271,27 @@ static void test_overlay_remap(void)
 	g = saved;
 }
 
+static void test_sizes(void)
+{
+	static const struct { const char *text; int64_t bytes; } rows[] = { { "4096", 4096 }, { "10b", 10 }, { "1k", 1024 }, { "1KB", 1024 }, { "2MiB", 2 << 20 },
+		{ "1.5g", 3LL << 29 }, { "1 G", 1LL << 30 }, { "0", 0 }, { "", -1 }, { "-1", -1 }, { "x", -1 }, { "1x", -1 }, { "1gg", -1 }, { "1 gib x", -1 },
+		{ "1e3", -1 }, { ".", -1 }, { "0x10", -1 }, { "99999999999p", -1 } };
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		uint64_t n = 0;
+		bool fine = overlay_quota_parse(rows[i].text, &n);
+
+		is_int(fine ? (int64_t)n : -1, rows[i].bytes, "the size \"%s\"", rows[i].text);
+	}
+}
+
 static void test_overlay_options(void)
 {
 	static const struct { const char *opt, *error; } rows[] = {
 		{ "overlay2.foo=1", "error initializing graphdriver: overlay2: unknown option overlay2.foo" },
 		{ "dm.basesize=1", "error initializing graphdriver: overlay2: unknown option dm.basesize" },
 		{ "overlay2.size", "error initializing graphdriver: Unable to parse key/value option: overlay2.size" },
+		{ "overlay2.size=many", "error initializing graphdriver: invalid size: 'many'" },
 		{ "overlay2.override_kernel_check=maybe", "error initializing graphdriver: strconv.ParseBool: parsing \"maybe\": invalid syntax" },
 	};
 	OWN_FREE char *root = xasprintf("%s/options", base);
@@ -329,6 +344,7 @@ static void overlay_only(void)
 	test_overlay_long_root();
 	test_overlay_ways();
 	test_overlay_remap();
+	test_sizes();
 	test_overlay_options();
 	graph_close(g);
 }
