@@ -327,8 +327,15 @@ void view_close_later(struct view *v)
 	work_post(c->store->closing, 0, close_now, close_now, own);
 }
 
+static bool is_view_of(const void *ctx, const void *container)
+{
+	return ((const struct view *)ctx)->container == container;
+}
+
 void views_settle(struct container *c)
 {
+	/* those that wait for a thread are closed here: there may be none */
+	work_cancel(c->store->closing, is_view_of, c);
 	WITH_LOCK(&c->lock);
 
 	while (c->closing)
