@@ -126,7 +126,9 @@ while True:
     except OSError: break
     if not d: break
     out += d
-sys.stdout.write(out.decode().replace("\r", ""))
+# the client's own word where the process was slow to come: its size came with the start
+lines = [l for l in out.decode().replace("\r", "").splitlines(True) if not l.startswith("failed to resize tty")]
+sys.stdout.write("".join(lines))
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 E2
 }
