@@ -287,7 +287,10 @@ void container_config_merge(struct container_config *cfg, const struct image_con
 	if (str_empty(cfg->user))
 		str_set(&cfg->user, img->user);
 	merge_set(&cfg->exposed_ports, &img->exposed_ports);
-	merge_set(&cfg->volumes, &img->volumes);
+	if (cfg->volumes.len)
+		merge_set(&cfg->volumes, &img->volumes);
+	else
+		strv_copy(&cfg->volumes, &img->volumes); /* {} of a client becomes null where the image says nothing */
 	merge_env(&cfg->env, &img->env);
 	for (size_t i = 0; i < img->labels.len; i++)
 		if (!strmap_get(&cfg->labels, img->labels.v[i].key))

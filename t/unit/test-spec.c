@@ -140,6 +140,18 @@ static void test_merge(void)
 	container_config_merge(&c, &img);
 	ok(c.entrypoint.len == 1 && streq(c.cmd.v[0], "ls"), "a command keeps the entrypoint");
 	jdesc_clear(&container_config_desc, &c);
+	c.volumes.set = true;
+	container_config_merge(&c, &img);
+	ok(!c.volumes.set, "no volumes of either: null, as in Docker");
+	strv_add(&img.volumes, "/a");
+	container_config_merge(&c, &img);
+	ok(c.volumes.set && c.volumes.len == 1, "those of the image");
+	jdesc_clear(&container_config_desc, &c);
+	strv_add(&c.volumes, "/b");
+	container_config_merge(&c, &img);
+	ok(c.volumes.len == 2, "and those of both");
+	jdesc_clear(&container_config_desc, &c);
+	strv_done(&img.volumes);
 	strv_done(&img.cmd);
 	strv_done(&img.entrypoint);
 	strv_done(&img.env);
