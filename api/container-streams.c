@@ -151,7 +151,7 @@ static bool take_output(struct pump *p)
 }
 
 enum pump_end stream_pump(
-	struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel)
+	struct http_stream *hs, int fd, unsigned how, const struct detach_keys *keys, const struct cancel *cancel)
 {
 	OWN_FREE struct pump *p = xcalloc(1, sizeof(*p));
 	bool eof_passed = false;
@@ -159,7 +159,7 @@ enum pump_end stream_pump(
 	p->hs = hs;
 	p->fd = fd;
 	p->keys = keys;
-	p->use_stdin = use_stdin;
+	p->use_stdin = how & PUMP_STDIN;
 	for (;;) {
 		bool want = !p->client_eof && !p->size;
 		struct pollfd pfd[3] = {
@@ -179,7 +179,11 @@ enum pump_end stream_pump(
 			p->gone = true;
 		if (p->detached)
 			return PUMP_DETACHED;
-		if (p->client_eof && !p->size && !eof_passed && use_stdin) {
+		if (p->client_eof && !p->size && (how & PUMP_EOF_LEAVES)) {
+			take_output(p);
+			return PUMP_CLIENT_GONE;
+		}
+		if (p->client_eof && !p->size && !eof_passed && (how & PUMP_STDIN)) {
 			shutdown(fd, SHUT_WR);
 			eof_passed = true;
 		}
@@ -216,11 +220,12 @@ static int hijacked_emit(void *ctx, const void *data, size_t size)
 	return hs->write(hs, data, size);
 }
 
-struct attach_query { bool stream, in, out, err, logs; };
+struct attach_query { bool stream, in, out, err, logs, eof_leaves; };
 
 static void attach_serve(struct container *c, struct attachment *a, struct http_stream *hs, const struct attach_query *q,
 	const struct detach_keys *keys, const struct cancel *cancel)
 {
+	unsigned how = (q->in ? PUMP_STDIN : 0) | (q->eof_leaves ? PUMP_EOF_LEAVES : 0);
 	const struct log_query lq = { .stdout_on = q->out, .stderr_on = q->err, .tail = -1 };
 	OWN_FD int fd = -1;
 
@@ -229,7 +234,7 @@ static void attach_serve(struct container *c, struct attachment *a, struct http_
 	if (!a)
 		return;
 	fd = await_start(a, hs, cancel);
-	if (fd >= 0 && stream_pump(hs, fd, q->in, container_is_tty(c) ? keys : NULL, cancel) == PUMP_DETACHED)
+	if (fd >= 0 && stream_pump(hs, fd, how, container_is_tty(c) ? keys : NULL, cancel) == PUMP_DETACHED)
 		container_detached(c);
 }
 
@@ -261,7 +266,8 @@ static int attach(struct job *job, bool ws, struct err *err)
 	if (ws && websocket_accept(rq, err) < 0)
 		return -1;
 	q.in = q.in && container_open_stdin(c);
-	if (q.stream) {
+	q.eof_leaves = q.in && (container_is_tty(c) || !container_stdin_once(c));
+	if (q.stream && (q.in || q.out || q.err)) {
 		a = container_attach(c, (q.in ? SHIM_STDIN : 0) | (q.out ? SHIM_STDOUT : 0) | (q.err ? SHIM_STDERR : 0), err);
 		if (!a)
 			return -1;

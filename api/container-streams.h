@@ -29,11 +29,13 @@ bool detach_keys_filter(
 const char *stream_type(struct request *rq, bool tty);
 
 enum pump_end { PUMP_DONE, PUMP_DETACHED, PUMP_CLIENT_GONE };
+#define PUMP_STDIN      1u /* what the client sends is passed on, and its end, too */
+#define PUMP_EOF_LEAVES 2u /* ... but that it ends nothing but the connection, as Docker has it where stdin stays open behind a client */
 /*
  * Carries bytes both ways between a hijacked connection and a stream socket of a shim until its output ends, the client goes
  * or types the keys, or the token's stop_fd fires. keys may be NULL.
  */
 enum pump_end stream_pump(
-	struct http_stream *hs, int fd, bool use_stdin, const struct detach_keys *keys, const struct cancel *cancel);
+	struct http_stream *hs, int fd, unsigned how, const struct detach_keys *keys, const struct cancel *cancel);
 
 #endif

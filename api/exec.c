@@ -3,6 +3,7 @@
 #include "api.h"
 #include "container-streams.h"
 #include "container/container.h"
+#include "framing.h"
 
 #define EXIT_WAIT_MS 2000
 
@@ -62,12 +63,12 @@ static int parse_size(const char *text, int64_t ret[2], struct err *err)
 	return 0;
 }
 
-/* An error that comes when the connection is already a stream: a frame of stderr, or plain text with a tty. */
+/* An error that comes when the connection is already a stream: part of stdout, as Docker has it. */
 static void tell(struct http_stream *hs, bool tty, const struct err *err)
 {
 	OWN_FREE char *text = xasprintf("%s\r\n", err_text(err));
 	size_t n = strlen(text);
-	unsigned char frame[8] = { 2, 0, 0, 0, (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
+	unsigned char frame[8] = { 1, 0, 0, 0, (unsigned char)(n >> 24), (unsigned char)(n >> 16), (unsigned char)(n >> 8),
 		(unsigned char)n };
 
 	if (!tty)
@@ -75,7 +76,16 @@ static void tell(struct http_stream *hs, bool tty, const struct err *err)
 	hs->write(hs, text, n);
 }
 
-static int start_attached(struct job *job, const char *id, const int64_t size[2], struct err *err)
+/* Whether there are frames, and what they are called, goes by what this request says of a terminal, as in Docker; the exec's own
+ * setting may be another. */
+static struct http_stream *take_over(struct request *rq, bool says_tty, bool tty, struct err *err)
+{
+	struct http_stream *hs = rq->ops->hijack(rq, stream_type(rq, says_tty), err);
+
+	return hs && says_tty != tty ? framing_wrap(hs, tty) : hs;
+}
+
+static int start_attached(struct job *job, const char *id, bool says_tty, const int64_t size[2], struct err *err)
 {
 	struct request *rq = job_request(job);
 	struct container_store *s = job_api(job)->containers;
@@ -85,17 +95,17 @@ static int start_attached(struct job *job, const char *id, const int64_t size[2]
 	struct http_stream *hs;
 	enum pump_end end;
 	OWN_FD int fd = -1;
-	bool tty = false;
+	bool tty = false, in = false;
 
-	if (exec_check(s, id, &tty, &keys_text, err) < 0 || detach_keys_parse(keys_text, &keys, err) < 0)
+	if (exec_check(s, id, &tty, &in, &keys_text, err) < 0 || detach_keys_parse(keys_text, &keys, err) < 0)
 		return -1;
-	hs = rq->ops->hijack(rq, stream_type(rq, tty), err);
+	hs = take_over(rq, says_tty, tty, err);
 	if (!hs)
 		return -1;
 	if (exec_start(s, id, tty, size, &fd, &local) < 0) {
 		tell(hs, tty, &local);
 	} else {
-		end = stream_pump(hs, fd, true, tty ? &keys : NULL, &job->cancel);
+		end = stream_pump(hs, fd, PUMP_STDIN | (tty && in ? PUMP_EOF_LEAVES : 0), tty ? &keys : NULL, &job->cancel);
 		if (end == PUMP_DETACHED)
 			exec_detached(s, id);
 		else if (end == PUMP_DONE)
@@ -116,7 +126,7 @@ static int start(struct job *job, struct err *err)
 	if (request_body_json(rq, &start_body_desc, &body, true, err) < 0 || parse_size(body.console_size, size, err) < 0)
 		return -1;
 	if (!body.detach)
-		return start_attached(job, id, size, err);
+		return start_attached(job, id, body.tty, size, err);
 	if (exec_start(job_api(job)->containers, id, body.tty, size, NULL, err) < 0)
 		return -1;
 	return reply_empty(rq, 200);

@@ -43,8 +43,8 @@ struct attachment *container_attach(struct container *c, unsigned streams, struc
 	}
 	lock_take(&c->lock);
 	if (c->rec.state.running && !c->starting && (c->rec.state.paused || c->rec.state.restarting)) {
-		err_set(err, ERR_CONFLICT, c->rec.state.paused ? "Container %s is paused. Unpause the container before attach." :
-			"Container %s is restarting. Wait until the container is running.", c->id);
+		err_set(err, ERR_CONFLICT, c->rec.state.paused ? "container %s is paused, unpause the container before attach" :
+			"container %s is restarting, wait until the container is running", c->id);
 		lock_drop(&c->lock);
 		goto fail;
 	}
@@ -163,6 +163,11 @@ bool container_is_running(struct container *c)
 	WITH_LOCK(&c->lock);
 
 	return c->rec.state.running && !c->rec.state.restarting;
+}
+
+bool container_stdin_once(const struct container *c)
+{
+	return c->rec.config.stdin_once;
 }
 
 bool container_open_stdin(const struct container *c)

@@ -127,6 +127,7 @@ int attachment_take(struct attachment *a); /* the caller's from then on */
 void attachment_free(struct attachment *a);
 void container_detached(struct container *c); /* the client typed the keys: the event */
 bool container_open_stdin(const struct container *c);
+bool container_stdin_once(const struct container *c);
 bool container_is_tty(const struct container *c);
 /* Resolved once the container has ended its run (for attach: output may still be in the socket). */
 bool container_is_running(struct container *c);
@@ -163,7 +164,7 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 /* Starts it; fd as of shim_attach(), or -1 when detached (ret_fd NULL). */
 int exec_start(struct container_store *s, const char *id, bool tty, const int64_t console_size[2], int *ret_fd, struct err *err);
 /* Before a connection is taken over: whether exec_start() would be refused at once, and how its streams look. */
-int exec_check(struct container_store *s, const char *id, bool *ret_tty, char **ret_detach_keys, struct err *err);
+int exec_check(struct container_store *s, const char *id, bool *ret_tty, bool *ret_stdin, char **ret_detach_keys, struct err *err);
 /* Its output is over: waits a while for its exit, for the client that asks next. False: there is no such exec. */
 bool exec_await_end(struct container_store *s, const char *id, int timeout_ms);
 void exec_detached(struct container_store *s, const char *id);

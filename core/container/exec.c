@@ -386,7 +386,7 @@ int exec_start(struct container_store *s, const char *id, bool tty, const int64_
 	return run_exec(x, run, ret_fd, err);
 }
 
-int exec_check(struct container_store *s, const char *id, bool *ret_tty, char **ret_detach_keys, struct err *err)
+int exec_check(struct container_store *s, const char *id, bool *ret_tty, bool *ret_stdin, char **ret_detach_keys, struct err *err)
 {
 	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
 	bool started;
@@ -399,6 +399,7 @@ int exec_check(struct container_store *s, const char *id, bool *ret_tty, char **
 	if (started)
 		return err_set(err, ERR_CONFLICT, "Error: Exec command %s has already run", id);
 	*ret_tty = x->cfg.tty;
+	*ret_stdin = x->cfg.attach_stdin;
 	*ret_detach_keys = xstrdup(x->cfg.detach_keys);
 	return 0;
 }

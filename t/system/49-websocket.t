@@ -9,7 +9,15 @@ scratch
 start_daemon
 ok "the daemon is up" || done_testing
 load_busybox > /dev/null
-ws() { _p=$1; shift; timeout 30 python3 "$top_srcdir/t/clients/attach-ws.py" "$SOCK" "$_p" "$@" 2>&1; }
+ws() { _p=$1; shift; timeout $((15 * DKD_SLOW)) python3 -u "$top_srcdir/t/clients/attach-ws.py" "$SOCK" "$_p" "$@" 2>&1; }
+attached() { # container, actions: of one that starts when the client is there
+	_c=$1; shift
+	ws "/containers/$_c/attach/ws?$all" "$@" > "$WORK/ws" &
+	for _i in $(seq $((200 * DKD_SLOW))); do grep -q accept "$WORK/ws" && break; sleep 0.05; done
+	docker start "$_c" > /dev/null
+	wait $!
+	cat "$WORK/ws"
+}
 all='stream=1&stdin=1&stdout=1&stderr=1'
 
 docker run -d -i --name cat --network none busybox cat > /dev/null
@@ -33,16 +41,10 @@ is "$(docker inspect -f '{{.State.Running}}' cat)" true "a client that goes ends
 docker rm -f cat > /dev/null
 
 docker create -i --name count --network none busybox sh -c 'head -c 300000 | wc -c; echo err >&2' > /dev/null
-(sleep 0.5; docker start count > /dev/null) &
-starter=$!
-like "$(ws "/containers/count/attach/ws?$all" wait:1 big:300000 until-close)" '^binary 300000' "attached before the start; a frame of 300,000 bytes"
-wait $starter
+like "$(attached count wait:1 big:300000 until-close)" '^binary 300000' "attached before the start; a frame of 300,000 bytes"
 docker rm -f count > /dev/null
 docker create --name much --network none busybox sh -c 'head -c 3000000 /dev/zero; exit 0' > /dev/null
-(sleep 0.5; docker start much > /dev/null) &
-starter=$!
-is "$(ws "/containers/much/attach/ws?$all" until-close | tail -n 1)" "3000000 bytes" "three million bytes come whole"
-wait $starter
+is "$(attached much until-close | tail -n 1)" "3000000 bytes" "three million bytes come whole"
 is "$(ws "/containers/much/attach/ws?logs=1&stdout=1" until-close | tail -n 1)" "3000000 bytes" "the logs alone, of one that has ended"
 docker rm -f much > /dev/null
 docker run -d -i -t --name tty --network none busybox sh > /dev/null
