@@ -254,9 +254,9 @@ static int attach(struct job *job, bool ws, struct err *err)
 	struct request *rq = job_request(job);
 	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
 	bool all = ws && rq->api_minor < 42;
-	struct attach_query q = { request_query_bool(rq, "stream", false), all || request_query_bool(rq, "stdin", false),
-		all || request_query_bool(rq, "stdout", false), all || request_query_bool(rq, "stderr", false),
-		request_query_bool(rq, "logs", false) };
+	struct attach_query q = { .stream = request_query_bool(rq, "stream", false), .in = all || request_query_bool(rq, "stdin", false),
+		.out = all || request_query_bool(rq, "stdout", false), .err = all || request_query_bool(rq, "stderr", false),
+		.logs = request_query_bool(rq, "logs", false) };
 	struct attachment *a = NULL;
 	struct detach_keys keys;
 	struct http_stream *hs;
