@@ -248,6 +248,16 @@ if [ -n "${RT:-}" ]; then
 	docker rm -f rt >/dev/null
 	find /sys/fs/cgroup -depth -type d -path "*/dkd-rt-$$*" -exec rmdir {} + 2>/dev/null
 fi
+# names, platforms, and limits that no kernel has any more
+like "$(docker inspect -f '{{.Name}}' "$(docker create --network none busybox true)")" '^/[a-z]+_[a-z]+[0-9]?$' "a name is made up"
+platform() { api POST "/v1.41/containers/create?platform=$1" -H 'Content-Type: application/json' -d '{"Image":"busybox"}'; }
+other=linux/arm64
+[ "$(uname -m)" != aarch64 ] || other=linux/amd64
+like "$(platform "$other")" "does not match the specified platform[ :(]+(wanted )?$other" "another platform than the image's"
+like "$(platform x/y/z/w)" "cannot parse platform specifier|unknown operating system or architecture" "one that is none"
+old=$(api POST /v1.41/containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox","HostConfig":{"KernelMemory":8388608,"KernelMemoryTCP":1000}}')
+like "$old" '"Warnings":\["[^"]*kernel memory' "a limit of the kernel's memory is warned about"
+for c in $(docker ps -aq); do docker rm -f "$c" > /dev/null; done
 is "$(docker ps -aq | wc -l)" 0 "no container is left"
 stop_daemon; is "$DSTATUS" 0 "stops"
 done_testing
