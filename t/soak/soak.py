@@ -123,6 +123,15 @@ class Sweeper(Checker):
         logs = sum(os.lstat(f"{top}/{f}").st_blocks * 512 for c in self.stay for top, _, files in os.walk(f"{self.w.root}/containers/{c}") for f in files)
         return super().du() - logs
 
+    def leaks(self):
+        """A probe's runtime is there for a moment only."""
+        bad = super().leaks()
+        if any("process runc" in x for x in bad):
+            time.sleep(5 * SLOW)
+            now = self.look()["names"]
+            bad = [x for x in bad if "process runc" not in x or x.split(": ", 1)[1] in now]
+        return bad
+
     def remove_all(self):
         wrong = []
         for x in self.c.get("/containers/json?all=1"):
