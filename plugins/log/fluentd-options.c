@@ -104,12 +104,11 @@ static int read_address(struct fluentd_options *o, const struct source *s)
 	o->address = strdup(rest ? rest + 3 : address);
 	if (!o->address)
 		return s->host->fail(s->host, s->call, DKD_ERR_INTERNAL, 0, "out of memory");
-	if (!rest || strncmp(address, "tcp://", 6) == 0)
+	o->tls = strncmp(address, "tls://", 6) == 0;
+	if (!rest || o->tls || strncmp(address, "tcp://", 6) == 0)
 		return read_host(o, s, o->address);
 	if (strncmp(address, "unix://", 7) == 0)
 		return read_path(o, s, o->address);
-	if (strncmp(address, "tls://", 6) == 0)
-		return s->host->fail(s->host, s->call, DKD_ERR_NOT_IMPLEMENTED, 0, "fluentd-address: this fluentd driver does not speak TLS");
 	if (rest == address)
 		return bad_address(s, "missing protocol scheme");
 	return dkd_failf(s->host, s->call, DKD_ERR_INVALID, 0, "invalid fluentd-address (%s): unsupported scheme: '%.*s'", address,

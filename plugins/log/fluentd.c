@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Log driver "fluentd": to a server of Fluentd's forward protocol, by tcp or unix, one message a record. Where the server is asked to
+ * Log driver "fluentd": to a server of Fluentd's forward protocol, by tcp, tls or unix, one message a record. Where the server is asked to
  * acknowledge, a record is done with when it did. As the daemon keeps what is not handed on, all is asynchronous here: fluentd-async
  * only says that fluentd-async-reconnect-interval counts.
  */
@@ -9,6 +9,7 @@
 #include <sys/random.h>
 
 #include "fluentd.h"
+#include "tls.h"
 
 #define MOST_WAIT INT64_C(60000000000)
 
@@ -75,7 +76,8 @@ static int32_t fluentd_start(const struct dkd_call *call, struct dkd_log *l, con
 		free(s);
 		return -1;
 	}
-	s->wire = (struct wire){ .kind = s->options.kind, .host = s->options.host, .port = s->options.port, .fd = -1 };
+	s->wire = (struct wire){ .kind = s->options.kind, .host = s->options.host, .port = s->options.port, .fd = -1,
+		.layer = s->options.tls ? &tls_layer : NULL };
 	fluentd_common(&s->common, subject);
 	if (!bytes_ok(&s->common.tag) || !bytes_ok(&s->common.fields)) {
 		fluentd_stop(s);

@@ -8,6 +8,7 @@
 
 struct fluentd_options {
 	enum wire_kind kind;
+	bool tls;
 	char *address;
 	const char *host; /* in address; or the path */
 	const char *port;

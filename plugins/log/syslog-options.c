@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "syslog.h"
+#include "words.h"
 
 #define LOCAL_LOG "/dev/log"
 
@@ -15,28 +16,9 @@ static const char *const facilities[] = { "kern", "user", "mail", "daemon", "aut
 
 static const char *get(const struct dkd_pair *v, uint32_t len, const char *key)
 {
-	for (uint32_t i = 0; i < len; i++)
-		if (strcmp(v[i].key, key) == 0)
-			return v[i].value;
-	return "";
-}
+	const char *value = words_get(v, len, key);
 
-static int check_names(const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v, uint32_t len)
-{
-	static const char *const known[] = { "env", "env-regex", "labels", "labels-regex", "syslog-address", "syslog-facility",
-		"syslog-format", "tag", NULL };
-
-	for (uint32_t i = 0; i < len; i++) {
-		const char *const *k = known;
-
-		while (*k && strcmp(*k, v[i].key) != 0)
-			k++;
-		if (!*k && strncmp(v[i].key, "syslog-tls-", 11) == 0)
-			return dkd_failf(host, call, DKD_ERR_NOT_IMPLEMENTED, 0, "log opt '%s': this syslog driver does not speak TLS", v[i].key);
-		if (!*k)
-			return dkd_failf(host, call, DKD_ERR_INVALID, 0, "unknown log opt '%s' for syslog log driver", v[i].key);
-	}
-	return 0;
+	return value ? value : "";
 }
 
 /* HOST, HOST:PORT, [V6], [V6]:PORT; cut up in place. */
@@ -63,8 +45,9 @@ static int read_host(struct syslog_options *o, const struct dkd_host *host, cons
 
 static int read_address(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const char *address)
 {
-	static const struct { const char *prefix; enum wire_kind kind; } kinds[] = { { "unix://", WIRE_UNIX },
-		{ "unixgram://", WIRE_UNIXGRAM }, { "udp://", WIRE_UDP }, { "tcp://", WIRE_TCP } };
+	static const struct { const char *prefix; enum wire_kind kind; bool secure; } kinds[] = { { "unix://", WIRE_UNIX, false },
+		{ "unixgram://", WIRE_UNIXGRAM, false }, { "udp://", WIRE_UDP, false }, { "tcp://", WIRE_TCP, false },
+		{ "tcp+tls://", WIRE_TCP, true } };
 
 	if (!*address) {
 		o->kind = WIRE_UNIXGRAM;
@@ -72,14 +55,13 @@ static int read_address(struct syslog_options *o, const struct dkd_host *host, c
 		o->port = "";
 		return 0;
 	}
-	if (strncmp(address, "tcp+tls://", 10) == 0)
-		return host->fail(host, call, DKD_ERR_NOT_IMPLEMENTED, 0, "syslog-address: this syslog driver does not speak TLS");
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		size_t n = strlen(kinds[i].prefix);
 
 		if (strncmp(address, kinds[i].prefix, n) != 0)
 			continue;
 		o->kind = kinds[i].kind;
+		o->secure = kinds[i].secure;
 		o->address = strdup(address);
 		o->host = o->address + n;
 		o->port = "";
@@ -116,17 +98,40 @@ static int read_format(struct syslog_options *o, const struct dkd_host *host, co
 	for (int i = 0; i < 4; i++) {
 		if (strcmp(formats[i], format) == 0) {
 			o->format = (enum syslog_format)i;
+			o->counted = o->secure && o->format >= SYSLOG_RFC5424;
 			return 0;
 		}
 	}
 	return host->fail(host, call, DKD_ERR_INVALID, 0, "Invalid syslog format");
 }
 
+static int read_tls(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v, uint32_t len)
+{
+	static const char *const keys[] = { "syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key" };
+	const char *skip = words_get(v, len, "syslog-tls-skip-verify");
+
+	for (size_t i = 0; i < 3; i++) {
+		const char *value = get(v, len, keys[i]);
+
+		if (*value && !(o->files[i] = strdup(value)))
+			return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
+	}
+	/* Docker's takes any word for yes, also one that says no */
+	o->tls = (struct tls_options){ .ca = o->files[0], .cert = o->files[1], .key = o->files[2], .skip_verify = skip };
+	if (skip)
+		words_bool(skip, &o->tls.skip_verify);
+	return 0;
+}
+
 int syslog_options_read(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v,
 	uint32_t len)
 {
+	static const char *const known[] = { "env", "env-regex", "labels", "labels-regex", "syslog-address", "syslog-facility",
+		"syslog-format", "syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key", "syslog-tls-skip-verify", "tag", NULL };
+
 	memset(o, 0, sizeof(*o));
-	if (check_names(host, call, v, len) < 0 || read_address(o, host, call, get(v, len, "syslog-address")) < 0 ||
+	if (words_known(host, call, v, len, known, "syslog") < 0 || read_tls(o, host, call, v, len) < 0 ||
+		read_address(o, host, call, get(v, len, "syslog-address")) < 0 ||
 		read_facility(o, host, call, get(v, len, "syslog-facility")) < 0 || read_format(o, host, call, get(v, len, "syslog-format")) < 0) {
 		syslog_options_done(o);
 		return -1;
@@ -145,6 +150,8 @@ int syslog_options_reach(const struct syslog_options *o, const struct dkd_host *
 
 void syslog_options_done(struct syslog_options *o)
 {
+	for (size_t i = 0; i < 3; i++)
+		free(o->files[i]);
 	free(o->address);
-	o->address = NULL;
+	memset(o, 0, sizeof(*o));
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Log driver "syslog": to the host's log, or to a server by unix, unixgram, udp or tcp. A message is what Docker's driver makes of
+ * Log driver "syslog": to the host's log, or to a server by unix, unixgram, udp, tcp or TLS. A message is what Docker's driver makes of
  * it, with the time of the record, which may be sent later.
  */
 #include <stdio.h>
@@ -12,6 +12,7 @@
 #include "syslog.h"
 
 #define HEAD_MAX 1024
+#define COUNT_MAX 24
 #define SEVERITY_ERROR 3
 #define SEVERITY_INFO  6
 
@@ -79,7 +80,8 @@ static int32_t syslog_start(const struct dkd_call *call, struct dkd_log *l, cons
 		free(s);
 		return -1;
 	}
-	s->wire = (struct wire){ .kind = s->options.kind, .host = s->options.host, .port = s->options.port, .fd = -1 };
+	s->wire = (struct wire){ .kind = s->options.kind, .host = s->options.host, .port = s->options.port, .fd = -1,
+		.layer = s->options.secure ? &tls_layer : NULL, .layer_options = &s->options.tls };
 	s->tag = strndup(subject->tag, HEAD_MAX / 4);
 	if (gethostname(s->hostname, sizeof(s->hostname) - 1) < 0 || !s->tag) {
 		syslog_stop(s);
@@ -125,10 +127,22 @@ static int put_head(const struct dkd_log_stream *s, const struct dkd_log_record 
 	}
 }
 
+/* RFC 5425: its size, before it. */
+static void put_count(char **message, size_t *size)
+{
+	char count[COUNT_MAX + 1];
+	int n = snprintf(count, sizeof(count), "%zu ", *size);
+
+	*message -= n;
+	*size += (size_t)n;
+	memcpy(*message, count, (size_t)n);
+}
+
 static int send_record(const struct dkd_call *call, struct dkd_log_stream *s, const struct dkd_log_record *r)
 {
 	const struct dkd_host *host = s->log->host;
-	size_t want = HEAD_MAX + (size_t)r->text_size + 1, size;
+	char *message;
+	size_t want = COUNT_MAX + HEAD_MAX + (size_t)r->text_size + 1, size;
 
 	if (s->room < want) {
 		char *more = realloc(s->message, want);
@@ -138,12 +152,15 @@ static int send_record(const struct dkd_call *call, struct dkd_log_stream *s, co
 		s->message = more;
 		s->room = want;
 	}
-	size = (size_t)put_head(s, r, s->message);
+	message = s->message + COUNT_MAX;
+	size = (size_t)put_head(s, r, message);
 	if (r->text_size)
-		memcpy(s->message + size, r->text, (size_t)r->text_size);
+		memcpy(message + size, r->text, (size_t)r->text_size);
 	size += (size_t)r->text_size;
-	s->message[size++] = '\n';
-	return wire_send(&s->wire, host, call, s->message, size);
+	message[size++] = '\n';
+	if (s->options.counted)
+		put_count(&message, &size);
+	return wire_send(&s->wire, host, call, message, size);
 }
 
 static int32_t syslog_write(const struct dkd_call *call, struct dkd_log_stream *s, const struct dkd_log_record *records, uint32_t len, uint32_t *taken)

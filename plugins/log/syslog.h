@@ -2,17 +2,21 @@
 #ifndef LOG_SYSLOG_H
 #define LOG_SYSLOG_H
 
-#include "wire.h"
+#include "tls.h"
 
 enum syslog_format { SYSLOG_UNIX, SYSLOG_RFC3164, SYSLOG_RFC5424, SYSLOG_RFC5424_MICRO };
 
 struct syslog_options {
 	enum wire_kind kind;
-	char *address;   /* "": the host's own log */
-	char *host;      /* in address: of it, or the path */
+	bool secure;            /* by TLS */
+	struct tls_options tls; /* ... its strings are in files */
+	char *files[3];
+	char *address;          /* "": the host's own log */
+	char *host;             /* in address: of it, or the path */
 	const char *port;
 	int facility;
 	enum syslog_format format;
+	bool counted;           /* each message has its size before it */
 };
 
 /* Docker's names and words; -1: told through host->fail(). */

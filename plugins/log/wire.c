@@ -16,6 +16,9 @@ static const char *const names[] = { "unix", "unixgram", "udp", "tcp" };
 
 void wire_close(struct wire *w)
 {
+	if (w->ctx)
+		w->layer->close(w->ctx);
+	w->ctx = NULL;
 	if (w->fd >= 0)
 		close(w->fd);
 	w->fd = -1;
@@ -25,7 +28,7 @@ static int broken(struct wire *w, const struct dkd_host *host, const struct dkd_
 {
 	wire_close(w);
 	return dkd_failf(host, call, sys == ETIMEDOUT ? DKD_ERR_CANCELLED : DKD_ERR_UNAVAILABLE, sys, "%s %s://%s%s%s", what,
-		names[w->kind], w->host, *w->port ? ":" : "", w->port);
+		w->layer ? "tls" : names[w->kind], w->host, *w->port ? ":" : "", w->port);
 }
 
 int64_t wire_now(void)
@@ -52,6 +55,43 @@ static int wait_for(int fd, short events, const struct dkd_call *call)
 		if (p[0].revents)
 			return 0;
 	}
+}
+
+/* After a hitch: 0, or -1 as broken(). */
+static int get_over(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, const char *what, const struct wire_hitch *h)
+{
+	int sys = h->wait ? wait_for(w->fd, h->wait, call) : h->sys;
+
+	if (sys || h->wait)
+		return sys ? broken(w, host, call, what, sys) : 0;
+	wire_close(w);
+	return dkd_failf(host, call, DKD_ERR_UNAVAILABLE, 0, "%s tls://%s:%s: %s", what, w->host, w->port, h->why);
+}
+
+static ssize_t hitched(short wait, struct wire_hitch *h)
+{
+	*h = (struct wire_hitch){ .wait = errno == EAGAIN || errno == EINTR ? wait : 0, .sys = errno };
+	return -1;
+}
+
+static ssize_t send_some(struct wire *w, const void *data, size_t size, struct wire_hitch *h)
+{
+	ssize_t n;
+
+	if (w->ctx)
+		return w->layer->send(w->ctx, data, size, h);
+	n = send(w->fd, data, size, MSG_NOSIGNAL);
+	return n < 0 ? hitched(POLLOUT, h) : n;
+}
+
+static ssize_t receive_some(struct wire *w, void *data, size_t size, struct wire_hitch *h)
+{
+	ssize_t n;
+
+	if (w->ctx)
+		return w->layer->receive(w->ctx, data, size, h);
+	n = recv(w->fd, data, size, MSG_DONTWAIT);
+	return n < 0 ? hitched(POLLIN, h) : n;
 }
 
 static int join(int fd, const struct sockaddr *to, socklen_t size, const struct dkd_call *call)
@@ -101,7 +141,7 @@ static int connect_unix(struct wire *w, const struct dkd_host *host, const struc
 
 static int connect_inet(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
 {
-	struct addrinfo hints = { .ai_socktype = w->kind == WIRE_TCP ? SOCK_STREAM : SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG }, *all = NULL;
+	struct addrinfo hints = { .ai_socktype = w->kind == WIRE_UDP ? SOCK_DGRAM : SOCK_STREAM, .ai_flags = AI_ADDRCONFIG }, *all = NULL;
 	int r = getaddrinfo(*w->host ? w->host : "localhost", w->port, &hints, &all), sys = EADDRNOTAVAIL;
 
 	if (r)
@@ -112,25 +152,57 @@ static int connect_inet(struct wire *w, const struct dkd_host *host, const struc
 	return w->fd < 0 ? broken(w, host, call, "connect to", sys) : 0;
 }
 
-/* A server that has gone is noticed before something is sent after it. */
-static void look_closed(struct wire *w)
+static int begin_layer(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
 {
-	char c;
-	ssize_t n;
+	struct wire_hitch h;
 
-	if (w->fd < 0 || (w->kind != WIRE_TCP && w->kind != WIRE_UNIX))
-		return;
-	n = recv(w->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
-	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-		wire_close(w);
+	w->ctx = w->layer->open(w->layer_options, *w->host ? w->host : "localhost", w->fd, &h);
+	if (!w->ctx)
+		return get_over(w, host, call, "connect to", &h);
+	while (w->layer->begin(w->ctx, &h) < 0)
+		if (get_over(w, host, call, "connect to", &h) < 0)
+			return -1;
+	return 0;
+}
+
+static bool is_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+/*
+ * A server that has gone is noticed before something is sent after it. Nobody waits for what came unasked. A layer may take what is
+ * its own, and only then come to the end. -1: told, why it broke: a server of TLS may refuse a client that thinks itself connected.
+ */
+static int look_closed(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
+{
+	struct wire_hitch h;
+	char nothing[256];
+
+	if (w->kind != WIRE_TCP && w->kind != WIRE_UNIX)
+		return 0;
+	for (int i = 0; w->fd >= 0 && i < 64 && is_readable(w->fd); i++) {
+		ssize_t n = receive_some(w, nothing, sizeof(nothing), &h);
+
+		if (n < 0 && !h.wait && w->layer)
+			return get_over(w, host, call, "read from", &h);
+		if (n == 0 || (n < 0 && !h.wait))
+			wire_close(w);
+	}
+	return 0;
 }
 
 static int connect_once(struct wire *w, const struct dkd_host *host, const struct dkd_call *call)
 {
-	look_closed(w);
+	if (look_closed(w, host, call) < 0)
+		return -1;
 	if (w->fd >= 0)
 		return 0;
-	return (w->kind == WIRE_UNIX || w->kind == WIRE_UNIXGRAM ? connect_unix : connect_inet)(w, host, call);
+	if ((w->kind == WIRE_UNIX || w->kind == WIRE_UNIXGRAM ? connect_unix : connect_inet)(w, host, call) < 0)
+		return -1;
+	return w->layer ? begin_layer(w, host, call) : 0;
 }
 
 int wire_reaches(struct wire *w, const struct dkd_call *call)
@@ -145,15 +217,13 @@ int wire_send(struct wire *w, const struct dkd_host *host, const struct dkd_call
 	if (connect_once(w, host, call) < 0)
 		return -1;
 	while (at < end) {
-		ssize_t n = send(w->fd, at, (size_t)(end - at), MSG_NOSIGNAL);
-		int sys = n < 0 ? errno : 0;
+		struct wire_hitch h;
+		ssize_t n = send_some(w, at, (size_t)(end - at), &h);
 
 		if (n >= 0)
 			at += n;
-		else if (sys == EAGAIN && (sys = wait_for(w->fd, POLLOUT, call)) != 0)
-			return broken(w, host, call, "write to", sys);
-		else if (sys && sys != EINTR)
-			return broken(w, host, call, "write to", sys);
+		else if (get_over(w, host, call, "write to", &h) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -179,19 +249,17 @@ int wire_send_message(struct wire *w, const struct dkd_host *host, const struct 
 int wire_receive(struct wire *w, const struct dkd_host *host, const struct dkd_call *call, void *data, size_t size, size_t *ret)
 {
 	for (;;) {
-		ssize_t n = w->fd < 0 ? 0 : recv(w->fd, data, size, MSG_DONTWAIT);
-		int sys = n < 0 ? errno : 0;
+		struct wire_hitch h;
+		ssize_t n = w->fd < 0 ? 0 : receive_some(w, data, size, &h);
 
+		if (n == 0)
+			return broken(w, host, call, "read from", ECONNRESET);
 		if (n > 0) {
 			*ret = (size_t)n;
 			return 0;
 		}
-		if (n == 0)
-			return broken(w, host, call, "read from", ECONNRESET);
-		if (sys == EAGAIN)
-			sys = wait_for(w->fd, POLLIN, call);
-		if (sys && sys != EINTR)
-			return broken(w, host, call, "read from", sys);
+		if (get_over(w, host, call, "read from", &h) < 0)
+			return -1;
 	}
 }
 

@@ -11,11 +11,30 @@
 
 enum wire_kind { WIRE_UNIX, WIRE_UNIXGRAM, WIRE_UDP, WIRE_TCP };
 
+/* What stopped a step on the way to the socket. */
+struct wire_hitch {
+	short wait;    /* POLLIN or POLLOUT: again when the socket is ready for that; 0: it is broken */
+	int sys;       /* ... by this, or */
+	char why[256]; /* by that */
+};
+
+/* What a stream goes through on its way to the socket. Steps never block; they come to a number of bytes, or to -1 and a hitch. */
+struct wire_layer {
+	void *(*open)(const void *options, const char *host, int fd, struct wire_hitch *h);
+	void (*close)(void *ctx);
+	ssize_t (*begin)(void *ctx, struct wire_hitch *h);
+	ssize_t (*send)(void *ctx, const void *data, size_t size, struct wire_hitch *h);
+	ssize_t (*receive)(void *ctx, void *data, size_t size, struct wire_hitch *h); /* 0: the end */
+};
+
 struct wire {
 	enum wire_kind kind;
 	const char *host; /* a path for the first two; the caller's */
 	const char *port; /* the caller's */
 	int fd;           /* -1: not connected */
+	const struct wire_layer *layer; /* of a WIRE_TCP; NULL: none */
+	const void *layer_options;      /* the caller's */
+	void *ctx;                      /* the layer's own, while it is connected */
 };
 
 /* All of it, as one message where messages are kept apart. -1: told through host->fail(), the connection is closed. */

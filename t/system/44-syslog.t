@@ -97,7 +97,7 @@ bad "an address" "syslog-address should be in form proto://address, got x" '"sys
 bad "a path" "stat /nope: no such file or directory" '"syslog-address":"unix:///nope"'
 bad "a facility" "invalid syslog facility" '"syslog-facility":"x"'
 bad "a format" "Invalid syslog format" '"syslog-format":"x"'
-bad "TLS is refused" "syslog-address: this syslog driver does not speak TLS" '"syslog-address":"tcp+tls://h:1"'
+bad "an unknown option of TLS" "unknown log opt 'syslog-tls-foo' for syslog log driver" '"syslog-tls-foo":"1"'
 bad "the cache" "invalid value for option cache-disabled: x" '"cache-disabled":"x"'
 like "$(docker info -f '{{.Plugins.Log}}')" syslog "info lists it"
 stop_daemon
