@@ -78,11 +78,12 @@ unsink
 
 # acknowledgements
 sink tcp "$port" ack
-run --rm $TCP --log-opt fluentd-request-ack=true busybox sh -c 'echo one; echo two; echo three' >/dev/null
+run -d --name ack $TCP --log-opt fluentd-request-ack=true busybox sh -c 'echo one; echo two; echo three' >/dev/null
 arrives 3 "acknowledged: all arrives"
 is "$(field log | tr '\n' ' ')" "one two three " "in order"
 is "$(beside options | sort -u | grep -cE '^\{"chunk":"[A-Za-z0-9+/=]{24}"\}$')" 3 "each with a chunk of its own"
 is "$(beside connection | sort -u)" 1 "by one connection"
+docker rm -f ack >/dev/null
 unsink
 sink tcp "$port" wrong
 run -d --name ack $TCP --log-opt fluentd-request-ack=true --log-opt fluentd-max-retries=3 --log-opt fluentd-retry-wait=20ms busybox sh -c 'echo one; echo two' >/dev/null
