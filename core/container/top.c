@@ -40,7 +40,7 @@ int container_changes(struct container *c, struct jw *w, struct err *err)
 	return r;
 }
 
-/* The cgroup paths of a process, as one text; two processes of a container have the same or one is below. */
+/* The cgroup paths of a process, as one text: a line a hierarchy. */
 static bool read_cgroup(const char *pid, struct buf *b)
 {
 	OWN_FREE char *path = xasprintf("/proc/%s/cgroup", pid);
@@ -54,6 +54,22 @@ static bool read_cgroup(const char *pid, struct buf *b)
 	return b->size > 0;
 }
 
+/* Whether each path of have is that of want, or one below: a container may sort its processes into groups of its own. */
+static bool is_within(const char *have, const char *want)
+{
+	while (*want) {
+		size_t len = strcspn(want, "\n"), path = len && want[len - 1] == '/' ? len - 1 : len;
+
+		if (strncmp(have, want, path) != 0 || !strchr("/\n", have[path]))
+			return false;
+		have += strcspn(have, "\n");
+		have += *have == '\n';
+		want += len + (want[len] == '\n');
+	}
+	return true;
+}
+
+/* Sorted. */
 static void container_pids(pid_t init, struct strv *ret)
 {
 	OWN_FREE char *own = xasprintf("%d", (int)init);
@@ -65,8 +81,19 @@ static void container_pids(pid_t init, struct strv *ret)
 	if (!d || !read_cgroup(own, &want))
 		return;
 	while ((e = readdir(d)))
-		if (isdigit((unsigned char)e->d_name[0]) && read_cgroup(e->d_name, &have) && streq(have.data, want.data))
+		if (isdigit((unsigned char)e->d_name[0]) && read_cgroup(e->d_name, &have) && is_within(have.data, want.data))
 			strv_add(ret, e->d_name);
+	strv_sort(ret);
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool has_pid(const struct strv *pids, const char *pid)
+{
+	return pids->len && bsearch(&pid, pids->v, pids->len, sizeof(*pids->v), by_text);
 }
 
 /* Splits a line of ps into columns; the last column takes the rest. */
@@ -115,7 +142,7 @@ static int encode_ps(char *out, const struct strv *pids, struct jw *w, struct er
 		OWN_STRV struct strv row = { 0 };
 
 		split_columns(lines.v[i], columns, &row);
-		if (row.len > pid_at && strv_contains(pids, row.v[pid_at]))
+		if (row.len > pid_at && has_pid(pids, row.v[pid_at]))
 			encode_row(&row, w);
 	}
 	jw_arr_end(w);

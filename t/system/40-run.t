@@ -64,6 +64,15 @@ for driver in overlay vfs; do
 	is "$(docker exec -e X=y -w /tmp -u nobody life sh -c 'echo $X $(pwd) $(id -un)')" "y /tmp nobody" "$driver: exec -e -w -u"
 	docker exec life /nope >/dev/null 2>&1; is $? 127 "$driver: exec of no file is 127"
 	docker exec life nope >/dev/null 2>&1; is $? 127 "$driver: exec of no command is 127"
+	_pid=$(docker inspect -f '{{.State.Pid}}' life)
+	docker exec -d life sleep 1234
+	for _d in $(find /sys/fs/cgroup -type d -path "*$(docker inspect -f '{{.Id}}' life)"); do
+		mkdir "$_d/own"
+		[ ! -e "$_d/cpuset.cpus" ] || { cat "$_d/cpuset.cpus" > "$_d/own/cpuset.cpus"; cat "$_d/cpuset.mems" > "$_d/own/cpuset.mems"; } 2>/dev/null
+		[ -s "$WORK/inner" ] || docker top life -eo pid,args | awk '/sleep 1234/ { print $1 }' > "$WORK/inner"
+		head -n 1 "$WORK/inner" > "$_d/own/cgroup.procs"
+	done
+	is "$(docker top life -eo pid,args | grep -c 'sleep 1234') $(docker top life -eo pid,args | awk -v p="$_pid" '$1 == p' | wc -l)" "1 1" "$driver: top shows groups below the container's"
 	sleep 0.3
 	is "$(docker logs life)" started "$driver: logs"
 	docker stop -t 5 life >/dev/null; ok "$driver: stop"
