@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -80,9 +81,26 @@ static void answer(int fd, int sys, int status, pid_t pid, int pidfd, const stru
 	(void)!sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
+/* Output that one packet does not take; -1: it does, or there is no memory for it. */
+static int large_output(struct buf *out)
+{
+	OWN_FD int fd = out->size > SPAWNER_PACKET ? memfd_create("output", MFD_CLOEXEC) : -1;
+
+	if (out->size <= SPAWNER_PACKET)
+		return -1;
+	if (fd < 0 || fs_write_all(fd, out->data, out->size) < 0) {
+		out->size = SPAWNER_PACKET;
+		return -1;
+	}
+	out->size = 0;
+	return STEAL_FD(fd);
+}
+
 static void job_end(struct job *j, int sys, int status)
 {
-	answer(j->answer, sys, status, j->pid, j->op == SPAWNER_SPAWN && !sys ? j->pidfd : -1, &j->output);
+	OWN_FD int output = large_output(&j->output);
+
+	answer(j->answer, sys, status, j->pid, j->op == SPAWNER_SPAWN && !sys ? j->pidfd : output, &j->output);
 	fd_close(&j->answer);
 	fd_close(&j->exec_pipe);
 	fd_close(&j->out);

@@ -7,7 +7,8 @@
 #include <sys/types.h>
 
 #define SPAWNER_FDS    32          /* descriptors of one request, the answer socket and the memfd among them */
-#define SPAWNER_OUTPUT (64 * 1024) /* of a command's output that is kept */
+#define SPAWNER_PACKET (64 * 1024) /* of a command's output that follows the answer; more is in a memfd */
+#define SPAWNER_OUTPUT (8 << 20)   /* of a command's output that is kept */
 
 enum spawner_op { SPAWNER_RUN, SPAWNER_SPAWN, SPAWNER_TASK, SPAWNER_NETNS, SPAWNER_NETNS_DROP };
 
@@ -16,7 +17,7 @@ struct spawner_head {
 	uint32_t op, argc, envc, with_stdin;
 };
 
-/* A pidfd may ride along; output follows. */
+/* A pidfd or a memfd of output may ride along; output follows. */
 struct spawner_answer {
 	int32_t sys;    /* errno when it could not be started */
 	int32_t status; /* as of waitpid() */

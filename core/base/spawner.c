@@ -113,8 +113,8 @@ static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struc
 		struct cmsghdr align;
 		char space[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	OWN_FREE char *text = xmalloc(SPAWNER_OUTPUT);
-	struct iovec iov[2] = { { ret, sizeof(*ret) }, { text, SPAWNER_OUTPUT } };
+	OWN_FREE char *text = xmalloc(SPAWNER_PACKET);
+	struct iovec iov[2] = { { ret, sizeof(*ret) }, { text, SPAWNER_PACKET } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
 	struct cmsghdr *c;
 	OWN_FD int pidfd = -1;
@@ -129,10 +129,13 @@ static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struc
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&pidfd, CMSG_DATA(c), sizeof(pidfd));
-	if (ret_pidfd)
-		*ret_pidfd = STEAL_FD(pidfd);
 	if (out)
 		buf_add(out, text, (size_t)n - sizeof(*ret));
+	if (ret_pidfd)
+		*ret_pidfd = STEAL_FD(pidfd);
+	else if (out && pidfd >= 0 && lseek(pidfd, 0, SEEK_SET) == 0)
+		while ((n = read(pidfd, text, SPAWNER_PACKET)) > 0)
+			buf_add(out, text, (size_t)n);
 	return 0;
 }
 

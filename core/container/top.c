@@ -167,6 +167,29 @@ static int ps_words(const char *args, struct strv *argv, struct err *err)
 	return 0;
 }
 
+/*
+ * Of the container's own processes, as Docker asks: what others do or say on their command lines is not in the way. Some options
+ * of ps go without such a list only.
+ */
+static int run_ps(struct spawner *sp, struct strv *argv, const struct strv *pids, const struct cancel *cancel, int *ret_status, struct buf *out,
+	struct err *err)
+{
+	OWN_BUF struct buf list = { 0 };
+
+	buf_adds(&list, "-q");
+	for (size_t i = 0; i < pids->len; i++)
+		buf_addf(&list, "%s%s", i ? "," : "", pids->v[i]);
+	strv_add(argv, list.data);
+	lock_none_held();
+	if (pids->len && spawner_run(sp, argv->v, NULL, -1, PS_TIMEOUT_MS, cancel, ret_status, out, NULL) == 0 && WIFEXITED(*ret_status) &&
+		WEXITSTATUS(*ret_status) == 0)
+		return 0;
+	buf_reset(out);
+	free(argv->v[--argv->len]);
+	argv->v[argv->len] = NULL;
+	return spawner_run(sp, argv->v, NULL, -1, PS_TIMEOUT_MS, cancel, ret_status, out, err);
+}
+
 int container_top(struct container *c, const char *ps_args, const struct cancel *cancel, struct jw *w, struct err *err)
 {
 	OWN_STRV struct strv pids = { 0 };
@@ -184,8 +207,7 @@ int container_top(struct container *c, const char *ps_args, const struct cancel 
 	if (ps_words(ps_args, &argv, err) < 0)
 		return -1;
 	container_pids((pid_t)st.pid, &pids);
-	lock_none_held();
-	if (spawner_run(c->store->deps.spawner, argv.v, NULL, -1, PS_TIMEOUT_MS, cancel, &status, &out, err) < 0)
+	if (run_ps(c->store->deps.spawner, &argv, &pids, cancel, &status, &out, err) < 0)
 		return -1;
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0 || !out.size) {
 		size_t n = out.data ? strcspn(out.data, "\n") : 0;

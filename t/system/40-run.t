@@ -73,6 +73,10 @@ for driver in overlay vfs; do
 		head -n 1 "$WORK/inner" > "$_d/own/cgroup.procs"
 	done
 	is "$(docker top life -eo pid,args | grep -c 'sleep 1234') $(docker top life -eo pid,args | awk -v p="$_pid" '$1 == p' | wc -l)" "1 1" "$driver: top shows groups below the container's"
+	docker run -d --name crowd --network none busybox sh -c 'x=$(head -c 100000 /dev/zero | tr "\\0" x); for i in 1 2 3; do sh -c "sleep 1000; : $x" & done; wait' > /dev/null
+	sleep 0.5
+	is "$(docker top life -eo pid,args | grep -c 'sleep 1234') $(docker top crowd -eo pid,args | grep -c 'xxxxx$')" "1 3" "$driver: whatever others say on their command lines"
+	docker rm -f crowd > /dev/null
 	sleep 0.3
 	is "$(docker logs life)" started "$driver: logs"
 	docker stop -t 5 life >/dev/null; ok "$driver: stop"

@@ -52,7 +52,10 @@ static void test_run(void)
 	is_str(out.data, "fed\n", "stdin is handed over");
 	buf_reset(&out);
 	sh("dd if=/dev/zero bs=1k count=200 2>/dev/null", NULL, -1, -1, &status, &out, &err);
-	ok(out.size == 64 * 1024 && status == 0, "output is cut at 64 KiB without stopping the command (%zu)", out.size);
+	ok(out.size == 200 * 1024 && status == 0, "more output than a packet takes (%zu)", out.size);
+	buf_reset(&out);
+	sh("dd if=/dev/zero bs=1M count=9 2>/dev/null", NULL, -1, -1, &status, &out, &err);
+	ok(out.size == 8 << 20 && status == 0, "output is cut at 8 MiB without stopping the command (%zu)", out.size);
 }
 
 static void test_large(void)
