@@ -34,10 +34,10 @@ JDESC_STATIC(update_config_desc, container_config,
 	JFIELD(container_config, stop_signal, "StopSignal", J_STR, 0),
 	JFIELD(container_config, stop_timeout, "StopTimeout", J_OPT_I64, 0));
 
-/* Resources of Docker's that are fixed from the create on. */
-static const char *const not_updated[] = { "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps",
+/* Docker's resources that are fixed from the create on, and members of a create that may be taken for one of an update. */
+static const char *const not_updated[] = { "Binds", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps",
 	"BlkioWeightDevice", "CgroupParent", "CpuCount", "CpuPercent", "DeviceCgroupRules", "DeviceRequests", "Devices",
-	"IOMaximumBandwidth", "IOMaximumIOps", "KernelMemoryTCP", "OomKillDisable", "Ulimits" };
+	"IOMaximumBandwidth", "IOMaximumIOps", "KernelMemoryTCP", "LogConfig", "Mounts", "OomKillDisable", "PortBindings", "Ulimits" };
 
 static bool is_set(const json_t *v)
 {
