@@ -198,12 +198,14 @@ static void child_place(int *fds, size_t n, int first, int *exec_pipe)
 		child_fail(*exec_pipe);
 }
 
+/* All of them: the C library does not touch the two that it uses itself, and who started the daemon may have ignored even those. */
 static void child_signals(void)
 {
+	static const long by_default[16]; /* the kernel's struct sigaction: SIG_DFL, no flags */
 	sigset_t none;
 
 	for (int sig = 1; sig < 65; sig++)
-		signal(sig, SIG_DFL);
+		syscall(SYS_rt_sigaction, sig, by_default, NULL, 8);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

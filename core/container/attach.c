@@ -58,7 +58,7 @@ struct attachment *container_attach(struct container *c, unsigned streams, struc
 	lock_drop(&c->lock);
 	if (run) {
 		if (shim_attach(run->shim, NULL, streams, &fd, err) < 0) {
-			if (err && err->class == ERR_NOT_FOUND) /* it has ended and its shim with it */
+			if ((err && err->class == ERR_NOT_FOUND) || shim_has_ended(run->shim)) /* it has ended, its shim with it or about to */
 				err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 			goto fail;
 		}

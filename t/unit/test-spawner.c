@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
 
@@ -50,6 +51,9 @@ static void test_run(void)
 	sh("cat", NULL, p[0], -1, &status, &out, &err);
 	close(p[0]);
 	is_str(out.data, "fed\n", "stdin is handed over");
+	buf_reset(&out);
+	sh("exec grep SigIgn /proc/self/status", NULL, -1, -1, &status, &out, &err);
+	is_str(out.data, "SigIgn:\t0000000000000000\n", "what the daemon was told to ignore its children hear, each signal");
 	buf_reset(&out);
 	sh("dd if=/dev/zero bs=1k count=200 2>/dev/null", NULL, -1, -1, &status, &out, &err);
 	ok(out.size == 200 * 1024 && status == 0, "more output than a packet takes (%zu)", out.size);
@@ -213,6 +217,9 @@ int main(void)
 	char dir[] = "/tmp/test-spawner-XXXXXX";
 	OWN_ERR struct err err = ERR_INIT;
 
+	for (int sig = 1; sig < 65; sig++)
+		syscall(SYS_rt_sigaction, sig, (long[16]){ (long)SIG_IGN }, NULL, 8);
+	signal(SIGCHLD, SIG_DFL);
 	sp = spawner_start(&err);
 	ok(sp != NULL, "starts (%s)", err_text(&err));
 	if (!sp || !mkdtemp(dir))
