@@ -63,11 +63,20 @@ class Stream:
         self.s.shutdown(socket.SHUT_WR)
 
     def until(self, text):
-        """Reads on until that has come: nothing here goes by time."""
-        while text not in self.data:
+        """Reads on until that has come, in however many frames: nothing here goes by time."""
+        while text not in self.said():
             more = self.s.recv(65536)
             assert more, self.data
             self.data += more
+
+    def said(self):
+        if self.kind != "multiplexed-stream":
+            return self.data
+        text, rest = b"", self.data
+        while len(rest) >= 8:
+            size = int.from_bytes(rest[4:8], "big")
+            text, rest = text + rest[8:8 + size], rest[8 + size:]
+        return text
 
     def rest(self):
         while True:
