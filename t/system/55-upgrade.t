@@ -44,7 +44,9 @@ start_daemon; ok "a new daemon takes over" || done_testing
 is "$(docker ps -q | wc -l)" 10 "what ran goes on"
 is "$(state short)" "exited 6" "what ended is known"
 docker events --filter container=oom --filter event=oom --format '{{.Action}}' > "$WORK/oom" & watching=$!
-{ sleep 0.3; echo hello; } | timeout 10 "$DOCKER" -H "unix://$SOCK" attach input > "$WORK/out" 2>&1
+# the end of stdin would be the end of the attachment
+{ sleep 0.3; echo hello; for _i in $(seq 300); do grep -q got "$WORK/out" && break; sleep 0.1; done; } |
+	timeout $((10 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" attach input > "$WORK/out" 2>&1
 is "$(cat "$WORK/out") $(state input)" "got hello exited 4" "attach, stdin, its end and exit code"
 is "$(api_status POST '/containers/term/resize?h=31&w=72')" 200 "resize"
 { sleep 0.3; echo; } | timeout 10 curl -sN --unix-socket "$SOCK" -X POST -H 'Upgrade: tcp' -H 'Connection: Upgrade' -T - \
