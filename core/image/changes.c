@@ -9,9 +9,9 @@
 
 #include "base/deep.h"
 #include "base/fs.h"
+#include "base/inode-map.h"
 #include "base/str.h"
 #include "base/tar.h"
-#include "image/inode-map.h"
 #include "image/list-dir.h"
 
 #define CAPABILITY_MAX 64

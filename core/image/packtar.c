@@ -14,9 +14,9 @@
 #include "base/clock.h"
 #include "base/deep.h"
 #include "base/fs.h"
+#include "base/inode-map.h"
 #include "base/log.h"
 #include "base/str.h"
-#include "image/inode-map.h"
 #include "image/list-dir.h"
 
 #define MQUEUE_MAGIC 0x19800202 /* not in the kernel's headers */

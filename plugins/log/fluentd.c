@@ -9,13 +9,10 @@
 #include <sys/random.h>
 
 #include "fluentd.h"
+#include "opened.h"
 #include "tls.h"
 
 #define MOST_WAIT INT64_C(60000000000)
-
-struct dkd_log {
-	const struct dkd_host *host;
-};
 
 struct dkd_log_stream {
 	struct dkd_log *log;
@@ -27,23 +24,6 @@ struct dkd_log_stream {
 	struct bytes message;
 	char chunk[FLUENTD_CHUNK + 1];
 };
-
-static int32_t fluentd_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_log_open *open, struct dkd_log **ret)
-{
-	struct dkd_log *l = calloc(1, sizeof(*l));
-
-	(void)open;
-	if (!l)
-		return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
-	l->host = host;
-	*ret = l;
-	return 0;
-}
-
-static void fluentd_close(struct dkd_log *l)
-{
-	free(l);
-}
 
 static int32_t fluentd_check(const struct dkd_call *call, struct dkd_log *l, const struct dkd_pair *options, uint32_t options_len)
 {
@@ -186,7 +166,7 @@ static int32_t fluentd_write(const struct dkd_call *call, struct dkd_log_stream 
 	return 0;
 }
 
-static const struct dkd_log_ops ops = { .open = fluentd_open, .close = fluentd_close, .check = fluentd_check, .start = fluentd_start,
+static const struct dkd_log_ops ops = { .open = opened_open, .close = opened_close, .check = fluentd_check, .start = fluentd_start,
 	.stop = fluentd_stop, .write = fluentd_write };
 
 static const struct dkd_driver driver = { .magic = DKD_MAGIC, .kind = DKD_KIND_LOG, .abi_major = DKD_LOG_MAJOR,

@@ -11,15 +11,12 @@
 #include <zlib.h>
 
 #include "gelf.h"
+#include "opened.h"
 
 #define CHUNK_MAX  1420 /* of a datagram, with its head */
 #define CHUNK_HEAD 12
 #define CHUNK_DATA ((size_t)(CHUNK_MAX - CHUNK_HEAD))
 #define CHUNKS_MAX 128
-
-struct dkd_log {
-	const struct dkd_host *host;
-};
 
 struct dkd_log_stream {
 	struct dkd_log *log;
@@ -31,23 +28,6 @@ struct dkd_log_stream {
 	struct bytes packed;
 	bool told; /* of a message that is too long */
 };
-
-static int32_t gelf_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_log_open *open, struct dkd_log **ret)
-{
-	struct dkd_log *l = calloc(1, sizeof(*l));
-
-	(void)open;
-	if (!l)
-		return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
-	l->host = host;
-	*ret = l;
-	return 0;
-}
-
-static void gelf_close(struct dkd_log *l)
-{
-	free(l);
-}
 
 static int32_t gelf_check(const struct dkd_call *call, struct dkd_log *l, const struct dkd_pair *options, uint32_t options_len)
 {
@@ -177,7 +157,7 @@ static int32_t gelf_write(const struct dkd_call *call, struct dkd_log_stream *s,
 	return 0;
 }
 
-static const struct dkd_log_ops ops = { .open = gelf_open, .close = gelf_close, .check = gelf_check, .start = gelf_start, .stop = gelf_stop,
+static const struct dkd_log_ops ops = { .open = opened_open, .close = opened_close, .check = gelf_check, .start = gelf_start, .stop = gelf_stop,
 	.write = gelf_write };
 
 static const struct dkd_driver driver = { .magic = DKD_MAGIC, .kind = DKD_KIND_LOG, .abi_major = DKD_LOG_MAJOR,

@@ -14,15 +14,12 @@
 #include <unistd.h>
 
 #include "journald-fields.h"
+#include "opened.h"
 #include "pieces.h"
 #include "wire.h"
 #include "words.h"
 
 #define JOURNAL "/run/systemd/journal/socket"
-
-struct dkd_log {
-	const struct dkd_host *host;
-};
 
 struct dkd_log_stream {
 	struct dkd_log *log;
@@ -49,23 +46,6 @@ static int32_t journald_probe(const struct dkd_call *call, const struct dkd_host
 		return DKD_PROBE_MINE;
 	host->fail(host, call, DKD_ERR_INTERNAL, 0, "journald is not enabled on this host");
 	return DKD_PROBE_NOT_HERE;
-}
-
-static int32_t journald_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_log_open *open, struct dkd_log **ret)
-{
-	struct dkd_log *l = calloc(1, sizeof(*l));
-
-	(void)open;
-	if (!l)
-		return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
-	l->host = host;
-	*ret = l;
-	return 0;
-}
-
-static void journald_close(struct dkd_log *l)
-{
-	free(l);
 }
 
 static int32_t journald_check(const struct dkd_call *call, struct dkd_log *l, const struct dkd_pair *options, uint32_t options_len)
@@ -214,7 +194,7 @@ static int32_t journald_write(const struct dkd_call *call, struct dkd_log_stream
 	return 0;
 }
 
-static const struct dkd_log_ops ops = { .probe = journald_probe, .open = journald_open, .close = journald_close, .check = journald_check,
+static const struct dkd_log_ops ops = { .probe = journald_probe, .open = opened_open, .close = opened_close, .check = journald_check,
 	.start = journald_start, .stop = journald_stop, .write = journald_write };
 
 static const struct dkd_driver driver = { .magic = DKD_MAGIC, .kind = DKD_KIND_LOG, .abi_major = DKD_LOG_MAJOR,

@@ -9,16 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "opened.h"
 #include "syslog.h"
 
 #define HEAD_MAX 1024
 #define COUNT_MAX 24
 #define SEVERITY_ERROR 3
 #define SEVERITY_INFO  6
-
-struct dkd_log {
-	const struct dkd_host *host;
-};
 
 struct dkd_log_stream {
 	struct dkd_log *log;
@@ -29,23 +26,6 @@ struct dkd_log_stream {
 	char *message;
 	size_t room;
 };
-
-static int32_t syslog_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_log_open *open, struct dkd_log **ret)
-{
-	struct dkd_log *l = calloc(1, sizeof(*l));
-
-	(void)open;
-	if (!l)
-		return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
-	l->host = host;
-	*ret = l;
-	return 0;
-}
-
-static void syslog_close(struct dkd_log *l)
-{
-	free(l);
-}
 
 static int32_t syslog_check(const struct dkd_call *call, struct dkd_log *l, const struct dkd_pair *options, uint32_t options_len)
 {
@@ -171,7 +151,7 @@ static int32_t syslog_write(const struct dkd_call *call, struct dkd_log_stream *
 	return 0;
 }
 
-static const struct dkd_log_ops ops = { .open = syslog_open, .close = syslog_close, .check = syslog_check, .start = syslog_start,
+static const struct dkd_log_ops ops = { .open = opened_open, .close = opened_close, .check = syslog_check, .start = syslog_start,
 	.stop = syslog_stop, .write = syslog_write };
 
 static const struct dkd_driver driver = { .magic = DKD_MAGIC, .kind = DKD_KIND_LOG, .abi_major = DKD_LOG_MAJOR,

@@ -6,14 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <dockerd/log.h>
+#include "opened.h"
 
 #define PARTS_MOST 8
 #define NAME_SIZE 64
-
-struct dkd_log {
-	const struct dkd_host *host;
-};
 
 struct tee {
 	char names[PARTS_MOST][NAME_SIZE];
@@ -153,23 +149,6 @@ static int32_t tee_parts(const struct dkd_call *call, struct dkd_log *l, const s
 	return r;
 }
 
-static int32_t tee_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_log_open *open, struct dkd_log **ret)
-{
-	struct dkd_log *l = calloc(1, sizeof(*l));
-
-	(void)open;
-	if (!l)
-		return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
-	l->host = host;
-	*ret = l;
-	return 0;
-}
-
-static void tee_close(struct dkd_log *l)
-{
-	free(l);
-}
-
 /* The loader wants the three, the daemon never calls them. */
 static int32_t tee_start(const struct dkd_call *call, struct dkd_log *l, const struct dkd_log_subject *subject, struct dkd_log_stream **ret)
 {
@@ -192,7 +171,7 @@ static int32_t tee_write(const struct dkd_call *call, struct dkd_log_stream *s, 
 	return 0;
 }
 
-static const struct dkd_log_ops ops = { .open = tee_open, .close = tee_close, .check = tee_check, .start = tee_start, .stop = tee_stop,
+static const struct dkd_log_ops ops = { .open = opened_open, .close = opened_close, .check = tee_check, .start = tee_start, .stop = tee_stop,
 	.write = tee_write, .parts = tee_parts };
 
 static const struct dkd_driver driver = { .magic = DKD_MAGIC, .kind = DKD_KIND_LOG, .abi_major = DKD_LOG_MAJOR,

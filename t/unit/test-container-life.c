@@ -536,12 +536,10 @@ static void reopen(void)
 	ok(store && container_store_restore(store, &err) == 0, "opened %s", err_text(&err));
 }
 
-static void test_restore(void)
+static void test_adopted(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
 	struct container *c = create("keep", "");
-	OWN_FREE char *file = NULL, *aside = NULL, *half = xasprintf("%s/containers/%064d", dir, 7);
-	struct stat st;
 
 	container_start(c, &err);
 	container_unref(c);
@@ -581,10 +579,16 @@ static void test_restore(void)
 	ok(c && streq(state_word(&c->rec.state), "exited") && c->rec.state.exit_code == 9,
 		"one that ended meanwhile has its exit code");
 	is_int(mounts_held, 0, "and holds no mount");
-	file = xasprintf("%s/containers/%s/config.v2.json", dir, c->id);
-	aside = xasprintf("%s/containers/%s", deps.exec_root, c->id);
 	container_unref(c);
-	c = create("half", "");
+}
+
+/* A start or a restart that the daemon's end cut off, and what runs of a container that was to go. */
+static void test_cut_off(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("half", "");
+	struct stat st;
+
 	OWN_FREE char *run = xasprintf("%s/containers/%s", deps.exec_root, c->id);
 	container_unref(c);
 	reopen();
@@ -629,6 +633,15 @@ static void test_restore(void)
 		usleep(5000);
 	}
 	ok(!c && discarded == 1 && stat(run2, &st) < 0, "what runs of a container that was to be removed is ended");
+}
+
+static void test_removed(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FREE char *stray = xasprintf("%s/containers/%064d", deps.exec_root, 8);
+	struct container *c;
+	struct stat st;
+
 	c = create("half", ",\"HostConfig\":{\"AutoRemove\":true}");
 	container_unref(c);
 	reopen();
@@ -661,9 +674,21 @@ static void test_restore(void)
 	container_remove(c, false, false, &err);
 	ok(stat(run4, &st) < 0, "until the container goes");
 	container_unref(c);
-	mkdir(run2, 0700);
+	mkdir(stray, 0700);
 	reopen();
-	ok(discarded == 2 && stat(run2, &st) < 0, "what runs without a container is ended");
+	ok(discarded == 2 && stat(stray, &st) < 0, "what runs without a container is ended");
+}
+
+/* Of the container that test_adopted() leaves. */
+static void test_damaged(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = container_find(store, "keep", &err);
+	OWN_FREE char *file = xasprintf("%s/containers/%s/config.v2.json", dir, c->id), *half = xasprintf("%s/containers/%064d", dir, 7);
+	OWN_FREE char *aside = xasprintf("%s/containers/%s", deps.exec_root, c->id);
+	struct stat st;
+
+	container_unref(c);
 	mkdir(aside, 0700);
 	adopt_as = 2;
 	mkdir(half, 0700);
@@ -747,7 +772,10 @@ int main(void)
 	test_between();
 	test_work();
 	is_int(layers_made, 0, "no layer is left");
-	test_restore();
+	test_adopted();
+	test_cut_off();
+	test_removed();
+	test_damaged();
 	test_leftovers();
 	container_store_close(store);
 	strmap_done(&defaults.runtimes);

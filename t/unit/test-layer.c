@@ -513,6 +513,15 @@ static void test_rwlayer(void)
 	is_int(count("layers"), 0, "nothing stays");
 	is_int(count("image/fake/layerdb/mounts"), 0, "no mount entry either");
 	ok(rwlayer_mount(s, "c1", NULL, &err) == NULL && err.class == ERR_NOT_FOUND, "no mount of what is gone");
+	layer_store_close(s);
+	free(STEAL(path));
+}
+
+/* Removed under its users, and a driver that fails. */
+static void test_rwlayer_held(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct layer_store *s = reopen(NULL);
 
 	ok(rwlayer_create(s, "c1", NULL, NULL, NULL, &err) == 0, "another container's layer: %s", err_text(&err));
 	free(rwlayer_mount(s, "c1", NULL, &err));
@@ -534,7 +543,6 @@ static void test_rwlayer(void)
 	ok(rwlayer_create(s, "c1", NULL, NULL, NULL, &err) < 0, "the driver fails half-way");
 	is_int(count("layers") + count("image/fake/layerdb/tmp") + rwlayer_exists(s, "c1"), 0, "nothing stays of it");
 	layer_store_close(s);
-	free(STEAL(path));
 }
 
 /* What the image has in the place of a mount goes; its links are not followed out of the root. */
@@ -677,6 +685,7 @@ int main(void)
 	test_register();
 	test_refused();
 	test_rwlayer();
+	test_rwlayer_held();
 	test_placeholders();
 	shell("rm -rf %s", dir);
 	return tap_done();

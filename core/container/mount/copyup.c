@@ -9,8 +9,8 @@
 #include <sys/xattr.h>
 
 #include "base/deep.h"
+#include "base/inode-map.h"
 #include "container/internal.h"
-#include "image/inode-map.h"
 
 #define XATTR_MAX 65536
 

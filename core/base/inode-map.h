@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* First names of files that have several: (device, inode) -> name. Not thread-safe. */
-#ifndef IMAGE_INODE_MAP_H
-#define IMAGE_INODE_MAP_H
+#ifndef BASE_INODE_MAP_H
+#define BASE_INODE_MAP_H
 
 #include <stddef.h>
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "image/inode-map.h"
+#include "base/inode-map.h"
 
 #include "base/str.h"
 
