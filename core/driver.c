@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "dockerd/authz.h"
 #include "dockerd/graph.h"
+#include "dockerd/ipam.h"
 #include "dockerd/log.h"
 #include "dockerd/net.h"
 #include "dockerd/volume.h"
@@ -40,6 +41,9 @@ static const struct kind kinds[] = {
 	KIND(AUTHZ, authz, REQUIRE(dkd_authz_ops, open), REQUIRE(dkd_authz_ops, request)),
 	KIND(LOG, log, REQUIRE(dkd_log_ops, open), REQUIRE(dkd_log_ops, check), REQUIRE(dkd_log_ops, start),
 		REQUIRE(dkd_log_ops, stop), REQUIRE(dkd_log_ops, write)),
+	KIND(IPAM, ipam, REQUIRE(dkd_ipam_ops, open), REQUIRE(dkd_ipam_ops, capabilities), REQUIRE(dkd_ipam_ops, address_spaces),
+		REQUIRE(dkd_ipam_ops, request_pool), REQUIRE(dkd_ipam_ops, release_pool), REQUIRE(dkd_ipam_ops, request_address),
+		REQUIRE(dkd_ipam_ops, release_address)),
 };
 typedef int32_t probe_fn(const struct dkd_call *call, const struct dkd_host *host, const char *root);
 

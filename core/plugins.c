@@ -9,7 +9,7 @@
 
 static const struct { const char *kind, *capability; } kinds[] = {
 	{ "graph", "graphdriver" }, { "net", "networkdriver" }, { "volume", "volumedriver" },
-	{ "authz", "authz" }, { "log", "logdriver" },
+	{ "authz", "authz" }, { "log", "logdriver" }, { "ipam", "ipamdriver" },
 };
 
 static const char *capability_of(const char *kind)

@@ -35,7 +35,7 @@ one_symbol() {
 	[ "$(nm -D --defined-only "$1" | awk '{ print $3 }')" = dkd_driver_entry ]
 }
 
-for h in driver graph net volume authz log; do
+for h in driver graph net volume authz log ipam; do
 	if command -v cc >/dev/null; then
 		check "$h.h compiles alone as C99" alone $h cc -std=c99 -x c
 		check "$h.h compiles alone as C11" alone $h cc -std=c11 -x c

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dockerd driver ABI: what every kind of driver shares. The tables of each kind stand in graph.h, net.h, volume.h, authz.h, log.h.
+ * dockerd driver ABI: what every kind of driver shares. The tables of each kind stand in graph.h, net.h, volume.h, authz.h, log.h, ipam.h.
  *
  * Changes
  *   0.1  first shape. While the major is 0, a daemon accepts only drivers of its own minor.
@@ -40,7 +40,8 @@ extern "C" {
 #define DKD_KIND_NET    UINT32_C(2)
 #define DKD_KIND_VOLUME UINT32_C(3)
 #define DKD_KIND_AUTHZ  UINT32_C(4)
-#define DKD_KIND_LOG    UINT32_C(5) 
+#define DKD_KIND_LOG    UINT32_C(5)
+#define DKD_KIND_IPAM   UINT32_C(6)
 
 /* Thread models: which of a driver's functions may run at the same time. */
 #define DKD_THREADS_PARALLEL UINT32_C(0) /* any */

@@ -4,10 +4,12 @@
  *
  * Changes
  *   0.1  first shape.
+ *   0.2  program_ports takes a struct with the endpoint's addresses, and ports that are reserved already; program_links;
+ *        dkd_net_joined says whether the network is a way out.
  *
  * The daemon owns networks, addresses (IPAM) and sandboxes (network namespaces); a driver makes the wires. Order for a
- * container: create_network once, then for each container create_endpoint, join, program_ports, and back: revoke_ports,
- * leave, delete_endpoint. Interfaces that join() names are moved into the sandbox (unless in_sandbox says that they are),
+ * container: create_network once, then for each container create_endpoint, join, program_ports, program_links, and back:
+ * revoke_ports, leave, delete_endpoint. Interfaces that join() names are moved into the sandbox (unless in_sandbox says that they are),
  * renamed, given MAC, addresses and routes, and taken up by the daemon. Undoing something that is not there is fine.
  */
 #ifndef DOCKERD_NET_H
@@ -20,7 +22,7 @@ extern "C" {
 #endif
 
 #define DKD_NET_MAJOR UINT32_C(0)
-#define DKD_NET_MINOR UINT32_C(1)
+#define DKD_NET_MINOR UINT32_C(2)
 
 /* The driver's own. */
 struct dkd_net;
@@ -72,7 +74,11 @@ struct dkd_net_network {
 	uint32_t flags;                   /* DKD_NET_INTERNAL ... */
 	const char *id;
 	const char *name;
-	const struct dkd_pair *options;   /* the users', and the daemon's own, "dockerd.": firewall, ip_forward, forward_drop, existing */
+	/*
+	 * The users', and the daemon's own, "dockerd.": firewall, firewall6 (false: no rules of that family), firewall_backend (nftables,
+	 * iptables), ip_forward, forward_drop, existing, userland_proxy, publish_policy (open, host).
+	 */
+	const struct dkd_pair *options;
 	const struct dkd_pair *labels;
 	uint32_t options_len;
 	uint32_t labels_len;
@@ -89,7 +95,7 @@ struct dkd_net_endpoint {
 	const char *mac;                /* NULL: the driver chooses one and emits "mac" */
 	const char *ipv4;               /* with prefix length */
 	const char *ipv6;
-	const struct dkd_pair *options;
+	const struct dkd_pair *options; /* the endpoint's driver-opts */
 	uint32_t options_len;
 	uint32_t pad;
 };
@@ -103,7 +109,7 @@ struct dkd_net_join {
 	const char *sandbox;            /* path of the network namespace; NULL: the host's */
 	int32_t sandbox_fd;             /* the same, open; -1 */
 	int32_t sandbox_userns_fd;      /* the user namespace that owns it; -1: the host's */
-	const struct dkd_pair *options;
+	const struct dkd_pair *options; /* the endpoint's driver-opts */
 	uint32_t options_len;
 	uint32_t pad;
 };
@@ -113,10 +119,12 @@ struct dkd_net_route {
 	const char *via;         /* NULL: the link itself */
 };
 
+#define DKD_NET_NO_GATEWAY UINT32_C(1) /* no default route leads here, also when the network has a gateway */
+
 /* What join() emits, once. */
 struct dkd_net_joined {
 	uint32_t size;
-	uint32_t flags;                     /* none yet */
+	uint32_t flags;                     /* DKD_NET_NO_GATEWAY */
 	const char *interface_name;         /* as it is now; NULL: nothing to move */
 	const char *interface_prefix;       /* "eth": becomes ethN in the sandbox */
 	const char *interface_wanted;       /* the exact name in the sandbox; NULL: by prefix */
@@ -132,16 +140,45 @@ typedef int32_t dkd_emit_joined(void *to, const struct dkd_net_joined *joined);
 #define DKD_NET_UDP  UINT32_C(17)
 #define DKD_NET_SCTP UINT32_C(132)
 
+/*
+ * count ports of the host, from host_port on, that lead to as many of the container, from port on. The daemon has reserved
+ * them on the host, so that no other process can take them.
+ */
 struct dkd_net_port {
 	uint32_t size;
 	uint32_t proto;         /* DKD_NET_TCP ... */
-	const char *host_ip;    /* NULL: every address */
-	uint32_t host_port;     /* 0: any free one of the range */
-	uint32_t host_port_end; /* of the range; 0: just host_port */
+	const char *host_ip;    /* "0.0.0.0" and "::" are every address of the family; an address of one family is that family's only */
+	uint32_t host_port;     /* 0: none is published; the container's port may be reached by its own address (routed networks) */
 	uint32_t port;          /* inside the container */
+	uint32_t count;         /* 1 and more */
 	uint32_t flags;         /* none yet */
 };
-typedef int32_t dkd_emit_port(void *to, const struct dkd_net_port *port);
+
+#define DKD_NET_LOCALHOST UINT32_C(32) /* no proxy listens on the host's own loopback addresses: the kernel shall lead from there, too */
+
+/* All ports of an endpoint: they replace those of an earlier call. */
+struct dkd_net_publish {
+	uint32_t size;
+	uint32_t flags;                   /* DKD_NET_RESTORED, DKD_NET_LOCALHOST */
+	const char *network;
+	const char *endpoint;
+	const char *ipv4;                 /* the endpoint's, with prefix length; NULL for none */
+	const char *ipv6;
+	const struct dkd_net_port *ports; /* as many bytes apart as the first one's size says */
+	uint32_t ports_len;               /* 0: none */
+	uint32_t pad;
+};
+
+/* Where containers of a network may not talk with each other, one that another is linked to: from reaches the ports of to, and its answers come back. */
+struct dkd_net_link {
+	uint32_t size;
+	uint32_t pad;
+	const char *from;                 /* addresses without prefix length */
+	const char *to;
+	const struct dkd_net_port *ports; /* proto, port and count; as many bytes apart as the first one's size says */
+	uint32_t ports_len;
+	uint32_t pad2;
+};
 
 struct dkd_net_ops {
 	/* Optional. root NULL: on this machine in general. DKD_PROBE_* */
@@ -162,10 +199,8 @@ struct dkd_net_ops {
 	int32_t (*oper_info)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint, dkd_emit_pair *emit, void *to);
 	int32_t (*join)(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_join *join, dkd_emit_joined *emit, void *to);
 	int32_t (*leave)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint);
-	/* Publishes all ports of an endpoint in one go, or none; emits each with the host_port chosen. ports lie as many bytes
-	 * apart as the first one's size says. */
-	int32_t (*program_ports)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint,
-		const struct dkd_net_port *ports, uint32_t ports_len, dkd_emit_port *emit, void *to);
+	/* Publishes all ports of an endpoint in one go, or none. */
+	int32_t (*program_ports)(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_publish *publish);
 	int32_t (*revoke_ports)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint);
 	/* Drivers of several hosts: what every host of a network must agree on; emits options that go with the network. */
 	int32_t (*allocate_network)(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_network *network, dkd_emit_pair *emit, void *to);
@@ -177,6 +212,9 @@ struct dkd_net_ops {
 	int32_t (*discover_delete)(const struct dkd_call *call, struct dkd_net *n, const char *type, const struct dkd_pair *data, uint32_t data_len);
 	/* After a crash: removes whatever of the driver's belongs to none of these endpoints. */
 	int32_t (*sweep)(const struct dkd_call *call, struct dkd_net *n, const char *const *endpoints, uint32_t endpoints_len);
+	/* The links of an endpoint, in place of those of an earlier call; they lie as many bytes apart as the first one's size says. They go with leave. */
+	int32_t (*program_links)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint,
+		const struct dkd_net_link *links, uint32_t links_len);
 };
 
 #ifdef __cplusplus
