@@ -26,20 +26,23 @@ static void split_line(char *line, struct entry *e)
 	}
 }
 
-/* Calls fn for each line until it returns true. A file that is not there counts as empty. */
-static int each_line(int rootfd, const char *path, bool (*fn)(void *ctx, struct entry *e), void *ctx, struct err *err)
+/*
+ * Calls fn for each line until it returns true. A file that is not there counts as empty; so does, where no name has to be
+ * looked up (optional), one that cannot be read: a number needs no file.
+ */
+static int each_line(int rootfd, const char *path, bool optional, bool (*fn)(void *ctx, struct entry *e), void *ctx, struct err *err)
 {
 	OWN_BUF struct buf b = { 0 };
 	OWN_ERR struct err why = ERR_INIT;
 	char *save = NULL;
 
 	if (fs_beneath_read(rootfd, path, FILE_MAX_SIZE, &b, &why) < 0)
-		return why.class == ERR_NOT_FOUND ? 0 : err_set(err, ERR_INVALID, "%s of the image: %s", path, err_text(&why));
+		return optional || why.class == ERR_NOT_FOUND ? 0 : err_set(err, ERR_INVALID, "%s of the image: %s", path, err_text(&why));
 	for (char *line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		struct entry e;
 
 		if (strlen(line) > LINE_MAX_SIZE)
-			return err_set(err, ERR_INVALID, "%s of the image: a line is longer than %u bytes", path, LINE_MAX_SIZE);
+			return optional ? 0 : err_set(err, ERR_INVALID, "%s of the image: a line is longer than %u bytes", path, LINE_MAX_SIZE);
 		split_line(line, &e);
 		if (fn(ctx, &e))
 			break;
@@ -121,8 +124,8 @@ static int find_group(int rootfd, const char *name, const char *unable, uint32_t
 			return err_set(err, ERR_INVALID, "uids and gids must be in range 0-2147483647");
 		return 0;
 	}
-	if (each_line(rootfd, "/etc/group", group_line, &q, err) < 0)
-		return -1;
+	if (each_line(rootfd, "/etc/group", false, group_line, &q, err) < 0)
+		return err_wrap(err, "%s to find group %s", unable, name);
 	if (!q.found)
 		return err_set(err, ERR_INVALID, "%s to find group %s: no matching entries in group file", unable, name);
 	*ret = q.gid;
@@ -139,15 +142,17 @@ int user_lookup(int rootfd, const char *user, const struct strv *group_add, stru
 	*ret = (struct user_ids){ 0 };
 	if (strpbrk(copy, "\n\r"))
 		return err_set(err, ERR_INVALID, "invalid user: line breaks are not allowed");
-	if (group)
+	if (group) {
 		*group++ = '\0';
+		group[strcspn(group, ":")] = '\0'; /* what stands behind a second colon is not looked at, as in Docker */
+	}
 	numeric = *copy && strspn(copy, "-0123456789") == strlen(copy);
 	if (numeric && !to_id(copy, &q.uid))
 		return err_set(err, ERR_INVALID, "uids and gids must be in range 0-2147483647");
 	q.name = copy;
 	q.by_id = numeric || !*copy;
-	if (each_line(rootfd, "/etc/passwd", passwd_line, &q, err) < 0)
-		return -1;
+	if (each_line(rootfd, "/etc/passwd", q.by_id, passwd_line, &q, err) < 0)
+		return err_wrap(err, "unable to find user %s", copy);
 	name_of = q.user;
 	ret->home = q.home;
 	if (!q.found && !q.by_id)
@@ -160,7 +165,7 @@ int user_lookup(int rootfd, const char *user, const struct strv *group_add, stru
 	} else if (name_of) {
 		struct member_query m = { name_of, ret };
 
-		if (each_line(rootfd, "/etc/group", member_line, &m, err) < 0)
+		if (each_line(rootfd, "/etc/group", true, member_line, &m, err) < 0)
 			return -1;
 	}
 	/* the primary group is among the supplementary ones, so that a group's denial holds */

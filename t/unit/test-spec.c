@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The configuration of containers: create bodies, merging, checks with Docker's texts, users, bundles. */
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/fs.h"
 #include "container/bundle/bundle.h"
@@ -166,6 +169,13 @@ static void put_file(int fd, const char *path, const char *text)
 	ok(fs_write_atomic(fd, path, text, strlen(text), 0644, FS_RENAME_ONLY, &err) == 0, "writes %s %s", path, err_text(&err));
 }
 
+static int truncate_at(int dirfd, const char *path, off_t size)
+{
+	OWN_FD int fd = openat(dirfd, path, O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 ? -1 : ftruncate(fd, size);
+}
+
 static void test_users(int fd)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -186,10 +196,61 @@ static void test_users(int fd)
 	is_str(err_text(&err), "unable to find user nope: no matching entries in passwd file", "Docker's text");
 	user_ids_done(&u);
 	ok(user_lookup(fd, "2147483648", NULL, &u, &err) < 0 && user_lookup(fd, "-1", NULL, &u, &err) < 0, "out of range");
-	unlinkat(fd, "etc/passwd", 0);
-	ok(mkfifoat(fd, "etc/passwd", 0600) == 0 && user_lookup(fd, "ann", NULL, &u, &err) < 0, "a FIFO is refused, not waited for");
+	ok(user_lookup(fd, "5:6:7", NULL, &u, &err) == 0 && u.uid == 5 && u.gid == 6, "a third part is not looked at");
+	user_ids_done(&u);
+	ok(user_lookup(fd, "ann:users:", NULL, &u, &err) == 0 && u.uid == 1000 && u.gid == 100, "nor behind names");
 	user_ids_done(&u);
 	unlinkat(fd, "etc/passwd", 0);
+	unlinkat(fd, "etc/group", 0);
+}
+
+/* Puts something else into the place of passwd and group. */
+static void put_odd(int fd, const char *kind)
+{
+	static const char *const files[] = { "etc/passwd", "etc/group" };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		unlinkat(fd, files[i], 0);
+		unlinkat(fd, files[i], AT_REMOVEDIR);
+		if (streq(kind, "folder"))
+			ok(mkdirat(fd, files[i], 0755) == 0, "mkdir");
+		else if (streq(kind, "FIFO"))
+			ok(mkfifoat(fd, files[i], 0600) == 0, "mkfifo");
+		else if (streq(kind, "link"))
+			ok(symlinkat("loop", fd, files[i]) == 0, "symlink");
+		else if (streq(kind, "device"))
+			ok(geteuid() != 0 || mknodat(fd, files[i], S_IFCHR | 0600, makedev(1, 5)) == 0, "mknod");
+		else if (!streq(kind, "nothing"))
+			put_file(fd, files[i], "x:x:9:9:\n");
+		if (streq(kind, "large"))
+			ok(truncate_at(fd, files[i], 3 << 20) == 0, "truncate");
+	}
+}
+
+static void test_odd_users(int fd)
+{
+	static const char *const kinds[] = { "FIFO", "folder", "device", "link", "large", "nothing" };
+
+	ok(symlinkat("loop", fd, "etc/loop") == 0, "a link to itself");
+	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+		OWN_ERR struct err err = ERR_INIT;
+		struct user_ids u;
+
+		put_odd(fd, kinds[i]);
+		ok(user_lookup(fd, "5", NULL, &u, &err) == 0 && u.uid == 5 && u.gid == 0, "%s: a numeric user: %s", kinds[i], err_text(&err));
+		user_ids_done(&u);
+		ok(user_lookup(fd, "", NULL, &u, &err) == 0 && u.uid == 0, "%s: nobody named: %s", kinds[i], err_text(&err));
+		user_ids_done(&u);
+		ok(user_lookup(fd, "5:6", NULL, &u, &err) == 0 && u.gid == 6, "%s: a numeric group: %s", kinds[i], err_text(&err));
+		user_ids_done(&u);
+		ok(user_lookup(fd, "ann", NULL, &u, &err) < 0 && err.class == ERR_INVALID && str_has_prefix(err_text(&err), "unable to find user ann: "),
+			"%s: a name: %s", kinds[i], err_text(&err));
+		user_ids_done(&u);
+		ok(user_lookup(fd, "5:extra", NULL, &u, &err) < 0 && str_has_prefix(err_text(&err), "unable to find group extra: "), "%s: a group: %s",
+			kinds[i], err_text(&err));
+		user_ids_done(&u);
+	}
+	unlinkat(fd, "etc/loop", 0);
 }
 
 static void test_bundle(int fd)
@@ -298,6 +359,7 @@ int main(void)
 	test_body();
 	test_refusals();
 	test_merge();
+	test_odd_users(fd);
 	test_users(fd);
 	test_bundle(fd);
 	test_seccomp();
