@@ -15,67 +15,6 @@
 #define MULTIPLEXED_STREAM "application/vnd.docker.multiplexed-stream"
 #define PUMP_ROOM 32768
 
-static bool parse_key(const char *s, unsigned char *ret)
-{
-	static const char specials[] = "@[\\]^_";
-	char c;
-
-	if (s[0] && !s[1]) {
-		*ret = (unsigned char)s[0];
-		return true;
-	}
-	if (!str_has_prefix(s, "ctrl-") || !s[5] || s[6])
-		return false;
-	c = s[5];
-	if (c >= 'a' && c <= 'z')
-		*ret = (unsigned char)(c - 'a' + 1);
-	else if (c == '@')
-		*ret = 0;
-	else if (strchr(specials, c))
-		*ret = (unsigned char)(27 + (strchr(specials, c) - specials) - 1);
-	else
-		return false;
-	return true;
-}
-
-int detach_keys_parse(const char *text, struct detach_keys *ret, struct err *err)
-{
-	OWN_STRV struct strv words = { 0 };
-
-	strv_split(&words, str_empty(text) ? "ctrl-p,ctrl-q" : text, ",");
-	ret->len = 0;
-	for (size_t i = 0; i < words.len; i++)
-		if (i >= DETACH_KEYS_MAX || !parse_key(words.v[i], &ret->v[ret->len++]))
-			return err_set(err, ERR_INVALID, "Invalid detach keys (%.64s) provided", text);
-	return 0;
-}
-
-bool detach_keys_filter(
-	const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < size; i++) {
-		if (in[i] == k->v[*matched]) {
-			if (++*matched == k->len) {
-				*ret_size = n;
-				return true;
-			}
-			continue;
-		}
-		/* No match after all: what was held back goes out, and this byte may begin anew. */
-		memcpy(out + n, k->v, *matched);
-		n += *matched;
-		*matched = 0;
-		if (in[i] == k->v[0] && k->len > 1)
-			*matched = 1;
-		else
-			out[n++] = in[i];
-	}
-	*ret_size = n;
-	return false;
-}
-
 const char *stream_type(struct request *rq, bool tty)
 {
 	const char *upgrade = request_header(rq, "Upgrade");
@@ -268,7 +207,7 @@ static int attach(struct job *job, bool ws, struct err *err)
 	q.in = q.in && container_open_stdin(c);
 	q.eof_leaves = q.in && (container_is_tty(c) || !container_stdin_once(c));
 	if (q.stream && (q.in || q.out || q.err)) {
-		a = container_attach(c, (q.in ? SHIM_STDIN : 0) | (q.out ? SHIM_STDOUT : 0) | (q.err ? SHIM_STDERR : 0), err);
+		a = container_attach(c, request_var(rq, "id"), (q.in ? SHIM_STDIN : 0) | (q.out ? SHIM_STDOUT : 0) | (q.err ? SHIM_STDERR : 0), err);
 		if (!a)
 			return -1;
 	}
@@ -283,9 +222,18 @@ static int attach(struct job *job, bool ws, struct err *err)
 	return hs ? 0 : -1;
 }
 
+/* As Docker: an attach is refused in plain text, whatever the version, under the name of the stream that it would have been. */
 int api_container_attach(struct job *job, struct err *err)
 {
-	return attach(job, false, err);
+	struct request *rq = job_request(job);
+	OWN_FREE char *text = NULL;
+	int r = attach(job, false, err);
+
+	if (r == 0 || rq->sent != SENT_NOTHING)
+		return r;
+	text = xasprintf("%s\r\n", err_text(err));
+	rq->ops->reply(rq, err_status(err->class), RAW_STREAM, text, strlen(text));
+	return r;
 }
 
 int api_container_attach_ws(struct job *job, struct err *err)

@@ -4,6 +4,7 @@
 #define API_CONTAINER_STREAMS_H
 
 #include "api.h"
+#include "container/detach.h"
 
 job_fn api_container_attach, api_container_attach_ws, api_container_logs, api_container_stats, api_container_wait;
 
@@ -13,17 +14,6 @@ int api_checkpoints_register(struct api *api, struct err *err);
 
 /* h and w of the resize requests, both required. */
 int api_terminal_size(struct request *rq, int64_t *ret_rows, int64_t *ret_cols, struct err *err);
-
-#define DETACH_KEYS_MAX 16
-/* The bytes of "ctrl-p,ctrl-q", "a,b", ...; text NULL or "": the default. */
-struct detach_keys { unsigned char v[DETACH_KEYS_MAX]; size_t len; };
-int detach_keys_parse(const char *text, struct detach_keys *ret, struct err *err);
-/*
- * Takes the keys out of a stream of input: what may be passed on is put into out (room for size + DETACH_KEYS_MAX bytes),
- * *ret_size tells how much. True once the sequence was typed. *matched is the state, 0 at first.
- */
-bool detach_keys_filter(
-	const struct detach_keys *k, size_t *matched, const unsigned char *in, size_t size, unsigned char *out, size_t *ret_size);
 
 /* What an attached connection is called: multiplexed when it has frames, the client upgraded and knows the type. */
 const char *stream_type(struct request *rq, bool tty);

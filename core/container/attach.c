@@ -27,7 +27,7 @@ static void decide(struct attachment *a, int fd)
 		log_error("cannot wake an attachment");
 }
 
-struct attachment *container_attach(struct container *c, unsigned streams, struct err *err)
+struct attachment *container_attach(struct container *c, const char *called, unsigned streams, struct err *err)
 {
 	struct attachment *a = xcalloc(1, sizeof(*a));
 	CLEANUP(run_putp) struct run *run = NULL;
@@ -44,7 +44,7 @@ struct attachment *container_attach(struct container *c, unsigned streams, struc
 	lock_take(&c->lock);
 	if (c->rec.state.running && !c->starting && (c->rec.state.paused || c->rec.state.restarting)) {
 		err_set(err, ERR_CONFLICT, c->rec.state.paused ? "container %s is paused, unpause the container before attach" :
-			"container %s is restarting, wait until the container is running", c->id);
+			"container %s is restarting, wait until the container is running", called);
 		lock_drop(&c->lock);
 		goto fail;
 	}

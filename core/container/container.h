@@ -116,12 +116,12 @@ struct waiter *container_wait_begin(struct container *c, enum wait_condition con
 int container_wait_end(struct waiter *w, const struct cancel *cancel, int *ret_code, char **ret_error, struct err *err);
 
 /*
- * A stream of the container's (SHIM_STDIN...), possible before it runs: the start connects it before the first byte. The
+ * A stream of the container's (SHIM_STDIN...), called by the client's name for it, possible before it runs: the start connects it before the first byte. The
  * event fd becomes readable once that is decided; then attachment_take() gives the stream (same form as shim_attach()) or
  * -1 when the start failed.
  */
 struct attachment;
-struct attachment *container_attach(struct container *c, unsigned streams, struct err *err);
+struct attachment *container_attach(struct container *c, const char *called, unsigned streams, struct err *err);
 int attachment_event(const struct attachment *a);
 int attachment_take(struct attachment *a); /* the caller's from then on */
 void attachment_free(struct attachment *a);

@@ -18,8 +18,8 @@ static int taken(const char *name, const char *holder, struct err *err)
 		"You have to remove (or rename) that container to be able to reuse that name.", name, holder);
 }
 
-/* The name with its slash, reserved for id. */
-static char *take_name(struct container_store *s, const char *name, const char *id, struct err *err)
+/* The name with its slash, reserved for id. slashed: a refusal shows it with the slash, too. */
+static char *take_name(struct container_store *s, const char *name, const char *id, bool slashed, struct err *err)
 {
 	char holder[65];
 
@@ -38,7 +38,8 @@ static char *take_name(struct container_store *s, const char *name, const char *
 		return NULL;
 	}
 	if (!id_is_name(*name == '/' ? name + 1 : name, 2)) {
-		err_set(err, ERR_INVALID, "Invalid container name (%.300s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", name);
+		err_set(err, ERR_INVALID, "Invalid container name (%s%.300s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+			slashed && *name != '/' ? "/" : "", name);
 		return NULL;
 	}
 	OWN_FREE char *full = xasprintf("%s%s", *name == '/' ? "" : "/", name);
@@ -68,7 +69,7 @@ int container_rename(struct container *c, const char *name, struct err *err)
 		return same ? err_set(err, ERR_INVALID, "Renaming a container with the same name as its current name") :
 			err_set(err, ERR_CONFLICT, "Container %s is marked for removal and cannot be renamed", c->id);
 	}
-	full = take_name(s, name, c->id, err);
+	full = take_name(s, name, c->id, true, err);
 	if (!full) {
 		op_end(c);
 		return err_wrap(err, "Error when allocating new name");
@@ -397,7 +398,7 @@ int container_create(struct container_store *s, const char *name, const char *pl
 	describe(c, img);
 	if (check(c, img, body->networking, warnings, err) < 0)
 		return -1;
-	c->rec.name = take_name(s, name, id, err);
+	c->rec.name = take_name(s, name, id, false, err);
 	if (!c->rec.name)
 		return -1;
 	if (build(c, img, err) < 0) {

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "container/detach.h"
 #include "container/internal.h"
 #include "container/join.h"
 
@@ -20,7 +21,7 @@ struct exec {
 	char id[65];
 	struct container *container;
 	struct exec_config cfg;     /* fixed */
-	bool started, running, ended, has_code;
+	bool started, running, ended, has_code, gone;
 	int code;
 	pid_t pid;
 	int64_t finished;           /* clock_mono() */
@@ -68,6 +69,11 @@ static void index_drop(struct container_store *s, struct exec *x)
 		}
 }
 
+static int no_such(const char *id, struct err *err)
+{
+	return err_set(err, ERR_NOT_FOUND, "No such exec instance: %s", id);
+}
+
 static struct exec *exec_find(struct container_store *s, const char *id, struct err *err)
 {
 	WITH_LOCK(&s->lock);
@@ -77,15 +83,17 @@ static struct exec *exec_find(struct container_store *s, const char *id, struct 
 			atomic_fetch_add(&s->execs[i]->refs, 1);
 			return s->execs[i];
 		}
-	err_set(err, ERR_NOT_FOUND, "No such exec instance: %s", id);
+	no_such(id, err);
 	return NULL;
 }
 
+enum drop { DROP_OLD, DROP_UNSTARTED, DROP_ALL };
+
 /*
- * Takes those out that are over for five minutes, of the older half of a full list all that do not run, or all there are: the
- * list's reference passes to the caller's array.
+ * Takes those out that are over for five minutes and of the older half of a full list all that do not run, or those never started, or
+ * all there are: the list's reference passes to the caller's array.
  */
-static size_t take_old(struct container *c, bool all, struct exec ***ret)
+static size_t take_out(struct container *c, enum drop which, struct exec ***ret)
 {
 	WITH_LOCK(&c->lock);
 	struct exec **out = xmalloc((c->execs_len + 1) * sizeof(*out));
@@ -95,7 +103,10 @@ static size_t take_old(struct container *c, bool all, struct exec ***ret)
 	for (size_t i = 0; i < c->execs_len; i++) {
 		struct exec *x = c->execs[i];
 
-		if (all || (i < half && !x->running) || (x->ended && now - x->finished > KEEP_NS))
+		bool old = (i < half && !x->running) || (x->ended && now - x->finished > KEEP_NS);
+
+		x->gone = which == DROP_ALL || (which == DROP_OLD ? old : !x->started);
+		if (x->gone)
 			out[n++] = x;
 		else
 			c->execs[kept++] = x;
@@ -105,10 +116,10 @@ static size_t take_old(struct container *c, bool all, struct exec ***ret)
 	return n;
 }
 
-static void drop_old(struct container *c, bool all)
+static void drop_execs(struct container *c, enum drop which)
 {
 	struct exec **old;
-	size_t n = take_old(c, all, &old);
+	size_t n = take_out(c, which, &old);
 
 	for (size_t i = 0; i < n; i++) {
 		index_drop(c->store, old[i]);
@@ -136,7 +147,12 @@ void exec_forget(struct container *c, const char *id)
 
 void execs_forget(struct container *c)
 {
-	drop_old(c, true);
+	drop_execs(c, DROP_ALL);
+}
+
+void execs_forget_unstarted(struct container *c)
+{
+	drop_execs(c, DROP_UNSTARTED);
 }
 
 static int not_running(const struct container *c, struct err *err)
@@ -185,7 +201,7 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 		return err_set(err, ERR_INVALID, "Cwd must be an absolute path");
 	if (check_running(c, c->id, err) < 0 || check_console(cfg, err) < 0)
 		return -1;
-	drop_old(c, false);
+	drop_execs(c, DROP_OLD);
 	x = xcalloc(1, sizeof(*x));
 	atomic_init(&x->refs, 1);
 	id_new(x->id);
@@ -193,9 +209,9 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 	x->cfg = *cfg;
 	memset(cfg, 0, sizeof(*cfg));
 	lock_take(&c->lock);
-	/* a removal forgets the execs once: none may come behind that */
+	/* an exit and a removal forget execs once: none may come behind that */
 	full = c->execs_len >= EXECS_MAX;
-	if (full || !c->rec.state.running) {
+	if (full || !c->rec.state.running || c->rec.state.restarting) {
 		lock_drop(&c->lock);
 		exec_unref(x);
 		if (!full)
@@ -324,6 +340,12 @@ static void plan_exec(struct exec *x, struct run *run, const char *process, stru
 		log_debug("exec %.12s: by the runtime: %s", x->id, err_text(&err));
 }
 
+/* Under the container's lock, or the exec's end: a second start. */
+static int started_already(const struct exec *x, struct err *err)
+{
+	return err_set(err, ERR_CONFLICT, "Error: Exec command %s %s", x->id, x->ended ? "has already run" : "is already running");
+}
+
 static int run_exec(struct exec *x, struct run *run, int *ret_fd, struct err *err)
 {
 	unsigned streams = (x->cfg.attach_stdin ? SHIM_STDIN : 0) | (x->cfg.attach_stdout ? SHIM_STDOUT : 0) |
@@ -363,7 +385,8 @@ int exec_start(struct container_store *s, const char *id, bool tty, const int64_
 {
 	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
 	CLEANUP(run_putp) struct run *run = NULL;
-	bool again;
+	bool again, gone;
+	int r = 0;
 
 	(void)tty; /* the exec's own setting counts, as in Docker */
 	if (!x || check_running(x->container, NULL, err) < 0)
@@ -373,31 +396,33 @@ int exec_start(struct container_store *s, const char *id, bool tty, const int64_
 		return not_running(x->container, err);
 	lock_take(&x->container->lock);
 	again = x->started;
-	x->started = x->running = true;
+	gone = x->gone;
 	if (again)
-		x->running = !x->ended;
+		r = started_already(x, err);
+	else
+		x->started = x->running = !gone;
 	if (!again && console_size && console_size[0] > 0 && console_size[1] > 0) {
 		x->cfg.console_size[0] = console_size[0];
 		x->cfg.console_size[1] = console_size[1];
 	}
 	lock_drop(&x->container->lock);
-	if (again)
-		return err_set(err, ERR_CONFLICT, "Error: Exec command %s has already run", id);
-	return run_exec(x, run, ret_fd, err);
+	if (gone && !again)
+		return no_such(id, err);
+	return again ? r : run_exec(x, run, ret_fd, err);
 }
 
 int exec_check(struct container_store *s, const char *id, bool *ret_tty, bool *ret_stdin, char **ret_detach_keys, struct err *err)
 {
 	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
-	bool started;
+	int r;
 
 	if (!x || check_running(x->container, NULL, err) < 0)
 		return -1;
 	lock_take(&x->container->lock);
-	started = x->started;
+	r = x->started ? started_already(x, err) : 0;
 	lock_drop(&x->container->lock);
-	if (started)
-		return err_set(err, ERR_CONFLICT, "Error: Exec command %s has already run", id);
+	if (r < 0)
+		return r;
 	*ret_tty = x->cfg.tty;
 	*ret_stdin = x->cfg.attach_stdin;
 	*ret_detach_keys = xstrdup(x->cfg.detach_keys);
@@ -487,12 +512,24 @@ void exec_detached(struct container_store *s, const char *id)
 		container_event(x->container, "exec_detach", "execID", x->id, NULL);
 }
 
+/* Docker's form: the bytes, not the words; nothing where the client named none. */
+static char *keys_text(const struct exec *x)
+{
+	struct detach_keys keys;
+
+	if (str_empty(x->cfg.detach_keys) || detach_keys_parse(x->cfg.detach_keys, &keys, NULL) < 0)
+		return xstrdup("");
+	return detach_keys_base64(&keys);
+}
+
 int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err)
 {
 	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
+	OWN_FREE char *keys = NULL;
 
 	if (!x)
 		return -1;
+	keys = keys_text(x);
 	WITH_LOCK(&x->container->lock);
 	jw_obj(w);
 	jw_kstr(w, "ID", x->id);
@@ -518,7 +555,7 @@ int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct
 	jw_kbool(w, "OpenStdout", x->cfg.attach_stdout);
 	jw_kbool(w, "CanRemove", false);
 	jw_kstr(w, "ContainerID", x->container->id);
-	jw_kstr(w, "DetachKeys", x->cfg.detach_keys);
+	jw_kstr(w, "DetachKeys", keys);
 	jw_kint(w, "Pid", x->pid);
 	jw_obj_end(w);
 	return 0;

@@ -223,6 +223,7 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 		log_debug("container %s: %s", c->id, err_text(&err));
 	container_unwind(c);
 	delay = publish_exit(c, ex, &restart);
+	execs_forget_unstarted(c);
 	/* on a full disk the shim's record of the exit is all there is */
 	if (container_save_state(c))
 		container_drop_run_dir(c);

@@ -399,6 +399,7 @@ void boot_plan(struct container *c);
 void boot_begin(struct container_store *s, struct container **v, size_t n);
 /* exec.c */
 void exec_on_exit(struct container *c, const char *exec_id, const struct shim_exit *ex);
+void execs_forget_unstarted(struct container *c); /* behind the end: those that nobody started */
 void execs_end(struct container *c);  /* the container has ended: its execs, too */
 void execs_forget(struct container *c);
 void execs_list(const struct container *c, struct strv *ret); /* those not over, under c->lock */

@@ -195,14 +195,16 @@ def execs():
 def fields(cid):
     eid = executed(cid, ["sh", "-c", "exit 4"], User="1", Privileged=True, AttachStdin=True, Tty=True, DetachKeys="a")
     _, e = call("GET", "/exec/%s/json" % eid)
-    check({k: e[k] for k in e if k not in ("ID", "DetachKeys")},
-          {"Running": False, "ExitCode": None, "OpenStdin": True, "OpenStdout": True, "OpenStderr": True, "CanRemove": False, "ContainerID": cid,
+    check({k: e[k] for k in e if k != "ID"},
+          {"DetachKeys": "YQ==", "Running": False, "ExitCode": None, "OpenStdin": True, "OpenStdout": True, "OpenStderr": True, "CanRemove": False, "ContainerID": cid,
            "Pid": 0, "ProcessConfig": {"tty": True, "entrypoint": "sh", "arguments": ["-c", "exit 4"], "privileged": True, "user": "1"}},
           "what inspect says before the start")
     check(call("POST", "/exec/%s/start" % eid, {"Detach": True}), (200, None), "started without a stream")
     code, pid = inspected(eid, "ExitCode", "Pid")
     check((code, pid > 1), (4, True), "and after it")
-    check(call("POST", "/exec/%s/start" % eid, {"Detach": True})[0], 409, "once only")
+    check(call("POST", "/exec/%s/start" % eid, {"Detach": True}), (409, {"message": "Error: Exec command %s has already run" % eid}), "once only")
+    check([call("GET", "/exec/%s/json" % executed(cid, ["true"], **keys))[1]["DetachKeys"] for keys in ({}, {"DetachKeys": "ctrl-p,ctrl-q"})],
+          ["", "EBE="], "keys to detach with are shown as bytes")
     check(call("POST", "/exec/%s/start" % executed(cid, ["nosuch"]), {"Detach": True})[0], 400, "a start that fails, without a stream")
     eid = executed(cid, ["sh", "-c", "while [ ! -e /sized ]; do usleep 20000; done; stty size"], Tty=True)
     s = Stream("/exec/%s/start" % eid, {"Tty": True})
@@ -211,16 +213,21 @@ def fields(cid):
         time.sleep(0.02)
     check(call("GET", "/containers/%s/json" % cid)[1]["ExecIDs"].count(eid), 1, "the container lists it")
     check([call("POST", "/exec/%s/resize%s" % (eid, q))[0] for q in ("?h=33&w=77", "", "?h=1", "?h=x&w=1")], [200, 400, 400, 400], "resize")
+    check(call("POST", "/exec/%s/start" % eid, {"Detach": True}), (409, {"message": "Error: Exec command %s is already running" % eid}), "nor while it runs")
     run(cid, ["touch", "/sized"])
     check(s.rest(), b"33 77\r\n", "has its effect")
     check([call(*x)[0] for x in (("POST", "/containers/nosuch/exec", {"Cmd": ["true"]}), ("POST", "/exec/nosuch/start", {}), ("GET", "/exec/nosuch/json"),
                                  ("POST", "/exec/nosuch/resize?h=1&w=1"), ("POST", "/containers/%s/exec" % cid, {"Cmd": []}))], [404] * 4 + [400], "errors")
-    eid = executed(cid, ["true"])
+    eid, ran = executed(cid, ["true"]), executed(cid, ["sleep", "1000"])
     call("POST", "/containers/%s/pause" % cid)
     check((call("POST", "/containers/%s/exec" % cid, {"Cmd": ["true"]})[0], call("POST", "/exec/%s/start" % eid, {"Detach": True})[0]), (409, 409), "paused")
     call("POST", "/containers/%s/unpause" % cid)
+    call("POST", "/exec/%s/start" % ran, {"Detach": True})
     call("POST", "/containers/%s/kill" % cid)
     call("POST", "/containers/%s/wait" % cid)
+    gone = (404, {"message": "No such exec instance: " + eid})
+    check((call("GET", "/exec/%s/json" % eid), call("POST", "/exec/%s/start" % eid, {"Detach": True})), (gone, gone), "what nobody started goes with the run")
+    check((call("GET", "/exec/%s/json" % ran)[1]["Running"], call("GET", "/containers/%s/json" % cid)[1]["ExecIDs"]), (False, None), "what ran is told of")
     check(call("POST", "/containers/%s/exec" % cid, {"Cmd": ["true"]})[0], 409, "stopped")
 
 
@@ -289,10 +296,14 @@ def attachments():
     cid = create(["sleep", "1000"])
     for q in "stream=1", "stream=1&stdin=1", "stdout=1", "":
         check(attach(cid, q).rest(), b"", "nothing asked for: over at once (%s)" % q)
-    for q, status in ("stream=1&stdout=1&detachKeys=x9", 400), ("stream=1&stdout=1", 409):
+    words = {400: b"Invalid detach keys (x9) provided\r\n", 404: b"No such container: nosuch\r\n",
+             409: b"container named is paused, unpause the container before attach\r\n"}
+    call("POST", "/containers/%s/rename?name=named" % cid)
+    for who, q, status in (cid, "stream=1&stdout=1&detachKeys=x9", 400), ("nosuch", ALL, 404), ("named", "stream=1&stdout=1", 409):
         if status == 409:
             call("POST", "/containers/%s/pause" % cid)
-        check(attach(cid, q).status, status, "refused with %d" % status)
+        s = attach(who, q)
+        check((s.status, s.kind, s.rest()), (status, "raw-stream", words[status]), "refused with %d, in plain text as by Docker" % status)
     call("POST", "/containers/%s/unpause" % cid)
     s = attach(cid, "stream=1&stdout=1")
     check([call("POST", "/containers/%s/resize%s" % (cid, q))[0] for q in ("?h=1", "?w=1", "", "?h=x&w=1")], [400] * 4, "resize without a size")

@@ -307,7 +307,7 @@ static void test_run(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
 	struct container *c = create("run", ",\"OpenStdin\":true");
-	struct attachment *a = container_attach(c, SHIM_STDOUT, &err);
+	struct attachment *a = container_attach(c, c->id, SHIM_STDOUT, &err);
 	struct waiter *w = container_wait_begin(c, WAIT_NEXT_EXIT, &err);
 	int code = -1, zero = 0;
 	char *msg = NULL;
@@ -337,6 +337,8 @@ static void test_run(void)
 	undying = false;
 	ok(container_rename(c, "ran", &err) == 0, "renamed while it runs");
 	ok(container_rename(c, "ran", &err) < 0 && strstr(err_text(&err), "same name"), "not to its own name");
+	ok(container_rename(c, "a b", &err) < 0, "nor to what is none");
+	is_str(err_text(&err), "Error when allocating new name: Invalid container name (/a b), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", "Docker's text");
 	ok(container_stop(c, NULL, &zero, &err) == 0, "stopped %s", err_text(&err));
 	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143, "the waiter has the exit code");
 	ok(container_stop(c, NULL, NULL, &err) < 0 && err.class == ERR_NOT_MODIFIED, "a second stop changes nothing");
@@ -441,7 +443,7 @@ static struct attachment *late;
 
 static void attach_while_starting(void)
 {
-	late = container_attach(starting, SHIM_STDOUT, NULL);
+	late = container_attach(starting, starting->id, SHIM_STDOUT, NULL);
 }
 
 static void test_between(void)
@@ -509,10 +511,12 @@ static void test_execs(void)
 	ok(exec_create(c, &cfg, id, &err) == 0, "created %s", err_text(&err));
 	ok(exec_start(store, id, false, NULL, NULL, &err) == 0, "started %s", err_text(&err));
 	ok(exec_start(store, id, false, NULL, NULL, &err) < 0 && err.class == ERR_CONFLICT &&
-			strstr(err_text(&err), "has already run"),
-		"once");
+			strstr(err_text(&err), "is already running"),
+		"once: %s", err_text(&err));
 	struct shim_exit ex = { .code = 7 };
 	exec_on_exit(c, id, &ex);
+	ok(exec_start(store, id, false, NULL, NULL, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "has already run"),
+		"not again either: %s", err_text(&err));
 	jw_init(&w, &b);
 	ok(exec_inspect(store, id, &w, &err) == 0 && strstr(b.data, "\"Running\":false,\"ExitCode\":7") &&
 			strstr(b.data, "\"arguments\":[\"-l\"]"),
