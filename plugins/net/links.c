@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MSG_SIZE 1024
 #define ANSWER_SIZE 16384
 
 int link_fail(struct link_error *e, int sys, const char *fmt, ...)
@@ -23,27 +22,44 @@ int link_fail(struct link_error *e, int sys, const char *fmt, ...)
 	return -1;
 }
 
-static struct ifinfomsg *begin(char *msg, uint16_t type, uint16_t flags)
+struct nlmsghdr *link_begin(char *msg, uint16_t type, uint16_t flags)
 {
 	struct nlmsghdr *h = mnl_nlmsg_put_header(msg);
 
 	h->nlmsg_type = type;
 	h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
 	h->nlmsg_seq = 1;
-	return mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
+	return h;
 }
 
-/* 0, or -1 with errno. */
-static int talk(struct nlmsghdr *h, mnl_cb_t cb, void *ctx)
+static struct ifinfomsg *begin(char *msg, uint16_t type, uint16_t flags)
+{
+	return mnl_nlmsg_put_extra_header(link_begin(msg, type, flags), sizeof(struct ifinfomsg));
+}
+
+struct mnl_socket *link_socket(void)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+	int sys;
+
+	if (nl && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0)
+		return nl;
+	sys = errno;
+	if (nl)
+		mnl_socket_close(nl);
+	errno = sys;
+	return NULL;
+}
+
+int link_talk(struct mnl_socket *there, struct nlmsghdr *h, mnl_cb_t cb, void *ctx)
+{
+	struct mnl_socket *nl = there ? there : link_socket();
 	char answer[ANSWER_SIZE];
-	int rc = -1, sys;
+	int rc, sys;
 
 	if (!nl)
 		return -1;
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0)
-		rc = (int)mnl_socket_sendto(nl, h, h->nlmsg_len);
+	rc = (int)mnl_socket_sendto(nl, h, h->nlmsg_len);
 	while (rc >= 0) {
 		ssize_t n = mnl_socket_recvfrom(nl, answer, sizeof(answer));
 
@@ -54,7 +70,8 @@ static int talk(struct nlmsghdr *h, mnl_cb_t cb, void *ctx)
 			break;
 	}
 	sys = errno;
-	mnl_socket_close(nl);
+	if (!there)
+		mnl_socket_close(nl);
 	errno = sys;
 	return rc < 0 ? -1 : 0;
 }
@@ -79,21 +96,21 @@ static int on_link(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_OK;
 }
 
-int link_get(const char *name, struct link *ret, struct link_error *e)
+int link_get(struct mnl_socket *nl, const char *name, struct link *ret, struct link_error *e)
 {
-	char msg[MSG_SIZE];
+	char msg[LINK_MSG];
 
 	*ret = (struct link){ 0 };
 	begin(msg, RTM_GETLINK, 0);
 	mnl_attr_put_strz((struct nlmsghdr *)msg, IFLA_IFNAME, name);
-	if (talk((struct nlmsghdr *)msg, on_link, ret) < 0 && errno != ENODEV)
+	if (link_talk(nl, (struct nlmsghdr *)msg, on_link, ret) < 0 && errno != ENODEV)
 		return link_fail(e, errno, "look for interface %s", name);
 	return 0;
 }
 
-int link_make(const struct link_make *m, struct link_error *e)
+int link_make(struct mnl_socket *nl, const struct link_make *m, struct link_error *e)
 {
-	char msg[MSG_SIZE];
+	char msg[LINK_MSG];
 	struct ifinfomsg *i = begin(msg, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
 	struct nlmsghdr *h = (struct nlmsghdr *)msg;
 	struct nlattr *info, *data;
@@ -103,6 +120,8 @@ int link_make(const struct link_make *m, struct link_error *e)
 	mnl_attr_put_strz(h, IFLA_IFNAME, m->name);
 	if (m->parent)
 		mnl_attr_put_u32(h, IFLA_LINK, (uint32_t)m->parent);
+	if (m->master)
+		mnl_attr_put_u32(h, IFLA_MASTER, (uint32_t)m->master);
 	if (m->netns_fd >= 0)
 		mnl_attr_put_u32(h, IFLA_NET_NS_FD, (uint32_t)m->netns_fd);
 	if (m->mtu)
@@ -119,28 +138,39 @@ int link_make(const struct link_make *m, struct link_error *e)
 		mnl_attr_nest_end(h, data);
 	}
 	mnl_attr_nest_end(h, info);
-	if (talk(h, NULL, NULL) < 0)
+	if (link_talk(nl, h, NULL, NULL) < 0)
 		return link_fail(e, errno, "make the %s interface %s", m->kind, m->name);
 	return 0;
 }
 
-int link_delete(const char *name, struct link_error *e)
+int link_delete(struct mnl_socket *nl, const char *name, struct link_error *e)
 {
-	char msg[MSG_SIZE];
+	char msg[LINK_MSG];
 
 	begin(msg, RTM_DELLINK, 0);
 	mnl_attr_put_strz((struct nlmsghdr *)msg, IFLA_IFNAME, name);
-	if (talk((struct nlmsghdr *)msg, NULL, NULL) < 0 && errno != ENODEV)
+	if (link_talk(nl, (struct nlmsghdr *)msg, NULL, NULL) < 0 && errno != ENODEV)
 		return link_fail(e, errno, "delete interface %s", name);
 	return 0;
 }
 
-int link_up(const char *name, struct link_error *e)
+int link_up(struct mnl_socket *nl, const char *name, struct link_error *e)
 {
-	char msg[MSG_SIZE];
+	char msg[LINK_MSG];
 	struct ifinfomsg *i = begin(msg, RTM_NEWLINK, 0);
 
 	i->ifi_flags = i->ifi_change = IFF_UP;
 	mnl_attr_put_strz((struct nlmsghdr *)msg, IFLA_IFNAME, name);
-	return talk((struct nlmsghdr *)msg, NULL, NULL) < 0 ? link_fail(e, errno, "take %s up", name) : 0;
+	return link_talk(nl, (struct nlmsghdr *)msg, NULL, NULL) < 0 ? link_fail(e, errno, "take %s up", name) : 0;
+}
+
+int link_enslave(struct mnl_socket *nl, const char *name, int master, struct link_error *e)
+{
+	char msg[LINK_MSG];
+	struct ifinfomsg *i = begin(msg, RTM_NEWLINK, 0);
+
+	i->ifi_flags = i->ifi_change = IFF_UP;
+	mnl_attr_put_strz((struct nlmsghdr *)msg, IFLA_IFNAME, name);
+	mnl_attr_put_u32((struct nlmsghdr *)msg, IFLA_MASTER, (uint32_t)master);
+	return link_talk(nl, (struct nlmsghdr *)msg, NULL, NULL) < 0 ? link_fail(e, errno, "put %s into its bridge", name) : 0;
 }

@@ -156,12 +156,12 @@ static int make_vlan(const char *name, const char *alias, struct link_error *e)
 	if (id < VLAN_MIN || id > VLAN_MAX)
 		return link_fail(e, 0, "vlan id must be between %d-%d, received: %ld", VLAN_MIN, VLAN_MAX, id);
 	snprintf(below, sizeof(below), "%.*s", (int)(dot - name), name);
-	if (link_get(below, &l, e) < 0)
+	if (link_get(NULL, below, &l, e) < 0)
 		return -1;
 	if (!l.index)
 		return link_fail(e, 0, "failed to find master interface %s on the host", below);
 	m.parent = l.index;
-	return link_make(&m, e);
+	return link_make(NULL, &m, e);
 }
 
 static void alias_of(const struct parent_kind *k, char ret[LINK_ALIAS])
@@ -179,13 +179,13 @@ static int set_parent(struct dkd_net *d, const struct parent_net *n, struct link
 
 	alias_of(d->kind, alias);
 	dummy_of(d->kind, n->id, own);
-	if (link_get(n->parent, &l, e) < 0)
+	if (link_get(NULL, n->parent, &l, e) < 0)
 		return -1;
 	if (l.index && l.flags & IFF_LOOPBACK)
 		return link_fail(e, 0, "loopback interface is not a valid %s parent link", d->kind->name);
 	if (l.index)
-		return l.up ? 0 : link_up(n->parent, e);
-	rc = strcmp(n->parent, own) == 0 ? link_make(&dummy, e) : make_vlan(n->parent, alias, e);
+		return l.up ? 0 : link_up(NULL, n->parent, e);
+	rc = strcmp(n->parent, own) == 0 ? link_make(NULL, &dummy, e) : make_vlan(n->parent, alias, e);
 	if (rc < 0 && e->sys == EOPNOTSUPP)
 		return link_fail(e, 0, "cannot make the parent interface %s: the kernel has no interfaces of kind %s", n->parent,
 			strcmp(n->parent, own) == 0 ? "dummy" : "vlan");
@@ -253,9 +253,9 @@ static int drop_parent(struct dkd_net *d, const char *parent, struct link_error 
 		if (strcmp(o->parent, parent) == 0)
 			return 0;
 	alias_of(d->kind, alias);
-	if (link_get(parent, &l, e) < 0)
+	if (link_get(NULL, parent, &l, e) < 0)
 		return -1;
-	return l.index && strcmp(l.alias, alias) == 0 ? link_delete(parent, e) : 0;
+	return l.index && strcmp(l.alias, alias) == 0 ? link_delete(NULL, parent, e) : 0;
 }
 
 int32_t parent_delete_network(const struct dkd_call *call, struct dkd_net *d, const char *network)
@@ -302,10 +302,10 @@ int32_t parent_attach(const struct dkd_call *call, struct dkd_net *d, const stru
 	pthread_mutex_lock(&d->lock); /* a parent that somebody deleted comes back, if it is one that the driver makes */
 	rc = set_parent(d, n, &e);
 	pthread_mutex_unlock(&d->lock);
-	if (rc < 0 || link_get(n->parent, &l, &e) < 0)
+	if (rc < 0 || link_get(NULL, n->parent, &l, &e) < 0)
 		return parent_say(d, call, DKD_ERR_INTERNAL, &e);
 	m.parent = l.index;
-	if (link_make(&m, &e) == 0)
+	if (link_make(NULL, &m, &e) == 0)
 		return 0;
 	if (e.sys == EBUSY)
 		return dkd_failf(d->host, call, DKD_ERR_CONFLICT, EBUSY, "cannot make a %s interface on %s: it is in use as a port or in another way that excludes it",

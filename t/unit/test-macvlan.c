@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The drivers "macvlan" and "ipvlan" through their ABI, against a kernel, in a network namespace of the test's own. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <net/if.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/str.h"
 #include "driver.h"
 #include "dockerd/net.h"
+#include "netns.h"
 #include "tap.h"
 
 #define NET1 "1111111111111111111111111111111111111111111111111111111111111111"
@@ -25,18 +18,6 @@
 static const struct driver *driver;
 static const struct dkd_net_ops *ops;
 static struct dkd_net *handle;
-
-static int run(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *fmt, ...)
-{
-	char command[512];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(command, sizeof(command), fmt, ap);
-	va_end(ap);
-	return system(command);
-}
 
 /* One call, and what the driver said. */
 #define CALL(op, ...) ({ struct driver_call c_; driver_call_begin(&c_, driver); \
@@ -118,45 +99,6 @@ static int join(const char *ep, const char *sandbox, uint32_t flags, struct answ
 		.sandbox_fd = fd, .sandbox_userns_fd = -1 };
 
 	return CALL(join, &j, on_joined, a);
-}
-
-/* A socket of another namespace: made by a thread that goes there and ends. */
-struct far { const char *sandbox; int fd; };
-static void *make_far(void *arg)
-{
-	struct far *f = arg;
-	OWN_FREE char *path = xasprintf("/run/netns/%s", f->sandbox);
-	OWN_FD int ns = open(path, O_RDONLY | O_CLOEXEC);
-
-	f->fd = setns(ns, CLONE_NEWNET) == 0 ? socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0) : -1;
-	return NULL;
-}
-static int far_socket(const char *sandbox)
-{
-	struct far f = { sandbox, -1 };
-	pthread_t t;
-
-	pthread_create(&t, NULL, make_far, &f);
-	pthread_join(t, NULL);
-	return f.fd;
-}
-
-/* Whether a packet from one sandbox arrives in the other. */
-static bool packet(const char *from, const char *to, const char *to_address)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(7777) };
-	struct timeval wait = { 0, 300000 };
-	OWN_FD int in = far_socket(to), out = far_socket(from);
-	char c = 0;
-
-	inet_pton(AF_INET, to_address, &a.sin_addr);
-	if (bind(in, (struct sockaddr *)&a, sizeof(a)) < 0)
-		return false;
-	setsockopt(in, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
-	for (int i = 0; i < 20; i++)
-		if (sendto(out, "x", 1, 0, (struct sockaddr *)&a, sizeof(a)) == 1 && recv(in, &c, 1, 0) == 1)
-			return c == 'x';
-	return false;
 }
 
 static void address(const char *sandbox, const char *interface, const char *cidr)
@@ -259,7 +201,7 @@ static void test_modes(void)
 	   endpoint(EP2, "10.77.0.3/24", NULL, &b) == 0 && join(EP2, "dkd-mv-b", 0, &b) == 0, "two on it");
 	address("dkd-mv-a", a.interface, "10.77.0.2/24");
 	address("dkd-mv-b", b.interface, "10.77.0.3/24");
-	ok(!packet("dkd-mv-a", "dkd-mv-b", "10.77.0.3"), "do not meet");
+	ok(no_packet("dkd-mv-a", "dkd-mv-b", "10.77.0.3"), "do not meet");
 	ok(create_on(NET2, "p0", "macvlan_mode", "passthru") < 0 && strstr(why.msg, "cannot use mode passthru") && why.class == ERR_FORBIDDEN, "%s", why.msg);
 	run("ip -n dkd-mv-a link del %s; ip -n dkd-mv-b link del %s", a.interface, b.interface);
 	CALL(delete_network, NET1);
