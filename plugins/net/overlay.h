@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Inside the overlay driver: networks and what is known of other hosts (overlay.c), and the wires of one network on this host
- * (fabric.c): a namespace of its own with a bridge and a VXLAN interface, so that neither the host's firewall nor its names of
+ * (overlay-fabric.c): a namespace of its own with a bridge and a VXLAN interface, so that neither the host's firewall nor its names of
  * interfaces have to do with it. The VXLAN learns nothing: who is where is told, by the store's word, and it answers for the
  * neighbours that it knows.
  */
@@ -12,7 +12,7 @@
 
 #include <dockerd/net.h>
 
-#include "../links.h"
+#include "links.h"
 
 #define HOST_TEXT 46
 
