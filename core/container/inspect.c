@@ -201,6 +201,8 @@ int container_inspect(struct container *c, bool size, int api_minor, struct jw *
 	shown = c->host;
 	if (links.len)
 		shown.links = links;
+	if (c->rec.next_log)
+		shown.log = *c->rec.next_log;
 	jw_kdesc(w, "HostConfig", &host_config_desc, &shown);
 	jw_kobj(w, "GraphDriver");
 	jw_kraw(w, "Data", graph.size ? graph.data : "null");

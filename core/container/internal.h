@@ -78,6 +78,7 @@ struct container_record {
 	char *apparmor_profile, *hostname_path, *hosts_path, *shm_path, *resolv_path, *seccomp_profile;
 	bool no_new_privileges;
 	char *log_cache;
+	struct log_config *next_log; /* ours: taken at the next start; NULL: there is none */
 	char *rest;
 };
 extern const struct jdesc endpoint_desc, mount_point_desc, container_record_desc, health_probe_desc, health_state_desc;
@@ -312,9 +313,19 @@ int netfiles_write(struct container *c, const char *mode, const struct net_endpo
 int log_config_check(const struct log_config *lc, struct err *err);
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err);
 /* Where the shim writes the log: the container's folder, or local-logs in it. */
-char *log_file_path(const struct container *c);
+char *log_file_path(const struct container *c, const struct log_config *lc);
 /* Makes its folder. */
 int log_file_prepare(const struct container *c, struct err *err);
+
+/* log/change.c */
+void log_config_done(struct log_config *lc);
+void log_config_get(struct container *c, struct log_config *ret); /* a copy of what there is, for those without the operation */
+bool log_config_is_set(const struct log_config *lc);
+/* Completes what an update asks for, and checks it. */
+int log_config_settle(struct container *c, struct log_config *want, struct err *err);
+void log_config_note(struct container *c, const struct log_config *want); /* under the lock */
+/* At a start, under the operation: takes what was noted. */
+int log_config_renew(struct container *c, struct err *err);
 
 bool log_parse_bool(const char *s, bool *ret);
 /* Labels and variables that the options choose. */

@@ -36,7 +36,7 @@ JDESC(container_config_desc, container_config,
 	JFIELD(container_config, shell, "Shell", J_WORDS, J_OMITEMPTY),
 	JFIELD(container_config, rest, NULL, J_REST, 0));
 
-JDESC_STATIC(log_config_desc, log_config,
+JDESC(log_config_desc, log_config,
 	JFIELD(log_config, type, "Type", J_STR, 0),
 	JFIELD(log_config, config, "Config", J_STRMAP, J_NONNULL));
 JDESC_STATIC(restart_desc, restart_policy,
@@ -348,6 +348,14 @@ static void default_str(char **s, const char *value)
 		str_set(s, value);
 }
 
+void log_config_defaults(struct log_config *lc, const struct daemon_defaults *d)
+{
+	default_str(&lc->type, d->log_driver);
+	for (size_t i = 0; i < d->log_opts.len && streq(lc->type, d->log_driver); i++)
+		if (!strmap_get(&lc->config, d->log_opts.v[i].key))
+			strmap_set(&lc->config, d->log_opts.v[i].key, d->log_opts.v[i].value);
+}
+
 void host_config_defaults(struct host_config *hc, const struct daemon_defaults *d)
 {
 	default_str(&hc->network_mode, "default");
@@ -357,10 +365,7 @@ void host_config_defaults(struct host_config *hc, const struct daemon_defaults *
 	if (str_empty(hc->restart.name))
 		hc->restart.maximum_retry_count = 0; /* clients of old send one without a policy */
 	default_str(&hc->restart.name, "no");
-	default_str(&hc->log.type, d->log_driver);
-	for (size_t i = 0; i < d->log_opts.len && streq(hc->log.type, d->log_driver); i++)
-		if (!strmap_get(&hc->log.config, d->log_opts.v[i].key))
-			strmap_set(&hc->log.config, d->log_opts.v[i].key, d->log_opts.v[i].value);
+	log_config_defaults(&hc->log, d);
 	if (hc->shm_size == 0)
 		hc->shm_size = d->shm_size;
 	hc->dns.set = hc->dns_options.set = hc->dns_search.set = true;

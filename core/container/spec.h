@@ -93,7 +93,7 @@ struct host_config {
 };
 
 extern const struct jdesc container_config_desc, host_config_desc, mount_spec_desc, device_mapping_desc, device_request_desc,
-	ulimit_desc, throttle_device_desc, weight_device_desc, endpoint_wish_desc;
+	log_config_desc, ulimit_desc, throttle_device_desc, weight_device_desc, endpoint_wish_desc;
 
 struct daemon_defaults; /* spec.c: what the daemon's configuration adds (bundle.h) */
 
@@ -116,6 +116,8 @@ void create_body_done(struct create_body *b);
 void container_config_merge(struct container_config *cfg, const struct image_config *img);
 /* Fills Docker's defaults into hc (shm size, ipc/cgroupns mode, masked paths, restart "no", log driver, ...). */
 void host_config_defaults(struct host_config *hc, const struct daemon_defaults *d);
+/* ... of it the log: the daemon's driver where none is named, and its options for that driver. */
+void log_config_defaults(struct log_config *lc, const struct daemon_defaults *d);
 /* What a container that lives in another's network has from that one, in Docker's words; of the request alone, without the image. */
 int container_validate_sharing(const struct container_config *cfg, const struct host_config *hc, struct err *err);
 /*

@@ -291,7 +291,7 @@ void container_trace(struct container *c, struct shim_trace *ret, struct strv *a
 
 static struct run *start_shim(struct container *c, const char *run_dir, struct err *err)
 {
-	OWN_FREE char *log_path = log_file_path(c);
+	OWN_FREE char *log_path = log_file_path(c, &c->host.log);
 	OWN_FREE char *attrs = NULL;
 	OWN_STRV struct strv args = { 0 };
 	struct shim_config cfg = { .id = c->id, .dir = run_dir, .bundle = run_dir, .runtime_root = c->store->runtime_root, .tty = c->rec.config.tty,
@@ -486,7 +486,7 @@ int container_start_op(struct container *c, struct err *err)
 
 	if (check_startable(c, err) < 0)
 		return -1;
-	run = prepare(c, &local);
+	run = log_config_renew(c, &local) < 0 ? NULL : prepare(c, &local);
 	if (run) {
 		/* whoever attaches from here on goes to the shim, and misses nothing either */
 		set_starting(c, run);

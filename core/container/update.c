@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * POST /containers/{id}/update: resources and the restart policy as in Docker, at once where the container runs; beyond that
- * environment and stop signal (from the next start on), labels, stop time-out and health check.
+ * environment, stop signal and log (from the next start on), labels, stop time-out and health check.
  */
 #include "container/update.h"
 
@@ -27,7 +27,8 @@ JDESC_STATIC(update_host_desc, host_config,
 	JFIELD(host_config, memory_reservation, "MemoryReservation", J_I64, 0),
 	JFIELD(host_config, memory_swap, "MemorySwap", J_I64, 0),
 	JFIELD(host_config, pids_limit, "PidsLimit", J_OPT_I64, 0),
-	JFIELD_SUB(host_config, restart, "RestartPolicy", J_OBJ, 0, restart_desc));
+	JFIELD_SUB(host_config, restart, "RestartPolicy", J_OBJ, 0, restart_desc),
+	JFIELD_SUB(host_config, log, "LogConfig", J_OBJ, 0, log_config_desc));
 JDESC_STATIC(update_config_desc, container_config,
 	JFIELD(container_config, env, "Env", J_STRV, 0),
 	JFIELD_SUB(container_config, healthcheck, "Healthcheck", J_PTR, 0, image_health_desc),
@@ -37,7 +38,7 @@ JDESC_STATIC(update_config_desc, container_config,
 /* Docker's resources that are fixed from the create on, and members of a create that may be taken for one of an update. */
 static const char *const not_updated[] = { "Binds", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps",
 	"BlkioWeightDevice", "CgroupParent", "CpuCount", "CpuPercent", "DeviceCgroupRules", "DeviceRequests", "Devices",
-	"IOMaximumBandwidth", "IOMaximumIOps", "KernelMemoryTCP", "LogConfig", "Mounts", "OomKillDisable", "PortBindings", "Ulimits" };
+	"IOMaximumBandwidth", "IOMaximumIOps", "KernelMemoryTCP", "Mounts", "OomKillDisable", "PortBindings", "Ulimits" };
 
 static bool is_set(const json_t *v)
 {
@@ -231,6 +232,8 @@ static int update_op(struct container *c, const struct update_body *b, struct er
 		c->host.restart.maximum_retry_count = b->host.restart.maximum_retry_count;
 	}
 	take_config(&c->rec.config, b);
+	if (log_config_is_set(&b->host.log))
+		log_config_note(c, &b->host.log);
 	lock_drop(&c->lock);
 	return container_save(c, true, FS_SYNC, err);
 }
@@ -240,6 +243,8 @@ int container_update(struct container *c, struct update_body *b, struct strv *wa
 	int r;
 
 	if (container_validate(&b->config, &b->host, c->store->deps.defaults, true, warnings, err) < 0)
+		return -1;
+	if (log_config_is_set(&b->host.log) && log_config_settle(c, &b->host.log, err) < 0)
 		return -1;
 	for (size_t i = 0; i < b->ignored.len; i++)
 		strv_addf(warnings, "%s cannot be updated: it stays as it was at create", b->ignored.v[i]);
@@ -251,6 +256,8 @@ int container_update(struct container *c, struct update_body *b, struct strv *wa
 		return err_wrap(err, "Cannot update container %s", c->id);
 	if (b->config.healthcheck)
 		health_begin(c, true);
+	if (log_config_is_set(&b->host.log) && container_is_running(c))
+		strv_add(warnings, "LogConfig has its effect from the container's next start on.");
 	container_event(c, "update", NULL);
 	return 0;
 }

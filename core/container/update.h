@@ -6,11 +6,11 @@
 #include "container/container.h"
 
 /*
- * Zero, unset and empty members stay as they are, those of the health check, too. Env and Labels are merged by key: "K" without "=" and a label that is null
+ * Zero, unset and empty members stay as they are, those of the health check, too. LogConfig is replaced as a whole; without Type the driver stays. Env and Labels are merged by key: "K" without "=" and a label that is null
  * go away.
  */
 struct update_body {
-	struct host_config host;        /* resources and restart policy */
+	struct host_config host;        /* resources, restart policy, log */
 	struct container_config config; /* env, labels, stop signal and time-out, health check */
 	struct strv labels_gone;
 	struct strv ignored;            /* members that are set and that no update changes */

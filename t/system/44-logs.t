@@ -102,6 +102,9 @@ docker rm nn >/dev/null
 
 # nonsense, in Docker's words
 I="failed to initialize logging driver: "
+for d in awslogs etwlogs gcplogs logentries splunk nope; do
+	bad "no driver $d" "error looking up logging plugin $d: plugin \\\"$d\\\" not found" "$d" ""
+done
 bad "unknown option" "unknown log opt 'foo' for json-file log driver" json-file '"foo":"1"'
 bad "... of local" "unknown log opt 'labels' for log driver local" local '"labels":"x"'
 bad "a size" "${I}invalid size: '10q'" json-file '"max-size":"10q"'
@@ -121,6 +124,8 @@ bad "an age" "${I}invalid value for max-age: 'x': a duration of a second or more
 
 # what the daemon is told for all
 stop_daemon
+start_daemon --log-driver splunk; is $? 1 "a driver that is not here stops the daemon"
+like "$(tail -1 "$WORK/log")" "logger: no log driver named 'splunk' is registered" "by its name"
 start_daemon --log-driver local --log-opt max-file=3 --log-opt mode=non-blocking; ok "starts with another driver"
 conf() { docker create --name cf --network none "$@" busybox true >/dev/null; docker inspect -f '{{.HostConfig.LogConfig.Type}} {{json .HostConfig.LogConfig.Config}}' cf; docker rm cf >/dev/null; }
 is "$(conf)" 'local {"max-file":"3","mode":"non-blocking"}' "taken for a container without one"

@@ -44,8 +44,8 @@ stop_daemon KILL 2> /dev/null
 start_daemon
 is "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}}' xx)" "on-failure 100663296" "both outlive the daemon"
 is "$(upd xx '{"Env":["NEW=1"],"Labels":{"a":"b"},"StopTimeout":0,"StopSignal":"KILL"}')" '{"Warnings":null}' "environment, labels, stop time-out and signal"
-is "$(upd xx '{"Binds":["/a:/b"],"LogConfig":{"Type":"none"},"Mounts":[],"PortBindings":{"80/tcp":[]}}' | jq -rc '[.Warnings[] | split(" ")[0]]')" \
-	'["Binds","LogConfig","PortBindings"]' "what no update changes is told of"
+is "$(upd xx '{"Binds":["/a:/b"],"Mounts":[],"PortBindings":{"80/tcp":[]}}' | jq -rc '[.Warnings[] | split(" ")[0]]')" \
+	'["Binds","PortBindings"]' "what no update changes is told of"
 is "$(docker inspect -f '{{index .Config.Labels "a"}} {{.Config.StopTimeout}} {{.Config.StopSignal}}' xx)" "b 0 KILL" "are set"
 is "$(docker exec xx sh -c 'echo $NEW')" 1 "what is executed sees the environment"
 docker restart xx > /dev/null
@@ -63,5 +63,38 @@ is "$(docker events --since "$since" --until "$(($(date +%s) + 1))" --filter eve
 docker rm -f xx > /dev/null
 docker create --rm --name yy --network none busybox true > /dev/null
 like "$(docker update --restart always yy 2>&1)" 'Restart policy cannot be updated because AutoRemove is enabled' "no policy for what removes itself"
+
+# another log: what is written is read as it was, the next start has the new one
+log() { docker inspect -f '{{.HostConfig.LogConfig.Type}} {{json .HostConfig.LogConfig.Config}}' "$1"; }
+files() { (cd "$WORK/root/containers/$1" && ls -- *-json.log local-logs/container.log 2>/dev/null | sed 's/.*-json/json/; s,/.*,,' | tr '\n' ' '); }
+lg=$(docker run -d --name lg --network none --log-opt max-size=3m --stop-timeout 0 busybox sh -c 'echo began; exec sleep 1000')
+for _i in $(seq $((20 * DKD_SLOW))); do [ -n "$(docker logs lg)" ] && break; sleep 0.1; done
+is "$(upd lg '{"LogConfig":{"Type":"nope"}}' | jq -r .message)" 'error looking up logging plugin nope: plugin "nope" not found' "a log driver that is not here"
+like "$(upd lg '{"LogConfig":{"Type":"json-file","Config":{"max-size":"x"}}}')" "invalid size: 'x'" "a wrong option"
+is "$(upd_status lg '{"LogConfig":{"Type":"local","Config":{"labels":"x"}}}')" 400 "another driver's option"
+is "$(upd_status lg '{"LogConfig":"local"}')" 400 "no object"
+is "$(log lg)" 'json-file {"max-size":"3m"}' "change nothing"
+is "$(upd lg '{"LogConfig":{"Type":"local","Config":{"max-file":"2"}}}' | jq -rc .Warnings)" '["LogConfig has its effect from the container'"'"'s next start on."]' \
+	"another driver, told when"
+is "$(log lg)" 'local {"max-file":"2"}' "inspect shows it"
+is "$(docker logs lg) $(files "$lg")" "began json.log " "the log that there is goes on"
+stop_daemon KILL 2> /dev/null
+start_daemon
+is "$(log lg) $(docker logs lg)" 'local {"max-file":"2"} began' "both outlive the daemon"
+docker stop lg > /dev/null
+is "$(docker logs lg)" began "and the end of the run"
+docker start lg > /dev/null
+for _i in $(seq $((20 * DKD_SLOW))); do [ -n "$(docker logs lg)" ] && break; sleep 0.1; done
+is "$(docker logs lg) $(files "$lg")" "began json.log local-logs " "the next start writes the other log"
+is "$(docker inspect -f '{{.LogPath}}' lg)" "" "which has no file that Docker names"
+is "$(upd lg '{"LogConfig":{"Config":{"max-file":"3"}}}' | jq '.Warnings | length') $(log lg)" '1 local {"max-file":"3"}' "without a driver it stays"
+docker stop lg > /dev/null
+is "$(upd lg '{"LogConfig":{"Type":"none"}}') $(docker logs lg)" '{"Warnings":null} began' "of one that does not run: nothing to tell"
+docker start lg > /dev/null
+like "$(docker logs lg 2>&1)" "does not support reading" "no log at all"
+stop_daemon KILL 2> /dev/null
+start_daemon
+is "$(log lg)" "none {}" "and with the next daemon"
+docker rm -f lg > /dev/null
 docker rm yy > /dev/null
 done_testing

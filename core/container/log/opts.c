@@ -29,19 +29,19 @@ static char *local_dir(const struct container *c)
 	return xasprintf("%s/local-logs", dir);
 }
 
-char *log_file_path(const struct container *c)
+char *log_file_path(const struct container *c, const struct log_config *lc)
 {
 	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
 	OWN_FREE char *dir = container_dir(c), *local = local_dir(c);
 
-	if (log_plan_make(&c->host.log, &plan, NULL) < 0 || plan.cached)
+	if (log_plan_make(lc, &plan, NULL) < 0 || plan.cached)
 		return xasprintf("%s/container-cached.log", dir);
 	return log_plan_is_local(&plan) ? xasprintf("%s/container.log", local) : xasprintf("%s/%s-json.log", dir, c->id);
 }
 
 int log_file_prepare(const struct container *c, struct err *err)
 {
-	OWN_FREE char *path = log_file_path(c), *dir = local_dir(c);
+	OWN_FREE char *path = log_file_path(c, &c->host.log), *dir = local_dir(c);
 
 	return str_has_prefix(path, dir) ? fs_mkdirs(dir, 0700, err) : 0;
 }

@@ -16,11 +16,19 @@ struct log_out {
 	void *ctx;
 };
 
-int container_logs_check(struct container *c, struct err *err)
+static int check(const struct log_config *lc, struct err *err)
 {
-	if ((c->host.log.type && streq(c->host.log.type, "none")) || log_cache_disabled(&c->host.log))
+	if ((lc->type && streq(lc->type, "none")) || log_cache_disabled(lc))
 		return err_set(err, ERR_NOT_IMPLEMENTED, "configured logging driver does not support reading");
 	return 0;
+}
+
+int container_logs_check(struct container *c, struct err *err)
+{
+	CLEANUP(log_config_done) struct log_config lc = { 0 };
+
+	log_config_get(c, &lc);
+	return check(&lc, err);
 }
 
 static int flush(struct log_out *o)
@@ -142,14 +150,17 @@ int container_logs(struct container *c, const struct log_query *q, const struct 
 	struct log_out o = { .q = q, .tty = c->rec.config.tty, .emit = emit, .ctx = ctx };
 	CLEANUP(logfile_freep) struct logfile *f = NULL;
 	OWN_FREE char *dir = container_dir(c);
-	OWN_FREE char *path = log_file_path(c);
+	OWN_FREE char *path = NULL;
+	CLEANUP(log_config_done) struct log_config lc = { 0 };
 	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
 	OWN_FD int changes = -1;
 	bool running = q->follow && container_is_running(c);
 	int r;
 
-	if (container_logs_check(c, err) < 0 || log_plan_make(&c->host.log, &plan, err) < 0)
+	log_config_get(c, &lc);
+	if (check(&lc, err) < 0 || log_plan_make(&lc, &plan, err) < 0)
 		return -1;
+	path = log_file_path(c, &lc);
 	if (running)
 		changes = logs_watch(dir, path);
 	f = logfile_open(path, log_plan_is_local(&plan) ? LOG_LOCAL : LOG_JSON, q->tail);

@@ -174,7 +174,7 @@ static bool finish(struct log_ship *s)
 
 static void work(struct log_ship *s)
 {
-	OWN_FREE char *path = log_file_path(s->container), *dir = container_dir(s->container);
+	OWN_FREE char *path = log_file_path(s->container, &s->container->host.log), *dir = container_dir(s->container);
 	OWN_FD int changes = logs_watch(dir, path);
 
 	s->file = logfile_open(path, s->format, -1);
