@@ -445,7 +445,7 @@ static void set_starting(struct container *c, struct run *run)
 	c->starting = run;
 }
 
-static void publish(struct container *c, struct run *run, pid_t pid)
+static void publish(struct container *c, struct run *run, pid_t pid, int64_t started_at)
 {
 	WITH_LOCK(&c->lock);
 	struct container_state *st = &c->rec.state;
@@ -461,7 +461,7 @@ static void publish(struct container *c, struct run *run, pid_t pid)
 	st->restarting = st->paused = st->oom_killed = st->dead = false;
 	st->pid = pid;
 	st->exit_code = 0;
-	st->started_at = clock_now();
+	st->started_at = started_at;
 	c->started_mono = clock_mono();
 	str_set(&st->error, "");
 	pthread_cond_broadcast(&c->changed);
@@ -479,7 +479,7 @@ int container_start_op(struct container *c, struct err *err)
 {
 	OWN_ERR struct err local = ERR_INIT;
 	CLEANUP(run_putp) struct run *run = NULL;
-	int64_t began = clock_mono();
+	int64_t began = clock_mono(), started_at;
 	int code = EXIT_UNKNOWN;
 	bool started;
 	pid_t pid = 0;
@@ -491,13 +491,15 @@ int container_start_op(struct container *c, struct err *err)
 		/* whoever attaches from here on goes to the shim, and misses nothing either */
 		set_starting(c, run);
 		attachments_connect(c, run);
+		/* clients ask for what the log has since then: nothing that it writes may be older */
+		started_at = clock_now();
 		started = (c->restore_from ? shim_restore(run->shim, c->restore_from, &pid, &local) : shim_run(run->shim, &pid, &local)) == 0;
 		unpin(c);
 		if (!started)
 			set_starting(c, NULL);
 		if (started) {
 			container_note_network(c);
-			publish(c, run, pid);
+			publish(c, run, pid, started_at);
 			links_tell(c);
 			health_begin(c, true);
 			ship_begin(c);

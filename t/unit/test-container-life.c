@@ -1,209 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The life of containers in the store, with a shim, layers and images that are made up here. */
-#include <stdatomic.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/damage.h"
-#include "base/clock.h"
-#include "base/log.h"
-#include "container/internal.h"
-#include "image/layer.h"
-#include "tap.h"
-
-static char dir[] = "/tmp/dkd-life-XXXXXX";
-static struct container_store *store;
-static struct daemon_defaults defaults;
-
-/* --- images and layers --- */
-static struct image busybox = { .refs = 1 << 20,
-	.id = "sha256:1306f1a639f458029ebaf41ce4da553aac646a6a9035360c24150076edc4334e" };
-static char layer_error[64];
-static atomic_int layers_made, mounts_held;
-
-struct image *image_get(struct image_store *s, const char *name, struct err *err)
-{
-	if (streq(name, "busybox"))
-		return &busybox;
-	err_set(err, ERR_NOT_FOUND, "No such image: %s:latest", name);
-	return NULL;
-}
-struct image *image_by_id(struct image_store *s, const char *id) { return streq(id, busybox.id) ? &busybox : NULL; }
-struct layer_store *image_store_layers(struct image_store *s) { return NULL; }
-struct graph *layer_store_graph(struct layer_store *s) { return NULL; }
-const char *graph_name(const struct graph *g) { return "fake"; }
-int rwlayer_create(
-	struct layer_store *s, const char *id, const char *chain, const char *label, const struct strmap *o, struct err *err)
-{
-	if (*layer_error)
-		return err_set(err, ERR_INTERNAL, "%s", layer_error);
-	layers_made++;
-	return 0;
-}
-int rwlayer_create_view(struct layer_store *s, const char *id, const char *chain, const char *label, struct err *err)
-{
-	return rwlayer_create(s, id, chain, label, NULL, err);
-}
-int rwlayer_create_brief(
-	struct layer_store *s, const char *id, const char *chain, const char *label, const struct strmap *o, struct err *err)
-{
-	return rwlayer_create(s, id, chain, label, o, err);
-}
-static bool layer_is_busy;
-int rwlayer_remove(struct layer_store *s, const char *id, struct err *err)
-{
-	if (layer_is_busy)
-		return err_set(err, ERR_INTERNAL, "device or resource busy");
-	layers_made--;
-	return 0;
-}
-/* Instead of libc's. */
-static atomic_int sent_out;
-int sync_file_range(int fd, off64_t from, off64_t n, unsigned flags) { sent_out++; return 0; }
-static int layers_synced;
-int rwlayer_sync(struct layer_store *s, const char *id, struct err *err) { layers_synced++; return 0; }
-bool rwlayer_exists(struct layer_store *s, const char *id) { return true; }
-char *rwlayer_damage(struct layer_store *s, const char *id) { return NULL; }
-static char layer_told[65];
-void rwlayer_tell(struct layer_store *s, const char *id) { snprintf(layer_told, sizeof(layer_told), "%s", id); }
-void rwlayer_list(struct layer_store *s, struct strv *ret) { }
-char *rwlayer_mount(struct layer_store *s, const char *id, const char *label, struct err *err)
-{
-	mounts_held++;
-	return xasprintf("%s/rootfs", dir);
-}
-int rwlayer_hold(struct layer_store *s, const char *id, struct err *err) { mounts_held++; return 0; }
-void rwlayer_release(struct layer_store *s, const char *id) { mounts_held--; }
-int rwlayer_unmount(struct layer_store *s, const char *id, struct err *err) { mounts_held--; return 0; }
-void rwlayer_metadata(struct layer_store *s, const char *id, struct jw *w) { jw_null(w); }
-int64_t rwlayer_size(struct layer_store *s, const char *id, const struct cancel *c, struct err *err) { return 42; }
-int rwlayer_changes(struct layer_store *s, const char *id, void (*emit)(void *, const char *, int), void *ctx, struct err *err)
-{
-	emit(ctx, "/x", 1);
-	return 0;
-}
-
-/* --- the shim --- */
-struct shim_monitor { shim_exit_fn *on_exit; void *ctx; };
-struct shim { char id[65]; struct shim_monitor *m; };
-static char run_error[128];
-static atomic_int shims, discarded;
-static int exit_at_once = -1, adopt_as; /* 0: gone, 1: runs, 2: has ended, 3: its process is seen alive */
-static char attached_before_run;
-static void (*during_run)(void);
-
-struct shim_monitor *shim_monitor_new(struct spawner *sp, const char *path, shim_exit_fn *on_exit, void *ctx, struct err *err)
-{
-	struct shim_monitor *m = xcalloc(1, sizeof(*m));
-
-	m->on_exit = on_exit;
-	m->ctx = ctx;
-	return m;
-}
-void shim_monitor_on_oom(struct shim_monitor *m, shim_oom_fn *fn) {}
-void shim_monitor_stop(struct shim_monitor *m) { }
-void shim_monitor_free(struct shim_monitor *m) { free(m); }
-static struct shim *make(struct shim_monitor *m, const char *id)
-{
-	struct shim *s = xcalloc(1, sizeof(*s));
-
-	snprintf(s->id, sizeof(s->id), "%s", id);
-	s->m = m;
-	shims++;
-	return s;
-}
-struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, struct err *err) { return make(m, cfg->id); }
-static void end(struct shim *s, int code)
-{
-	struct shim_exit ex = { .code = code, .time = clock_now() };
-
-	s->m->on_exit(s->m->ctx, s->id, NULL, &ex);
-}
-int shim_run(struct shim *s, pid_t *ret_pid, struct err *err)
-{
-	if (during_run)
-		during_run();
-	if (*run_error)
-		return err_set(err, ERR_INTERNAL, "%s", run_error);
-	*ret_pid = getpid();
-	if (exit_at_once >= 0)
-		end(s, exit_at_once);
-	return 0;
-}
-static atomic_int adopted, adopted_late;
-struct shim *shim_adopt(struct shim_monitor *m, const char *id, const char *d, const struct shim_trace *trace, pid_t *ret_pid,
-	bool *ret_exited, struct shim_exit *ex, struct err *err)
-{
-	adopted++;
-	adopted_late += !atomic_load(&store->restoring);
-	*ret_exited = adopt_as != 1;
-	*ret_pid = getpid();
-	*ex = (struct shim_exit){ .code = adopt_as == 2 ? 9 : 137, .lost = adopt_as == 0 };
-	return adopt_as == 1 ? make(m, id) : NULL;
-}
-struct shim *shim_adopt_running(struct shim_monitor *m, const char *id, const char *d, pid_t *ret_pid, struct err *err)
-{
-	*ret_pid = getpid();
-	return adopt_as == 3 ? make(m, id) : NULL;
-}
-int shim_sweep_runtime(const char *root, const char *id, struct err *err) { return 0; }
-bool shim_end_stuck(struct shim *s) { return false; }
-int shim_discard(struct shim_monitor *m, const char *id, const char *d, const struct shim_trace *trace, struct err *err)
-{
-	discarded++;
-	return 0;
-}
-bool shim_has_runtime(const struct shim *s, const char *path) { return false; }
-bool shim_has_ended(struct shim *s) { return false; }
-void shim_unref(struct shim *s) { shims--; free(s); }
-int shim_attach(struct shim *s, const char *exec, unsigned streams, int *ret_fd, struct err *err)
-{
-	attached_before_run = 'y';
-	*ret_fd = dup(0);
-	return 0;
-}
-int shim_resize(struct shim *s, const char *e, uint16_t r, uint16_t c, struct err *err) { return 0; }
-static bool undying; /* a kill takes its time */
-int shim_kill(struct shim *s, const char *e, int signal, bool all, struct err *err)
-{
-	if (!undying && (signal == 9 || signal == 15))
-		end(s, 128 + signal);
-	return 0;
-}
-static int resumed, marked, too_busy;
-int shim_pause(struct shim *s, bool pause, struct err *err)
-{
-	OWN_FREE char *mark = xasprintf("%s/exec/containers/%s/freezing", dir, s->id);
-
-	if (pause && too_busy && too_busy--)
-		return err_set(err, ERR_INTERNAL, "unable to freeze");
-	resumed += !pause;
-	marked += access(mark, F_OK) == 0;
-	return 0;
-}
-int shim_restore(struct shim *s, const char *images, pid_t *ret_pid, struct err *err) { return shim_run(s, ret_pid, err); }
-int shim_checkpoint(struct shim *s, const char *images, bool leave_running, struct err *err) { return 0; }
-int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err) { return 0; }
-int shim_exec_run(struct shim *s, const char *id, pid_t *ret_pid, struct err *err) { *ret_pid = 77; return 0; }
-int shim_release(struct shim *s, struct err *err) { return 0; }
-
-/* --- helpers --- */
-static struct container *create(const char *name, const char *extra)
-{
-	OWN_FREE char *text = xasprintf("{\"Image\":\"busybox\",\"Cmd\":[\"sleep\",\"1 2\"]%s}", extra);
-	CLEANUP(create_body_done) struct create_body body = { 0 };
-	OWN_STRV struct strv warnings = { 0 };
-	OWN_ERR struct err err = ERR_INIT;
-	OWN_JSON json_t *js = json_read(text, strlen(text), &err);
-	char id[65];
-
-	if (!js || create_body_decode(js, &body, &err) < 0 ||
-		container_create(store, name, NULL, &body, id, &warnings, &err) < 0) {
-		printf("# %s\n", err_text(&err));
-		return NULL;
-	}
-	return container_find(store, id, &err);
-}
+/* The life of containers in the store: create, start, kill, stop, policies, execs. */
+#include "container-box.h"
 
 static void create_fails(const char *name, const char *body_text, enum err_class class, const char *says)
 {
@@ -218,21 +15,6 @@ static void create_fails(const char *name, const char *body_text, enum err_class
 		"refused: %s", body_text);
 	ok(err.class == class && strstr(err_text(&err), says), "%s (%s)", says, err_text(&err));
 	is_int(layers_made, before, "nothing stays");
-}
-
-static bool until(struct container *c, const char *word)
-{
-	for (int i = 0; i < 400; i++) {
-		struct container_state st;
-
-		lock_take(&c->lock);
-		st = c->rec.state;
-		lock_drop(&c->lock);
-		if (streq(state_word(&st), word))
-			return true;
-		usleep(5000);
-	}
-	return false;
 }
 
 static bool listed(const char *filters, const char *text)
@@ -331,10 +113,6 @@ static void test_run(void)
 		"unpaused once");
 	too_busy = 2;
 	ok(container_pause(c, true, &err) == 0 && container_pause(c, false, &err) == 0, "paused, though it does not stand still at once: %s", err_text(&err));
-	undying = true;
-	ok(container_kill(c, "KILL", &err) == 0 && container_pause(c, true, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"),
-		"what is being killed is not paused any more: %s", err_text(&err));
-	undying = false;
 	ok(container_rename(c, "ran", &err) == 0, "renamed while it runs");
 	ok(container_rename(c, "ran", &err) < 0 && strstr(err_text(&err), "same name"), "not to its own name");
 	ok(container_rename(c, "a b", &err) < 0, "nor to what is none");
@@ -358,6 +136,36 @@ static void test_run(void)
 	w = container_wait_begin(c, WAIT_REMOVED, &err);
 	ok(container_remove(c, false, false, &err) == 0, "removed");
 	ok(container_wait_end(w, NULL, &code, &msg, &err) == 0 && code == 143, "the removal wakes its waiter");
+	container_unref(c);
+}
+
+static void *kill_thread(void *c)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	return container_kill(c, "KILL", &err) == 0 ? c : NULL;
+}
+
+/* Within a kill that waits for the end. */
+static void test_kill(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("dying", "");
+	pthread_t killer;
+	void *killed = NULL;
+
+	undying = true;
+	container_start(c, &err);
+	pthread_create(&killer, NULL, kill_thread, c);
+	for (int i = 0; i < 2000 && !survived; i++)
+		usleep(5000);
+	ok(survived && container_pause(c, true, &err) < 0 && err.class == ERR_CONFLICT && strstr(err_text(&err), "is not running"),
+		"what is being killed is not paused any more: %s", err_text(&err));
+	undying = false;
+	end(survived, 137);
+	pthread_join(killer, &killed);
+	ok(killed && until(c, "exited"), "the kill waits for its end");
+	container_remove(c, false, false, NULL);
 	container_unref(c);
 }
 
@@ -440,10 +248,12 @@ static void test_policies(void)
 
 static struct container *starting;
 static struct attachment *late;
+static int64_t works_at;
 
 static void attach_while_starting(void)
 {
 	late = container_attach(starting, starting->id, SHIM_STDOUT, NULL);
+	works_at = clock_now();
 }
 
 static void test_between(void)
@@ -455,6 +265,7 @@ static void test_between(void)
 	during_run = attach_while_starting;
 	ok(container_start(starting, &err) == 0 && late, "attached while the runtime works");
 	during_run = NULL;
+	ok(works_at && starting->rec.state.started_at <= works_at, "what it writes is not older than its start");
 	fd = attachment_take(late);
 	ok(fd >= 0, "connected by the start that was under way");
 	close(fd);
@@ -527,262 +338,18 @@ static void test_execs(void)
 	container_unref(c);
 }
 
-static struct container_deps deps;
-
-static void reopen(void)
-{
-	OWN_ERR struct err err = ERR_INIT;
-
-	if (store)
-		container_store_close(store);
-	shims = mounts_held = 0;
-	store = container_store_open(&deps, &err);
-	ok(store && container_store_restore(store, &err) == 0, "opened %s", err_text(&err));
-}
-
-static void test_adopted(void)
-{
-	OWN_ERR struct err err = ERR_INIT;
-	struct container *c = create("keep", "");
-
-	container_start(c, &err);
-	container_unref(c);
-	adopt_as = 1;
-	reopen();
-	c = container_find(store, "keep", &err);
-	ok(c && container_is_running(c) && shims == 1 && mounts_held == 1, "a running container is adopted with its mounts");
-	container_unref(c);
-	adopt_as = 3;
-	reopen();
-	c = container_find(store, "keep", &err);
-	ok(c && container_is_running(c) && !c->op && shims == 1 && mounts_held == 1, "one whose process is seen alive needs no shim's answer");
-	container_unref(c);
-	for (int i = 0; i < 2; i++) {
-		OWN_FREE char *mark = NULL;
-
-		c = container_find(store, "keep", &err);
-		mark = xasprintf("%s/containers/%s/freezing", deps.exec_root, c->id);
-		resumed = marked = 0;
-		ok(container_pause(c, true, &err) == 0 && marked == 1 && access(mark, F_OK) < 0, "a pause is marked while it goes on (%s)", err_text(&err));
-		if (i == 0)
-			ok(container_pause(c, false, &err) == 0 && marked == 2 && access(mark, F_OK) < 0, "and its end");
-		container_unref(c);
-		fclose(fopen(mark, "w"));
-		adopt_as = i ? 1 : 3;
-		resumed = 0;
-		reopen();
-		ok(container_store_settle(store, -1) == 0, "settled");
-		c = container_find(store, "keep", &err);
-		ok(c && container_is_running(c) && !c->rec.state.paused && resumed == 1 && access(mark, F_OK) < 0,
-			"one that the last daemon %s as it ended goes on", i ? "unpaused" : "paused");
-		container_unref(c);
-	}
-	adopt_as = 2;
-	reopen();
-	c = container_find(store, "keep", &err);
-	ok(c && streq(state_word(&c->rec.state), "exited") && c->rec.state.exit_code == 9,
-		"one that ended meanwhile has its exit code");
-	is_int(mounts_held, 0, "and holds no mount");
-	container_unref(c);
-}
-
-/* A start or a restart that the daemon's end cut off, and what runs of a container that was to go. */
-static void test_cut_off(void)
-{
-	OWN_ERR struct err err = ERR_INIT;
-	struct container *c = create("half", "");
-	struct stat st;
-
-	OWN_FREE char *run = xasprintf("%s/containers/%s", deps.exec_root, c->id);
-	container_unref(c);
-	reopen();
-	c = container_find(store, "half", &err);
-	ok(c && streq(state_word(&c->rec.state), "created"), "a container that never ran is still created");
-	container_unref(c);
-	mkdir(run, 0700);
-	adopt_as = 0;
-	reopen();
-	c = container_find(store, "half", &err);
-	ok(c && streq(state_word(&c->rec.state), "created") && stat(run, &st) < 0,
-		"so is one whose start was cut off before its shim");
-	container_unref(c);
-	mkdir(run, 0700);
-	adopt_as = 1;
-	reopen();
-	c = container_find(store, "half", &err);
-	ok(c && container_is_running(c) && shims == 1, "one whose shim went on is adopted");
-	container_remove(c, true, false, &err);
-	container_unref(c);
-	c = create("half", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}");
-	OWN_FREE char *run2 = xasprintf("%s/containers/%s", deps.exec_root, c->id);
-	exit_at_once = 1;
-	container_start(c, &err);
-	until(c, "restarting");
-	container_unref(c);
-	container_store_close(store);
-	store = NULL;
-	mkdir(run2, 0700);
-	reopen();
-	exit_at_once = -1;
-	c = container_find(store, "half", &err);
-	ok(c && container_is_running(c) && !c->rec.state.restarting && shims == 1, "a restart that went on without a daemon is adopted, not repeated");
-	lock_take(&c->lock);
-	c->rec.state.removal = true;
-	lock_drop(&c->lock);
-	container_save_state(c);
-	container_unref(c);
-	reopen();
-	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
-		container_unref(c);
-		usleep(5000);
-	}
-	ok(!c && discarded == 1 && stat(run2, &st) < 0, "what runs of a container that was to be removed is ended");
-}
-
-static void test_removed(void)
-{
-	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *stray = xasprintf("%s/containers/%064d", deps.exec_root, 8);
-	struct container *c;
-	struct stat st;
-
-	c = create("half", ",\"HostConfig\":{\"AutoRemove\":true}");
-	container_unref(c);
-	reopen();
-	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
-		container_unref(c);
-		usleep(5000);
-	}
-	ok(!c, "--rm: one that was never started goes, too");
-	c = create("half", ",\"HostConfig\":{\"AutoRemove\":true}");
-	OWN_FREE char *run3 = xasprintf("%s/containers/%s", deps.exec_root, c->id);
-	container_unref(c);
-	container_store_close(store);
-	store = NULL;
-	mkdir(run3, 0700);
-	adopt_as = 0;
-	reopen();
-	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
-		container_unref(c);
-		usleep(5000);
-	}
-	ok(!c, "also when its start or its exit was cut off");
-	c = create("half", "");
-	OWN_FREE char *run4 = xasprintf("%s/containers/%s", deps.exec_root, c->id);
-	OWN_FREE char *home = container_dir(c), *moved = xasprintf("%s.away", home);
-	container_start(c, &err);
-	rename(home, moved);
-	container_kill(c, "KILL", &err);
-	ok(until(c, "exited") && stat(run4, &st) == 0, "an exit that cannot be written keeps the shim's record of it");
-	rename(moved, home);
-	container_remove(c, false, false, &err);
-	ok(stat(run4, &st) < 0, "until the container goes");
-	container_unref(c);
-	mkdir(stray, 0700);
-	reopen();
-	ok(discarded == 2 && stat(stray, &st) < 0, "what runs without a container is ended");
-}
-
-/* Of the container that test_adopted() leaves. */
-static void test_damaged(void)
-{
-	OWN_ERR struct err err = ERR_INIT;
-	struct container *c = container_find(store, "keep", &err);
-	OWN_FREE char *file = xasprintf("%s/containers/%s/config.v2.json", dir, c->id), *half = xasprintf("%s/containers/%064d", dir, 7);
-	OWN_FREE char *aside = xasprintf("%s/containers/%s", deps.exec_root, c->id);
-	struct stat st;
-
-	container_unref(c);
-	mkdir(aside, 0700);
-	adopt_as = 2;
-	mkdir(half, 0700);
-	ok(truncate(file, 100) == 0, "a damaged file");
-	reopen();
-	c = container_find(store, "keep", &err);
-	ok(c && !c->damaged && damage_count(DAMAGE_REPAIRED) == 1, "comes from its copy");
-	container_unref(c);
-	mkdir(aside, 0700);
-	OWN_FREE char *copy = xasprintf("%s.copy", file);
-	ok(truncate(file, 100) == 0 && truncate(copy, 0) == 0, "with its copy");
-	reopen();
-	c = container_find(store, "damaged_", NULL);
-	ok(!c && (c = container_find(store, strrchr(aside, '/') + 1, &err)) && c->damaged && streq(state_word(&c->rec.state), "dead") &&
-		str_has_prefix(c->rec.name, "/damaged_") && str_has_prefix(c->rec.state.error, "damaged: "),
-		"a container whose record is lost is listed as dead, with the reason");
-	ok(container_start(c, &err) < 0 && strstr(err_text(&err), "is damaged"), "and does not start: %s", err_text(&err));
-	ok(container_rename(c, "other", &err) < 0, "nor get another name");
-	ok(stat(file, &st) == 0 && st.st_size == 100 && stat(aside, &st) == 0, "its files and its run are left alone");
-	ok(container_remove(c, true, false, &err) == 0 && stat(file, &st) < 0 && stat(aside, &st) < 0, "it can be removed: %s", err_text(&err));
-	is_int(damage_count(DAMAGE_LOST), 0, "and is damaged no more");
-	container_unref(c);
-	ok(stat(half, &st) < 0, "a folder without a record is swept");
-	ok(adopted && !adopted_late && !atomic_load(&store->restoring), "what is adopted is so before restarts may come, and they may then");
-}
-
-static int heard_of[2];
-static void hear(void *ctx, const struct damage *d)
-{
-	heard_of[0] += d->id[0] == '1';
-	heard_of[1] += d->id[0] == '2';
-}
-
-/* A folder with the mark of an unfinished create and no whole record goes; without the mark it is a damaged container. */
-static void test_leftovers(void)
-{
-	static const char *const ids[] = { "1111111111111111111111111111111111111111111111111111111111111111",
-		"2222222222222222222222222222222222222222222222222222222222222222" };
-	OWN_FREE char *gone = xasprintf("%s/containers/%s", dir, ids[0]), *kept = xasprintf("%s/containers/%s", dir, ids[1]);
-	OWN_FREE char *cmd = xasprintf("mkdir -p %s/unfinished %s; : > %s/config.v2.json; : > %s/config.v2.json", gone, kept, gone, kept);
-	CLEANUP(container_unrefp) struct container *c = NULL;
-
-	ok(system(cmd) == 0, "two folders with empty records");
-	memset(heard_of, 0, sizeof(heard_of));
-	*layer_told = '\0';
-	damage_listen(hear, NULL);
-	reopen();
-	damage_listen(NULL, NULL);
-	ok(heard_of[0] == 0 && heard_of[1] == 1, "no damage is told of the unfinished one: %d, %d", heard_of[0], heard_of[1]);
-	is_str(layer_told, ids[1], "nor of its layer");
-	c = store_by_id(store, ids[0]);
-	ok(!c && !fs_exists(gone), "the unfinished one goes");
-	c = store_by_id(store, ids[1]);
-	ok(c && c->damaged && fs_exists(kept), "the other is listed");
-}
-
 int main(void)
 {
-	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *rootfs = NULL;
-
-	mkdtemp(dir);
-	rootfs = xasprintf("%s/rootfs", dir);
-	mkdir(rootfs, 0755);
-	defaults.default_runtime = "runc";
-	defaults.log_driver = "json-file";
-	defaults.ipc_mode = defaults.cgroupns_mode = "private";
-	defaults.seccomp_profile = "unconfined";
-	defaults.shm_size = 64 << 20;
-	strmap_set(&defaults.runtimes, "runc", "/usr/sbin/runc");
-	deps = (struct container_deps){ .data_root = dir, .exec_root = dir, .shim_path = "/nosuch", .defaults = &defaults };
-	OWN_FREE char *exec_root = xasprintf("%s/exec", dir);
-	deps.exec_root = exec_root;
-	log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
-	reopen();
+	box_open();
 	test_create();
 	test_run();
+	test_kill();
 	test_failed_start();
 	test_policies();
 	test_execs();
 	test_between();
 	test_work();
 	is_int(layers_made, 0, "no layer is left");
-	test_adopted();
-	test_cut_off();
-	test_removed();
-	test_damaged();
-	test_leftovers();
-	container_store_close(store);
-	strmap_done(&defaults.runtimes);
-	fs_remove_tree(AT_FDCWD, dir, &err);
+	box_close();
 	return tap_done();
 }
