@@ -7,19 +7,30 @@ need curl python3 runc
 find_docker
 scratch
 conf() { printf '%s' "$1" > "$WORK/daemon.json"; }
-hup() { # content: waits for READY in the log, that is until the next line about it
-	_before=$(grep -c "Got signal to reload" "$WORK/log")
+ready() { grep -c READY=1 "$WORK/notes"; }
+up() { # dockerd args: until it has said so
+	_before=$(ready)
+	start_daemon "$@" && is_ready "$_before"
+}
+is_ready() {
+	for _i in $(seq $((50 * DKD_SLOW))); do [ "$(ready)" -gt "$1" ] && return 0; sleep 0.05; done
+	return 1
+}
+hup() { # content: until the daemon is done with it
+	_before=$(ready)
 	conf "$1"
 	kill -HUP "$DPID"
-	for _i in $(seq 50); do
-		[ "$(grep -c "Got signal to reload" "$WORK/log")" -gt "$_before" ] && break
-		sleep 0.1
-	done
-	sleep 0.3
+	is_ready "$_before"
 }
 inspect() { docker inspect -f "$1" "$2"; }
+export NOTIFY_SOCKET="$WORK/notify"
+python3 -u -c 'import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); s.bind(sys.argv[1])
+print("listening")
+while True: print(s.recv(4096).decode())' "$NOTIFY_SOCKET" > "$WORK/notes" &
+for _i in $(seq $((100 * DKD_SLOW))); do grep -q listening "$WORK/notes" && break; sleep 0.05; done
 conf '{}'
-start_daemon; ok "starts" || done_testing
+up; ok "starts" || done_testing
 load_busybox >/dev/null; ok "an image"
 printf '#!/bin/sh\nexec runc "$@"\n' > "$WORK/other-runtime"
 chmod 755 "$WORK/other-runtime"
@@ -99,7 +110,7 @@ pid=$(inspect '{{.State.Pid}}' keeps)
 stop_daemon; is "$DSTATUS" 0 "stops"
 kill -0 "$pid"; ok "live-restore: the container runs on"
 conf '{"live-restore":false,"shutdown-timeout":1}'
-start_daemon; ok "starts again"
+up; ok "starts again"
 is "$(inspect '{{.State.Pid}}' keeps)" "$pid" "the container is adopted"
 hup '{"live-restore":true}'
 hup '{"live-restore":false}'
@@ -107,10 +118,11 @@ stop_daemon
 ! kill -0 "$pid" 2>/dev/null; ok "live-restore off: it is stopped"
 mkfifo "$WORK/pipe"
 echo '{"labels":["a=1"]}' > "$WORK/pipe" &
-start_daemon --config-file "$WORK/pipe"; ok "a pipe as the file"
+up --config-file "$WORK/pipe"; ok "a pipe as the file"
 is "$(docker info -f '{{.Labels}}')" '[a=1]' "is read at the start"
+_before=$(ready)
 kill -HUP "$DPID"
-sleep 0.5
+is_ready "$_before"
 like "$(tail -n 1 "$WORK/log")" "no file that can be read a second time" "and not waited for later"
 stop_daemon; is "$DSTATUS" 0 "which ends as ever"
 done_testing

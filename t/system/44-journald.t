@@ -3,10 +3,8 @@
 # The log driver journald, against a journal of the test's own: in a mount namespace, where /run/systemd/journal is a folder of the test.
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
-need curl busybox runc python3 unshare
-if [ "${DKD_JOURNAL:-}" != "$PPID" ]; then
-	DKD_JOURNAL=$$ exec unshare -m --propagation private sh -c 'sh "$0"; exit $?' "$0"
-fi
+need curl busybox runc python3
+need_apart
 find_docker
 scratch
 mkdir -p "$WORK/systemd"

@@ -3,10 +3,8 @@
 # TLS of the log drivers syslog and fluentd: who is trusted, certificates of clients, files that are not there, a server that hangs up.
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
-need curl busybox runc python3 jq openssl unshare
-if [ "${DKD_TLS:-}" != "$PPID" ]; then
-	DKD_TLS=$$ exec unshare -m --propagation private sh -c 'sh "$0"; exit $?' "$0"
-fi
+need curl busybox runc python3 jq openssl
+need_apart
 find_docker
 scratch
 start_daemon; ok "starts" || done_testing

@@ -12,7 +12,7 @@ load_busybox > /dev/null
 run() { docker run -d --network none "$@" > /dev/null; }
 status() { docker inspect -f '{{.State.Health.Status}}' "$1"; }
 until_status() { # container status
-	for _i in $(seq 100); do [ "$(status "$1")" = "$2" ] && return 0; sleep 0.1; done
+	for _i in $(seq $((30 * DKD_SLOW))); do [ "$(status "$1")" = "$2" ] && return 0; sleep 0.1; done
 	return 1
 }
 health() { docker inspect -f "{{json .State.Health}}" "$1" | jq -r "$2"; }
@@ -57,9 +57,27 @@ is "$(health one '.Log[-1].Start')" "$n" "and nothing is checked any more"
 docker start one > /dev/null
 is "$(status one)" starting "started: starting"
 
-api POST '/containers/create?name=late' -H 'Content-Type: application/json' -d '{"Image":"busybox","Cmd":["sleep","1000"],
-	"HostConfig":{"NetworkMode":"none"},"Healthcheck":{"Test":["CMD","sh","-c","echo slow; sleep 77"],"Interval":100000000,"Timeout":500000000,"Retries":1}}' > /dev/null
-docker start late > /dev/null
+# The next ones live at the same time.
+make_with() { # name, probe as JSON, timeout in ms
+	api POST "/containers/create?name=$1" -H 'Content-Type: application/json' -d '{"Image":"busybox","Cmd":["sleep","1000"],
+		"HostConfig":{"NetworkMode":"none"},"Healthcheck":{"Test":'"$2"',"Interval":100000000,"Timeout":'"$3"'000000,"Retries":1}}' > /dev/null
+	docker start "$1" > /dev/null
+}
+quiet() { # name, seconds, timeout in ms: a probe that closes its streams and goes on
+	make_with "$1" '["CMD-SHELL","exec > /dev/null 2>&1; sleep '"$2"'"]' "$3"
+}
+run --name off --no-healthcheck busybox sleep 1000
+is "$(docker inspect -f '{{.State.Health}}' off)" "<nil>" "no check, no state"
+is "$(docker ps -q -f health=none | wc -l)" 1 "the filter none finds it"
+make_with late '["CMD","sh","-c","echo slow; sleep 77"]' 500
+quiet hush 78 500
+quiet brief 0.4 20000
+run --name grace --health-cmd false --health-interval 100ms --health-start-period 600s --health-start-interval 100ms --health-retries 1 busybox sleep 1000
+run --name noprog --health-cmd x --health-interval 100ms --health-retries 1 busybox sleep 1000
+api POST '/containers/noprog/update' -H 'Content-Type: application/json' -d '{"Healthcheck":{"Test":["CMD","/no/such"],"Interval":100000000,"Retries":1}}' > /dev/null
+run --name again --restart on-unhealthy:2 --health-cmd false --health-interval 100ms --health-retries 1 busybox sleep 1000
+run --name fails --restart on-unhealthy:1 busybox sh -c 'exit 3'
+
 until_status late unhealthy
 ok "a probe that takes too long fails"
 is "$(health late '.Log[0] | "\(.ExitCode) \(.Output)"')" "-1 Health check exceeded timeout (500ms): slow" "with Docker's words and what it said"
@@ -68,54 +86,33 @@ docker top late > "$WORK/top"
 like "$(cat "$WORK/top")" 'sleep 1000' "top answers"
 [ "$(grep -c 'sh -c' "$WORK/top")" -le 1 ]
 ok "no more than one probe at a time lives"
-docker rm -f late > /dev/null
 
-quiet() { # name, seconds, timeout in ms: a probe that closes its streams and goes on
-	api POST "/containers/create?name=$1" -H 'Content-Type: application/json' -d '{"Image":"busybox","Cmd":["sleep","1000"],
-		"HostConfig":{"NetworkMode":"none"},"Healthcheck":{"Test":["CMD-SHELL","exec > /dev/null 2>&1; sleep '"$2"'"],"Interval":100000000,"Timeout":'"$3"'000000,"Retries":1}}' > /dev/null
-	docker start "$1" > /dev/null
-}
-quiet hush 78 500
 until_status hush unhealthy
 is "$(health hush '.Log[0] | "\(.ExitCode) \(.Output)"')" "-1 Health check exceeded timeout (500ms)" "a probe without streams has no more time"
-docker rm -f hush > /dev/null
-quiet brief 0.4 20000
 until_status brief healthy
 ok "and is waited for"
-docker rm -f brief > /dev/null
 
-run --name grace --health-cmd false --health-interval 100ms --health-start-period 60s --health-start-interval 100ms --health-retries 1 busybox sleep 1000
-sleep 0.8
-is "$(status grace)" starting "failures within the start period do not count"
+for _i in $(seq $((30 * DKD_SLOW))); do [ "$(health grace '.Log | length')" -gt 1 ] && break; sleep 0.1; done
 [ "$(health grace '.Log | length')" -gt 1 ]
-ok "though it is checked, at the start interval"
-docker rm -f grace > /dev/null
-run --name off --no-healthcheck busybox sleep 1000
-is "$(docker inspect -f '{{.State.Health}}' off)" "<nil>" "no check, no state"
-is "$(docker ps -q -f health=none | wc -l)" 1 "the filter none finds it"
-docker rm -f off > /dev/null
-run --name noprog --health-cmd x --health-interval 100ms --health-retries 1 busybox sleep 1000
-api POST '/containers/noprog/update' -H 'Content-Type: application/json' -d '{"Healthcheck":{"Test":["CMD","/no/such"],"Interval":100000000,"Retries":1}}' > /dev/null
+ok "a start period: it is checked, at the start interval"
+is "$(status grace)" starting "but failures do not count"
 until_status noprog unhealthy
 ok "a probe that cannot be run is a failure"
-docker rm -f noprog > /dev/null
 
-run --name again --restart on-unhealthy:2 --health-cmd false --health-interval 100ms --health-retries 1 busybox sleep 1000
-for _i in $(seq 100); do [ "$(docker inspect -f '{{.RestartCount}}' again)" = 2 ] && break; sleep 0.1; done
+for _i in $(seq $((30 * DKD_SLOW))); do [ "$(docker inspect -f '{{.RestartCount}}' again)" = 2 ] && break; sleep 0.1; done
 is "$(docker inspect -f '{{.RestartCount}}' again)" 2 "on-unhealthy restarts what is unhealthy"
 until_status again unhealthy
 sleep 0.5
 is "$(docker inspect -f '{{.RestartCount}} {{.State.Status}}' again)" "2 running" "as often as asked for"
-docker rm -f again > /dev/null
-run --name fails --restart on-unhealthy:1 busybox sh -c 'exit 3'
-docker wait fails > /dev/null
-sleep 0.5
-is "$(docker inspect -f '{{.RestartCount}} {{.State.ExitCode}}' fails)" "1 3" "and what fails"
-docker rm -f fails one > /dev/null
-t0=$(date +%s)
-run --name hang --health-cmd 'sleep 1000' --health-interval 50ms busybox sleep 1000
-sleep 0.5
+for _i in $(seq $((30 * DKD_SLOW))); do [ "$(docker inspect -f '{{.RestartCount}} {{.State.Status}}' fails)" = "1 exited" ] && break; sleep 0.1; done
+is "$(docker inspect -f '{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}' fails)" "1 exited 3" "and what fails"
+docker rm -f late hush brief grace noprog off again fails one > /dev/null
 stop_daemon
-[ $(($(date +%s) - t0)) -lt 14 ]
+start_daemon --shutdown-timeout $((40 * DKD_SLOW))
+run --name hang --stop-timeout 0 --health-cmd 'sleep 1000' --health-timeout 1000s --health-interval 50ms busybox sleep 1000
+for _i in $(seq $((30 * DKD_SLOW))); do [ "$(docker top hang | grep -c 'sleep 1000')" -gt 1 ] && break; sleep 0.1; done
+t0=$(date +%s)
+stop_daemon
+[ $(($(date +%s) - t0)) -lt $((5 * DKD_SLOW)) ]
 ok "a hanging probe does not keep the daemon from ending"
 done_testing

@@ -9,6 +9,16 @@ PLUGINS=${PLUGINS:-$top_builddir/plugins}
 case ${DKD_TESTS:-}:$top_builddir in
 unit:* | :*/_build/sub) echo "1..0 # SKIP unit tests only (DKD_TESTS=all runs all)"; exit 0 ;;
 esac
+# Suites run beside each other and beside whatever the host does. Each has a mount namespace of its own, so that no other holds on to what
+# it unmounts, and a network namespace, where no port and no interface is anybody else's.
+if [ "${DKD_APART:-}" != $$ ] && [ "$(id -u)" = 0 ] && unshare -m true 2>/dev/null; then
+	_self=$(readlink -f "/proc/$$/exe") _do= _net=
+	grep -q '^[0-9]* [0-9]* [^ ]* / / .* shared:' /proc/self/mountinfo && _do='mount --make-rshared / && '
+	unshare -n ip link set lo up 2>/dev/null && _net=-n _do="${_do}ip link set lo up && "
+	DKD_APART=$$ exec unshare -m $_net --propagation private sh -c "$_do"'exec "$@"' sh "$_self" "$0" "$@"
+fi
+# The suite has what it may mount over.
+need_apart() { [ "${DKD_APART:-}" = $$ ] || skip_all "no mount namespaces"; }
 TAP_N=0
 TAP_BAD=0
 # Not empty but unset until scratch(): "$WORK/..." before it is an error, not a path of the host.
@@ -49,7 +59,11 @@ done_testing() {
 	echo "1..$TAP_N"
 	exit $((TAP_BAD > 0))
 }
-host_bridge() { cat /sys/class/net/docker0/ifindex 2>/dev/null || echo none; }
+# The index of docker0 where the suite runs; /sys would tell of another network namespace.
+host_bridge() {
+	command -v ip >/dev/null || { cat /sys/class/net/docker0/ifindex 2>/dev/null || echo none; return; }
+	_i=$(ip -o link show docker0 2>/dev/null) && echo "${_i%%:*}" || echo none
+}
 
 need_root() { [ "$(id -u)" = 0 ] || skip_all "needs root"; }
 need() { for _c in "$@"; do command -v "$_c" >/dev/null 2>&1 || skip_all "$_c is not installed"; done; }
