@@ -105,7 +105,8 @@ for i in $(seq $((20 * DKD_SLOW))); do docker exec one tail -n1 /seen | grep -q 
 docker cp -q one:/seen "$WORK/seen"
 unlike "$(cat "$WORK/seen")" "docker\.sock|$WORK|libexec|/plan|runc" "nothing of the host is seen in it"
 is "$(sha256sum "$top_builddir/dockerd-shim" "$RUNC")" "$sums" "no program of the host was written to"
-like "$(cat "$WORK/itself")" 'started by dockerd, not by hand' "a program that is its starter gets a copy, which does nothing"
+# a build with a sanitizer is no static program: its interpreter is not there
+like "$(cat "$WORK/itself")" "started by dockerd, not by hand${SANITIZED:+|exec /itself: no such file}" "a program that is its starter gets a copy, which does nothing"
 for fd in 3 4 5 6 7 8 9 10; do docker exec -w "/proc/self/fd/$fd" one pwd; done > "$WORK/out" 2>&1
 unlike "$(cat "$WORK/out")" '^/' "a descriptor is no way out as a working folder"
 
@@ -121,7 +122,7 @@ for round in 1 2; do
 	is "$(settles exited state brief)" exited "execs to the end of a container ($round)"
 	docker rm brief > /dev/null; ok "and it goes"
 done
-cat "$WORK"/answers.* | grep -vE '^(0|1|126|127|128|137)$|is not running|cannot exec in a (stopped|container that has stopped)|OCI runtime exec failed' > "$WORK/odd"
+cat "$WORK"/answers.* | grep -vE '^(0|1|126|127|128|137)$|is not running|cannot exec in a (stopped|container that has stopped)|OCI runtime exec failed|received 409$' > "$WORK/odd"
 is "$(cat "$WORK/odd")" "" "each was answered in words"
 
 # the daemon's death
