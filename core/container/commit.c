@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* docker commit: the container's changes as a layer, its configuration as an image's. */
 #include <errno.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -133,6 +134,8 @@ static int spool_changes(struct container *c, bool pause, const struct cancel *c
 	CLEANUP(run_putp) struct run *run = container_run(c);
 	OWN_FD int fd = -1;
 	struct fd_writer out;
+	struct statvfs fs;
+	int64_t room;
 	bool paused = false;
 	int r;
 
@@ -151,7 +154,8 @@ static int spool_changes(struct container *c, bool pause, const struct cancel *c
 	if (paused)
 		container_event(c, "pause", NULL);
 	fd_writer_init(&out, fd);
-	r = rwlayer_tar(image_store_layers(c->store->deps.images), c->id, &out.writer, cancel, err);
+	room = fstatvfs(fd, &fs) == 0 ? (int64_t)fs.f_bavail * (int64_t)fs.f_frsize + 1 : 0;
+	r = rwlayer_tar(image_store_layers(c->store->deps.images), c->id, &out.writer, room, cancel, err);
 	if (paused) {
 		shim_pause(run->shim, false, NULL);
 		container_event(c, "unpause", NULL);

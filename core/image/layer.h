@@ -99,6 +99,6 @@ int64_t rwlayer_size(struct layer_store *s, const char *container_id, const stru
 /* Changes of a container's layer against its image. kind: 0 modified, 1 added, 2 deleted (Docker's numbers). Sorted by path. */
 int rwlayer_changes(struct layer_store *s, const char *container_id, void (*emit)(void *ctx, const char *path, int kind), void *ctx, struct err *err);
 /* The container's layer as a tar of its diff (commit). */
-int rwlayer_tar(struct layer_store *s, const char *container_id, struct writer *out, const struct cancel *c, struct err *err);
+int rwlayer_tar(struct layer_store *s, const char *container_id, struct writer *out, int64_t room, const struct cancel *c, struct err *err);
 
 #endif

@@ -29,6 +29,7 @@ struct pack {
 	struct inode_map links;
 	struct buf name;  /* of the object at hand */
 	char *copy;       /* READ_SIZE bytes */
+	int64_t bytes;    /* of files so far */
 };
 
 static int fail(struct pack *p, struct err *err)
@@ -84,12 +85,14 @@ static void xattrs_read(struct xattrs *x, const char *path)
 			xattr_add(x, path, p);
 }
 
-/* The header promised size bytes: a file that shrank is filled up with zeros, one that grew is cut. */
-static int pack_content(struct pack *p, int fd, int64_t size, struct err *err)
+/* size bytes of the file from where it stands, or zeros with fd -1. A file that shrank is filled up with zeros. */
+static int pack_bytes(struct pack *p, int fd, int64_t size, struct err *err)
 {
+	if (fd < 0)
+		memset(p->copy, 0, size < READ_SIZE ? (size_t)size : READ_SIZE);
 	while (size) {
 		size_t want = size < READ_SIZE ? (size_t)size : READ_SIZE;
-		ssize_t n = fs_read_all(fd, p->copy, want);
+		ssize_t n = fd < 0 ? (ssize_t)want : fs_read_all(fd, p->copy, want);
 
 		if (n < 0)
 			return fail(p, err);
@@ -101,6 +104,52 @@ static int pack_content(struct pack *p, int fd, int64_t size, struct err *err)
 		size -= (int64_t)want;
 	}
 	return 0;
+}
+
+/* Of at, the next byte that is (SEEK_DATA) or is not (SEEK_HOLE) on disk, at most size. */
+static int64_t next_of(int fd, int64_t at, int whence, int64_t size)
+{
+	off_t next = lseek(fd, at, whence);
+
+	if (next < 0)
+		return whence == SEEK_DATA && errno != ENXIO ? at : size;
+	return next < size ? next : size;
+}
+
+/* The header promised size bytes: a file that grew is cut. What is not on disk is not read. */
+static int pack_sparse(struct pack *p, int fd, int64_t size, struct err *err)
+{
+	for (int64_t at = 0; at < size;) {
+		int64_t data = next_of(fd, at, SEEK_DATA, size), end;
+
+		if (data > at && pack_bytes(p, -1, data - at, err) < 0)
+			return -1;
+		if (data == size)
+			return 0;
+		end = next_of(fd, data, SEEK_HOLE, size);
+		if (lseek(fd, data, SEEK_SET) < 0)
+			return fail(p, err);
+		/* data that went meanwhile: a step of it, in whatever state, so that there is an end */
+		end = end > data ? end : data + (size - data < READ_SIZE ? size - data : READ_SIZE);
+		if (pack_bytes(p, fd, end - data, err) < 0)
+			return -1;
+		at = end;
+	}
+	return 0;
+}
+
+static int pack_content(struct pack *p, int fd, const struct stat *st, struct err *err)
+{
+	return st->st_blocks * INT64_C(512) < st->st_size ? pack_sparse(p, fd, st->st_size, err) : pack_bytes(p, fd, st->st_size, err);
+}
+
+/* A file of terabytes without a block is small for its container only: before the disk is filled up. */
+static int check_room(struct pack *p, int64_t size, struct err *err)
+{
+	p->bytes += size;
+	if (!p->opts->room || p->bytes <= p->opts->room)
+		return 0;
+	return err_errno(err, ENOSPC, "archive %s of %lld bytes", p->name.data, (long long)size);
 }
 
 static bool entry_type(const struct stat *st, struct tar_entry *e)
@@ -158,10 +207,12 @@ static int pack_object(struct pack *p, int fd, const struct stat *st, struct err
 		content = open(path, O_RDONLY | O_CLOEXEC);
 		if (content < 0)
 			return fail(p, err);
+		if (check_room(p, e.size, err) < 0)
+			return -1;
 	}
 	if (tar_write_header(p->tar, &e, err) < 0)
 		return -1;
-	return e.type == TAR_FILE ? pack_content(p, content, e.size, err) : 0;
+	return e.type == TAR_FILE ? pack_content(p, content, st, err) : 0;
 }
 
 static int pack_tree(struct pack *p, int fd, int depth, struct err *err);

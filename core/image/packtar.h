@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Directory trees into tar streams, the same bytes for the same tree: names in byte order, times to the second, hard links
- * kept, sockets left out, the attributes security.capability and user.*. Links of the tree are never followed.
+ * kept, holes as zeros (of an archive with holes Docker could not make the same one again), sockets left out, the attributes security.capability and user.*. Links of the tree are never followed.
  */
 #ifndef IMAGE_PACKTAR_H
 #define IMAGE_PACKTAR_H
@@ -13,6 +13,7 @@
 struct packtar_opts {
 	const struct cancel *cancel;
 	bool live; /* a tree in use: what the kernel shows below folders of it (proc, sysfs, cgroups...) is left out */
+	int64_t room; /* bytes of files that may be written; 0: any number */
 };
 
 /*

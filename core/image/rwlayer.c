@@ -478,10 +478,10 @@ int64_t rwlayer_size(struct layer_store *s, const char *container_id, const stru
 	return size;
 }
 
-int rwlayer_tar(struct layer_store *s, const char *container_id, struct writer *out, const struct cancel *c, struct err *err)
+int rwlayer_tar(struct layer_store *s, const char *container_id, struct writer *out, int64_t room, const struct cancel *c, struct err *err)
 {
 	OWN_CHANGES struct changes changes = { 0 };
-	struct packtar_opts opts = { .cancel = c };
+	struct packtar_opts opts = { .cancel = c, .room = room };
 	struct tar_writer tar;
 	struct view v;
 	int rc;

@@ -480,7 +480,7 @@ static void test_rwlayer(void)
 	is_changes(s, "A /a;A /a/b;A /a/b/hard;C /etc;D /etc/empty;A /etc/new;C /etc/same;C /etc/variant;D /lib;A /sock", "after work");
 	is_int(rwlayer_size(s, "c1", NULL, &err), 6 + 4, "size: hard links once");
 	buf_writer_init(&out, &diff);
-	ok(rwlayer_tar(s, "c1", &out.writer, NULL, &err) == 0, "the diff as an archive: %s", err_text(&err));
+	ok(rwlayer_tar(s, "c1", &out.writer, 0, NULL, &err) == 0, "the diff as an archive: %s", err_text(&err));
 	{
 		OWN_FREE char *next = NULL, *listing = NULL;
 		OWN_STRV struct strv names = { 0 };

@@ -444,6 +444,46 @@ static void test_packtar(void)
 	ok(packtar(copy, "renamed", &opts, &w, &err) == 0 && str_has_prefix(second.data, "renamed/"), "under another name");
 }
 
+static int64_t bytes_read(void)
+{
+	OWN_FILE FILE *f = fopen("/proc/self/io", "re");
+	long long n = 0;
+
+	return f && fscanf(f, "rchar: %lld", &n) == 1 ? n : -1;
+}
+
+/* Holes are zeros in the archive, and are not read; what is beyond the room is not begun. */
+static void test_holes(void)
+{
+	enum { SIZE = 96 << 20, AT = 40 << 20 };
+	OWN_BUF struct buf tape = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FD int fd = -1;
+	struct packtar_opts opts = { .room = SIZE };
+	struct buf_writer sink;
+	struct tar_writer w;
+	bool same = true;
+	int64_t before;
+
+	fresh();
+	shell("cd %s/root && mkdir d && printf first > d/f && truncate -s %d d/f && printf middle | dd of=d/f bs=1 seek=%d conv=notrunc status=none", dir, SIZE, AT);
+	fd = openat(root, "d", O_PATH | O_CLOEXEC);
+	buf_reserve(&tape, SIZE + (1 << 20));
+	buf_writer_init(&sink, &tape);
+	tar_writer_init(&w, &sink.writer);
+	before = bytes_read();
+	ok(packtar(fd, "", &opts, &w, &err) == 0, "packs a file with holes: %s", err_text(&err));
+	ok(bytes_read() - before < 4 << 20, "which are not read: %lld bytes", (long long)(bytes_read() - before));
+	is_int(tape.size, 512 + SIZE, "they are in the archive");
+	for (size_t i = 0; i < SIZE && same; i++)
+		same = tape.data[512 + i] == (i < 5 ? "first"[i] : i >= AT && i < AT + 6 ? "middle"[i - AT] : 0);
+	ok(same, "as zeros");
+	opts.room--;
+	buf_reset(&tape);
+	ok(packtar(fd, "", &opts, &w, &err) < 0 && err.class == ERR_NO_SPACE && tape.size == 0, "a file beyond the room is not begun");
+	is_str(err_text(&err), "archive f of 100663296 bytes: No space left on device", "in words");
+}
+
 static void is_changes(const struct changes *c, const char *want, const char *what)
 {
 	OWN_STRV struct strv lines = { 0 };
@@ -626,6 +666,7 @@ int main(void)
 	test_marks();
 	test_metadata();
 	test_packtar();
+	test_holes();
 	test_changes();
 	test_changes_bounded();
 	test_counts();
