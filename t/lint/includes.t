@@ -20,7 +20,7 @@ only() { # folder, egrep of allowed headers
 	quoted "$1" | grep -Ev ": ($2)" || true
 }
 report "core/base includes base only" "$(only core/base 'base/|config.h')"
-report "drivers include the public ABI and their own folder's headers only" "$(quoted 'plugins/graph plugins/net plugins/volume plugins/authz plugins/log' |
+report "drivers include the public ABI and their own folder's headers only" "$(quoted 'plugins/graph plugins/net plugins/volume plugins/authz plugins/log plugins/ipam' |
 	grep -Ev ': (dockerd/|[a-z-]+\.h$)' || true)"
 report "the public ABI includes itself only" "$(quoted plugins/include | grep -Ev ': dockerd/' || true)"
 report "image includes base, image, the ABI in its facade" "$(only core/image 'base/|image/|config.h' | grep -Ev '^core/image/graph[a-z-]*\.[ch]: (dockerd/|driver(-once)?.h)' || true)"
@@ -29,6 +29,7 @@ report "volume includes base, volume, the ABI in its facade" "$(only core/volume
 report "container includes base, image, network, volume, engine, events, the facade of log drivers" "$(only core/container 'base/|image/|network/|volume/|container/|engine.h|events.h|logdriver.h|shim/|config.h')"
 report "the shim includes base and its protocol" "$(only core/shim 'base/|shim/|config.h')"
 report "the compiler of seccomp profiles includes base" "$(only core/seccomp 'base/|config.h')"
+report "the way to a key-value store includes base" "$(only core/kv 'base/|kv/|config.h')"
 report "the process that unpacks includes base and what unpacks" "$(only core/untar 'base/|untar/|image/(inflate|unpack-wire|untar-work)\.h|config.h')"
 report "api includes no facade and no driver" "$(quoted api | grep -E ': (image/graph.h|driver.h|dockerd/|http/|daemon.h)' || true)"
 report "only http/http.c includes the HTTP library" "$(grep -rln '<microhttpd.h>' core api plugins --include='*.[ch]' | grep -v '^core/http/http.c$' || true)"
