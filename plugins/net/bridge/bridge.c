@@ -1,38 +1,27 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Network driver "bridge": a bridge of the kernel's, a veth pair for each container, masquerading and a closed door by
- * nftables.
- *
- * Options of a network: com.docker.network.bridge.{name,enable_icc,enable_ip_masquerade,host_binding_ipv4,default_bridge,
- * inhibit_ipv4}, com.docker.network.driver.mtu; from the daemon: dockerd.firewall=false (no rules), dockerd.ip_forward=false
- * (leave the kernel's switch), dockerd.forward_drop=false (who turns that switch on need not close the other ways through the
- * host), dockerd.existing=true (the bridge is somebody else's: not made, its other addresses stay).
+ * Network driver "bridge": a bridge of the kernel's, a veth pair for each container, and rules for what goes through.
  * A bridge and its rules outlive the daemon: running containers go on with them. delete_network removes both.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #include "bridge.h"
 
-#define IP_FORWARD "/proc/sys/net/ipv4/ip_forward"
 #define PORT_PREFIX "veth"
 #define PORT_DIGITS 11 /* with the prefix all that a name can hold */
-#define MTU_MIN 68u
-#define MTU_MAX 65535u
 
 struct dkd_net {
 	const struct dkd_host *host;
-	pthread_mutex_t rules; /* changes of networks and of their rules: taken before lock */
+	pthread_mutex_t rules; /* changes of networks, of their endpoints and rules: taken before lock */
 	pthread_mutex_t lock;  /* nets */
 	struct br_net *nets;
 	struct watch *watch;   /* under rules, as what follows */
-	int closed;            /* the table for all is needed */
+	int closed[FAMILIES];  /* what is for all networks is needed */
 };
 
 static int32_t bridge_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open,
@@ -50,12 +39,19 @@ static int32_t bridge_open(const struct dkd_call *call, const struct dkd_host *h
 	return 0;
 }
 
+static void net_free(struct br_net *n)
+{
+	if (n)
+		ports_free_all(n);
+	free(n);
+}
+
 static void bridge_close(struct dkd_net *d)
 {
 	watch_stop(d->watch);
 	for (struct br_net *n = d->nets, *next; n; n = next) {
 		next = n->next;
-		free(n);
+		net_free(n);
 	}
 	pthread_mutex_destroy(&d->lock);
 	pthread_mutex_destroy(&d->rules);
@@ -74,205 +70,95 @@ static int32_t bridge_capabilities(const struct dkd_call *call, struct dkd_net *
 
 static int32_t say(const struct dkd_net *d, const struct dkd_call *call, const struct br_error *e)
 {
-	uint32_t class = e->sys ? DKD_ERR_INTERNAL : DKD_ERR_INVALID;
+	uint32_t class = e->class ? e->class : e->sys ? DKD_ERR_INTERNAL : DKD_ERR_INVALID;
 
 	return dkd_failf(d->host, call, class, e->sys, "%s%s%s", e->what, e->sys ? ": " : "", e->sys ? strerror(e->sys) : "");
 }
 
-static const char *option(const struct dkd_net_network *w, const char *key)
+static int32_t no_network(const struct dkd_net *d, const struct dkd_call *call, const char *id)
 {
-	for (uint32_t i = 0; i < w->options_len; i++)
-		if (strcmp(w->options[i].key, key) == 0)
-			return w->options[i].value;
-	return NULL;
-}
-
-/* Go's strconv.ParseBool, which Docker reads these with. */
-static int flag_option(const struct dkd_net_network *w, const char *key, int unset, int *ret, struct br_error *e)
-{
-	static const char *const words[] = { "0", "f", "F", "FALSE", "false", "False", "1", "t", "T", "TRUE", "true", "True" };
-	const char *v = option(w, key);
-
-	*ret = unset;
-	if (!v)
-		return 0;
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (strcmp(v, words[i]) == 0) {
-			*ret = i >= 6;
-			return 0;
-		}
-	return br_fail(e, 0, "invalid value for option %s: \"%.64s\" is neither true nor false", key, v);
-}
-
-static int read_mtu(const struct dkd_net_network *w, struct br_net *n, struct br_error *e)
-{
-	const char *v = option(w, "com.docker.network.driver.mtu");
-	char *end = NULL;
-	unsigned long mtu = v && *v ? strtoul(v, &end, 10) : 0;
-
-	n->mtu = mtu ? (uint32_t)mtu : MTU_DEFAULT;
-	if ((end && *end) || (v && *v == '-') || (mtu && (mtu < MTU_MIN || mtu > MTU_MAX)))
-		return br_fail(e, 0, "invalid value for option com.docker.network.driver.mtu: \"%.64s\"", v);
-	return 0;
-}
-
-/* What the kernel takes as the name of an interface, and "nft list" prints without surprises. */
-static int name_is_good(const char *name)
-{
-	size_t len = strlen(name);
-
-	if (!len || len >= IFNAMSIZ || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-		return 0;
-	return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == len;
-}
-
-static int read_cidr(const char *text, uint32_t *ret_address, uint32_t *ret_prefix)
-{
-	char address[INET_ADDRSTRLEN];
-	const char *slash = text ? strchr(text, '/') : NULL;
-	struct in_addr a;
-	char *end = NULL;
-	unsigned long bits = slash ? strtoul(slash + 1, &end, 10) : 32;
-
-	if (!slash || *end || end == slash + 1 || bits > 32 || (size_t)(slash - text) >= sizeof(address))
-		return -1;
-	memcpy(address, text, (size_t)(slash - text));
-	address[slash - text] = '\0';
-	if (inet_pton(AF_INET, address, &a) != 1)
-		return -1;
-	*ret_address = ntohl(a.s_addr);
-	*ret_prefix = (uint32_t)bits;
-	return 0;
-}
-
-static int read_pool(const struct dkd_net_network *w, struct br_net *n, struct br_error *e)
-{
-	const struct dkd_net_pool *p = w->pools_len ? w->pools : NULL;
-	struct in_addr gateway = { 0 };
-
-	if (!p || read_cidr(p->subnet, &n->subnet, &n->prefix) < 0)
-		return br_fail(e, 0, "a bridge network needs an IPv4 subnet");
-	n->mask = n->prefix ? UINT32_MAX << (32 - n->prefix) : 0;
-	n->subnet &= n->mask;
-	if (p->gateway && inet_pton(AF_INET, p->gateway, &gateway) != 1)
-		return br_fail(e, 0, "invalid gateway %.64s", p->gateway);
-	n->gateway = n->router = ntohl(gateway.s_addr);
-	for (uint32_t i = 0; i < p->aux_len; i++)
-		if (strcmp(p->aux[i].key, "DefaultGatewayIPv4") == 0 && inet_pton(AF_INET, p->aux[i].value, &gateway) == 1)
-			n->router = ntohl(gateway.s_addr);
-	return 0;
-}
-
-static int read_network(const struct dkd_net_network *w, struct br_net *n, struct br_error *e)
-{
-	const char *name = option(w, "com.docker.network.bridge.name");
-	int inhibit;
-
-	snprintf(n->id, sizeof(n->id), "%s", w->id);
-	if (name && *name && !name_is_good(name))
-		return br_fail(e, 0, "invalid name of a bridge: %.64s", name);
-	if (name && *name)
-		snprintf(n->bridge, sizeof(n->bridge), "%s", name);
-	else
-		snprintf(n->bridge, sizeof(n->bridge), "br-%.12s", w->id);
-	n->internal = (w->flags & DKD_NET_INTERNAL) != 0;
-	if (read_mtu(w, n, e) < 0 || read_pool(w, n, e) < 0 ||
-	    flag_option(w, "com.docker.network.bridge.enable_icc", 1, &n->icc, e) < 0 ||
-	    flag_option(w, "com.docker.network.bridge.enable_ip_masquerade", 1, &n->masquerade, e) < 0 ||
-	    flag_option(w, "com.docker.network.bridge.inhibit_ipv4", 0, &inhibit, e) < 0 ||
-	    flag_option(w, "dockerd.firewall", 1, &n->firewall, e) < 0 ||
-	    flag_option(w, "dockerd.ip_forward", 1, &n->forward, e) < 0 ||
-	    flag_option(w, "dockerd.forward_drop", 1, &n->close, e) < 0 ||
-	    flag_option(w, "dockerd.existing", 0, &n->existing, e) < 0)
-		return -1;
-	if (inhibit)
-		n->gateway = 0;
-	return 0;
-}
-
-/* 1, 0, or -1 */
-static int forwarding_is_on(struct br_error *e)
-{
-	int fd = open(IP_FORWARD, O_RDONLY | O_CLOEXEC);
-	char now = 0;
-	ssize_t n;
-
-	if (fd < 0)
-		return br_fail(e, errno, "open " IP_FORWARD);
-	n = read(fd, &now, 1);
-	close(fd);
-	return n == 1 && now == '1';
-}
-
-static int turn_on_forwarding(struct br_error *e)
-{
-	int fd = open(IP_FORWARD, O_WRONLY | O_CLOEXEC), rc = 0;
-
-	if (fd < 0)
-		return br_fail(e, errno, "open " IP_FORWARD);
-	if (write(fd, "1\n", 2) != 2)
-		rc = br_fail(e, errno, "turn on IP forwarding");
-	close(fd);
-	return rc;
+	return dkd_failf(d->host, call, DKD_ERR_NOT_FOUND, 0, "network %.12s is not of this driver", id);
 }
 
 /*
  * A host that forwarded nothing would, from the moment on that a network needs it, be a router between all that it is
- * connected to: the table "dockerd" is there first. It stays until the host starts anew, and tells later daemons that it is
+ * connected to: what closes the rest is there first. It stays until the host starts anew, and tells later daemons that it is
  * needed.
  */
-static int set_forwarding(struct dkd_net *d, const struct br_net *n, struct br_error *e)
+static int set_forwarding(struct dkd_net *d, const struct br_net *n, int family, struct br_error *e)
 {
-	int close_rest = n->firewall && n->close, on = 1;
+	int close_rest = n->f[family].firewall && n->close, on = 1;
 	struct br_error ignored;
 
-	if (n->forward && !n->internal && (on = forwarding_is_on(e)) < 0)
+	if (n->forward && !n->internal && (on = sysctl_forwards(family, e)) < 0)
 		return -1;
 	if (!close_rest) {
-		nft_policy_delete(&ignored);
-	} else if (!on || nft_policy_stands()) {
-		if (nft_policy_write(n->bridge, e) < 0)
+		fw_policy_delete(n, family, &ignored);
+	} else if (!on || fw_policy_stands(n, family)) {
+		if (fw_policy_write(n, family, e) < 0)
 			return -1;
-		d->closed = 1;
+		d->closed[family] = 1;
 	}
-	return on ? 0 : turn_on_forwarding(e);
+	return on ? 0 : sysctl_forward(family, e);
+}
+
+static void put_back_policy(struct dkd_net *d, const struct br_net *n, int family, int lost)
+{
+	struct br_error e;
+
+	if (lost && n->f[family].on && n->f[family].firewall && n->close && fw_policy_write(n, family, &e) < 0)
+		dkd_logf(d->host, DKD_LOG_ERROR, "%s: %s", e.what, strerror(e.sys));
 }
 
 /* What the watch calls. */
 static void put_back(void *ctx)
 {
 	struct dkd_net *d = ctx;
+	int policy_lost[FAMILIES];
 	struct br_error e;
-	int policy_lost;
 
 	pthread_mutex_lock(&d->rules);
-	policy_lost = d->closed && !nft_policy_stands();
+	for (int f = 0; f < FAMILIES; f++)
+		policy_lost[f] = d->nets && d->closed[f] && !fw_policy_stands(d->nets, f);
 	for (const struct br_net *n = d->nets; n; n = n->next) {
-		int lost = n->firewall && !nft_stands(n);
+		int lost = br_has_rules(n) && !fw_stands(n);
 
 		if (lost)
-			dkd_logf(d->host, DKD_LOG_WARN, "somebody took the nftables rules of bridge %s away: they are put back", n->bridge);
-		if ((lost && nft_write(n, &e) < 0) || (policy_lost && n->firewall && n->close && nft_policy_write(n->bridge, &e) < 0))
+			dkd_logf(d->host, DKD_LOG_WARN, "somebody took the %s rules of bridge %s away: they are put back",
+				n->backend == BACKEND_IPTABLES ? "iptables" : "nftables", n->bridge);
+		if (lost && fw_write(n, &e) < 0)
 			dkd_logf(d->host, DKD_LOG_ERROR, "%s: %s", e.what, strerror(e.sys));
+		put_back_policy(d, n, V4, policy_lost[V4]);
+		put_back_policy(d, n, V6, policy_lost[V6]);
 	}
 	pthread_mutex_unlock(&d->rules);
 }
 
+static void watch(struct dkd_net *d, const struct br_net *n)
+{
+	if (!d->watch && !(d->watch = watch_start(put_back, d)))
+		dkd_logf(d->host, DKD_LOG_WARN, "rules that somebody deletes are not put back: cannot watch them");
+	if (d->watch && n->backend == BACKEND_IPTABLES)
+		watch_iptables(d->watch);
+}
+
 /* Rules that an earlier daemon wrote go, too, when this one shall write none. Under d->rules. */
-static int setup(struct dkd_net *d, const struct br_net *n, struct br_error *e)
+static int setup(struct dkd_net *d, const struct br_net *n, int adopt, struct br_error *e)
 {
 	struct br_error ignored;
 
-	if (link_bridge(n, e) < 0 || set_forwarding(d, n, e) < 0)
+	if (link_bridge(n, e) < 0)
 		return -1;
-	if (!n->firewall) {
-		nft_delete(n->bridge, &ignored);
+	for (int f = 0; f < FAMILIES; f++)
+		if (n->f[f].on && set_forwarding(d, n, f, e) < 0)
+			return -1;
+	if (!br_has_rules(n)) {
+		fw_delete(n, &ignored);
 		return 0;
 	}
-	if (nft_write(n, e) < 0)
+	if (adopt ? fw_adopt(n, e) < 0 : fw_write(n, e) < 0)
 		return -1;
-	if (!d->watch && !(d->watch = watch_start(put_back, d)))
-		dkd_logf(d->host, DKD_LOG_WARN, "nftables rules that somebody deletes are not put back: cannot watch them");
+	watch(d, n);
 	return 0;
 }
 
@@ -285,32 +171,89 @@ static struct br_net **find(struct dkd_net *d, const char *id)
 	return p;
 }
 
+static int overlap(const struct br_family *a, const struct br_family *b)
+{
+	struct cidr x = a->subnet, y = b->subnet;
+
+	if (!a->on || !b->on)
+		return 0;
+	x.bits = y.bits = x.bits < y.bits ? x.bits : y.bits;
+	x = cidr_network(&x);
+	y = cidr_network(&y);
+	return ip_equal(&x.ip, &y.ip);
+}
+
+/* Under d->rules. */
+static int check_conflicts(const struct dkd_net *d, const struct br_net *n, struct br_error *e)
+{
+	for (const struct br_net *o = d->nets; o; o = o->next) {
+		const char *why = strcmp(o->bridge, n->bridge) == 0 ? "networks have same bridge name" :
+			overlap(&o->f[V4], &n->f[V4]) ? "networks have overlapping IPv4" :
+			overlap(&o->f[V6], &n->f[V6]) ? "networks have overlapping IPv6" : NULL;
+
+		if (why && strcmp(o->id, n->id) != 0)
+			return br_refuse(e, DKD_ERR_FORBIDDEN, "cannot create network %s (%s): conflicts with network %s (%s): %s", n->id,
+				n->bridge, o->id, o->bridge, why);
+	}
+	return 0;
+}
+
+/* Under d->rules. Takes n in the place of the one of its id. */
+static void insert(struct dkd_net *d, struct br_net *n)
+{
+	struct br_net **p, *old;
+
+	pthread_mutex_lock(&d->lock);
+	p = find(d, n->id);
+	old = *p;
+	n->next = old ? old->next : NULL;
+	*p = n;
+	pthread_mutex_unlock(&d->lock);
+	free(old);
+}
+
+/* Endpoints of a network that is set up again go on. Under d->rules. */
+static int make(struct dkd_net *d, struct br_net *n, int restored, struct br_error *e)
+{
+	char own[IFNAMSIZ];
+	const struct br_net *old = *find(d, n->id);
+
+	snprintf(own, sizeof(own), "br-%.12s", n->id);
+	if (check_conflicts(d, n, e) < 0)
+		return -1;
+	n->borrowed = !n->existing && !n->default_bridge && strcmp(n->bridge, own) != 0 && link_is_foreign(n->bridge, n->id);
+	n->endpoints = old ? old->endpoints : NULL;
+	if (setup(d, n, restored && !old, e) == 0)
+		return 0;
+	n->endpoints = NULL;
+	return -1;
+}
+
 static int32_t bridge_create_network(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_network *w)
 {
-	struct br_net *n = calloc(1, sizeof(*n)), **p;
-	struct br_error e = { 0, "out of memory" };
-	int rc = n ? read_network(w, n, &e) : -1;
+	struct br_net *n = calloc(1, sizeof(*n));
+	struct br_error e = { .sys = 0, .what = "out of memory" };
+	int rc = n ? options_read(w, n, &e) : -1;
 
 	pthread_mutex_lock(&d->rules);
 	if (rc == 0)
-		rc = setup(d, n, &e);
-	if (rc == 0) {
-		pthread_mutex_lock(&d->lock);
-		p = find(d, n->id);
-		if (*p) {
-			n->next = (*p)->next;
-			free(*p);
-		}
-		*p = n;
-		pthread_mutex_unlock(&d->lock);
-	}
+		rc = make(d, n, (w->flags & DKD_NET_RESTORED) != 0, &e);
+	if (rc == 0)
+		insert(d, n);
 	pthread_mutex_unlock(&d->rules);
 	if (rc < 0)
 		free(n);
 	return rc < 0 ? say(d, call, &e) : 0;
 }
 
-/* A copy, since the network may go at any time. */
+static int32_t bridge_skip_gateway(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_network *w)
+{
+	(void)call;
+	(void)d;
+	return options_isolated(w);
+}
+
+/* A copy, since the network may go at any time; its endpoints are not for reading. */
 static int get(struct dkd_net *d, const char *id, struct br_net *ret)
 {
 	struct br_net *n;
@@ -320,6 +263,8 @@ static int get(struct dkd_net *d, const char *id, struct br_net *ret)
 	if (n)
 		*ret = *n;
 	pthread_mutex_unlock(&d->lock);
+	if (n)
+		ret->endpoints = NULL;
 	return n ? 0 : -1;
 }
 
@@ -336,28 +281,50 @@ static int32_t bridge_delete_network(const struct dkd_call *call, struct dkd_net
 	if (n)
 		*p = n->next;
 	pthread_mutex_unlock(&d->lock);
-	rc = n && n->firewall ? nft_delete(n->bridge, &e) : 0;
+	rc = n && br_has_rules(n) ? fw_delete(n, &e) : 0;
 	pthread_mutex_unlock(&d->rules);
 	if (!n)
 		return 0;
-	if (!n->existing && link_bridge_delete(n->bridge, &e) < 0)
+	if (!n->existing && !n->borrowed && link_delete(n->bridge, &e) < 0)
 		rc = -1;
-	free(n);
+	net_free(n);
 	return rc < 0 ? say(d, call, &e) : 0;
+}
+
+/*
+ * Under d->rules: takes what is in "after" in place of what the network knows of that endpoint. When the small change does not
+ * fit what the kernel has, because somebody else changed that meanwhile, all is written anew.
+ */
+static int change(struct br_net *n, struct br_endpoint *after, struct br_error *e)
+{
+	struct br_endpoint before;
+	int rc;
+
+	if (ports_copy(ports_find(n, after->id), &before) < 0)
+		return br_fail(e, ENOMEM, "change the rules of bridge %s", n->bridge);
+	snprintf(before.id, sizeof(before.id), "%s", after->id);
+	rc = br_has_rules(n) ? fw_change(n, &before, after, e) : 0;
+	if (ports_replace(n, after) < 0) {
+		rc = br_fail(e, ENOMEM, "change the rules of bridge %s", n->bridge);
+	} else if (rc < 0) {
+		rc = fw_write(n, e);
+		if (rc < 0)
+			ports_replace(n, &before);
+	}
+	ports_done(&before);
+	return rc;
 }
 
 /* 02:42 and the address: an address that is used again has the same MAC, whatever neighbours remember. */
 static void mac_of(const char *ipv4, unsigned char mac[6])
 {
-	uint32_t address = 0, prefix;
+	struct cidr c = { 0 };
 
 	mac[0] = 0x02;
 	mac[1] = 0x42;
-	if (!ipv4 || read_cidr(ipv4, &address, &prefix) < 0)
-		if (getrandom(&address, sizeof(address), 0) != sizeof(address))
-			address = 0;
-	for (int i = 0; i < 4; i++)
-		mac[2 + i] = (unsigned char)(address >> (24 - 8 * i));
+	if (!cidr_parse(ipv4, &c) && getrandom(c.ip.b, 4, 0) != 4)
+		memset(c.ip.b, 0x5a, 4);
+	memcpy(mac + 2, c.ip.b, 4);
 }
 
 static int parse_mac(const char *text, unsigned char mac[6])
@@ -372,17 +339,49 @@ static int parse_mac(const char *text, unsigned char mac[6])
 	return mac[0] & 1 ? -1 : 0; /* a group's address is nobody's own */
 }
 
+/* An address that the endpoint alone has towards the world: its driver-opts. Also one that it has no more. */
+static int set_sources(struct dkd_net *d, const struct dkd_net_endpoint *ep, struct br_error *e)
+{
+	static const char *const keys[FAMILIES] = { "com.docker.network.host_ipv4", "com.docker.network.host_ipv6" };
+	const char *const addresses[FAMILIES] = { ep->ipv4, ep->ipv6 };
+	struct br_endpoint after = { 0 };
+	struct br_net *n;
+	int rc = 0;
+
+	snprintf(after.id, sizeof(after.id), "%s", ep->id);
+	for (int f = 0; f < FAMILIES; f++) {
+		const char *v = options_find(ep->options, ep->options_len, keys[f]);
+		struct cidr own = { 0 };
+
+		if (v && *v && (!ip_parse(v, &after.source[f]) || after.source[f].len != (f == V4 ? 4 : 16)))
+			return br_refuse(e, DKD_ERR_INVALID, "failed to parse %s value: %.64s (nil ip)", keys[f], v);
+		if (cidr_parse(addresses[f], &own))
+			after.address[f] = own.ip;
+	}
+	if (!after.source[V4].len && !after.source[V6].len)
+		return 0;
+	pthread_mutex_lock(&d->rules);
+	n = *find(d, ep->network);
+	rc = n ? change(n, &after, e) : 0;
+	pthread_mutex_unlock(&d->rules);
+	return rc;
+}
+
 static int32_t bridge_create_endpoint(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_endpoint *ep,
 	dkd_emit_pair *emit, void *to)
 {
 	unsigned char mac[6];
+	struct br_rate rate;
+	struct br_error e;
 	struct br_net n;
 	char text[18];
 
 	if (get(d, ep->network, &n) < 0)
-		return dkd_failf(d->host, call, DKD_ERR_NOT_FOUND, 0, "network %.12s is not of this driver", ep->network);
+		return no_network(d, call, ep->network);
 	if (ep->mac && parse_mac(ep->mac, mac) < 0)
 		return dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "invalid MAC address: %.32s", ep->mac);
+	if (rate_read(ep->options, ep->options_len, &rate, &e) < 0 || set_sources(d, ep, &e) < 0)
+		return say(d, call, &e);
 	if (ep->mac)
 		return 0;
 	mac_of(ep->ipv4, mac);
@@ -396,44 +395,103 @@ static void port_name(const char *endpoint, char ret[IFNAMSIZ])
 	snprintf(ret, IFNAMSIZ, PORT_PREFIX "%.*s", PORT_DIGITS, endpoint);
 }
 
+/* All rules that the endpoint has of its own. */
+static int forget(struct dkd_net *d, const char *network, const char *endpoint, struct br_error *e)
+{
+	struct br_endpoint after = { 0 };
+	struct br_net *n;
+	int rc = 0;
+
+	snprintf(after.id, sizeof(after.id), "%s", endpoint);
+	pthread_mutex_lock(&d->rules);
+	n = *find(d, network);
+	if (n && ports_find(n, endpoint))
+		rc = change(n, &after, e);
+	pthread_mutex_unlock(&d->rules);
+	return rc;
+}
+
+static int32_t bridge_delete_endpoint(const struct dkd_call *call, struct dkd_net *d, const char *network, const char *endpoint)
+{
+	struct br_error e = { 0 };
+
+	return forget(d, network, endpoint, &e) < 0 ? say(d, call, &e) : 0;
+}
+
+/* The port itself goes with its namespace. */
+static int32_t bridge_leave(const struct dkd_call *call, struct dkd_net *d, const char *network, const char *endpoint)
+{
+	struct br_error e = { 0 };
+	char name[IFNAMSIZ];
+
+	port_name(endpoint, name);
+	if (rate_drop(name, &e) < 0)
+		return say(d, call, &e);
+	return bridge_delete_endpoint(call, d, network, endpoint);
+}
+
 /* A bridge that somebody deleted comes back with the next container, as far as it is the driver's to make. */
 static int find_bridge(struct dkd_net *d, const struct br_net *n, struct br_error *e)
 {
+	struct br_net *own;
 	int rc;
 
 	if (if_nametoindex(n->bridge))
 		return 0;
 	pthread_mutex_lock(&d->rules);
-	rc = setup(d, n, e) < 0 || link_attach_all(n, e) < 0 ? -1 : 0;
+	own = *find(d, n->id);
+	rc = own && (setup(d, own, 0, e) < 0 || link_attach_all(own, e) < 0) ? -1 : 0;
 	pthread_mutex_unlock(&d->rules);
 	if (rc == 0)
 		dkd_logf(d->host, DKD_LOG_WARN, "bridge %s was gone: it is made anew", n->bridge);
 	return rc;
 }
 
+/* One that is there already is put back into its bridge at most: it stands as long as its namespace. */
+static int wire(struct dkd_net *d, const struct br_net *n, const struct dkd_net_join *j, const char *name, struct br_error *e)
+{
+	struct br_error ignored;
+	struct br_rate rate;
+
+	if (j->flags & DKD_NET_RESTORED)
+		return link_attach(n, name, e);
+	if (j->sandbox_fd < 0)
+		return br_refuse(e, DKD_ERR_INVALID, "a bridge network needs a network namespace");
+	if (rate_read(j->options, j->options_len, &rate, e) < 0 || find_bridge(d, n, e) < 0 ||
+	    link_veth(n, name, j->sandbox_fd, e) < 0)
+		return -1;
+	if (!rate.in && !rate.out)
+		return 0;
+	if (rate_set(n, name, &rate, e) == 0)
+		return 0;
+	rate_drop(name, &ignored);
+	link_delete(name, &ignored);
+	return -1;
+}
+
 /* The pair's far end keeps the port's name: the daemon renames it and gives it addresses, MAC and routes. */
 static int32_t bridge_join(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_join *j,
 	dkd_emit_joined *emit, void *to)
 {
-	struct dkd_net_joined done = { .size = sizeof(done), .interface_prefix = "eth", .in_sandbox = 1 };
-	char name[IFNAMSIZ], gateway[INET_ADDRSTRLEN];
-	struct in_addr router;
-	struct br_error e;
+	struct dkd_net_joined done = { .size = sizeof(done), .in_sandbox = 1 };
+	char name[IFNAMSIZ], gateway[FAMILIES][48];
+	struct br_error e = { 0 };
 	struct br_net n;
 
 	if (get(d, j->network, &n) < 0)
-		return dkd_failf(d->host, call, DKD_ERR_NOT_FOUND, 0, "network %.12s is not of this driver", j->network);
+		return no_network(d, call, j->network);
 	port_name(j->endpoint, name);
-	if (j->flags & DKD_NET_RESTORED) /* its wire stands as long as its namespace */
-		return link_attach(&n, name, &e) < 0 ? say(d, call, &e) : 0;
-	if (j->sandbox_fd < 0)
-		return dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "a bridge network needs a network namespace");
-	if (find_bridge(d, &n, &e) < 0 || link_veth(&n, name, j->sandbox_fd, &e) < 0)
+	if (wire(d, &n, j, name, &e) < 0)
 		return say(d, call, &e);
+	if (j->flags & DKD_NET_RESTORED)
+		return 0;
 	done.interface_name = name;
-	if (n.router && !n.internal) {
-		router.s_addr = htonl(n.router);
-		done.gateway4 = inet_ntop(AF_INET, &router, gateway, sizeof(gateway));
+	done.interface_prefix = n.prefix;
+	if (n.internal) {
+		done.flags = DKD_NET_NO_GATEWAY;
+	} else {
+		done.gateway4 = n.f[V4].on ? ip_text(&n.f[V4].router, gateway[V4]) : NULL;
+		done.gateway6 = n.f[V6].on ? ip_text(&n.f[V6].router, gateway[V6]) : NULL;
 	}
 	emit(to, &done);
 	return 0;
@@ -452,6 +510,147 @@ static int32_t bridge_oper_info(const struct dkd_call *call, struct dkd_net *d, 
 	if (if_nametoindex(name))
 		emit(to, "interface", name);
 	return 0;
+}
+
+/* From now on the kernel leads from the host's loopback addresses. Under d->rules. */
+static int open_localhost(struct br_net *n, struct br_error *e)
+{
+	struct br_error ignored;
+
+	if (n->localhost || n->host_policy || !n->f[V4].on || !n->f[V4].firewall)
+		return 0;
+	if (sysctl_conf(V4, n->bridge, "route_localnet", "1", e) < 0)
+		return -1;
+	n->localhost = 1;
+	if (fw_write(n, e) == 0)
+		return 0;
+	n->localhost = 0;
+	sysctl_conf(V4, n->bridge, "route_localnet", "0", &ignored);
+	return -1;
+}
+
+/* Under d->rules: the ports, and the rest of what the endpoint has. */
+static int publish(struct br_net *n, const struct dkd_net_publish *p, struct br_error *e)
+{
+	const struct br_endpoint *old = ports_find(n, p->endpoint);
+	struct br_endpoint after, kept;
+	int rc = ports_read(p, &after, e);
+	char name[IFNAMSIZ];
+
+	port_name(p->endpoint, name);
+	if (rc == 0 && p->ports_len)
+		rc = link_hairpin(name, e);
+	if (rc == 0 && p->ports_len && p->flags & DKD_NET_LOCALHOST)
+		rc = open_localhost(n, e);
+	if (rc == 0 && old) {
+		for (int f = 0; f < FAMILIES; f++) {
+			after.source[f] = old->source[f];
+			if (!after.address[f].len)
+				after.address[f] = old->address[f];
+		}
+		rc = ports_copy(old, &kept) < 0 ? br_fail(e, ENOMEM, "publish ports") : 0;
+		if (rc == 0) {
+			after.links = kept.links;
+			after.links_len = kept.links_len;
+			kept.links = NULL;
+			ports_done(&kept);
+		}
+	}
+	if (rc == 0)
+		rc = change(n, &after, e);
+	if (rc < 0 && (e->sys == EBUSY || e->sys == EEXIST || e->sys == ENOTEMPTY))
+		br_refuse(e, DKD_ERR_CONFLICT, "port is already allocated");
+	ports_done(&after);
+	return rc;
+}
+
+static int32_t bridge_program_ports(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_publish *p)
+{
+	struct br_error e = { 0 };
+	struct br_net *n;
+	int rc = -1;
+
+	pthread_mutex_lock(&d->rules);
+	n = *find(d, p->network);
+	if (n)
+		rc = publish(n, p, &e);
+	pthread_mutex_unlock(&d->rules);
+	if (!n)
+		return no_network(d, call, p->network);
+	return rc < 0 ? say(d, call, &e) : 0;
+}
+
+static int32_t bridge_revoke_ports(const struct dkd_call *call, struct dkd_net *d, const char *network, const char *endpoint)
+{
+	struct dkd_net_publish none = { .size = sizeof(none), .network = network, .endpoint = endpoint };
+	struct br_error e = { 0 };
+	struct br_net *n;
+	int rc = 0;
+
+	pthread_mutex_lock(&d->rules);
+	n = *find(d, network);
+	if (n && ports_find(n, endpoint))
+		rc = publish(n, &none, &e);
+	pthread_mutex_unlock(&d->rules);
+	return rc < 0 ? say(d, call, &e) : 0;
+}
+
+/*
+ * Where ports are isolated in the bridge, what is allowed goes by the host: it answers when a container asks for its neighbour's
+ * MAC, and leads on what the rules let through.
+ */
+static int answer_for_neighbours(const struct br_net *n, const struct br_endpoint *ep, struct br_error *e)
+{
+	if (!ep->links_len)
+		return 0;
+	if (sysctl_neigh(V4, n->bridge, "proxy_delay", "0", e) < 0 || sysctl_conf(V4, n->bridge, "send_redirects", "0", e) < 0 ||
+	    sysctl_conf(V4, n->bridge, "proxy_arp_pvlan", "1", e) < 0)
+		return -1;
+	for (size_t i = 0; i < ep->links_len; i++) {
+		const struct br_link *l = &ep->links[i];
+
+		if (l->family == V6 && (sysctl_neigh(V6, n->bridge, "proxy_delay", "0", e) < 0 ||
+		    sysctl_conf(V6, n->bridge, "proxy_ndp", "1", e) < 0 || link_proxy_neighbour(n->bridge, &l->from, e) < 0 ||
+		    link_proxy_neighbour(n->bridge, &l->to, e) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+/* Under d->rules. */
+static int link_endpoints(struct br_net *n, const char *endpoint, const struct dkd_net_link *links, uint32_t len, struct br_error *e)
+{
+	struct br_endpoint after;
+	int rc;
+
+	if (ports_copy(ports_find(n, endpoint), &after) < 0)
+		return br_fail(e, ENOMEM, "link containers");
+	snprintf(after.id, sizeof(after.id), "%s", endpoint);
+	after.links_len = 0;
+	rc = ports_read_links(links, len, &after, e);
+	if (rc == 0 && !n->icc)
+		rc = answer_for_neighbours(n, &after, e);
+	if (rc == 0)
+		rc = change(n, &after, e);
+	ports_done(&after);
+	return rc;
+}
+
+static int32_t bridge_program_links(const struct dkd_call *call, struct dkd_net *d, const char *network, const char *endpoint,
+	const struct dkd_net_link *links, uint32_t links_len)
+{
+	struct br_error e = { 0 };
+	struct br_net *n;
+	int rc = -1;
+
+	pthread_mutex_lock(&d->rules);
+	n = *find(d, network);
+	if (n)
+		rc = link_endpoints(n, endpoint, links, links_len, &e);
+	pthread_mutex_unlock(&d->rules);
+	if (!n)
+		return no_network(d, call, network);
+	return rc < 0 ? say(d, call, &e) : 0;
 }
 
 struct owners {
@@ -475,6 +674,7 @@ static int is_nobodys(void *ctx, const char *name)
 	return 1;
 }
 
+/* Also the ports that an earlier daemon published for endpoints that are no more. */
 static int32_t bridge_sweep(const struct dkd_call *call, struct dkd_net *d, const char *const *endpoints, uint32_t endpoints_len)
 {
 	struct owners owners = { endpoints, endpoints_len };
@@ -483,7 +683,7 @@ static int32_t bridge_sweep(const struct dkd_call *call, struct dkd_net *d, cons
 
 	pthread_mutex_lock(&d->rules);
 	for (const struct br_net *n = d->nets; n; n = n->next)
-		if (link_sweep(n, is_nobodys, &owners, &e) < 0)
+		if (link_sweep(n, is_nobodys, &owners, &e) < 0 || (br_has_rules(n) && !fw_stands(n) && fw_write(n, &e) < 0))
 			rc = -1;
 	pthread_mutex_unlock(&d->rules);
 	return rc < 0 ? say(d, call, &e) : 0;
@@ -496,9 +696,15 @@ static const struct dkd_net_ops ops = {
 	.create_network = bridge_create_network,
 	.delete_network = bridge_delete_network,
 	.create_endpoint = bridge_create_endpoint,
+	.delete_endpoint = bridge_delete_endpoint,
 	.oper_info = bridge_oper_info,
 	.join = bridge_join,
+	.leave = bridge_leave,
+	.program_ports = bridge_program_ports,
+	.revoke_ports = bridge_revoke_ports,
+	.skip_gateway = bridge_skip_gateway,
 	.sweep = bridge_sweep,
+	.program_links = bridge_program_links,
 };
 
 static const struct dkd_driver driver = {

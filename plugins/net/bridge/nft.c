@@ -1,230 +1,494 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The firewall of one network: the table "dockerd-BRIDGE" of family ip, replaced as a whole in one transaction, so that
- * no packet ever meets half of it. Two base chains: what leaves is masqueraded; what comes from elsewhere must answer.
+ * The firewall of one network by nftables: tables "dockerd-BRIDGE" of families ip and ip6, each written as a whole in one
+ * transaction, so that no packet ever meets half of it. Rules are the network's; ports, links and addresses of endpoints are
+ * elements of maps and sets, added and taken away without touching the others.
  * Beside them one table for all networks and daemons, "dockerd", on hosts whose forwarding is there for the networks
  * only: its chain drops what is forwarded neither from nor to one of the bridges in its set. Bridges are added, never taken
  * out: one that is not there lets nothing through.
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <libmnl/libmnl.h>
-#include <libnftnl/chain.h>
 #include <libnftnl/common.h>
-#include <libnftnl/expr.h>
-#include <libnftnl/rule.h>
 #include <libnftnl/set.h>
-#include <libnftnl/table.h>
 #include <libnftnl/udata.h>
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include "bridge.h"
+#include "batch.h"
+#include "firewall.h"
 
-#define BATCH_SIZE 16384
-#define LIST_TRIES 20 /* of a list that changes while it is read */
-#define LIST_WAIT_US 1000
-#define ANSWER_SIZE 8192
 #define POLICY_SET "bridges"
 /* By these nft prints the set's elements: its number of their type, and the machine's order of bytes. */
 #define TYPE_IFNAME 41
 #define BYTEORDER_HOST 1
-#define TABLE_SIZE (sizeof(NFT_TABLE) + 1 + IFNAMSIZ)
-#define ACTION_MASQUERADE UINT32_MAX
+#define PRIORITY_RAW (-300)
+#define PRIORITY_DSTNAT (-100)
 #define PRIORITY_FILTER 0
 #define PRIORITY_SRCNAT 100
-/* Bits of "ct state" as nf_tables has them. */
-#define CT_RELATED_OR_ESTABLISHED (UINT32_C(1) << 2 | UINT32_C(1) << 1)
 
-struct batch {
-	char *buf;
-	struct mnl_nlmsg_batch *b;
-	char table[TABLE_SIZE];
-	uint32_t seq, last; /* last: of the message before the end */
+/* Published at one address of the host or at all; one port, or a range of them that keep their numbers. */
+static const struct shape at = { .name = "at", .address = 1, .port = 1, .to_address = 1, .to_port = 1 };
+static const struct shape at_ranges = { .name = "at_ranges", .address = 1, .port = 1, .interval = 1, .to_address = 1 };
+static const struct shape any = { .name = "any", .port = 1, .to_address = 1, .to_port = 1 };
+static const struct shape any_ranges = { .name = "any_ranges", .port = 1, .interval = 1, .to_address = 1 };
+/* Open at containers' own addresses. */
+static const struct shape open_ports = { .name = "open", .address = 1, .port = 1, .interval = 1 };
+/* From one container to another, where they may not talk else. */
+static const struct shape links = { .name = "links", .address = 1, .second = 1, .port = 1, .interval = 1 };
+/* Containers that have an address of their own towards the world. */
+static const struct shape sources = { .name = "sources", .address = 1, .to_address = 1 };
+static const struct shape *const shapes[] = { &at, &at_ranges, &any, &any_ranges, &open_ports, &links, &sources };
+#define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
+
+/* Elements of each set that were put. */
+struct tally {
+	size_t elements[SHAPES];
 };
 
-/* bridge NULL: the table for all. */
 static void table_name(const char *bridge, char ret[TABLE_SIZE])
 {
 	snprintf(ret, TABLE_SIZE, NFT_TABLE "%s%s", bridge ? "-" : "", bridge ? bridge : "");
 }
 
-static int batch_open(struct batch *b, const char *bridge)
+static void use_table(struct batch *b, const struct br_net *n, int family)
 {
-	*b = (struct batch){ .buf = malloc(BATCH_SIZE) };
-	b->b = b->buf ? mnl_nlmsg_batch_start(b->buf, BATCH_SIZE / 2) : NULL;
-	if (!b->b)
-		return -1;
-	table_name(bridge, b->table);
-	nftnl_batch_begin(mnl_nlmsg_batch_current(b->b), b->seq++);
-	mnl_nlmsg_batch_next(b->b);
-	return 0;
+	char name[TABLE_SIZE];
+
+	table_name(n ? n->bridge : NULL, name);
+	batch_table(b, family, name);
 }
 
-static void batch_close(struct batch *b)
+/* What a rule is about, most often. */
+static struct nftnl_rule *rule_from(const struct batch *b, const char *chain, const struct br_net *n)
 {
-	if (b->b)
-		mnl_nlmsg_batch_stop(b->b);
-	free(b->buf);
-}
+	struct nftnl_rule *r = rule(b, chain);
 
-static struct nlmsghdr *message(struct batch *b, uint16_t type, uint16_t flags)
-{
-	return nftnl_nlmsg_build_hdr(mnl_nlmsg_batch_current(b->b), type, NFPROTO_IPV4, (uint16_t)(flags | NLM_F_ACK), b->seq++);
-}
-
-static void put_table(struct batch *b, uint16_t type)
-{
-	struct nftnl_table *t = nftnl_table_alloc();
-
-	nftnl_table_set_str(t, NFTNL_TABLE_NAME, b->table);
-	nftnl_table_nlmsg_build_payload(message(b, type, type == NFT_MSG_NEWTABLE ? NLM_F_CREATE : 0), t);
-	mnl_nlmsg_batch_next(b->b);
-	nftnl_table_free(t);
-}
-
-static void put_chain(struct batch *b, const char *name, const char *type, uint32_t hook, int32_t priority, uint32_t policy)
-{
-	struct nftnl_chain *c = nftnl_chain_alloc();
-
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TABLE, b->table);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_NAME, name);
-	nftnl_chain_set_str(c, NFTNL_CHAIN_TYPE, type);
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_HOOKNUM, hook);
-	nftnl_chain_set_s32(c, NFTNL_CHAIN_PRIO, priority);
-	nftnl_chain_set_u32(c, NFTNL_CHAIN_POLICY, policy);
-	nftnl_chain_nlmsg_build_payload(message(b, NFT_MSG_NEWCHAIN, NLM_F_CREATE), c);
-	mnl_nlmsg_batch_next(b->b);
-	nftnl_chain_free(c);
-}
-
-static void add_cmp(struct nftnl_rule *r, uint32_t op, const void *data, uint32_t size)
-{
-	struct nftnl_expr *e = nftnl_expr_alloc("cmp");
-
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CMP_OP, op);
-	nftnl_expr_set(e, NFTNL_EXPR_CMP_DATA, data, size);
-	nftnl_rule_add_expr(r, e);
-}
-
-static void add_mask(struct nftnl_rule *r, uint32_t mask)
-{
-	struct nftnl_expr *e = nftnl_expr_alloc("bitwise");
-	uint32_t zero = 0;
-
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_SREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_DREG, NFT_REG_1);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_BITWISE_LEN, sizeof(mask));
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_MASK, &mask, sizeof(mask));
-	nftnl_expr_set(e, NFTNL_EXPR_BITWISE_XOR, &zero, sizeof(zero));
-	nftnl_rule_add_expr(r, e);
-}
-
-/* key: NFT_META_IIFNAME or NFT_META_OIFNAME. */
-static void if_interface(struct nftnl_rule *r, uint32_t key, uint32_t op, const char *name)
-{
-	struct nftnl_expr *e = nftnl_expr_alloc("meta");
-	char padded[IFNAMSIZ] = "";
-
-	memcpy(padded, name, strnlen(name, IFNAMSIZ - 1));
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
-	nftnl_rule_add_expr(r, e);
-	add_cmp(r, op, padded, sizeof(padded));
-}
-
-static void if_source(struct nftnl_rule *r, uint32_t subnet, uint32_t mask)
-{
-	struct nftnl_expr *e = nftnl_expr_alloc("payload");
-	uint32_t net = htonl(subnet);
-
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, 12); /* source address */
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, sizeof(net));
-	nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
-	nftnl_rule_add_expr(r, e);
-	add_mask(r, htonl(mask));
-	add_cmp(r, NFT_CMP_EQ, &net, sizeof(net));
-}
-
-static void if_answer(struct nftnl_rule *r)
-{
-	struct nftnl_expr *e = nftnl_expr_alloc("ct");
-	uint32_t zero = 0;
-
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, NFT_CT_STATE);
-	nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, NFT_REG_1);
-	nftnl_rule_add_expr(r, e);
-	add_mask(r, CT_RELATED_OR_ESTABLISHED);
-	add_cmp(r, NFT_CMP_NEQ, &zero, sizeof(zero));
-}
-
-static struct nftnl_rule *rule(const struct batch *b, const char *chain)
-{
-	struct nftnl_rule *r = nftnl_rule_alloc();
-
-	nftnl_rule_set_str(r, NFTNL_RULE_TABLE, b->table);
-	nftnl_rule_set_str(r, NFTNL_RULE_CHAIN, chain);
-	nftnl_rule_set_u32(r, NFTNL_RULE_FAMILY, NFPROTO_IPV4);
+	if_interface(r, NFT_META_IIFNAME, NFT_CMP_EQ, n->bridge);
 	return r;
 }
 
-/* action: NF_ACCEPT, NF_DROP or ACTION_MASQUERADE. Frees the rule. */
-static void then(struct batch *b, struct nftnl_rule *r, uint32_t action)
+static struct nftnl_rule *rule_to(const struct batch *b, const char *chain, const struct br_net *n)
 {
-	struct nftnl_expr *e = nftnl_expr_alloc(action == ACTION_MASQUERADE ? "masq" : "immediate");
+	struct nftnl_rule *r = rule(b, chain);
 
-	if (action != ACTION_MASQUERADE) {
-		nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_DREG, NFT_REG_VERDICT);
-		nftnl_expr_set_u32(e, NFTNL_EXPR_IMM_VERDICT, action);
+	if_interface(r, NFT_META_OIFNAME, NFT_CMP_EQ, n->bridge);
+	return r;
+}
+
+static struct nftnl_rule *rule_among(const struct batch *b, const char *chain, const struct br_net *n)
+{
+	struct nftnl_rule *r = rule_from(b, chain, n);
+
+	if_interface(r, NFT_META_OIFNAME, NFT_CMP_EQ, n->bridge);
+	return r;
+}
+
+/* Among the containers of the network. What goes by an address of the host may always. */
+static void put_among(struct batch *b, const struct br_net *n)
+{
+	struct nftnl_rule *r;
+
+	if (!n->icc) {
+		r = rule_among(b, "forward", n);
+		if_translated(r);
+		then_verdict(b, r, NF_ACCEPT);
+		r = rule_among(b, "forward", n);
+		if_state(r, CT_ANSWER);
+		then_verdict(b, r, NF_ACCEPT);
+		r = rule_among(b, "forward", n);
+		if_in(r, b->family, &links);
+		then_verdict(b, r, NF_ACCEPT);
 	}
-	nftnl_rule_add_expr(r, e);
-	nftnl_rule_nlmsg_build_payload(message(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND), r);
-	mnl_nlmsg_batch_next(b->b);
-	nftnl_rule_free(r);
+	then_verdict(b, rule_among(b, "forward", n), n->icc ? NF_ACCEPT : NF_DROP);
+}
+
+/* From elsewhere to containers' own addresses. */
+static void put_direct(struct batch *b, const struct br_net *n)
+{
+	enum mode mode = n->f[b->family].mode;
+	struct nftnl_rule *r;
+
+	if (mode == MODE_NAT_UNPROTECTED) {
+		then_verdict(b, rule_to(b, "forward", n), NF_ACCEPT);
+		return;
+	}
+	if (mode == MODE_ROUTED) {
+		r = rule_to(b, "forward", n);
+		if_proto(r, b->family == V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+		then_verdict(b, r, NF_ACCEPT);
+	}
+	for (size_t i = 0; mode != MODE_ROUTED && !n->direct && i < n->trusted_len; i++) {
+		r = rule_to(b, "forward", n);
+		if_interface(r, NFT_META_IIFNAME, NFT_CMP_EQ, n->trusted[i]);
+		if_in(r, b->family, &open_ports);
+		then_verdict(b, r, NF_ACCEPT);
+	}
+	if (mode == MODE_ROUTED || n->direct) {
+		r = rule_to(b, "forward", n);
+		if_in(r, b->family, &open_ports);
+		then_verdict(b, r, NF_ACCEPT);
+	}
+}
+
+static void put_forward(struct batch *b, const struct br_net *n)
+{
+	struct nftnl_rule *r = rule(b, "forward"); /* what is none of this network's */
+
+	if_interface(r, NFT_META_IIFNAME, NFT_CMP_NEQ, n->bridge);
+	if_interface(r, NFT_META_OIFNAME, NFT_CMP_NEQ, n->bridge);
+	then_verdict(b, r, NF_ACCEPT);
+	put_among(b, n);
+	then_verdict(b, rule_from(b, "forward", n), n->internal ? NF_DROP : NF_ACCEPT);
+	if (!n->internal) {
+		r = rule_to(b, "forward", n); /* the answers */
+		if_state(r, CT_ANSWER);
+		then_verdict(b, r, NF_ACCEPT);
+		r = rule_to(b, "forward", n); /* published ports */
+		if_translated(r);
+		then_verdict(b, r, NF_ACCEPT);
+		if (n->mark_mask) {
+			r = rule_to(b, "forward", n);
+			if_mark(r, n->mark, n->mark_mask);
+			then_verdict(b, r, NF_ACCEPT);
+		}
+		put_direct(b, n);
+	}
+	then_verdict(b, rule_to(b, "forward", n), NF_DROP); /* nobody else begins a talk with a container */
+}
+
+static void put_lookups(struct batch *b)
+{
+	static const struct shape *const maps[] = { &at, &at_ranges, &any, &any_ranges };
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++) {
+		struct nftnl_rule *r = rule(b, "ports");
+
+		if_in(r, b->family, maps[i]);
+		then_dnat(b, r, maps[i]);
+	}
+}
+
+static struct cidr loopback(int family)
+{
+	struct cidr c = { .ip = { .len = 16, .b = { [15] = 1 } }, .bits = 128 };
+
+	if (family == V4)
+		c = (struct cidr){ .ip = { .len = 4, .b = { 127 } }, .bits = 8 };
+	return c;
+}
+
+/* To the host's loopback addresses nobody else has business: neighbours that send there all the same find nothing published. */
+static void put_translation(struct batch *b, const struct br_net *n)
+{
+	struct cidr lo = loopback(b->family);
+	struct nftnl_rule *r = rule(b, "prerouting");
+
+	if (n->host_policy)
+		if_mark(r, n->mark, n->mark_mask);
+	if_address(r, DESTINATION, NFT_CMP_NEQ, &lo);
+	if_to_host(r);
+	then_goto(b, r, "ports");
+	r = rule(b, "output");
+	if (n->host_policy)
+		if_mark(r, n->mark, n->mark_mask);
+	if (!n->localhost || b->family == V6) /* the kernel routes nothing from ::1 */
+		if_address(r, DESTINATION, NFT_CMP_NEQ, &lo);
+	if_to_host(r);
+	then_goto(b, r, "ports");
+	put_lookups(b);
+}
+
+/* A container that takes the way by the host to itself or its sibling must be answered by that way. */
+static void put_hairpin(struct batch *b, const struct br_net *n)
+{
+	struct cidr lo = loopback(b->family);
+	struct nftnl_rule *r = rule_to(b, "postrouting", n);
+
+	if_address(r, SOURCE, NFT_CMP_EQ, &n->f[b->family].subnet);
+	if_translated(r);
+	then_masquerade(b, r);
+	if (n->localhost && b->family == V4) {
+		r = rule_to(b, "postrouting", n);
+		if_address(r, SOURCE, NFT_CMP_EQ, &lo);
+		then_masquerade(b, r);
+	}
+}
+
+static void put_way_out(struct batch *b, const struct br_net *n)
+{
+	const struct br_family *f = &n->f[b->family];
+	struct nftnl_rule *r = rule(b, "postrouting");
+
+	if_interface(r, NFT_META_OIFNAME, NFT_CMP_NEQ, n->bridge);
+	if_in(r, b->family, &sources);
+	then_snat(b, r, NULL);
+	if (!n->masquerade)
+		return;
+	r = rule(b, "postrouting");
+	if_address(r, SOURCE, NFT_CMP_EQ, &f->subnet);
+	if_interface(r, NFT_META_OIFNAME, NFT_CMP_NEQ, n->bridge);
+	if (f->source.len)
+		then_snat(b, r, &f->source);
+	else
+		then_masquerade(b, r);
+}
+
+static void put_nat(struct batch *b, const struct br_net *n)
+{
+	struct cidr lo = loopback(b->family);
+	struct nftnl_rule *r;
+
+	put_chain(b, "postrouting", "nat", NF_INET_POST_ROUTING, PRIORITY_SRCNAT, NF_ACCEPT);
+	if (fw_translates(n, b->family)) {
+		put_chain(b, "ports", NULL, 0, 0, -1);
+		put_chain(b, "prerouting", "nat", NF_INET_PRE_ROUTING, PRIORITY_DSTNAT, NF_ACCEPT);
+		put_chain(b, "output", "nat", NF_INET_LOCAL_OUT, PRIORITY_DSTNAT, NF_ACCEPT);
+		put_translation(b, n);
+		put_hairpin(b, n);
+	}
+	put_way_out(b, n);
+	if (n->localhost && b->family == V4) {
+		/* the bridge routes loopback addresses, for answers; no container may take that way to the host's own services */
+		put_chain(b, "raw", "filter", NF_INET_PRE_ROUTING, PRIORITY_RAW, NF_ACCEPT);
+		r = rule_from(b, "raw", n);
+		if_address(r, DESTINATION, NFT_CMP_EQ, &lo);
+		then_verdict(b, r, NF_DROP);
+	}
 }
 
 static void put_rules(struct batch *b, const struct br_net *n)
 {
-	struct nftnl_rule *r;
-
+	for (size_t i = 0; i < SHAPES; i++)
+		put_set(b, shapes[i]);
 	put_chain(b, "forward", "filter", NF_INET_FORWARD, PRIORITY_FILTER, NF_ACCEPT);
-	r = rule(b, "forward"); /* among containers */
-	if_interface(r, NFT_META_IIFNAME, NFT_CMP_EQ, n->bridge);
-	if_interface(r, NFT_META_OIFNAME, NFT_CMP_EQ, n->bridge);
-	then(b, r, n->icc ? NF_ACCEPT : NF_DROP);
-	r = rule(b, "forward"); /* out */
-	if_interface(r, NFT_META_IIFNAME, NFT_CMP_EQ, n->bridge);
-	then(b, r, n->internal ? NF_DROP : NF_ACCEPT);
-	r = rule(b, "forward"); /* the answers */
-	if_interface(r, NFT_META_OIFNAME, NFT_CMP_EQ, n->bridge);
-	if_answer(r);
-	then(b, r, n->internal ? NF_DROP : NF_ACCEPT);
-	r = rule(b, "forward"); /* nobody outside begins a talk with a container */
-	if_interface(r, NFT_META_OIFNAME, NFT_CMP_EQ, n->bridge);
-	then(b, r, NF_DROP);
-	if (!n->masquerade || n->internal)
+	put_forward(b, n);
+	if (!n->internal && n->f[b->family].mode != MODE_ROUTED)
+		put_nat(b, n);
+}
+
+struct putting {
+	struct batch *b;
+	uint16_t type;
+	const struct br_endpoint *ep;
+	struct tally *tally;
+};
+
+static void put(const struct putting *p, const struct shape *s, const struct element *e)
+{
+	for (size_t i = 0; i < SHAPES; i++)
+		if (shapes[i] == s)
+			p->tally->elements[i]++;
+	put_element(p->b, p->type, s, e);
+}
+
+/* A range that keeps its numbers is one element. */
+static void put_port(const struct putting *p, const struct br_port *port)
+{
+	struct element e = { .address = &port->host, .proto = port->proto, .to = &p->ep->address[p->b->family] };
+	int keeps = port->count > 1 && port->host_port == port->port;
+
+	e.first = port->host_port;
+	e.last = (uint16_t)(port->host_port + port->count - 1);
+	if (keeps) {
+		put(p, port->host.len ? &at_ranges : &any_ranges, &e);
 		return;
-	put_chain(b, "postrouting", "nat", NF_INET_POST_ROUTING, PRIORITY_SRCNAT, NF_ACCEPT);
-	r = rule(b, "postrouting");
-	if_source(r, n->subnet, n->mask);
-	if_interface(r, NFT_META_OIFNAME, NFT_CMP_NEQ, n->bridge);
-	then(b, r, ACTION_MASQUERADE);
+	}
+	for (uint32_t i = 0; i < port->count; i++) {
+		e.first = e.last = (uint16_t)(port->host_port + i);
+		e.to_port = (uint16_t)(port->port + i);
+		put(p, port->host.len ? &at : &any, &e);
+	}
+}
+
+static void put_open(void *ctx, const struct fw_range *r)
+{
+	const struct putting *p = ctx;
+	struct element e = { .address = &p->ep->address[p->b->family], .proto = r->proto, .first = (uint16_t)r->first, .last = (uint16_t)r->last };
+
+	put(p, &open_ports, &e);
+}
+
+static void put_links(const struct putting *p)
+{
+	for (size_t i = 0; i < p->ep->links_len; i++) {
+		const struct br_link *l = &p->ep->links[i];
+		struct element e = { .address = &l->from, .second = &l->to, .proto = l->proto, .first = l->port,
+			.last = (uint16_t)(l->port + l->count - 1) };
+
+		if (l->family == p->b->family)
+			put(p, &links, &e);
+	}
+}
+
+/* All elements of an endpoint in the batch's family. */
+static void put_endpoint(struct batch *b, uint16_t type, const struct br_net *n, const struct br_endpoint *ep, struct tally *tally)
+{
+	struct putting p = { b, type, ep, tally };
+	struct element source = { .address = &ep->address[b->family], .to = &ep->source[b->family] };
+
+	for (size_t i = 0; fw_translates(n, b->family) && ep->address[b->family].len && i < ep->ports_len; i++)
+		if (ep->ports[i].family == b->family && ep->ports[i].host_port)
+			put_port(&p, &ep->ports[i]);
+	if (fw_opens(n, b->family) && fw_each_open(ep, b->family, put_open, &p) < 0)
+		b->failed = 1;
+	if (!n->icc)
+		put_links(&p);
+	if (!n->internal && source.address->len && source.to->len)
+		put(&p, &sources, &source);
+}
+
+static void put_endpoints(struct batch *b, const struct br_net *n, struct tally *tally)
+{
+	for (const struct br_endpoint *ep = n->endpoints; ep; ep = ep->next)
+		put_endpoint(b, NFT_MSG_NEWSETELEM, n, ep, tally);
+}
+
+static int finish(struct batch *b)
+{
+	int rc = batch_send(b), sys = errno;
+
+	batch_close(b);
+	errno = sys;
+	return rc;
+}
+
+/* One that is not there is made first, for there is no "delete if it exists". */
+static void put_no_table(struct batch *b)
+{
+	put_table(b, NFT_MSG_NEWTABLE);
+	put_table(b, NFT_MSG_DELTABLE);
+}
+
+/* A kernel without IPv6 has no tables of it either. */
+static int drop_table(const struct br_net *n, int family)
+{
+	struct batch b;
+
+	batch_open(&b);
+	use_table(&b, n, family);
+	put_no_table(&b);
+	return finish(&b);
+}
+
+static int nft_write(const struct br_net *n)
+{
+	struct tally ignored = { 0 };
+	struct batch b;
+
+	batch_open(&b);
+	for (int f = 0; f < FAMILIES; f++) {
+		if (!fw_has(n, f)) {
+			drop_table(n, f);
+			continue;
+		}
+		use_table(&b, n, f);
+		put_no_table(&b);
+		put_table(&b, NFT_MSG_NEWTABLE);
+		put_rules(&b, n);
+		put_endpoints(&b, n, &ignored);
+	}
+	return finish(&b);
+}
+
+static int nft_adopt(const struct br_net *n)
+{
+	struct batch b;
+
+	batch_open(&b);
+	for (int f = 0; f < FAMILIES; f++) {
+		if (!fw_has(n, f)) {
+			drop_table(n, f);
+			continue;
+		}
+		use_table(&b, n, f);
+		put_table(&b, NFT_MSG_NEWTABLE);
+		put_no_rules(&b, NULL);
+		put_rules(&b, n);
+	}
+	return finish(&b);
+}
+
+static int nft_delete(const struct br_net *n)
+{
+	return drop_table(n, V4) < 0 || (drop_table(n, V6) < 0 && fw_has(n, V6)) ? -1 : 0;
+}
+
+static int nft_change(const struct br_net *n, const struct br_endpoint *before, const struct br_endpoint *after)
+{
+	struct tally tally = { 0 };
+	size_t all = 0;
+	struct batch b;
+
+	batch_open(&b);
+	for (int f = 0; f < FAMILIES; f++) {
+		if (!fw_has(n, f))
+			continue;
+		use_table(&b, n, f);
+		put_endpoint(&b, NFT_MSG_DELSETELEM, n, before, &tally);
+		put_endpoint(&b, NFT_MSG_NEWSETELEM, n, after, &tally);
+	}
+	for (size_t i = 0; i < SHAPES; i++)
+		all += tally.elements[i];
+	if (all)
+		return finish(&b);
+	batch_close(&b);
+	return 0;
+}
+
+static void none_yet(void *ctx)
+{
+	*(size_t *)ctx = 0;
+}
+
+static int count_one(void *ctx, const struct nftnl_rule *r)
+{
+	(void)r;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+static int has_rules(int family, const char *table, size_t want)
+{
+	size_t rules;
+
+	return each_rule(family, table, NULL, count_one, &rules, none_yet) == 0 && rules == want;
+}
+
+/* What would be written says how much of everything there must be. */
+static int stands(const struct br_net *n, int family)
+{
+	struct tally tally = { 0 };
+	size_t elements;
+	struct batch b;
+	int is = 1;
+
+	batch_open(&b);
+	use_table(&b, n, family);
+	put_rules(&b, n);
+	put_endpoints(&b, n, &tally);
+	is = has_rules(family, b.table, b.rules);
+	for (size_t i = 0; is && i < SHAPES; i++)
+		is = count_elements(family, b.table, shapes[i]->name, &elements) == 0 && elements == tally.elements[i];
+	batch_close(&b);
+	return is;
+}
+
+static int nft_stands(const struct br_net *n)
+{
+	return (!fw_has(n, V4) || stands(n, V4)) && (!fw_has(n, V6) || stands(n, V6));
 }
 
 static void put_bridge_set(struct batch *b, const char *bridge)
 {
+	struct nlmsghdr *h = batch_message(b, NFT_MSG_NEWSET, NLM_F_CREATE);
 	struct nftnl_udata_buf *u = nftnl_udata_buf_alloc(NFT_USERDATA_MAXLEN);
 	struct nftnl_set *s = nftnl_set_alloc();
-	struct nftnl_set_elem *e;
+	struct nftnl_set_elem *e = nftnl_set_elem_alloc();
 	char padded[IFNAMSIZ] = "";
 
+	if (!h || !u || !s || !e)
+		abort();
 	nftnl_set_set_str(s, NFTNL_SET_TABLE, b->table);
 	nftnl_set_set_str(s, NFTNL_SET_NAME, POLICY_SET);
 	nftnl_set_set_u32(s, NFTNL_SET_KEY_TYPE, TYPE_IFNAME);
@@ -233,214 +497,60 @@ static void put_bridge_set(struct batch *b, const char *bridge)
 	nftnl_udata_put_u32(u, NFTNL_UDATA_SET_KEYBYTEORDER, BYTEORDER_HOST);
 	nftnl_set_set_data(s, NFTNL_SET_USERDATA, nftnl_udata_buf_data(u), nftnl_udata_buf_len(u));
 	nftnl_udata_buf_free(u);
-	nftnl_set_nlmsg_build_payload(message(b, NFT_MSG_NEWSET, NLM_F_CREATE), s);
-	mnl_nlmsg_batch_next(b->b);
+	nftnl_set_nlmsg_build_payload(h, s);
+	batch_message_end(b, h);
+	h = batch_message(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE);
 	memcpy(padded, bridge, strnlen(bridge, IFNAMSIZ - 1));
-	e = nftnl_set_elem_alloc();
 	nftnl_set_elem_set(e, NFTNL_SET_ELEM_KEY, padded, sizeof(padded));
 	nftnl_set_elem_add(s, e);
-	nftnl_set_elems_nlmsg_build_payload(message(b, NFT_MSG_NEWSETELEM, NLM_F_CREATE), s);
-	mnl_nlmsg_batch_next(b->b);
+	if (h) {
+		nftnl_set_elems_nlmsg_build_payload(h, s);
+		batch_message_end(b, h);
+	}
 	nftnl_set_free(s);
-}
-
-static void flush_chain(struct batch *b, const char *name)
-{
-	struct nftnl_rule *r = rule(b, name);
-
-	nftnl_rule_nlmsg_build_payload(message(b, NFT_MSG_DELRULE, 0), r);
-	mnl_nlmsg_batch_next(b->b);
-	nftnl_rule_free(r);
 }
 
 /* key: NFT_META_IIFNAME or NFT_META_OIFNAME. */
 static void accept_bridges(struct batch *b, uint32_t key)
 {
-	struct nftnl_expr *meta = nftnl_expr_alloc("meta"), *lookup = nftnl_expr_alloc("lookup");
 	struct nftnl_rule *r = rule(b, "forward");
 
-	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_KEY, key);
-	nftnl_expr_set_u32(meta, NFTNL_EXPR_META_DREG, NFT_REG_1);
-	nftnl_rule_add_expr(r, meta);
-	nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
-	nftnl_expr_set_str(lookup, NFTNL_EXPR_LOOKUP_SET, POLICY_SET);
-	nftnl_expr_set_u32(lookup, NFTNL_EXPR_LOOKUP_SET_ID, 1);
-	nftnl_rule_add_expr(r, lookup);
-	then(b, r, NF_ACCEPT);
+	if_interface_in(r, key, POLICY_SET);
+	then_verdict(b, r, NF_ACCEPT);
 }
 
-/* The kernel acknowledges each message; the first error counts. 0 or -1 with errno. */
-static int take_acks(struct mnl_socket *nl, uint32_t first, uint32_t last)
-{
-	char buf[8192];
-	int sys = 0;
-	uint32_t seen = first;
-
-	while (seen <= last) {
-		ssize_t n = mnl_socket_recvfrom(nl, buf, sizeof(buf));
-		int left = (int)n;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		for (const struct nlmsghdr *h = (void *)buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
-			const struct nlmsgerr *m = mnl_nlmsg_get_payload(h);
-
-			if (h->nlmsg_type != NLMSG_ERROR)
-				continue;
-			if (m->error && !sys)
-				sys = -m->error;
-			/* an error of the begin or end message ends it all */
-			if (m->msg.nlmsg_seq < first || m->msg.nlmsg_seq > last) {
-				errno = sys ? sys : EIO;
-				return -1;
-			}
-			seen++;
-		}
-	}
-	errno = sys;
-	return sys ? -1 : 0;
-}
-
-static int batch_send(struct batch *b)
-{
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	uint32_t last = b->seq - 1;
-	int rc = -1, sys;
-
-	if (!nl)
-		return -1;
-	nftnl_batch_end(mnl_nlmsg_batch_current(b->b), b->seq++);
-	mnl_nlmsg_batch_next(b->b);
-	if (mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0 &&
-	    mnl_socket_sendto(nl, mnl_nlmsg_batch_head(b->b), mnl_nlmsg_batch_size(b->b)) >= 0)
-		rc = take_acks(nl, 1, last);
-	sys = errno;
-	mnl_socket_close(nl);
-	errno = sys;
-	return rc;
-}
-
-/* One that is not there is made first, for there is no "delete if it exists". */
-static int replace(const char *bridge, const struct br_net *n)
+static int nft_policy_write(const struct br_net *n, int family)
 {
 	struct batch b;
-	int rc, sys;
 
-	if (batch_open(&b, bridge) < 0)
-		return -1;
-	put_table(&b, NFT_MSG_NEWTABLE);
-	put_table(&b, NFT_MSG_DELTABLE);
-	if (n) {
-		put_table(&b, NFT_MSG_NEWTABLE);
-		put_rules(&b, n);
-	}
-	rc = batch_send(&b);
-	sys = errno;
-	batch_close(&b);
-	errno = sys;
-	return rc;
-}
-
-int nft_policy_write(const char *bridge, struct br_error *e)
-{
-	struct batch b;
-	int rc;
-
-	if (batch_open(&b, NULL) < 0)
-		return br_fail(e, ENOMEM, "write the nftables rules");
+	batch_open(&b);
+	use_table(&b, NULL, family);
 	put_table(&b, NFT_MSG_NEWTABLE);
 	put_chain(&b, "forward", "filter", NF_INET_FORWARD, PRIORITY_FILTER, NF_DROP);
-	put_bridge_set(&b, bridge);
-	flush_chain(&b, "forward");
+	put_bridge_set(&b, n->bridge);
+	put_no_rules(&b, "forward");
 	accept_bridges(&b, NFT_META_IIFNAME);
 	accept_bridges(&b, NFT_META_OIFNAME);
-	rc = batch_send(&b) < 0 ? br_fail(e, errno, "write the nftables table " NFT_TABLE) : 0;
-	batch_close(&b);
-	return rc;
+	return finish(&b);
 }
 
-int nft_policy_delete(struct br_error *e)
+static int nft_policy_delete(int family)
 {
-	return replace(NULL, NULL) < 0 ? br_fail(e, errno, "remove the nftables table " NFT_TABLE) : 0;
+	return drop_table(NULL, family);
 }
 
-static int on_rule(const struct nlmsghdr *h, void *ctx)
+static int nft_policy_stands(int family)
 {
-	(void)h;
-	++*(unsigned *)ctx;
-	return MNL_CB_OK;
+	return has_rules(family, NFT_TABLE, 2);
 }
 
-/* Counts the rules of a bridge's table; -1 with errno: EINTR means a list to ask for again. */
-static int list_rules(const char *bridge, unsigned *ret)
-{
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-	struct nftnl_rule *r = nftnl_rule_alloc();
-	char table[TABLE_SIZE], *buf = malloc(ANSWER_SIZE);
-	struct nlmsghdr *h = (void *)buf;
-	int rc = -1, sys;
-
-	*ret = 0;
-	table_name(bridge, table);
-	if (nl && r && buf && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0) {
-		nftnl_rule_set_str(r, NFTNL_RULE_TABLE, table);
-		nftnl_nlmsg_build_hdr(buf, NFT_MSG_GETRULE, NFPROTO_IPV4, NLM_F_DUMP, 1);
-		nftnl_rule_nlmsg_build_payload(h, r);
-		rc = (int)mnl_socket_sendto(nl, h, h->nlmsg_len);
-	}
-	while (rc >= 0) {
-		ssize_t n = mnl_socket_recvfrom(nl, buf, ANSWER_SIZE);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		rc = n < 0 ? -1 : mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(nl), on_rule, ret);
-		if (rc <= MNL_CB_STOP)
-			break;
-	}
-	sys = errno;
-	if (r)
-		nftnl_rule_free(r);
-	if (nl)
-		mnl_socket_close(nl);
-	free(buf);
-	errno = sys;
-	return rc;
-}
-
-/* A list that others change while it is read is no answer. */
-static int count_rules(const char *bridge, unsigned *ret)
-{
-	int rc = list_rules(bridge, ret);
-
-	for (int i = 1; i < LIST_TRIES && rc < 0 && errno == EINTR; i++) {
-		usleep(LIST_WAIT_US);
-		rc = list_rules(bridge, ret);
-	}
-	return rc;
-}
-
-int nft_stands(const struct br_net *n)
-{
-	unsigned rules;
-
-	return count_rules(n->bridge, &rules) == 0 && rules == (n->masquerade && !n->internal ? 5 : 4);
-}
-
-int nft_policy_stands(void)
-{
-	unsigned rules;
-
-	return count_rules(NULL, &rules) == 0 && rules == 2;
-}
-
-int nft_write(const struct br_net *n, struct br_error *e)
-{
-	return replace(n->bridge, n) < 0 ? br_fail(e, errno, "write the nftables rules of bridge %s", n->bridge) : 0;
-}
-
-int nft_delete(const char *bridge, struct br_error *e)
-{
-	return replace(bridge, NULL) < 0 ? br_fail(e, errno, "remove the nftables rules of bridge %s", bridge) : 0;
-}
+const struct backend_ops nft_backend = {
+	.write = nft_write,
+	.adopt = nft_adopt,
+	.delete = nft_delete,
+	.stands = nft_stands,
+	.change = nft_change,
+	.policy_write = nft_policy_write,
+	.policy_delete = nft_policy_delete,
+	.policy_stands = nft_policy_stands,
+};

@@ -7,12 +7,13 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "bridge.h"
+#include "batch.h"
 
 #define MESSAGE_SIZE 8192
 #define STACK_SIZE 65536
@@ -23,23 +24,32 @@ struct watch {
 	pthread_t thread;
 	struct mnl_socket *nl;
 	int stop;
+	atomic_int iptables; /* its tables, too */
 	void (*fn)(void *ctx);
 	void *ctx;
 	char buf[MESSAGE_SIZE];
 };
 
-/* Tables, chains and rules have the table's name as their first attribute. */
-static int is_loss(const struct nlmsghdr *h)
+static int is_watched(const struct watch *w, const char *table)
+{
+	if (strncmp(table, NFT_TABLE, strlen(NFT_TABLE)) == 0)
+		return 1;
+	return w->iptables && (strcmp(table, "filter") == 0 || strcmp(table, "nat") == 0 || strcmp(table, "raw") == 0);
+}
+
+/* Tables, chains, rules, sets and elements have the table's name as their first attribute. */
+static int is_loss(const struct watch *w, const struct nlmsghdr *h)
 {
 	const struct nlattr *a;
 	uint32_t type = h->nlmsg_type & 0xff;
 
-	if (h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES ||
-	    (type != NFT_MSG_DELTABLE && type != NFT_MSG_DELCHAIN && type != NFT_MSG_DELRULE))
+	if (h->nlmsg_type >> 8 != NFNL_SUBSYS_NFTABLES || batch_is_own(h) ||
+	    (type != NFT_MSG_DELTABLE && type != NFT_MSG_DELCHAIN && type != NFT_MSG_DELRULE && type != NFT_MSG_DELSET &&
+	     type != NFT_MSG_DELSETELEM))
 		return 0;
 	mnl_attr_for_each(a, h, sizeof(struct nfgenmsg))
 		if (mnl_attr_get_type(a) == NFTA_TABLE_NAME && mnl_attr_validate(a, MNL_TYPE_NUL_STRING) == 0)
-			return strncmp(mnl_attr_get_str(a), NFT_TABLE, strlen(NFT_TABLE)) == 0;
+			return is_watched(w, mnl_attr_get_str(a));
 	return 0;
 }
 
@@ -52,7 +62,7 @@ static int take(struct watch *w)
 	if (n < 0)
 		return errno == ENOBUFS || errno == ENOSPC ? 1 : errno == EINTR || errno == EAGAIN ? 0 : -1;
 	for (const struct nlmsghdr *h = (void *)w->buf; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left))
-		if (is_loss(h))
+		if (is_loss(w, h))
 			return 1;
 	return 0;
 }
@@ -125,6 +135,11 @@ struct watch *watch_start(void (*fn)(void *ctx), void *ctx)
 		return NULL;
 	}
 	return w;
+}
+
+void watch_iptables(struct watch *w)
+{
+	w->iptables = 1;
 }
 
 void watch_stop(struct watch *w)
