@@ -74,6 +74,40 @@ is "$(sort "$WORK/out" | uniq | tr '\n' ' ')" "mine " "restarts beside copies"
 docker rm -f ee > /dev/null
 docker volume rm vol > /dev/null
 
+# a restart while files come in: they come into the new run. What the old one removed and the new one made again shows two mounts.
+docker run -d --name re --network none --stop-timeout 0 busybox sh -c \
+	'if [ -e /ran ]; then echo two > /etc/group; else rm /etc/group; ls /etc/group; touch /ran; fi; touch /ready; exec sleep 1000' > /dev/null
+there() { for _i in $(seq $((50 * DKD_SLOW))); do docker exec re test -e "$1" && break; sleep 0.1; done; }
+there /ready
+docker exec re sh -c 'rm /ready; ls /etc/group' > /dev/null 2>&1
+mkdir -p "$WORK/in/etc" && head -c 2000000 /dev/zero > "$WORK/in/etc/first" && echo three > "$WORK/in/etc/group" && echo end > "$WORK/in/etc/last"
+tar cf "$WORK/in.tar" -C "$WORK/in" etc/first etc/group etc/last
+slowly() { # file: sent when that is there, but for the beginning
+	head -c 1500000 "$WORK/in.tar"
+	for _i in $(seq $((200 * DKD_SLOW))); do [ -e "$1" ] && break; sleep 0.1; done
+	tail -c +1500001 "$WORK/in.tar"
+}
+slowly "$WORK/go" | api PUT '/containers/re/archive?path=/' -T - -H 'Expect:' > "$WORK/answer" 2>&1 &
+put=$!
+there /etc/first
+docker restart -t 0 re > /dev/null
+there /ready
+touch "$WORK/go"
+wait "$put"
+is "$(cat "$WORK/answer")$(docker exec re sh -c 'cat /etc/group /etc/last; wc -c < /etc/first')" "three
+end
+2000000" "a restart beside a copy: all of it is there"
+# nor does one keep a container from being removed
+docker exec re rm /etc/first
+slowly "$WORK/never" | api PUT '/containers/re/archive?path=/' -T - -H 'Expect:' > /dev/null 2>&1 &
+put=$!
+there /etc/first
+before=$SECONDS
+docker rm -f re > /dev/null && test $((SECONDS - before)) -lt $((10 * DKD_SLOW)); ok "a copy under way keeps no container"
+touch "$WORK/never"
+wait "$put"
+is "$(grep -c "$WORK/root" /proc/self/mountinfo)" 0 "and nothing is mounted behind it"
+
 # the layer of one that does not run is unmounted behind the answer; whoever comes next finds it as ever
 wrong=
 for _i in $(seq 10); do

@@ -250,18 +250,21 @@ static bool open_running(struct view *v)
 int view_open(struct container *c, struct view *ret, struct err *err)
 {
 	OWN_FREE char *root = NULL;
+	OWN_ERR struct err why = ERR_INIT;
 
 	*ret = (struct view){ .container = c, .fd = -1 };
 	lock_none_held();
 	/* a removal meanwhile; of a damaged container there may be none */
 	ret->held = rwlayer_hold(layers_of(c), c->id, NULL) == 0;
+	/* First, also where it runs: a restart beside the view must go on with this mount. Two of overlay with one upper folder do not know of
+	 * each other's changes, and what goes through the older one is lost or fails (ESTALE). */
+	root = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, &why);
+	ret->layer = root != NULL;
 	ret->running = open_running(ret);
 	if (ret->running)
 		return 0;
-	root = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, err);
 	if (!root)
-		return -1;
-	ret->layer = true;
+		return err_move(err, &why);
 	if (any_shown(c))
 		return build(ret, root, err);
 	ret->fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -304,7 +307,7 @@ static void close_now(void *ctx)
 /* Volumes and images have users of their own, who would be told that they are in use. */
 static bool may_wait(const struct view *v)
 {
-	return v->layer && !v->images.len && !v->volumes.len && atomic_load(&v->container->store->n_closing) < CLOSING_MAX;
+	return v->layer && !v->running && !v->images.len && !v->volumes.len && atomic_load(&v->container->store->n_closing) < CLOSING_MAX;
 }
 
 void view_close_later(struct view *v)
