@@ -67,7 +67,7 @@ static void peer_send(struct peer *p, const struct netd_msg *m)
 
 static void tell_record(struct peer *p, enum log_level level, const char *text)
 {
-	OWN_NETD_MSG struct netd_msg m;
+	OWN_NETD_MSG struct netd_msg m = { 0 };
 
 	if (level > p->level)
 		return;

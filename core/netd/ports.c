@@ -14,7 +14,6 @@
 #include "netd/log.h"
 #include "netd/stream.h"
 
-#define ACCEPTS  16               /* at a time of one port */
 #define REST_NS  (100 * MSEC)     /* after which a full table of descriptors is tried again */
 
 static struct list endpoints = LIST_INIT(endpoints), resting = LIST_INIT(resting);
@@ -111,29 +110,27 @@ static void rest(struct port *p)
 static void port_ready(struct source *src, uint32_t events)
 {
 	struct port *p = CONTAINER_OF(src, struct port, src);
+	int fd = -1, target, sys;
 
 	if (p->proto == IPPROTO_UDP) {
 		flow_ready(p);
 		return;
 	}
-	for (int i = 0; i < ACCEPTS; i++) {
-		int fd = -1;
-
-		if (stream_count() < stream_limit())
-			fd = accept4(src->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		else
-			errno = EMFILE;
-		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-			netd_log_seldom(LOG_ERROR, "no more connections can be taken for now (%zu of %zu there are): %s", stream_count(),
-				stream_limit(), strerror(errno));
-			rest(p);
-			return;
-		}
-		if (fd < 0 && errno == EAGAIN)
-			return;
-		if (fd >= 0)
-			stream_begin(p, fd);
-	}
+	/* the other half first: who was accepted is served */
+	target = stream_count() < stream_limit() ? stream_socket(p) : -1;
+	if (target >= 0)
+		fd = accept4(src->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	else if (stream_count() >= stream_limit())
+		errno = EMFILE;
+	sys = errno;
+	if (fd >= 0)
+		stream_begin(p, fd, target);
+	else if (target >= 0)
+		close(target);
+	if (fd >= 0 || (sys != EMFILE && sys != ENFILE && sys != ENOBUFS && sys != ENOMEM))
+		return;
+	netd_log_seldom(LOG_ERROR, "no more connections can be taken for now (%zu of %zu there are): %s", stream_count(), stream_limit(), strerror(sys));
+	rest(p);
 }
 
 /* Listens and is watched, or only holds. -1 with errno. */

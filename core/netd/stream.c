@@ -307,16 +307,19 @@ static void refuse(int fd)
 	close(fd);
 }
 
-void stream_begin(struct port *p, int fd)
+int stream_socket(const struct port *p)
 {
-	int target = socket(p->target.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, p->proto);
-	struct stream *s = target < 0 ? NULL : stream_new(p, fd, target);
+	return socket(p->target.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, p->proto);
+}
+
+void stream_begin(struct port *p, int fd, int target)
+{
+	struct stream *s = stream_new(p, fd, target);
 
 	if (!s) {
 		netd_log_seldom(LOG_ERROR, "a connection is refused: %s", strerror(errno));
 		refuse(fd);
-		if (target >= 0)
-			close(target);
+		close(target);
 		return;
 	}
 	prepare(fd);

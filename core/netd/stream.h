@@ -30,8 +30,10 @@ struct stream {
 	struct list of_port, by_time;
 };
 
-/* A client that was accepted; takes fd. The port's list gets it, or it is refused with a reset. */
-void stream_begin(struct port *p, int fd);
+/* A socket for the container's side: -1 with errno. */
+int stream_socket(const struct port *p);
+/* A client that was accepted; takes both. The port's list gets it, or it is refused with a reset. */
+void stream_begin(struct port *p, int fd, int target);
 /* One that another dockerd-netd served: fds are client, target, then the pipe of each half that holds something. */
 #define STREAM_CONNECTING 1
 #define STREAM_UP_EOF     2

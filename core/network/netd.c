@@ -49,6 +49,7 @@ struct netd {
 	struct buf in;
 	struct kept *kept;
 	int64_t started;         /* clock_mono() of the last start */
+	int quick;               /* so many in a row ended soon after their start */
 	int pause_ms;            /* before the next one */
 	int64_t not_before;
 	bool told;               /* that it cannot be started */
@@ -87,18 +88,14 @@ static void disconnect(struct netd *n)
 	buf_reset(&n->in);
 }
 
-/* It ended, or is as good as that. One that does so soon after its start is not started again at once. */
+/* It ended, or is as good as that. One that does so soon after its start, again and again, is started later and later. */
 static void died(struct netd *n)
 {
 	int64_t now = clock_mono();
 
 	disconnect(n);
-	if (now - n->started > CALM_MS * MSEC)
-		n->pause_ms = 0;
-	else
-		n->pause_ms = n->pause_ms ? n->pause_ms * 2 : MIN_PAUSE_MS;
-	if (n->pause_ms > MAX_PAUSE_MS)
-		n->pause_ms = MAX_PAUSE_MS;
+	n->quick = now - n->started > CALM_MS * MSEC ? 0 : n->quick + 1;
+	n->pause_ms = n->quick < 2 ? 0 : n->quick < 9 ? MIN_PAUSE_MS << (n->quick - 2) : MAX_PAUSE_MS;
 	n->not_before = now + n->pause_ms * MSEC;
 }
 
@@ -206,14 +203,19 @@ static char *identity(const struct netd *n)
 		(long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec, (long long)st.st_size);
 }
 
-static int spawn(struct netd *n, const char *word, int fd, struct err *err)
+/* ret_pidfd: NULL when its end is of no interest. */
+static int spawn(struct netd *n, const char *word, int fd, int *ret_pidfd, struct err *err)
 {
 	OWN_FREE char *id = identity(n);
 	char *const argv[] = { n->program, (char *)word, id, NULL };
 	OWN_FD int pidfd = -1;
 	pid_t pid;
 
-	return spawner_spawn(n->spawner, argv, NULL, &fd, 1, &pid, &pidfd, err) < 0 ? err_wrap(err, "cannot start dockerd-netd") : 0;
+	if (spawner_spawn(n->spawner, argv, NULL, &fd, 1, &pid, &pidfd, err) < 0)
+		return err_wrap(err, "cannot start dockerd-netd");
+	if (ret_pidfd)
+		*ret_pidfd = STEAL_FD(pidfd);
+	return 0;
 }
 
 /* A new connection: fd, or -1 with errno (ENOENT and ECONNREFUSED: there is none). */
@@ -242,7 +244,7 @@ static int start(struct netd *n, struct err *err)
 	unlinkat(n->dirfd, NETD_SOCKET, 0);
 	if (fd < 0 || fchmod(fd, 0600) < 0 || bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, BACKLOG) < 0)
 		return err_errno(err, errno, "cannot make %s/" NETD_SOCKET, n->exec_root);
-	if (spawn(n, "listen", fd, err) < 0) {
+	if (spawn(n, "listen", fd, NULL, err) < 0) {
 		unlinkat(n->dirfd, NETD_SOCKET, 0);
 		return -1;
 	}
@@ -271,23 +273,41 @@ static int hello(struct netd *n, bool *ret_same, struct err *err)
 	return 0;
 }
 
+/* The old process ended, and not the new one. */
+static bool handed_over(struct netd *n, int successor)
+{
+	int64_t until = clock_mono() + TAKE_OVER_MS * MSEC;
+
+	for (;;) {
+		OWN_NETD_MSG struct netd_msg m = { 0 };
+		struct pollfd p[2] = { { .fd = n->fd, .events = POLLIN }, { .fd = successor, .events = POLLIN } };
+		int64_t left = (until - clock_mono()) / MSEC;
+
+		if (left <= 0 || (poll(p, 2, (int)left) < 0 && errno != EINTR) || p[1].revents)
+			return false;
+		/* records of its log come, and then its end */
+		if (p[0].revents && next_message(n, 0, &m) != 0)
+			return true;
+	}
+}
+
 /* A process of the installed program takes everything from the one that runs, which ends. Without success that one goes on. */
 static void take_over(struct netd *n)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	OWN_NETD_MSG struct netd_msg m = { 0 };
-	OWN_FD int fd = dial(n);
+	OWN_FD int fd = dial(n), successor = -1;
 	bool same = false;
 
 	log_info("dockerd-netd runs another program than the installed one: it hands over");
-	if (fd < 0 || spawn(n, "take-over", fd, &err) < 0) {
+	if (fd < 0 || spawn(n, "take-over", fd, &successor, &err) < 0) {
 		log_warn("dockerd-netd stays as it is: %s", fd < 0 ? strerror(errno) : err_text(&err));
 		return;
 	}
 	fd_close(&fd);
-	/* its end is the sign; a refusal comes as a record of its log */
-	if (next_message(n, TAKE_OVER_MS, &m) >= 0)
-		log_warn("dockerd-netd did not hand over");
+	if (!handed_over(n, successor)) {
+		log_warn("dockerd-netd goes on with its old program: the installed one, %s, did not take over", n->program);
+		return;
+	}
 	disconnect(n);
 	n->fd = dial(n);
 	if (n->fd >= 0 && hello(n, &same, &err) == 0 && !same)

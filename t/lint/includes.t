@@ -28,6 +28,7 @@ report "network includes base, network, the ABI in its facade" "$(only core/netw
 report "volume includes base, volume, the ABI in its facade" "$(only core/volume 'base/|volume/|config.h' | grep -Ev '^core/volume/volume[a-z-]*\.[ch]: (dockerd/|driver(-once)?.h)' || true)"
 report "container includes base, image, network, volume, engine, events, the facade of log drivers" "$(only core/container 'base/|image/|network/|volume/|container/|engine.h|events.h|logdriver.h|shim/|config.h')"
 report "the shim includes base and its protocol" "$(only core/shim 'base/|shim/|config.h')"
+report "the process of networks includes base and its protocol" "$(only core/netd 'base/|netd/|network/netd-wire\.h|config.h')"
 report "the compiler of seccomp profiles includes base" "$(only core/seccomp 'base/|config.h')"
 report "the way to a key-value store includes base" "$(only core/kv 'base/|kv/|config.h')"
 report "the process that unpacks includes base and what unpacks" "$(only core/untar 'base/|untar/|image/(inflate|unpack-wire|untar-work)\.h|config.h')"

@@ -12,7 +12,7 @@ MAKEFLAGS= MAKELEVEL= make -s -C "$top_builddir" install DESTDIR="$dest" > "$WOR
 ok "make install DESTDIR=" || { tail -5 "$WORK/install.log" | sed 's/^/# /'; done_testing; }
 p=$dest$prefix
 have() { for _f in "$@"; do [ -f "$p/$_f" ]; ok "$_f"; done; }
-have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-init
+have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-init
 have lib/dockerd/plugins/graph/overlay.so lib/dockerd/plugins/graph/vfs.so lib/dockerd/plugins/net/none.so lib/dockerd/plugins/net/host.so \
 	lib/dockerd/plugins/volume/local.so lib/dockerd/plugins/authz/policy.so lib/dockerd/plugins/log/syslog.so lib/dockerd/plugins/log/journald.so \
 	lib/dockerd/plugins/log/gelf.so lib/dockerd/plugins/log/fluentd.so lib/dockerd/plugins/log/tee.so
@@ -51,7 +51,7 @@ hardened() { # file
 if command -v readelf >/dev/null && [ -z "$SANITIZED" ]; then
 	fortified=$(var DKD_CFLAGS | grep -o 'D_FORTIFY_SOURCE=[23]')
 	case " $(var CFLAGS) $(var DKD_CFLAGS) " in *" -O0 "*) fortified= ;; esac
-	for f in sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-init; do hardened "$p/$f"; done
+	for f in sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-init; do hardened "$p/$f"; done
 	fortified=
 	for f in "$p"/lib/dockerd/plugins/*/*.so; do hardened "$f"; done
 	unlike "$(elf -lW "$p/libexec/dockerd/dockerd-shim"; elf -dW "$p/libexec/dockerd/dockerd-shim")" "INTERP|NEEDED" "the shim is static"
