@@ -136,10 +136,6 @@ static void conn_ready(struct source *src, uint32_t events)
 	}
 	if (c->waiting)
 		return;
-	if (want > sizeof(c->in)) {
-		conn_free(c);
-		return;
-	}
 	n = recv(src->fd, c->in + c->have, want - c->have, MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -148,6 +144,10 @@ static void conn_ready(struct source *src, uint32_t events)
 		return;
 	}
 	c->have += (size_t)n;
+	if (c->have == 2 && 2u + (unsigned)(c->in[0] << 8 | c->in[1]) > sizeof(c->in)) {
+		conn_free(c);
+		return;
+	}
 	touch(c);
 	if (c->have > 2 && c->have == want)
 		take_query(c);
