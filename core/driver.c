@@ -55,6 +55,9 @@ struct module {
 	char *path, *refused;
 };
 
+#define PROVIDER_STEM "remote" /* what names of their files begin with: a wrong name loads nothing else */
+#define PROVIDERS_MAX 8
+
 static struct lock lock = LOCK_INIT(LOCK_MAP); /* everything below; held while a file is bound */
 static struct module *modules;
 static struct strv path;
@@ -63,6 +66,7 @@ static const struct kind *kind_find(uint32_t number);
 static struct module *find(const struct kind *k, const char *name, struct err *err);
 static struct module *module_open(const char *file, struct err *err);
 static int builtin_dirs(struct strv *ret, struct err *err);
+static const struct driver *provider_of(const struct kind *k, const char *name);
 
 int driver_init(const struct strv *dirs, const struct strmap *opts, struct err *err)
 {
@@ -94,12 +98,20 @@ int driver_init_only(const struct strv *dirs, const struct strmap *opts, struct 
 const struct driver *driver_load(uint32_t kind, const char *name, struct err *err)
 {
 	const struct kind *k = kind_find(kind);
+	OWN_ERR struct err why = ERR_INIT;
+	const struct driver *d;
 	struct module *m;
 
 	BUG_ON(!k);
-	WITH_LOCK(&lock);
-	m = find(k, name, err);
-	return m ? &m->driver : NULL;
+	lock_take(&lock);
+	m = find(k, name, &why);
+	lock_drop(&lock);
+	if (m)
+		return &m->driver;
+	if (why.class == ERR_NOT_FOUND && (d = provider_of(k, name)))
+		return d;
+	err_move(err, &why);
+	return NULL;
 }
 
 const char *driver_kind_name(uint32_t kind)
@@ -210,6 +222,8 @@ static int try_candidate(void *ctx, const char *file, const char *stem, size_t l
 	if (l->present_only)
 		return l->seen = true;
 	m = module_open(file, &why);
+	if (m && m->driver.desc->provider)
+		return 0; /* its own name is no driver's */
 	if (m && m->kind == l->kind && driver_answers_to(m->driver.desc, l->name, want)) {
 		l->found = m;
 		return 1;
@@ -235,7 +249,7 @@ static struct module *find(const struct kind *k, const char *name, struct err *e
 		return NULL;
 	}
 	for (struct module *m = modules; m; m = m->next)
-		if (!m->refused && m->kind == k && driver_answers_to(m->driver.desc, name, strlen(name)))
+		if (!m->refused && m->kind == k && !m->driver.desc->provider && driver_answers_to(m->driver.desc, name, strlen(name)))
 			return m;
 	scan(k, try_candidate, &l);
 	if (!l.found && !l.seen) {
@@ -251,12 +265,59 @@ bool driver_present(uint32_t kind, const char *name)
 {
 	struct lookup l = { .kind = kind_find(kind), .name = name, .exact = true, .present_only = true };
 
-	WITH_LOCK(&lock);
+	lock_take(&lock);
 	scan(l.kind, try_candidate, &l);
 	l.exact = false;
 	if (!l.seen)
 		scan(l.kind, try_candidate, &l);
-	return l.seen;
+	lock_drop(&lock);
+	return l.seen || provider_of(l.kind, name);
+}
+
+/* Providers */
+
+struct providers {
+	const struct kind *kind;
+	struct module *v[PROVIDERS_MAX];
+	size_t len;
+};
+
+static int collect_provider(void *ctx, const char *file, const char *stem, size_t len, const struct kind *sub)
+{
+	struct providers *p = ctx;
+	OWN_ERR struct err why = ERR_INIT;
+	struct module *m;
+
+	(void)sub;
+	if (len < strlen(PROVIDER_STEM) || strncmp(stem, PROVIDER_STEM, strlen(PROVIDER_STEM)) != 0)
+		return 0;
+	m = module_open(file, &why);
+	if (!m)
+		log_warn("%s", err_text(&why));
+	else if (m->kind == p->kind && m->driver.desc->provider && p->len < PROVIDERS_MAX)
+		p->v[p->len++] = m;
+	return 0;
+}
+
+/* The provider that has a driver of that name now, or NULL. No lock is held. */
+static const struct driver *provider_of(const struct kind *k, const char *name)
+{
+	struct providers p = { .kind = k };
+
+	lock_take(&lock);
+	scan(k, collect_provider, &p);
+	lock_drop(&lock);
+	for (size_t i = 0; i < p.len; i++) {
+		const struct driver *d = &p.v[i]->driver;
+		struct driver_call c;
+		int32_t has;
+
+		driver_call_begin(&c, d);
+		has = d->desc->provider->has(&c.abi, driver_host(d), name);
+		if (driver_call_end(&c, has, NULL) >= 0 && has == 1)
+			return d;
+	}
+	return NULL;
 }
 
 /* Loading */
@@ -292,8 +353,8 @@ static int check_descriptor(struct module *m, const struct dkd_driver *d, struct
 		return refuse(m, err, "it gives no proper name");
 	if (d->thread_model > DKD_THREADS_SERIAL)
 		return refuse(m, err, "its thread model is %u, which this daemon does not know", d->thread_model);
-	if (d->provider)
-		return refuse(m, err, "it is a provider of drivers, which this daemon does not take yet");
+	if (d->provider && (d->provider->size < sizeof(*d->provider) || !d->provider->each || !d->provider->has))
+		return refuse(m, err, "it is a provider of drivers that cannot say which");
 	if (!d->ops)
 		return refuse(m, err, "it has no table of operations");
 	if (d->ops_size % sizeof(void (*)(void)))

@@ -129,7 +129,7 @@ static void test_descriptor(void)
 	refused(DKD_KIND_GRAPH, "short", "driver %s is refused: it lacks the required operation put", p.v[5]);
 	refused(DKD_KIND_GRAPH, "threads", "driver %s is refused: its thread model is 9, which this daemon does not know", p.v[6]);
 	refused(DKD_KIND_GRAPH, "noops", "driver %s is refused: it has no table of operations", p.v[7]);
-	refused(DKD_KIND_GRAPH, "provider", "driver %s is refused: it is a provider of drivers, which this daemon does not take yet", p.v[8]);
+	refused(DKD_KIND_GRAPH, "provider", "driver %s is refused: it is a provider of drivers that cannot say which", p.v[8]);
 	refused(DKD_KIND_GRAPH, "undefined", "driver %s is refused: undefined symbol: a_function_of_the_daemon", p.v[9]);
 	refused(DKD_KIND_GRAPH, "undefined", "driver %s is refused: undefined symbol: a_function_of_the_daemon", p.v[9]);
 	refused(DKD_KIND_GRAPH, "noentry", "driver %s is refused: it does not export dkd_driver_entry", p.v[10]);

@@ -63,6 +63,8 @@ struct dkd_ipam_pool {
 typedef int32_t dkd_emit_pool(void *to, const struct dkd_ipam_pool *pool);
 
 struct dkd_ipam_ops {
+	/* Optional. root NULL: on this machine in general. DKD_PROBE_* */
+	int32_t (*probe)(const struct dkd_call *call, const struct dkd_host *host, const char *root);
 	int32_t (*open)(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_ipam_open *open, struct dkd_ipam **ret);
 	/* Optional. */
 	void (*close)(struct dkd_ipam *i);
