@@ -44,7 +44,7 @@ s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
 s.sendall(b"POST /containers/tt/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: d\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n")
 time.sleep(0.3); s.sendall(b"\n"); time.sleep(0.3); s.sendall(b"\n"); time.sleep(0.3)
 P
-is "$(timeout 5 "$DOCKER" -H "unix://$SOCK" wait tt) $(docker logs tt | grep -c '37 91')" "3 1" "typed into, and its exit code comes to who waits"
+is "$(timeout $((5 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" wait tt) $(docker logs tt | grep -c '37 91')" "3 1" "typed into, and its exit code comes to who waits"
 docker logs ff > "$WORK/l"; is "$(sha256sum < "$WORK/l")" "$(seq 1 400000 | sha256sum)" "of a burst no log line is missing either"
 docker rm -f tt pp ff fz >/dev/null
 is "$(docker inspect -f '{{.State.Pid}} {{.State.Running}}' aa)" "$pid true" "adopted, same process"

@@ -118,7 +118,7 @@ busy() {
 for i in 1 2 3 4; do
 	pids=
 	for k in c1 c2 c3; do (busy $k) >/dev/null 2>&1 & pids="$pids $!"; done
-	timeout 10 "$DOCKER" -H "unix://$SOCK" run --rm --network none busybox true >/dev/null 2>&1 & pids="$pids $!"
+	timeout $((10 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" run --rm --network none busybox true >/dev/null 2>&1 & pids="$pids $!"
 	sleep 0.$((i * 19))
 	kill -KILL "$DPID"
 	wait $pids "$DPID" 2>/dev/null

@@ -55,7 +55,7 @@ is "$(becomes "exited 5" term 5) $(docker logs term | grep -c '31 72')" "exited 
 is "$(docker inspect -f '{{.State.Paused}}' paused)" true "paused is paused"
 docker unpause paused >/dev/null && is "$(docker exec paused echo in)" in "unpause, exec"
 docker pause paused >/dev/null && docker unpause paused >/dev/null; ok "pause"
-is "$(timeout 10 "$DOCKER" -H "unix://$SOCK" wait always 2>&1)" 1 "wait"
+is "$(timeout $((10 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" wait always 2>&1)" 1 "wait"
 sleep 0.5
 like "$(docker inspect -f '{{.RestartCount}} {{.State.Running}}' always)" '^[1-9]' "restart policy"
 docker stop -t 5 trap >/dev/null; is "$(state trap)" "exited 7" "stop by its signal"
