@@ -67,7 +67,9 @@ print("one", ping(0), ping(1))
 docker = [os.environ["DOCKER"], "-H", "unix://" + work + "/docker.sock"]
 subprocess.run(docker + ["load", "-q", "-i", work + "/busybox.tar"], stdout=subprocess.DEVNULL)
 subprocess.run(docker + ["run", "-d", "--name", "deaf", "--stop-timeout", "60", "--network", "none", "busybox", "sh", "-c",
-    "trap '' TERM; while :; do sleep 1; done"], stdout=subprocess.DEVNULL)
+    "trap '' TERM; echo up; while :; do sleep 1; done"], stdout=subprocess.DEVNULL)
+while not subprocess.run(docker + ["logs", "deaf"], stdout=subprocess.PIPE).stdout:
+    time.sleep(0.1)
 for i in range(3):
     os.kill(pid, signal.SIGTERM)
     time.sleep(0.3)

@@ -96,8 +96,8 @@ for pair in '"insecure-registries":["r.example:5000"]' '"registry-mirrors":["htt
 done
 
 hup '{"default-stop-timeout":1,"shutdown-timeout":2}'
-docker run -d --name deaf --network none busybox sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
-sleep 0.3
+docker run -d --name deaf --network none busybox sh -c 'trap "" TERM; echo up; while :; do sleep 1; done' >/dev/null
+says deaf up
 t=$(date +%s)
 docker stop deaf >/dev/null
 [ $(($(date +%s) - t)) -lt $((5 * DKD_SLOW)) ]; ok "default-stop-timeout"

@@ -25,8 +25,8 @@ like "$(cat "$WORK/err")" "exec nosuch failed: No such file or directory" "in wo
 run busybox /etc 2>/dev/null; is $? 126 "one that cannot run"
 run busybox sh -c 'kill -9 $$'; is $? 137 "one that was killed"
 is "$(run busybox sh -c '(sleep 0.1 &) ; sleep 1; ps | grep -c "\[sleep\]"')" 0 "orphans are reaped"
-docker run -d --name sig --network none --init busybox sh -c 'trap "exit 42" USR1 TERM; while :; do sleep 0.1; done' >/dev/null
-sleep 0.5
+docker run -d --name sig --network none --init busybox sh -c 'trap "exit 42" USR1 TERM; echo up; while :; do sleep 0.1; done' >/dev/null
+says sig up
 docker kill -s USR1 sig >/dev/null
 is "$(docker wait sig)" 42 "signals are passed on"
 docker start sig >/dev/null; sleep 0.5

@@ -91,8 +91,9 @@ for i in $(seq 50); do docker inspect brief >/dev/null 2>&1 || break; sleep 0.1;
 is "$(docker ps -aq | wc -l) $(ls "$WORK/root/overlay2" | grep -c "$id")" "0 0" "nothing stays of one that a power cut ended"
 docker rmi briefly >/dev/null; ok "nor holds an image"
 # SIGTERM stops the containers, each by its own signal
-docker run -d --name t1 --network none busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
-docker run -d --name t2 --network none --restart always busybox sh -c 'trap "exit 5" TERM; while :; do sleep 0.1; done' >/dev/null
+docker run -d --name t1 --network none busybox sh -c 'trap "exit 5" TERM; echo up; while :; do sleep 0.1; done' >/dev/null
+docker run -d --name t2 --network none --restart always busybox sh -c 'trap "exit 5" TERM; echo up; while :; do sleep 0.1; done' >/dev/null
+says t1 up; says t2 up
 stop_daemon; is "$DSTATUS" 0 "SIGTERM with running containers"
 start_daemon; ok "starts"
 is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' t1)" "exited 5" "the container was stopped by its signal"
@@ -118,11 +119,13 @@ is "$(docker inspect -f '{{.State.Status}}' lr)" exited "a killed shim is notice
 ! kill -0 "$pid" 2>/dev/null; ok "and its container does not stay"
 docker rm -f lr >/dev/null; ok "rm"
 # three signals with a hung container force the end
-docker run -d --name hung --network none busybox sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
+docker run -d --name hung --network none busybox sh -c 'trap "" TERM; echo up; while :; do sleep 1; done' >/dev/null
+says hung up
 stop_daemon
 start_daemon --shutdown-timeout 60
 docker rm -f hung >/dev/null 2>&1
-docker run -d --name hung --stop-timeout 60 --network none busybox sh -c 'trap "" TERM; while :; do sleep 1; done' >/dev/null
+docker run -d --name hung --stop-timeout 60 --network none busybox sh -c 'trap "" TERM; echo up; while :; do sleep 1; done' >/dev/null
+says hung up
 kill -TERM "$DPID"; sleep 0.4; kill -TERM "$DPID"; sleep 0.4; kill -TERM "$DPID"
 wait "$DPID"; is $? 143 "the third signal forces the end, 128+15"
 DPID=

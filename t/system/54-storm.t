@@ -113,8 +113,9 @@ settled "nothing is left"
 bad=
 for i in $(seq "$TERMS"); do
 	for k in 1 2 3 4; do
-		docker run -d --name "t$k" --stop-timeout 1 --network none busybox sh -c "[ $k -gt 2 ] || trap 'exit $k' TERM; while :; do sleep 0.05; done" >/dev/null
+		docker run -d --name "t$k" --stop-timeout 1 --network none busybox sh -c "[ $k -gt 2 ] || trap 'exit $k' TERM; echo up; while :; do sleep 0.05; done" >/dev/null
 	done
+	for k in 1 2 3 4; do says "t$k" up; done
 	stop_daemon || bad="$bad $i: status;"
 	[ "$(shims | wc -l)" = 0 ] || bad="$bad $i: shims;"
 	grep -l '"Running":true' "$WORK"/root/containers/*/config.v2.json >/dev/null 2>&1 && bad="$bad $i: a record says running;"

@@ -79,7 +79,8 @@ is "$(shims | wc -l) $(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo) $(ls
 
 # the reverse: shims that speak what this daemon does not
 newer() { sed -i 's/"version":1/"version":2/' "$WORK/exec/containers/$1/shim.json"; }
-n1=$(run n1 busybox sh -c 'trap "exit 8" TERM; while :; do sleep 0.1; done')
+n1=$(run n1 busybox sh -c 'trap "exit 8" TERM; echo up; while :; do sleep 0.1; done')
+says n1 up
 n2=$(run n2 busybox sleep 1000)
 n3=$(run n3 busybox sh -c 'sleep 1; exit 9')
 pid=$(docker inspect -f '{{.State.Pid}}' n2)

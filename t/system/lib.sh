@@ -166,6 +166,11 @@ shims() {
 	done
 	true
 }
+# Waits until a container has said so. A signal that comes before ends what has no trap yet, or runc's init, with 2.
+says() { # container text
+	for _i in $(seq $((100 * DKD_SLOW))); do docker logs "$1" 2>&1 | grep -q -- "$2" && return 0; sleep 0.1; done
+	return 1
+}
 load_busybox() { "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.tar" && docker load -q -i "$WORK/busybox.tar"; }
 
 cleanup() {
