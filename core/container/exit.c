@@ -184,6 +184,7 @@ static int64_t publish_exit(struct container *c, const struct shim_exit *ex, boo
 	}
 	st->restarting = *ret_restart;
 	st->running = *ret_restart;
+	c->leaving = !*ret_restart;
 	health_end(c);
 	forget_endpoints(c);
 	return delay;
@@ -230,6 +231,7 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 	announce(c, ex, started);
 	container_left_network(c);
 	lock_take(&c->lock);
+	c->leaving = false;
 	autoremove = c->host.auto_remove && !restart && !c->keep && !c->rec.state.removal && !c->removed;
 	waiters_wake(c, false);
 	pthread_cond_broadcast(&c->changed);

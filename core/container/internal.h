@@ -104,6 +104,7 @@ struct container {
 	pthread_cond_t changed;    /* state or operation changed */
 	bool op;                   /* the operation is taken */
 	bool freezing;             /* freeze_take() */
+	bool leaving;              /* runs no more, and its exit is not told yet */
 	bool removed;              /* gone from the indexes */
 	char *damaged;             /* why it can only be looked at, copied from and removed; set before it is in the indexes */
 	struct container_record rec;

@@ -158,7 +158,8 @@ bool container_wait_stopped(struct container *c, int64_t timeout_ns)
 	WITH_LOCK(&c->lock);
 	int64_t end = timeout_ns < 0 ? 0 : clock_mono() + timeout_ns;
 
-	while (c->rec.state.running) {
+	/* who waits tells of a stop, which comes behind the exit */
+	while (c->rec.state.running || c->leaving) {
 		int64_t left = timeout_ns < 0 ? -1 : end - clock_mono();
 
 		if (timeout_ns >= 0 && left <= 0)

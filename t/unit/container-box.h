@@ -62,7 +62,16 @@ int rwlayer_remove(struct layer_store *s, const char *id, struct err *err)
 }
 /* Instead of libc's. */
 static atomic_int sent_out;
-int sync_file_range(int fd, off64_t from, off64_t n, unsigned flags) { sent_out++; return 0; }
+static void (*_Atomic during_save)(void);
+int sync_file_range(int fd, off64_t from, off64_t n, unsigned flags)
+{
+	void (*save)(void) = during_save;
+
+	sent_out++;
+	if (save)
+		save();
+	return 0;
+}
 static int layers_synced;
 int rwlayer_sync(struct layer_store *s, const char *id, struct err *err) { layers_synced++; return 0; }
 bool rwlayer_exists(struct layer_store *s, const char *id) { return true; }

@@ -169,6 +169,35 @@ static void test_kill(void)
 	container_unref(c);
 }
 
+static atomic_bool in_save, told;
+
+static void save_slowly(void)
+{
+	in_save = true;
+	usleep(100000);
+	told = true;
+}
+
+/* A stop is told behind the exit, also by who comes between the two. */
+static void test_exit_first(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct container *c = create("leaves", "");
+	struct shim *s;
+
+	container_start(c, &err);
+	s = c->run->shim;
+	during_save = save_slowly;
+	end(s, 3);
+	for (int i = 0; i < 2000 && !in_save; i++)
+		usleep(1000);
+	ok(in_save && !container_is_running(c), "a container that has ended, and nobody knows");
+	ok(container_wait_stopped(c, -1) && told, "is waited for until all do");
+	during_save = NULL;
+	container_remove(c, false, false, NULL);
+	container_unref(c);
+}
+
 static void test_failed_start(void)
 {
 	static const struct { const char *error; int code; } cases[] = {
@@ -344,6 +373,7 @@ int main(void)
 	test_create();
 	test_run();
 	test_kill();
+	test_exit_first();
 	test_failed_start();
 	test_policies();
 	test_execs();
