@@ -132,6 +132,17 @@ static int find_group(int rootfd, const char *name, const char *unable, uint32_t
 	return 0;
 }
 
+/* The runtime opens both files for a number, too, and would wait for ever for somebody to write into a FIFO. */
+static int check_fifo(int rootfd, const char *path, struct err *err)
+{
+	OWN_FD int fd = fs_beneath(rootfd, path, O_PATH, 0);
+	struct stat st;
+
+	if (fd >= 0 && fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode))
+		return err_set(err, ERR_INVALID, "%s of the image: is a FIFO", path);
+	return 0;
+}
+
 int user_lookup(int rootfd, const char *user, const struct strv *group_add, struct user_ids *ret, struct err *err)
 {
 	OWN_FREE char *copy = xstrdup(user ? user : ""), *name_of = NULL;
@@ -151,7 +162,8 @@ int user_lookup(int rootfd, const char *user, const struct strv *group_add, stru
 		return err_set(err, ERR_INVALID, "uids and gids must be in range 0-2147483647");
 	q.name = copy;
 	q.by_id = numeric || !*copy;
-	if (each_line(rootfd, "/etc/passwd", q.by_id, passwd_line, &q, err) < 0)
+	if (check_fifo(rootfd, "/etc/passwd", err) < 0 || check_fifo(rootfd, "/etc/group", err) < 0 ||
+		each_line(rootfd, "/etc/passwd", q.by_id, passwd_line, &q, err) < 0)
 		return err_wrap(err, "unable to find user %s", copy);
 	name_of = q.user;
 	ret->home = q.home;

@@ -359,8 +359,8 @@ class Campaign:
 
     @staticmethod
     def words(path, text):
-        if path.endswith("/attach"):  # what was to be a stream is a line of text, as Docker has it
-            return len(text) > 2 and text.endswith("\r\n")
+        if path.endswith("/attach") and text.endswith("\r\n"):  # what was to be a stream is a line of text, as Docker has it
+            return len(text) > 2
         try:
             return len(json.loads(text)["message"]) > 0
         except (ValueError, KeyError, TypeError):
