@@ -8,6 +8,7 @@
 #include "base/damage.h"
 #include "base/lock.h"
 #include "base/metrics.h"
+#include "container/bundle/apparmor.h"
 #include "container/bundle/cdi.h"
 #include "container/bundle/cgroup.h"
 #include "container/container.h"
@@ -267,6 +268,8 @@ static void put_security(const struct api *api, int api_minor, struct jw *w)
 	bool named = api_minor > 24;
 
 	jw_karr(w, "SecurityOptions");
+	if (apparmor_on())
+		jw_str(w, named ? "name=apparmor" : "apparmor");
 	if (prctl(PR_GET_SECCOMP) >= 0) {
 		OWN_FREE char *text = xasprintf("name=seccomp,profile=%s", profile);
 

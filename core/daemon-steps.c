@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/reserve.h"
+#include "container/bundle/apparmor.h"
 #include "container/bundle/cgroup.h"
 #include "container/log/opts.h"
 #include "driver-crash.h"
@@ -189,10 +190,11 @@ int step_limits(struct daemon *d, struct err *err)
 
 int step_apparmor(struct daemon *d, struct err *err)
 {
-	OWN_BUF struct buf b = { 0 };
+	OWN_ERR struct err why = ERR_INIT;
 
-	if (fs_read(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &b, NULL) == 0 && b.size && b.data[0] == 'Y')
-		log_warn("AppArmor is enabled in the kernel; this version installs no profile: containers run without one");
+	/* whoever starts a container is told, too; other profiles work without this one */
+	if (apparmor_on() && apparmor_load(d->spawner, true, &why) < 0)
+		log_error("%s", err_text(&why));
 	return 0;
 }
 

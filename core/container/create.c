@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "container/bundle/security.h"
 #include "container/internal.h"
 #include "image/layer.h"
 
@@ -306,6 +307,7 @@ static void describe(struct container *c, const struct image *img)
 
 	str_set(&c->rec.id, c->id);
 	c->rec.created = clock_now();
+	str_set(&c->rec.apparmor_profile, security_of(&c->host).apparmor);
 	str_set(&c->rec.stream_config, "{}");
 	str_set(&c->rec.log_cache, "{\"HaveNotifyEnabled\":false}");
 	str_set(&c->rec.image, img ? img->id : "");

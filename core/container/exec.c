@@ -260,6 +260,7 @@ static char *process_json(struct exec *x, struct err *err)
 		.path = c->rec.path,
 		.args = &c->rec.args,
 		.link_env = &link_env,
+		.apparmor = c->rec.apparmor_profile,
 		.tty = x->cfg.tty };
 	in.container = &bi;
 	text = rootfs ? bundle_process(&in, err) : NULL;

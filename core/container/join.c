@@ -18,10 +18,10 @@
  */
 static const char *const config_known[] = { "no_pivot_root", "rootfs", "readonlyfs", "rootPropagation", "mounts", "devices",
 	"hostname", "domainname", "namespaces", "capabilities", "networks", "routes", "cgroups", "oom_score_adj", "mask_paths",
-	"readonly_paths", "sysctl", "seccomp", "version", "labels", "no_new_privileges", "rlimits", "Hooks" };
+	"readonly_paths", "apparmor_profile", "sysctl", "seccomp", "version", "labels", "no_new_privileges", "rlimits", "Hooks" };
 static const char *const namespaces_known[] = { "NEWNS", "NEWNET", "NEWUTS", "NEWPID", "NEWIPC", "NEWCGROUP" };
 static const char *const process_known[] = { "terminal", "consoleSize", "user", "args", "env", "cwd", "capabilities", "rlimits",
-	"noNewPrivileges", "oomScoreAdj" };
+	"noNewPrivileges", "oomScoreAdj", "apparmorProfile" };
 
 static bool is_known(const char *word, const char *const *list, size_t len)
 {
@@ -147,13 +147,15 @@ static int take_state(struct join_base *b, const struct join_source *src, struct
 	if (!id || !streq(id, src->id) || !json_is_object(config))
 		return refuse(err, "the runtime's record is of another form", NULL);
 	if (!json_exact_empty(json_object_get(state, "rootless")) || !json_exact_empty(json_object_get(state, "intel_rdt_path")) ||
-		!json_exact_empty(json_object_get(cgroups, "Rootless")) || !json_exact_empty(json_object_get(cgroups, "Systemd")))
+		!json_exact_empty(json_object_get(cgroups, "Rootless")))
 		return refuse(err, "control groups that the runtime looks after in another way", NULL);
 	if (check_members(config, config_known, ARRAY_LEN(config_known), err) < 0 ||
 		check_namespaces(json_object_get(config, "namespaces"), err) < 0 ||
 		take_cgroups(b, json_object_get(state, "cgroup_paths"), err) < 0)
 		return -1;
 	b->has_rlimits = !json_exact_empty(json_object_get(config, "rlimits"));
+	if (json_is_string(json_object_get(config, "apparmor_profile")))
+		b->apparmor = xstrdup(json_string_value(json_object_get(config, "apparmor_profile")));
 	b->has_oom_score = json_exact_i64(json_object_get(config, "oom_score_adj"), &b->oom_score);
 	return take_seccomp(b, src, json_object_get(config, "seccomp"), err);
 }
@@ -175,6 +177,7 @@ void join_base_free(struct join_base *b)
 	if (!b)
 		return;
 	free(b->why_not);
+	free(b->apparmor);
 	strv_done(&b->cgroups);
 	filter_put(b->filter);
 	free(b);
@@ -304,6 +307,17 @@ static int put_terminal(struct shim_msg *m, const json_t *js, struct err *err)
 	return 0;
 }
 
+/* The process's own, else the container's, as the runtime has it. */
+static void put_apparmor(struct shim_msg *m, const struct join_base *b, const json_t *process)
+{
+	const char *own = json_string_value(json_object_get(process, "apparmorProfile"));
+	const char *profile = !str_empty(own) ? own : b->apparmor;
+
+	put_int(m, PLAN_IS, str_empty(profile) ? PLAN_VERSION : PLAN_VERSION_APPARMOR);
+	if (!str_empty(profile))
+		shim_msg_str(m, (enum shim_tag)PLAN_APPARMOR, profile);
+}
+
 static void put_base(struct shim_msg *m, const struct join_base *b, const char *id)
 {
 	OWN_FREE char *keyring = xasprintf("_ses.%s", id);
@@ -334,7 +348,7 @@ int join_plan(const struct join_base *b, const char *id, const char *process, st
 		return refuse(err, "limits of the container that the process has not", NULL);
 	if (check_members(js, process_known, ARRAY_LEN(process_known), err) < 0)
 		return -1;
-	put_int(&m, PLAN_IS, PLAN_VERSION);
+	put_apparmor(&m, b, js);
 	put_int(&m, PLAN_NO_NEW_PRIVS, json_is_true(json_object_get(js, "noNewPrivileges")));
 	shim_msg_str(&m, (enum shim_tag)PLAN_CWD, cwd);
 	put_base(&m, b, id);

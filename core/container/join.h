@@ -27,6 +27,7 @@ void filter_put(struct filter *f);
 /* What all execs of one run of a container have in common. Fixed once made. */
 struct join_base {
 	char *why_not;        /* NULL: there are plans */
+	char *apparmor;       /* or NULL */
 	struct strv cgroups;
 	bool has_oom_score, has_rlimits;
 	int64_t oom_score;

@@ -626,7 +626,7 @@ int shim_pause(struct shim *s, bool pause, struct err *err)
 
 bool shim_has_runtime(const struct shim *s, const char *path)
 {
-	return path && s->runtime && streq(s->runtime, path) && !s->runtime_args.len && !s->systemd_cgroup;
+	return path && s->runtime && streq(s->runtime, path) && !s->runtime_args.len;
 }
 
 int shim_exec_create(struct shim *s, const struct shim_exec *ex, struct err *err)

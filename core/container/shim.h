@@ -132,7 +132,7 @@ int shim_pause(struct shim *s, bool pause, struct err *err);
 /* New limits of the control groups: resources is the OCI runtime's JSON. */
 int shim_update(struct shim *s, const struct buf *resources, struct err *err);
 
-/* It was started with this runtime, by that path alone, and without systemd. */
+/* It was started with this runtime, by that path alone. */
 bool shim_has_runtime(const struct shim *s, const char *path);
 
 struct shim_exec {

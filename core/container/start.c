@@ -7,6 +7,7 @@
 #include "base/damage.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "container/bundle/apparmor.h"
 #include "container/bundle/cdi.h"
 #include "container/bundle/cgroup.h"
 #include "container/internal.h"
@@ -226,6 +227,17 @@ static int allow_realtime(struct container *c, struct err *err)
 	return cgroup_allow_realtime(parent, d->cpu_rt_period, d->cpu_rt_runtime, err);
 }
 
+/* What an inspect shows from here on, and execs run with. */
+static int confine(struct container *c, struct err *err)
+{
+	const char *profile = apparmor_on() ? apparmor_profile(&c->host) : "";
+
+	if (streq(profile, APPARMOR_DEFAULT) && apparmor_load(c->store->deps.spawner, false, err) < 0)
+		return -1;
+	container_set_text(c, &c->rec.apparmor_profile, profile);
+	return 0;
+}
+
 static int write_bundle(struct container *c, const char *run_dir, struct mount_list *mounts, struct err *err)
 {
 	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL;
@@ -233,7 +245,7 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 	CLEANUP(device_edits_done) struct device_edits edits = { 0 };
 	struct bundle_in in = { 0 };
 
-	if (allow_realtime(c, err) < 0)
+	if (allow_realtime(c, err) < 0 || confine(c, err) < 0)
 		return -1;
 	if (device_requests_resolve(&c->host.device_requests, c->store->deps.defaults, &edits, err) < 0)
 		return -1;
@@ -264,6 +276,7 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 		.shm_path = shm,
 		.edits = &edits,
 		.link_env = &link_env,
+		.apparmor = c->rec.apparmor_profile,
 		.tty = c->rec.config.tty };
 	return bundle_write(&in, run_dir, err);
 }

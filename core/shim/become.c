@@ -211,6 +211,22 @@ static const char *find_program(const struct join_plan *p)
 	fail("find the program");
 }
 
+/* For the program to come. By the host's own /proc: the container's may be anything. */
+static void set_profile(const struct join_plan *p)
+{
+	char word[600];
+	int n, fd;
+
+	if (!p->apparmor)
+		return;
+	fd = openat(p->proc, "self/attr/apparmor/exec", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		fd = openat(p->proc, "self/attr/exec", O_WRONLY | O_CLOEXEC);
+	n = snprintf(word, sizeof(word), "exec %s", p->apparmor);
+	must(n < (int)sizeof(word) && fd >= 0 && write(fd, word, (size_t)n) == n, "take on the profile of AppArmor");
+	close(fd);
+}
+
 void join_become(const struct join_plan *p, int report)
 {
 	const char *program;
@@ -219,6 +235,7 @@ void join_become(const struct join_plan *p, int report)
 	to_parent = report;
 	must(setsid() >= 0, "begin a session");
 	must(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, p->keyring) >= 0 || errno == ENOSYS, "join the session's keyring");
+	set_profile(p);
 	if (p->tty)
 		take_terminal(p);
 	must(syscall(SYS_close_range, 3, report - 1, 0) == 0 && syscall(SYS_close_range, report + 1, ~0U, 0) == 0, "close the rest");

@@ -36,7 +36,8 @@ int join_main(char **argv);
 struct join_plan {
 	struct shim_msg msg; /* what the others point into */
 	char **argv, **env;
-	const char *cwd, *keyring;
+	const char *cwd, *keyring, *apparmor;
+	int proc;            /* the host's /proc, or -1 */
 	gid_t *groups;
 	size_t n_groups;
 	struct plan_rlimit *rlimits;

@@ -104,12 +104,13 @@ static void read_plan(struct join_plan *p)
 		decline("read the plan", errno);
 	p->msg.body.size = (size_t)st.st_size;
 	close(JOIN_PLAN_FD);
-	if (number(&p->msg, PLAN_IS) != PLAN_VERSION)
+	if (number(&p->msg, PLAN_IS) != PLAN_VERSION && number(&p->msg, PLAN_IS) != PLAN_VERSION_APPARMOR)
 		decline("the plan is of another version", 0);
 	p->argv = strings(&p->msg, PLAN_ARG);
 	p->env = strings(&p->msg, PLAN_ENV);
 	p->cwd = shim_msg_get_str(&p->msg, (enum shim_tag)PLAN_CWD);
 	p->keyring = shim_msg_get_str(&p->msg, (enum shim_tag)PLAN_KEYRING);
+	p->apparmor = shim_msg_get_str(&p->msg, (enum shim_tag)PLAN_APPARMOR);
 	caps = shim_msg_next_bytes(&p->msg, (enum shim_tag)PLAN_CAPS, sizeof(p->caps), &pos, &size);
 	if (!p->argv[0] || !p->cwd || !p->keyring || !caps)
 		decline("the plan is not whole", 0);
@@ -258,6 +259,9 @@ int join_main(char **argv)
 	check_init(argv[0]);
 	raise_files(argv[0]);
 	set_oom_score(&plan.msg);
+	plan.proc = plan.apparmor ? open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	if (plan.apparmor && plan.proc < 0)
+		decline("open /proc", errno);
 	if (pipe2(report, O_CLOEXEC) < 0)
 		decline("make a pipe", errno);
 	enter_cgroups(&plan.msg);

@@ -12,10 +12,12 @@
 
 #include "shim/proto.h"
 
+/* A plan without a profile of AppArmor is of the first version, which any shim carries out. */
 #define PLAN_VERSION 1
+#define PLAN_VERSION_APPARMOR 2
 
 enum plan_tag {
-	PLAN_IS = 1,      /* int: PLAN_VERSION */
+	PLAN_IS = 1,      /* int: PLAN_VERSION or later */
 	PLAN_ARG,         /* string, repeated */
 	PLAN_ENV,         /* string, repeated: NAME=VALUE, each name once */
 	PLAN_CWD,         /* string, absolute */
@@ -30,6 +32,7 @@ enum plan_tag {
 	PLAN_FILTER_FLAGS,
 	PLAN_KEYRING,     /* string */
 	PLAN_TTY, PLAN_ROWS, PLAN_COLS,
+	PLAN_APPARMOR,    /* string: the profile of AppArmor; absent: none */
 };
 
 enum plan_cap_set { PLAN_BOUNDING, PLAN_EFFECTIVE, PLAN_PERMITTED, PLAN_INHERITABLE, PLAN_AMBIENT, PLAN_CAP_SETS };

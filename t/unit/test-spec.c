@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "container/bundle/apparmor.h"
 #include "container/bundle/bundle.h"
 #include "container/bundle/caps.h"
 #include "container/bundle/seccomp.h"
@@ -100,7 +101,7 @@ static void test_warnings(void)
 	warned("\"Cgroup\":\"x\"", "The field Cgroup has no effect: no driver of this daemon reads it.");
 	warned("\"SecurityOpt\":[\"label=level:s0\"]", "SELinux is not enabled. The label options have no effect.");
 	warned("\"Memory\":0", "");
-	if (!security_has_apparmor())
+	if (!apparmor_on())
 		warned("\"SecurityOpt\":[\"apparmor=foo\"]", "Your kernel does not support AppArmor. The profile foo has no effect.");
 }
 
@@ -353,6 +354,32 @@ static void test_seccomp(void)
 	ok(strstr(b.data, "\"mount\"") != NULL, "CAP_SYS_ADMIN opens mount");
 }
 
+/* The kernel's answer to it is 43-apparmor's. */
+static void test_apparmor(void)
+{
+	OWN_BUF struct buf text = { 0 }, confined = { 0 };
+	struct host_config hc = { 0 };
+	FILE *f;
+
+	is_str(apparmor_profile(&hc), "docker-default", "apparmor: who says nothing");
+	hc.privileged = true;
+	is_str(apparmor_profile(&hc), "unconfined", "privileged");
+	strv_add(&hc.security_opt, "apparmor=own");
+	is_str(apparmor_profile(&hc), "own", "its own");
+	strv_done(&hc.security_opt);
+	apparmor_text(NULL, &text);
+	apparmor_text("/usr/sbin/docker d", &confined);
+	buf_addc(&text, '\0');
+	buf_addc(&confined, '\0');
+	ok(!strstr(text.data, "docker d") && strstr(confined.data, "signal (receive) peer=\"/usr/sbin/docker d\","), "a daemon that is confined may end containers");
+	if (access("/sbin/apparmor_parser", X_OK) < 0) {
+		skip("the profile is one", "no apparmor_parser");
+		return;
+	}
+	f = popen("/sbin/apparmor_parser --skip-kernel-load --skip-cache > /dev/null 2>&1", "w");
+	ok(f && fputs(confined.data, f) >= 0 && pclose(f) == 0, "the profile is one");
+}
+
 int main(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -363,6 +390,7 @@ int main(void)
 	fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	mkdirat(fd, "etc", 0755);
 	test_warnings();
+	test_apparmor();
 	test_body();
 	test_refusals();
 	test_merge();

@@ -59,6 +59,7 @@ struct bundle_in {
 	const char *shm_path;            /* host directory bound at /dev/shm, or NULL: a tmpfs of its own */
 	const struct device_edits *edits; /* of devices by name, or NULL */
 	const struct strv *link_env;     /* variables of linked containers, before its own; or NULL */
+	const char *apparmor;            /* the profile that confines it, or NULL */
 	bool tty;
 };
 

@@ -164,8 +164,8 @@ int bundle_process_members(const struct process_in *in, int rootfd, const struct
 	put_caps(in, u->uid == 0, w);
 	put_rlimits(c, w);
 	jw_kbool(w, "noNewPrivileges", security.no_new_privileges.set ? security.no_new_privileges.v : c->defaults->no_new_privileges);
-	if (!str_empty(security.apparmor) && !streq(security.apparmor, "unconfined") && security_has_apparmor())
-		jw_kstr(w, "apparmorProfile", security.apparmor);
+	if (!str_empty(c->apparmor))
+		jw_kstr(w, "apparmorProfile", c->apparmor);
 	jw_kint(w, "oomScoreAdj", c->host->oom_score_adj);
 	return 0;
 }

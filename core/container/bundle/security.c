@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "container/bundle/security.h"
 
-#include "base/fs.h"
+#include "container/bundle/apparmor.h"
 #include "container/validate.h"
 
 /* The words that Docker takes for a boolean. */
@@ -77,20 +77,13 @@ struct security security_of(const struct host_config *hc)
 	return s;
 }
 
-bool security_has_apparmor(void)
-{
-	OWN_BUF struct buf b = { 0 };
-
-	return fs_read(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &b, NULL) == 0 && b.size && b.data[0] == 'Y';
-}
-
 int validate_security(const struct host_config *hc, struct strv *warnings, struct err *err)
 {
 	struct security s;
 
 	if (security_parse(hc, &s, err) < 0)
 		return -1;
-	if (!str_empty(s.apparmor) && !streq(s.apparmor, "unconfined") && !security_has_apparmor())
+	if (!str_empty(s.apparmor) && !streq(s.apparmor, "unconfined") && !apparmor_on())
 		strv_addf(warnings, "Your kernel does not support AppArmor. The profile %.200s has no effect.", s.apparmor);
 	if (s.labels)
 		strv_add(warnings, "SELinux is not enabled. The label options have no effect.");

@@ -18,7 +18,5 @@ struct security {
 int security_parse(const struct host_config *hc, struct security *ret, struct err *err);
 /* The same for what was checked at create. */
 struct security security_of(const struct host_config *hc);
-/* Whether this kernel can confine with profiles of AppArmor. */
-bool security_has_apparmor(void);
 
 #endif
