@@ -4,6 +4,7 @@
  * forked children are never freed: they exec or _exit.
  */
 #include "base/spawner-wire.h"
+#include "base/spawner.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -8,7 +8,6 @@
 
 #define SPAWNER_FDS    32          /* descriptors of one request, the answer socket and the memfd among them */
 #define SPAWNER_PACKET (64 * 1024) /* of a command's output that follows the answer; more is in a memfd */
-#define SPAWNER_OUTPUT (8 << 20)   /* of a command's output that is kept */
 
 enum spawner_op { SPAWNER_RUN, SPAWNER_SPAWN, SPAWNER_TASK, SPAWNER_NETNS, SPAWNER_NETNS_DROP };
 

@@ -23,9 +23,10 @@ struct spawner *spawner_start(struct err *err);
 /* Ends it (its children live on). */
 void spawner_stop(struct spawner *s);
 
+#define SPAWNER_OUTPUT (8u << 20) /* of a command's output that is kept */
 /*
  * Runs argv (argv[0] an absolute path) to its end: exit status as of waitpid() in *ret_status, output (stdout and stderr,
- * at most 64 KiB) in out when not NULL. env NULL: the daemon's. A fired token or timeout_ms (-1 none) kills it.
+ * SPAWNER_OUTPUT bytes at most, the rest is lost) in out when not NULL. env NULL: the daemon's. A fired token or timeout_ms (-1 none) kills it.
  */
 int spawner_run(struct spawner *s, char *const argv[], char *const env[], int stdin_fd, int timeout_ms, const struct cancel *c,
 	int *ret_status, struct buf *out, struct err *err);

@@ -214,6 +214,9 @@ int container_top(struct container *c, const char *ps_args, const struct cancel 
 
 		return err_set(err, ERR_INVALID, "Error running ps: %.*s", (int)(n > 200 ? 200 : n), out.data ? out.data : "");
 	}
+	/* half a table would pass for a whole one */
+	if (out.size >= SPAWNER_OUTPUT)
+		return err_set(err, ERR_INVALID, "Error running ps: its output is larger than %u MiB: ask for fewer columns", SPAWNER_OUTPUT >> 20);
 	if (encode_ps(out.data, &pids, w, err) < 0)
 		return -1;
 	container_event(c, "top", NULL);

@@ -64,6 +64,14 @@ docker rm -f xx > /dev/null
 docker create --rm --name yy --network none busybox true > /dev/null
 like "$(docker update --restart always yy 2>&1)" 'Restart policy cannot be updated because AutoRemove is enabled' "no policy for what removes itself"
 
+# what ps says and cannot be kept is no shorter table
+docker run -d --name wide --network none --stop-timeout 0 busybox sh -c \
+	'x=$(head -c 120000 /dev/zero | tr "\0" x); i=0; while [ $i -lt 90 ]; do sh -c "sleep 1000; : $x" & i=$((i + 1)); done; touch /all; wait' > /dev/null
+for _i in $(seq $((20 * DKD_SLOW))); do docker exec wide test -e /all && break; sleep 0.1; done
+like "$(docker top wide -o pid,args 2>&1 | tail -c 200)" "Error running ps: its output is larger than 8 MiB: ask for fewer columns" "top of too long command lines"
+is "$(docker top wide -o pid | wc -l | awk '{ print ($1 > 90) }')" 1 "fewer columns"
+docker rm -f wide > /dev/null
+
 # another log: what is written is read as it was, the next start has the new one
 log() { docker inspect -f '{{.HostConfig.LogConfig.Type}} {{json .HostConfig.LogConfig.Config}}' "$1"; }
 files() { (cd "$WORK/root/containers/$1" && ls -- *-json.log local-logs/container.log 2>/dev/null | sed 's/.*-json/json/; s,/.*,,' | tr '\n' ' '); }
