@@ -76,6 +76,7 @@ void if_translated(struct nftnl_rule *r); /* its destination, by anyone */
 void if_to_host(struct nftnl_rule *r);    /* to an address of the host */
 void if_mark(struct nftnl_rule *r, uint32_t mark, uint32_t mask);
 void if_proto(struct nftnl_rule *r, uint32_t proto);
+void if_icmp_redirect(struct nftnl_rule *r, int family);
 /* Looks the packet up by what the shape says; a map's data lies where then_dnat() and then_snat() want it. */
 void if_in(struct nftnl_rule *r, int family, const struct shape *s);
 /* The same by the name of an interface in a set. */

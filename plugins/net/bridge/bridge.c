@@ -154,10 +154,12 @@ static int setup(struct dkd_net *d, const struct br_net *n, int adopt, struct br
 			return -1;
 	if (!br_has_rules(n)) {
 		fw_delete(n, &ignored);
+		fw_delete_other(n);
 		return 0;
 	}
 	if (adopt ? fw_adopt(n, e) < 0 : fw_write(n, e) < 0)
 		return -1;
+	fw_delete_other(n);
 	watch(d, n);
 	return 0;
 }

@@ -149,7 +149,7 @@ int link_veth(const struct br_net *n, const char *name, int netns_fd, struct br_
 int link_attach(const struct br_net *n, const char *name, struct br_error *e);
 /*
  * A port that must reach itself by the host: where bridges hand their packets to the firewall, those that it turns back do not
- * leave the bridge. Nothing for one that is not there.
+ * leave the bridge. Nothing for one that is in no bridge.
  */
 int link_hairpin(const char *name, struct br_error *e);
 /* All of the network's, as their aliases tell. */
@@ -183,6 +183,8 @@ int fw_write(const struct br_net *n, struct br_error *e);
 /* What an earlier daemon wrote is in use: its ports stay until endpoints are told of, and fw_write() comes to an end of it. */
 int fw_adopt(const struct br_net *n, struct br_error *e);
 int fw_delete(const struct br_net *n, struct br_error *e);
+/* What an earlier daemon may have written by the other backend. */
+void fw_delete_other(const struct br_net *n);
 /* Whether all of it is there. */
 int fw_stands(const struct br_net *n);
 /* One endpoint's, before and after; the network has neither or either. */

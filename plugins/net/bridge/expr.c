@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What rules of nf_tables are made of. */
 #include <stdio.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <libnftnl/common.h>
 #include <libnftnl/expr.h>
@@ -176,6 +177,15 @@ void if_proto(struct nftnl_rule *r, uint32_t proto)
 
 	add_meta(r, NFT_META_L4PROTO, NFT_REG_1);
 	add_cmp(r, NFT_CMP_EQ, &byte, 1);
+}
+
+void if_icmp_redirect(struct nftnl_rule *r, int family)
+{
+	uint8_t type = family == V4 ? 5 : 137;
+
+	if_proto(r, family == V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6);
+	add_payload(r, NFT_PAYLOAD_TRANSPORT_HEADER, 0, 1, NFT_REG_1);
+	add_cmp(r, NFT_CMP_EQ, &type, 1);
 }
 
 /* A map is asked by where a packet goes, or by where it comes from when it says nothing of ports. */

@@ -7,8 +7,7 @@
 
 static const struct backend_ops *ops_of(const struct br_net *n)
 {
-	(void)n;
-	return &nft_backend;
+	return n->backend == BACKEND_IPTABLES ? &iptables_backend : &nft_backend;
 }
 
 static const char *name_of(const struct br_net *n)
@@ -35,6 +34,11 @@ int fw_adopt(const struct br_net *n, struct br_error *e)
 int fw_delete(const struct br_net *n, struct br_error *e)
 {
 	return ops_of(n)->delete(n) < 0 ? fail(n, "remove", e) : 0;
+}
+
+void fw_delete_other(const struct br_net *n)
+{
+	(n->backend == BACKEND_IPTABLES ? &nft_backend : &iptables_backend)->delete(n);
 }
 
 int fw_stands(const struct br_net *n)

@@ -178,7 +178,11 @@ static struct cidr loopback(int family)
 	return c;
 }
 
-/* To the host's loopback addresses nobody else has business: neighbours that send there all the same find nothing published. */
+/*
+ * To the host's loopback addresses nobody else has business: neighbours that send there all the same find nothing published.
+ * Containers that may not talk with each other come to published ports by the proxy, when there is one: a bridge that hands its packets to
+ * the firewall would take what is turned back there as a talk of two isolated ports.
+ */
 static void put_translation(struct batch *b, const struct br_net *n)
 {
 	struct cidr lo = loopback(b->family);
@@ -186,6 +190,8 @@ static void put_translation(struct batch *b, const struct br_net *n)
 
 	if (n->host_policy)
 		if_mark(r, n->mark, n->mark_mask);
+	if (!n->icc && !n->localhost)
+		if_interface(r, NFT_META_IIFNAME, NFT_CMP_NEQ, n->bridge);
 	if_address(r, DESTINATION, NFT_CMP_NEQ, &lo);
 	if_to_host(r);
 	then_goto(b, r, "ports");
@@ -257,12 +263,25 @@ static void put_nat(struct batch *b, const struct br_net *n)
 	}
 }
 
+/* Containers that talk by the host shall not be told that there is a shorter way: between isolated ports there is none. */
+static void put_no_redirects(struct batch *b, const struct br_net *n)
+{
+	struct nftnl_rule *r;
+
+	put_chain(b, "redirects", "filter", NF_INET_LOCAL_OUT, PRIORITY_FILTER, NF_ACCEPT);
+	r = rule_to(b, "redirects", n);
+	if_icmp_redirect(r, b->family);
+	then_verdict(b, r, NF_DROP);
+}
+
 static void put_rules(struct batch *b, const struct br_net *n)
 {
 	for (size_t i = 0; i < SHAPES; i++)
 		put_set(b, shapes[i]);
 	put_chain(b, "forward", "filter", NF_INET_FORWARD, PRIORITY_FILTER, NF_ACCEPT);
 	put_forward(b, n);
+	if (!n->icc)
+		put_no_redirects(b, n);
 	if (!n->internal && n->f[b->family].mode != MODE_ROUTED)
 		put_nat(b, n);
 }

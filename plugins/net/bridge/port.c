@@ -56,9 +56,14 @@ static int set_flag(struct talk *t, const char *name, uint16_t flag)
 	return talk_do(t, NULL, NULL);
 }
 
-/* Isolated ports reach the bridge itself and not each other. */
-static int isolate(struct talk *t, const char *name)
+/*
+ * Isolated ports reach the bridge itself and not each other. Where no proxy stands for what goes by the host and comes back, and
+ * bridges hand their packets to the firewall, it alone keeps containers apart.
+ */
+static int isolate(struct talk *t, const struct br_net *n, const char *name)
 {
+	if (n->icc || (n->localhost && sysctl_bridges_filter()))
+		return 0;
 	return set_flag(t, name, IFLA_BRPORT_ISOLATED);
 }
 
@@ -85,7 +90,7 @@ int link_veth(const struct br_net *n, const char *name, int netns_fd, struct br_
 	put_veth(&t, n, name, netns_fd, master);
 	if (talk_do(&t, NULL, NULL) < 0)
 		rc = no_pair(n, name, errno, e);
-	else if (!n->icc && isolate(&t, name) < 0)
+	else if (isolate(&t, n, name) < 0)
 		rc = br_fail(e, errno, "isolate %s from the other ports of bridge %s", name, n->bridge);
 	else if (sysctl_conf(V6, name, "accept_ra", "0", e) < 0 || sysctl_conf(V6, name, "disable_ipv6", "1", e) < 0 ||
 		link_take_up(&t, name, alias, e) < 0)
@@ -112,7 +117,7 @@ static int attach(struct talk *t, const struct br_net *n, const char *name, stru
 	mnl_attr_put_u32(t->h, IFLA_MASTER, (uint32_t)master);
 	if (talk_do(t, NULL, NULL) < 0)
 		return br_fail(e, errno, "put %s into bridge %s", name, n->bridge);
-	if (!n->icc && isolate(t, name) < 0)
+	if (isolate(t, n, name) < 0)
 		return br_fail(e, errno, "isolate %s from the other ports of bridge %s", name, n->bridge);
 	if (sysctl_bridges_filter() && set_flag(t, name, IFLA_BRPORT_MODE) < 0)
 		return br_fail(e, errno, "let port %s of bridge %s reach itself", name, n->bridge);
@@ -128,7 +133,7 @@ int link_hairpin(const char *name, struct br_error *e)
 		return 0;
 	if (talk_open(&t, e) < 0)
 		return -1;
-	if (set_flag(&t, name, IFLA_BRPORT_MODE) < 0 && errno != ENODEV)
+	if (set_flag(&t, name, IFLA_BRPORT_MODE) < 0 && errno != ENODEV && errno != EOPNOTSUPP)
 		rc = br_fail(e, errno, "let port %s reach itself", name);
 	talk_close(&t);
 	return rc;
