@@ -251,7 +251,8 @@ static void box_open(void)
 {
 	OWN_FREE char *rootfs = NULL;
 
-	mkdtemp(dir);
+	if (!mkdtemp(dir))
+		abort();
 	rootfs = xasprintf("%s/rootfs", dir);
 	mkdir(rootfs, 0755);
 	defaults.default_runtime = "runc";

@@ -143,7 +143,8 @@ static inline void http_world_begin(struct http_world *w, const struct http_job 
 
 	log_set_level(LOG_FATAL);
 	strcpy(w->dir, "/tmp/test-http-XXXXXX");
-	mkdtemp(w->dir);
+	if (!mkdtemp(w->dir))
+		abort();
 	snprintf(sock_path, sizeof(sock_path), "%s/sock", w->dir);
 	w->engine = engine_new();
 	for (size_t i = 0; i < jobs_len; i++)
