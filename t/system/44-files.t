@@ -239,11 +239,11 @@ docker rm beyond >/dev/null; ok "and it is removed"
 docker rmi deep:1 >/dev/null; ok "so is the image"
 # and a file that no disk holds: it is all zeros in an archive, as in Docker
 docker run --name vast --network none busybox sh -c 'echo x > f; printf x | dd of=huge bs=1 seek=8000000000000' 2>/dev/null
-before=$SECONDS
+before=$(date +%s)
 like "$(timeout $((60 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" commit vast vast:1 2>&1)" "archive huge of [0-9]+ bytes: No space left on device \([0-9]+ bytes are free in $WORK/root\)" \
 	"a vast file: no commit"
 is "$(docker images -q vast) $(ls "$WORK/root/tmp" | wc -l)" " 0" "nothing is left of it"
 is "$(timeout $((60 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" cp vast:/huge - 2>/dev/null | head -c 200000000 | tail -c +2000 | tr -d '\0' | wc -c)" 0 "cp: zeros, until the client leaves"
-test $((SECONDS - before)) -lt $((40 * DKD_SLOW)); ok "neither takes long"
+test $(($(date +%s) - before)) -lt $((40 * DKD_SLOW)); ok "neither takes long"
 docker rm vast >/dev/null; ok "and it is removed"
 done_testing
