@@ -348,6 +348,44 @@ __attribute__((unused)) static int talks_udp(int ns, const char *to, int port, i
 	return good;
 }
 
+static uint32_t crc32c(const uint8_t *data, size_t size)
+{
+	uint32_t crc = UINT32_MAX;
+
+	for (size_t i = 0; i < size; i++) {
+		crc ^= data[i];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? UINT32_C(0x82f63b78) : 0);
+	}
+	return ~crc;
+}
+
+/* Sends the beginning of an SCTP association; the port that it comes to in the other namespace, 0 for none. Kernels need no SCTP for that. */
+__attribute__((unused)) static int sctp_arrives(int from, const char *to, int port, int ns, int ms)
+{
+	uint8_t init[12 + 20] = { 0x30, 0x39, (uint8_t)(port >> 8), (uint8_t)port, [12] = 1, [15] = 20, [19] = 1, [20] = 0, 0, 0xff, 0xff, 0, 1, 0, 1, [31] = 1 };
+	struct sockaddr_storage a;
+	socklen_t size = address_of(to, 0, &a);
+	uint8_t got[256];
+	uint32_t crc;
+	int out, in, came = 0;
+
+	crc = crc32c(init, sizeof(init));
+	for (int i = 0; i < 4; i++)
+		init[8 + i] = (uint8_t)(crc >> (8 * i));
+	setns(ns, CLONE_NEWNET);
+	in = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_SCTP);
+	setns(from, CLONE_NEWNET);
+	out = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_SCTP);
+	setns(host_ns, CLONE_NEWNET);
+	if (sendto(out, init, sizeof(init), 0, (void *)&a, size) == (ssize_t)sizeof(init) && wait_for(in, POLLIN, ms) &&
+	    recv(in, got, sizeof(got), 0) >= 20 + 12)
+		came = got[20 + 2] << 8 | got[20 + 3];
+	close(in);
+	close(out);
+	return came;
+}
+
 __attribute__((unused)) static double now_ms(void)
 {
 	struct timespec t;

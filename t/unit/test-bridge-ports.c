@@ -23,7 +23,7 @@ static const struct dkd_net_port first[] = {
 	PORT(DKD_NET_TCP, "0.0.0.0", 8080, 80, 1), PORT(DKD_NET_TCP, "::", 8080, 80, 1),
 	PORT(DKD_NET_UDP, "0.0.0.0", 8053, 53, 1), PORT(DKD_NET_UDP, "::", 8053, 53, 1),
 	PORT(DKD_NET_TCP, "0.0.0.0", 5000, 5000, 100), PORT(DKD_NET_TCP, "198.51.100.9", 7000, 4990, 20),
-	PORT(DKD_NET_TCP, "127.0.0.1", 8081, 80, 1),
+	PORT(DKD_NET_TCP, "127.0.0.1", 8081, 80, 1), PORT(DKD_NET_SCTP, "0.0.0.0", 9000, 90, 1),
 };
 #define FIRST (sizeof(first) / sizeof(first[0]))
 
@@ -78,6 +78,8 @@ static void test_publish(void)
 	is_str(peer, "2001:db8::2", "with its address");
 	ok(talks_udp(world_ns, "198.51.100.1", 8053, udp53, WAIT_MS), "UDP");
 	is_str(peer, "198.51.100.2", "with its address");
+	is_int(sctp_arrives(world_ns, "198.51.100.1", 9000, one.ns, WAIT_MS), 90, "SCTP");
+	is_int(sctp_arrives(world_ns, "198.51.100.1", 9001, one.ns, NEVER_MS), 0, "at its port only");
 	ok(talks(host_ns, "198.51.100.1", 8080, web4), "from the host itself");
 	ok(talks(host_ns, "172.31.1.1", 8080, web4), "by the bridge's address, too");
 	ok(talks(host_ns, "2001:db8::1", 8080, web6), "by IPv6");
@@ -226,6 +228,52 @@ static void test_many(void)
 	ok(is_deaf(world_ns, "198.51.100.1", 1024, web4), "all of them");
 }
 
+static double cpu_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* ENDPOINTS (20): containers that come and publish. What each takes does not grow with those that are there. */
+static void test_crowd(void)
+{
+	const char *wanted = getenv("ENDPOINTS");
+	int len = wanted ? atoi(wanted) : 20;
+	double joins[2] = { 0, 0 }, ports[2] = { 0, 0 };
+
+	for (int i = 0; i < len; i++) {
+		char id[65], ip[32], name[IFNAMSIZ];
+		struct box b = { A, id, ip, NULL, make_ns() };
+		struct dkd_net_port p = PORT(DKD_NET_TCP, "0.0.0.0", 20000 + (uint32_t)i, 80, 1);
+		struct dkd_net_join j = { .size = sizeof(j), .network = A, .endpoint = id, .container = id, .sandbox_fd = b.ns, .sandbox_userns_fd = -1 };
+		double t = cpu_ms();
+
+		snprintf(id, sizeof(id), "%011dffffffffffffffffffffffffffffffffffffffffffffffffffff", i);
+		snprintf(ip, sizeof(ip), "172.31.1.%d", 10 + i % 240);
+		if (ops->join(&call, net, &j, box_joined, name) < 0)
+			break;
+		joins[i * 2 / len] += cpu_ms() - t;
+		t = cpu_ms();
+		if (publish(&b, 0, &p, 1) < 0)
+			break;
+		ports[i * 2 / len] += cpu_ms() - t;
+		close(b.ns);
+		if (i == len - 1)
+			ok(1, "%d containers come and publish", len);
+	}
+	printf("# processor time: a join %.2f ms, %.2f ms in the second half; a port %.2f ms, %.2f ms\n", joins[0] * 2 / len, joins[1] * 2 / len, ports[0] * 2 / len,
+		ports[1] * 2 / len);
+	for (int i = 0; i < len; i++) {
+		char id[65];
+
+		snprintf(id, sizeof(id), "%011dffffffffffffffffffffffffffffffffffffffffffffffffffff", i);
+		ops->leave(&call, net, A, id);
+	}
+	is_int(system("nft list map ip dockerd-bra any | grep -q 'tcp . 2'"), 256, "and leave");
+}
+
 static void test_end(void)
 {
 	char text[1024];
@@ -250,6 +298,7 @@ int main(void)
 	test_losses();
 	test_restart();
 	test_many();
+	test_crowd();
 	test_end();
 	ops->close(net);
 	return tap_done();
