@@ -60,7 +60,7 @@ static void set_limits(void)
 	setrlimit(RLIMIT_NOFILE, &r);
 	getrlimit(RLIMIT_NOFILE, &r);
 	all = r.rlim_cur;
-	stream_set_limit(all / 8 < MAX_STREAMS ? all / 8 : MAX_STREAMS);
+	stream_set_limit(all / 4 < MAX_STREAMS ? all / 4 : MAX_STREAMS);
 	flow_set_limit(all / 8 < MAX_FLOWS ? all / 8 : MAX_FLOWS);
 	forward_set_limit(all / 8 < MAX_QUERIES ? all / 8 : MAX_QUERIES);
 }

@@ -142,6 +142,8 @@ static int port_serve(struct port *p)
 		return -1;
 	if (p->proxy && p->proto == IPPROTO_UDP)
 		flow_prepare(p->src.fd);
+	else if (p->proxy)
+		stream_prepare(p->src.fd);
 	if (p->proxy)
 		return loop_watch(&p->src, EPOLLIN);
 	loop_unwatch(&p->src);

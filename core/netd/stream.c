@@ -116,7 +116,7 @@ static bool update(struct stream *s)
 		stream_free(s);
 		return false;
 	}
-	if (loop_watch(&s->client, s->connecting ? 0 : wanted(&s->up, &s->down)) == 0 &&
+	if ((s->connecting || loop_watch(&s->client, wanted(&s->up, &s->down)) == 0) &&
 	    loop_watch(&s->target, s->connecting ? (uint32_t)EPOLLOUT : wanted(&s->down, &s->up)) == 0)
 		return true;
 	stream_cut(s);
@@ -232,10 +232,7 @@ static void client_ready(struct source *src, uint32_t events)
 {
 	struct stream *s = CONTAINER_OF(src, struct stream, client);
 
-	if (s->connecting)
-		stream_cut(s); /* it has gone */
-	else
-		side_ready(s, src, events, &s->up, &s->down);
+	side_ready(s, src, events, &s->up, &s->down);
 }
 
 static void target_ready(struct source *src, uint32_t events)
@@ -261,7 +258,7 @@ static void connects_due(struct timer *t)
 	}
 }
 
-static void prepare(int fd)
+void stream_prepare(int fd)
 {
 	const int on = 1, idle = 60, every = 15, times = 4;
 
@@ -315,6 +312,7 @@ int stream_socket(const struct port *p)
 void stream_begin(struct port *p, int fd, int target)
 {
 	struct stream *s = stream_new(p, fd, target);
+	const int on = 1;
 
 	if (!s) {
 		netd_log_seldom(LOG_ERROR, "a connection is refused: %s", strerror(errno));
@@ -322,8 +320,7 @@ void stream_begin(struct port *p, int fd, int target)
 		close(target);
 		return;
 	}
-	prepare(fd);
-	prepare(target);
+	setsockopt(target, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (connect(target, &p->target.sa, address_size(&p->target)) < 0) {
 		if (errno != EINPROGRESS) {
 			stream_cut(s);

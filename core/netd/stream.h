@@ -30,6 +30,8 @@ struct stream {
 	struct list of_port, by_time;
 };
 
+/* What connections inherit from their listening socket. */
+void stream_prepare(int fd);
 /* A socket for the container's side: -1 with errno. */
 int stream_socket(const struct port *p);
 /* A client that was accepted; takes both. The port's list gets it, or it is refused with a reset. */
