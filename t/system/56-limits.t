@@ -46,7 +46,7 @@ is "$(state ad)" "exited 137 true" "an end for want of memory is known as one"
 docker stop -t 0 ee >/dev/null; is "$(state ee)" "exited 137 true" "and what was killed before stays known"
 docker rm -f ee ww aw ad >/dev/null
 # processes
-docker run -d --name ff --network none --pids-limit 64 busybox sh -c 'b() { b | b & }; b; sleep 1000' >/dev/null
+docker run -d --name ff --network none --pids-limit 64 busybox sh -c 'b() { b | b & }; (b) & exec sleep 1000' >/dev/null
 sleep 1
 ps=$(docker inspect -f '{{.State.Pid}}' ff)
 cg=$(find /sys/fs/cgroup -path "*$(docker inspect -f '{{.Id}}' ff)*" -name pids.current 2>/dev/null | head -1)
