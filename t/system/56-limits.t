@@ -33,12 +33,16 @@ docker run -d --name ww --network none --memory 16m busybox sh -c "(sh -c '$eate
 is "$(settle $((RUNS + 5)))" $((RUNS + 5)) "children, too"
 kill $watching; wait $watching 2>/dev/null
 # while the daemon is away
-docker run -d --name aw --network none --memory 16m busybox sh -c "sleep 1; (sh -c '$eater'); sleep 1000" >/dev/null
-docker run -d --name ad --network none --memory 16m busybox sh -c "sleep 1; $eater" >/dev/null
+mkdir "$WORK/away"
+go='while [ ! -e /w/go ]; do sleep 0.1; done'
+docker run -d --name aw --network none --memory 16m -v "$WORK/away:/w" busybox sh -c "$go; (sh -c '$eater'); : > /w/eaten; sleep 1000" >/dev/null
+docker run -d --name ad --network none --memory 16m -v "$WORK/away:/w" busybox sh -c "$go; $eater" >/dev/null
+ad=$(docker inspect -f '{{.State.Pid}}' ad) since=$(date +%s)
 stop_daemon KILL >/dev/null 2>&1
-sleep 2
+: > "$WORK/away/go"
+for i in $(seq $((100 * DKD_SLOW))); do [ -e "$WORK/away/eaten" ] && ! kill -0 "$ad" 2>/dev/null && break; sleep 0.1; done
 start_daemon; ok "comes back"
-since=$(($(date +%s) - 3))
+for i in $(seq $((20 * DKD_SLOW))); do [ "$(state ad)" = "exited 137 true" ] && break; sleep 0.1; done
 sleep 0.5
 is "$(docker events --since $since --until "$(($(date +%s) + 1))" --filter event=oom --format '{{.Actor.Attributes.name}}' | sort | tr '\n' ' ')" "ad aw " \
 	"what nobody heard of is told to the next daemon"
