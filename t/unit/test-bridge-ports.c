@@ -100,15 +100,16 @@ static void test_loopback(void)
 	int local = serve(host_ns, SOCK_STREAM, "127.0.0.1", 8081), proxy = serve(host_ns, SOCK_STREAM, "127.0.0.1", 8080);
 
 	ok(talks(host_ns, "127.0.0.1", 8080, proxy), "the host's loopback is the proxy's");
-	in(world_ns, "ip link set lo down; ip route replace 127.0.0.1/32 via 198.51.100.1 table local; ip route del 127.0.0.0/8 table local 2>/dev/null; "
-		"sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.world.route_localnet=1");
-	ok(is_deaf(world_ns, "127.0.0.1", 8081, web4), "nobody else reaches what is published there");
-	in(world_ns, "ip route del 127.0.0.1/32 table local; ip link set lo up");
+	in(world_ns, "ip route add 203.0.113.7 via 198.51.100.1; nft 'add table ip w; add chain ip w post { type filter hook postrouting priority 0; }; add chain ip w pre { type filter hook "
+		"prerouting priority -400; }; add rule ip w post tcp dport 8081 ip daddr set 127.0.0.1; add rule ip w pre tcp sport 8081 ip saddr set 203.0.113.7'");
+	ok(is_deaf(world_ns, "203.0.113.7", 8081, web4), "nobody else reaches what is published there");
 	is_int(publish(&one, DKD_NET_LOCALHOST, first, FIRST), 0, "without a proxy: %s", failed);
 	ok(talks(host_ns, "127.0.0.1", 8080, web4), "the kernel leads from the loopback");
 	is_str(peer, "172.31.1.1", "as the bridge");
 	ok(talks(host_ns, "127.0.0.1", 8081, web4), "also to what is published there alone");
 	ok(is_deaf(host_ns, "198.51.100.1", 8081, web4), "which is so nowhere else");
+	ok(is_deaf(world_ns, "203.0.113.7", 8081, web4), "nor do neighbours reach it now");
+	in(world_ns, "nft delete table ip w");
 	in(two.ns, "ip link set lo down; ip route replace 127.0.0.2/32 via 172.31.1.1 table local; "
 		"sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf.eth0.route_localnet=1");
 	close(local);
@@ -194,6 +195,30 @@ static void test_restart(void)
 	ok(is_deaf(world_ns, "198.51.100.1", 8090, two80), "those that were not go");
 	is_int(ops->delete_network(&call, net, B), 0, "a network goes");
 	ok(talks(world_ns, "198.51.100.1", 8080, web4), "the other stays");
+}
+
+/* A talk that goes on while what answers it changes. */
+static void test_datagrams(void)
+{
+	static const struct dkd_net_port there[] = { PORT(DKD_NET_UDP, "0.0.0.0", 8053, 53, 1) };
+	int two53 = serve(two.ns, SOCK_DGRAM, "0.0.0.0", 53), host = serve(host_ns, SOCK_DGRAM, "198.51.100.1", 8053);
+	int client = serve(world_ns, SOCK_DGRAM, "198.51.100.2", 9999);
+	struct sockaddr_storage a;
+	socklen_t size = address_of("198.51.100.1", 8053, &a);
+	char c;
+
+	ops->revoke_ports(&call, net, A, one.id);
+	connect(client, (void *)&a, size);
+	ok(send(client, "x", 1, 0) == 1 && wait_for(host, POLLIN, WAIT_MS) && recv(host, &c, 1, 0) == 1, "datagrams to the host");
+	is_int(publish(&one, 0, there, 1), 0, "a port in their way: %s", failed);
+	ok(send(client, "x", 1, 0) == 1 && wait_for(udp53, POLLIN, WAIT_MS) && recv(udp53, &c, 1, 0) == 1, "they come to the container");
+	is_int(ops->revoke_ports(&call, net, A, one.id) | publish(&two, 0, there, 1), 0, "another's: %s", failed);
+	ok(send(client, "x", 1, 0) == 1 && wait_for(two53, POLLIN, WAIT_MS) && recv(two53, &c, 1, 0) == 1, "they come to that one");
+	is_int(ops->revoke_ports(&call, net, A, two.id), 0, "nobody's");
+	ok(send(client, "x", 1, 0) == 1 && wait_for(host, POLLIN, WAIT_MS) && recv(host, &c, 1, 0) == 1, "they come to the host again");
+	close(two53);
+	close(host);
+	close(client);
 }
 
 static void test_many(void)
@@ -297,6 +322,7 @@ int main(void)
 	test_changes();
 	test_losses();
 	test_restart();
+	test_datagrams();
 	test_many();
 	test_crowd();
 	test_end();

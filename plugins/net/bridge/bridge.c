@@ -299,7 +299,7 @@ static int32_t bridge_delete_network(const struct dkd_call *call, struct dkd_net
  */
 static int change(struct br_net *n, struct br_endpoint *after, struct br_error *e)
 {
-	struct br_endpoint before;
+	struct br_endpoint before, now = { 0 };
 	int rc;
 
 	if (ports_copy(ports_find(n, after->id), &before) < 0)
@@ -313,6 +313,8 @@ static int change(struct br_net *n, struct br_endpoint *after, struct br_error *
 		if (rc < 0)
 			ports_replace(n, &before);
 	}
+	if (rc == 0)
+		ct_forget(&before, ports_find(n, before.id) ? ports_find(n, before.id) : &now);
 	ports_done(&before);
 	return rc;
 }

@@ -2,7 +2,7 @@
 /*
  * Inside the bridge driver: its functions (bridge.c), what a network is by its options (options.c), what its endpoints publish
  * (ports.c), links by rtnetlink (link.c, port.c, shaping.c), switches of the kernel (sysctl.c), the firewall by nfnetlink
- * (firewall.c over nft.c and iptables.c) and the eye on it (watch.c).
+ * (firewall.c over nft.c and iptables.c; conntrack.c) and the eye on it (watch.c).
  * Of endpoints only what has rules is remembered; the name of an endpoint's interface follows from its id.
  */
 #ifndef NET_BRIDGE_H
@@ -134,6 +134,9 @@ int ports_replace(struct br_net *n, struct br_endpoint *ep);
 int ports_copy(const struct br_endpoint *from, struct br_endpoint *ret); /* an empty one for NULL */
 void ports_done(struct br_endpoint *ep);
 void ports_free_all(struct br_net *n);
+
+/* conntrack.c: talks by datagrams that ports of before led, or that those of after would lead. A kernel that tells of no talks keeps them. */
+void ct_forget(const struct br_endpoint *before, const struct br_endpoint *after);
 
 /* Makes the bridge unless it is there (a net of an existing bridge: it must be), gives it its addresses, takes it up. */
 int link_bridge(const struct br_net *n, struct br_error *e);
