@@ -18,7 +18,7 @@ left() { # what is there of containers, beside their records
 }
 none="shims 0 mounts 0 0 0 0 0 0 0 "
 settled() { # waits until nothing is left
-	for _i in $(seq 50); do [ "$(left)" = "$none" ] && break; sleep 0.1; done
+	for _i in $(seq $((30 * DKD_SLOW))); do [ "$(left)" = "$none" ] && break; sleep 0.1; done
 	is "$(left)" "$none" "$1"
 }
 state() { docker inspect -f '{{.State.Status}}' "$1" 2>/dev/null; }
@@ -75,6 +75,7 @@ docker start aa >/dev/null 2>&1 & starting=$!
 sleep 0.7; stop_daemon KILL >/dev/null 2>&1; wait $starting
 sleep 1.5
 daemon; ok "comes back after a start that was cut off"
+for i in $(seq $((50 * DKD_SLOW))); do [ "$(state aa)" = running ] && break; sleep 0.1; done
 is "$(state aa) $(shims | wc -l)" "running 1" "its container runs, watched by one shim"
 docker rm -f aa >/dev/null; settled "and can be removed"
 # killed within a restart of the policy
@@ -129,7 +130,7 @@ for i in 1 2 3 4; do
 	unlike "$(cat "$WORK/refused" | grep -v 'marked for removal\|No such container\|failed to start containers')" '.' "every container starts ($i)"
 	docker ps -aq | xargs -r "$DOCKER" -H "unix://$SOCK" rm -f >/dev/null 2>&1
 done
-sleep 1
+for i in $(seq $((30 * DKD_SLOW))); do [ "$(left | cut -d' ' -f1-9)" = "shims 0 mounts 0 0 0 0 0 0" ] && break; sleep 0.1; done
 is "$(left | cut -d' ' -f1-9)" "shims 0 mounts 0 0 0 0 0 0" "killed daemons leave nothing"
 stop_daemon; is "$DSTATUS" 0 "a clean end"
 done_testing
