@@ -38,7 +38,8 @@ report "only facades and the loader include the driver ABI" "$(grep -rln '"docke
 report "every source names its licence" "$(git ls-files 2>/dev/null | grep -E '\.(c|h|tbl|am|sh|t|py)$' | xargs -r grep -L SPDX-License-Identifier || true)"
 report "public headers are MIT" "$(grep -L 'SPDX-License-Identifier: MIT' plugins/include/dockerd/*.h || true)"
 report "nothing is left open in the code" "$(grep -rnE 'TODO|FIXME|XXX' core api plugins --include='*.[ch]' | grep -v 'XXXXXX' || true)"
-report "every test may be run" "$(find t -name '*.t' ! -perm -0100 ; for f in t/system/*.t; do grep -qx "SYSTEM += $f" t/t.am || echo "$f is not in t/t.am"; done)"
+report "every test may be run" "$(find t -name '*.t' ! -perm -0100 ; for f in t/system/*.t; do grep -qx "SYSTEM += $f" t/t.am || echo "$f is not in t/t.am"; done
+	grep -E '^TESTS|^SYSTEM \+=' t/t.am | sort | uniq -d; [ "$(grep -c '^TESTS' t/t.am)" -le 1 ] || echo "t/t.am adds to TESTS twice")"
 # Without these a test that is run from elsewhere would go on with nothing for $WORK, and mean the host by "$WORK/...".
 report "system tests end at once without lib.sh" "$(for f in t/system/*.t; do grep -qxE '[.] "(\$\(dirname "\$0"\)|\$\{top_srcdir:[?]\}/t/system)/lib[.]sh" [|][|] exit 1' "$f" || echo "$f"; done
 	grep -nE '^[.] |lib\.sh"?$' t/system/*.t | grep -vF '/lib.sh" || exit 1' | grep -vF '/netlib.sh" || exit 1')"
