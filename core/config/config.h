@@ -81,7 +81,7 @@ struct config {
 	char *file;                     /* the configuration file in use, or NULL */
 	bool tls_given;                 /* --tls or --tlsverify was set, whatever the value */
 	int min_minor;                  /* oldest API 1.N served */
-	bool systemd_cgroup;            /* exec-opt native.cgroupdriver=systemd */
+	bool systemd_cgroup;            /* exec-opt native.cgroupdriver=systemd, or the default */
 };
 
 /* Defaults, also those that depend on the machine and the environment. */

@@ -136,7 +136,7 @@ class World:
             self.daemon = os.posix_spawn(f"{self.builddir}/dockerd", [
                 "dockerd", "--config-file", self.dir + "/daemon.json", "--data-root", self.root, "--exec-root", self.exec + "/d",
                 "--pidfile", self.exec + "/docker.pid", "-H", "unix://" + self.sock, "--plugin-dir", self.dir + "/plugins",
-                "--bip", "10.111.0.1/24", "--fixed-cidr", self.pool, "--cgroup-parent", "/" + self.cgroup,
+                "--bip", "10.111.0.1/24", "--fixed-cidr", self.pool, "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", "/" + self.cgroup,
             ], dict(os.environ), file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_DUP2, log.fileno(), 1), (os.POSIX_SPAWN_DUP2, log.fileno(), 2),

@@ -8,6 +8,7 @@ need runc jq systemctl
 [ -e /sys/fs/cgroup/cgroup.controllers ] || skip_all "the control groups are not v2 alone"
 find_docker
 scratch
+GROUPARGS=
 OPT="--exec-opt native.cgroupdriver=systemd"
 start_daemon $OPT --debug
 ok "a daemon" || done_testing
@@ -67,11 +68,15 @@ if command -v crun > /dev/null; then
 	stop_daemon
 	start_daemon $OPT
 	id=$(docker run -d --name cc --runtime crun -m 64m busybox sleep 10000)
-	is "$(unit "$id" MemoryMax) $(docker exec cc echo x)" "67108864 x" "crun"
+	is "$(unit "$id" ControlGroup) $(docker exec cc cat /sys/fs/cgroup/memory.max)" "/system.slice/docker-$id.scope 67108864" "crun"
 	docker rm -f cc > /dev/null
 fi
 stop_daemon
-start_daemon $OPT --cgroup-parent dkdtest.slice
+start_daemon --exec-opt native.cgroupdriver=cgroupfs
+is "$(docker info -f '{{.CgroupDriver}}')" cgroupfs "the other driver for who names it"
+stop_daemon
+start_daemon --cgroup-parent dkdtest.slice
+is "$(docker info -f '{{.CgroupDriver}}')" systemd "this one for who does not"
 id=$(docker run -d --name dd busybox sleep 10000)
 is "$(unit "$id" ControlGroup)" "/dkdtest.slice/docker-$id.scope" "the daemon's own slice"
 docker rm -f dd > /dev/null
