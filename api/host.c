@@ -2,16 +2,14 @@
 #include "host.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 
 #include "base/fs.h"
 #include "base/json.h"
-#include "base/lock.h"
-
-#define RUNTIMES_MAX 16 /* remembered */
+#include "base/program.h"
 
 static struct utsname uts;
 static pthread_once_t uts_once = PTHREAD_ONCE_INIT;
@@ -124,118 +122,12 @@ bool host_sysctl_on(const char *path)
 	return b.data[0] == '1';
 }
 
-/* What a program said of itself; NULL: nothing. */
-struct runtime { char *path, *name, *version, *commit, *features; time_t mtime; ino_t ino; };
-
-static struct lock lock = LOCK_INIT(LOCK_LEAF); /* guards known */
-static struct runtime known[RUNTIMES_MAX];
-
-static void runtime_done(struct runtime *r)
-{
-	free(r->path);
-	free(r->name);
-	free(r->version);
-	free(r->commit);
-	free(r->features);
-}
-
-static bool recall(const char *path, const struct stat *st, struct runtime *ret)
-{
-	WITH_LOCK(&lock);
-
-	for (size_t i = 0; i < RUNTIMES_MAX; i++) {
-		const struct runtime *r = &known[i];
-
-		if (!r->path || !streq(r->path, path) || r->mtime != st->st_mtime || r->ino != st->st_ino)
-			continue;
-		str_set(&ret->name, r->name);
-		str_set(&ret->version, r->version);
-		str_set(&ret->commit, r->commit);
-		str_set(&ret->features, r->features);
-		return true;
-	}
-	return false;
-}
-
-static void remember(const char *path, const struct stat *st, const struct runtime *r)
-{
-	struct runtime *slot = &known[0];
-	WITH_LOCK(&lock);
-
-	for (size_t i = 0; i < RUNTIMES_MAX; i++)
-		if (!known[i].path || streq(known[i].path, path)) {
-			slot = &known[i];
-			break;
-		}
-	str_set(&slot->path, path);
-	str_set(&slot->name, r->name);
-	str_set(&slot->version, r->version);
-	str_set(&slot->commit, r->commit);
-	str_set(&slot->features, r->features);
-	slot->mtime = st->st_mtime;
-	slot->ino = st->st_ino;
-}
-
-/* "runc version 1.1.5+ds1" and "commit: 1.1.5+ds1-1+deb12u1"; "tini version 0.19.0 - git.de40ad0" */
-static void parse_version(const char *text, struct runtime *r)
-{
-	OWN_STRV struct strv lines = { 0 };
-
-	strv_split(&lines, text, "\n");
-	for (size_t i = 0; i < lines.len; i++) {
-		const char *s = lines.v[i], *at = strstr(s, " version "), *git = strstr(s, " - git.");
-
-		if (at && !r->version && at - s < 32) {
-			r->name = xstrndup(s, (size_t)(at - s));
-			r->version = xstrndup(at + 9, strcspn(at + 9, " \r"));
-		}
-		if (git && !r->commit)
-			r->commit = xstrndup(git + 7, strcspn(git + 7, " \r"));
-		if (str_has_prefix(s, "commit: ") && !r->commit)
-			r->commit = xstrndup(s + 8, strcspn(s + 8, " \r"));
-	}
-}
-
-/* What a program prints that is run with this word; false when it cannot be run now. */
-static bool ask(struct spawner *sp, const char *path, const char *word, struct buf *ret)
-{
-	char *argv[] = { (char *)path, (char *)word, NULL };
-	int status;
-
-	if (spawner_run(sp, argv, NULL, -1, 5000, NULL, &status, ret, NULL) < 0)
-		return false;
-	if (status != 0)
-		buf_reset(ret);
-	return true;
-}
-
-static bool learn(struct spawner *sp, const char *path, bool features, struct runtime *ret)
-{
-	OWN_BUF struct buf version = { 0 }, words = { 0 };
-	OWN_JSON json_t *js = NULL;
-	struct stat st;
-
-	if (!path || stat(path, &st) < 0)
-		return false;
-	if (recall(path, &st, ret))
-		return true;
-	if (!sp || !ask(sp, path, "--version", &version) || (features && !ask(sp, path, "features", &words)))
-		return false;
-	if (version.size)
-		parse_version(version.data, ret);
-	js = words.size ? json_read(words.data, words.size, NULL) : NULL;
-	if (json_is_object(js))
-		ret->features = json_dumps(js, JSON_COMPACT);
-	remember(path, &st, ret);
-	return true;
-}
-
 static bool tell_version(struct spawner *sp, const char *path, bool features, char **name, char **version, char **commit)
 {
-	CLEANUP(runtime_done) struct runtime r = { 0 };
+	OWN_PROGRAM struct program r = { 0 };
 
 	*name = *version = *commit = NULL;
-	if (!learn(sp, path, features, &r))
+	if (!program_ask(sp, path, features, &r))
 		return false;
 	*name = STEAL(r.name);
 	*version = STEAL(r.version);
@@ -257,9 +149,9 @@ bool host_init_version(struct spawner *sp, const char *path, char **ret_version,
 
 char *host_runtime_features(struct spawner *sp, const char *path)
 {
-	CLEANUP(runtime_done) struct runtime r = { 0 };
+	OWN_PROGRAM struct program r = { 0 };
 
-	return learn(sp, path, true, &r) ? STEAL(r.features) : NULL;
+	return program_ask(sp, path, true, &r) ? STEAL(r.features) : NULL;
 }
 
 char *host_runtime_warning(const char *name, const char *version)

@@ -2,89 +2,30 @@
 /* How a mount is bound into a container: recursively or not, read-only and how deep, in which propagation. */
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/program.h"
 #include "container/internal.h"
 
-#define RUNTIMES_MAX 16         /* remembered */
-#define FEATURES_MS 10000
 #define MOUNTINFO_MAX (64u << 20)
 
 /* --- recursively read-only: the kernel's call and the runtime's word for it --- */
-
-static struct lock lock = LOCK_INIT(LOCK_LEAF);
-static struct known { char *path; time_t mtime; ino_t ino; bool told, rro; } known[RUNTIMES_MAX]; /* under lock */
-
-static bool recall(const char *path, const struct stat *st, struct known *ret)
-{
-	WITH_LOCK(&lock);
-
-	for (size_t i = 0; i < RUNTIMES_MAX; i++)
-		if (known[i].path && streq(known[i].path, path) && known[i].mtime == st->st_mtime && known[i].ino == st->st_ino) {
-			*ret = known[i];
-			return true;
-		}
-	return false;
-}
-
-static void remember(const char *path, const struct stat *st, const struct known *k)
-{
-	struct known *slot = &known[0];
-	WITH_LOCK(&lock);
-
-	for (size_t i = 0; i < RUNTIMES_MAX; i++)
-		if (!known[i].path || streq(known[i].path, path)) {
-			slot = &known[i];
-			break;
-		}
-	str_set(&slot->path, path);
-	slot->mtime = st->st_mtime;
-	slot->ino = st->st_ino;
-	slot->told = k->told;
-	slot->rro = k->rro;
-}
-
-/* "RUNTIME features" prints what it knows as JSON. */
-static void ask_runtime(struct spawner *sp, const char *path, struct known *ret)
-{
-	char *argv[] = { (char *)path, (char *)"features", NULL };
-	OWN_BUF struct buf out = { 0 };
-	OWN_JSON json_t *js = NULL;
-	struct stat st;
-	json_t *word;
-	int status;
-	size_t i;
-
-	*ret = (struct known){ 0 };
-	if (stat(path, &st) < 0 || recall(path, &st, ret))
-		return;
-	if (!sp || spawner_run(sp, argv, NULL, -1, FEATURES_MS, NULL, &status, &out, NULL) < 0)
-		return; /* asked again the next time */
-	js = status == 0 && out.size ? json_read(out.data, out.size, NULL) : NULL;
-	ret->told = json_is_object(js);
-	json_array_foreach(json_object_get(js, "mountOptions"), i, word)
-		if (json_is_string(word) && streq(json_string_value(word), "rro"))
-			ret->rro = true;
-	remember(path, &st, ret);
-}
 
 static int check_recursive(const struct container *c, struct err *err)
 {
 	const struct daemon_defaults *d = c->store->deps.defaults;
 	const char *name = !str_empty(c->host.runtime) ? c->host.runtime : d->default_runtime;
 	const char *path = strmap_get(&d->runtimes, name);
-	struct known k;
+	OWN_PROGRAM struct program said = { 0 };
 
 	if (syscall(SYS_mount_setattr, -1, "", 0, NULL, 0) < 0 && errno == ENOSYS)
 		return err_set(err, ERR_INTERNAL, "rro is not supported: function not implemented (kernel is older than 5.12?)");
 	if (!path)
 		return err_set(err, ERR_INTERNAL, "rro is not supported by runtime \"%s\": OCI features struct is not available", name);
-	ask_runtime(c->store->deps.spawner, path, &k);
-	if (!k.told)
+	if (!program_ask(c->store->deps.spawner, path, true, &said) || !said.features)
 		return err_set(err, ERR_INTERNAL, "rro is not supported by runtime \"%s\": OCI features struct is not available", name);
-	return k.rro ? 0 : err_set(err, ERR_INTERNAL, "rro is not supported by runtime \"%s\"", name);
+	return said.rro ? 0 : err_set(err, ERR_INTERNAL, "rro is not supported by runtime \"%s\"", name);
 }
 
 /* The word of a read-only mount: as deep as kernel and runtime can, unless the client wants it otherwise. */
