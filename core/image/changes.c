@@ -84,23 +84,7 @@ static int fail(struct walk *w, const char *name, struct err *err)
 	return err_errno(err, errno, "compare %s/%s", w->path.size ? w->path.data : "", name);
 }
 
-static int walk_dir(struct walk *w, int new_fd, int old_fd, int depth, struct err *err);
-
-struct deep { struct walk *w; int new_fd, old_fd, depth; struct err *err; };
-
-static int walk_deep(void *arg)
-{
-	struct deep *d = arg;
-
-	return walk_dir(d->w, d->new_fd, d->old_fd, d->depth, d->err);
-}
-
-static int walk_below(struct walk *w, int new_fd, int old_fd, int depth, struct err *err)
-{
-	struct deep d = { w, new_fd, old_fd, depth, err };
-
-	return depth == DEEP_SHALLOW ? deep_call(walk_deep, &d, err) : walk_dir(w, new_fd, old_fd, depth, err);
-}
+static deep_walk walk_dir;
 
 /* Goes into the folder name; old_fd -1 where there is nothing to compare with. */
 static int enter(struct walk *w, int new_fd, int old_fd, const char *name, int depth, struct err *err)
@@ -122,7 +106,7 @@ static int enter(struct walk *w, int new_fd, int old_fd, const char *name, int d
 		return err_set(err, ERR_INVALID, "too many changes to list");
 	buf_addc(&w->path, '/');
 	buf_adds(&w->path, name);
-	rc = walk_below(w, new_child, old_child, depth + 1, err);
+	rc = deep_step(walk_dir, w, new_child, old_child, depth + 1, err);
 	w->path.size = size;
 	w->path.data[size] = '\0';
 	return rc;
@@ -219,8 +203,9 @@ static int walk_whole(struct walk *w, int new_fd, int old_fd, const struct strv 
 	return 0;
 }
 
-static int walk_dir(struct walk *w, int new_fd, int old_fd, int depth, struct err *err)
+static int walk_dir(void *ctx, int new_fd, int old_fd, int depth, struct err *err)
 {
+	struct walk *w = ctx;
 	OWN_STRV struct strv names = { 0 };
 
 	if (list_dir(new_fd, &names) < 0)

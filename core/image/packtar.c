@@ -215,23 +215,7 @@ static int pack_object(struct pack *p, int fd, const struct stat *st, struct err
 	return e.type == TAR_FILE ? pack_content(p, content, st, err) : 0;
 }
 
-static int pack_tree(struct pack *p, int fd, int depth, struct err *err);
-
-struct deep { struct pack *p; int fd, depth; struct err *err; };
-
-static int pack_deep(void *arg)
-{
-	struct deep *d = arg;
-
-	return pack_tree(d->p, d->fd, d->depth, d->err);
-}
-
-static int pack_child(struct pack *p, int fd, int depth, struct err *err)
-{
-	struct deep d = { p, fd, depth, err };
-
-	return depth == DEEP_SHALLOW ? deep_call(pack_deep, &d, err) : pack_tree(p, fd, depth, err);
-}
+static deep_walk pack_tree;
 
 static bool is_kernels(int fd)
 {
@@ -266,7 +250,7 @@ static int pack_below(struct pack *p, int fd, int depth, struct err *err)
 		buf_adds(&p->name, names.v[i]);
 		if (child < 0)
 			return fail(p, err);
-		if (pack_child(p, child, depth + 1, err) < 0)
+		if (deep_step(pack_tree, p, child, -1, depth + 1, err) < 0)
 			return -1;
 		p->name.size = size;
 		p->name.data[size] = '\0';
@@ -274,10 +258,12 @@ static int pack_below(struct pack *p, int fd, int depth, struct err *err)
 	return 0;
 }
 
-static int pack_tree(struct pack *p, int fd, int depth, struct err *err)
+static int pack_tree(void *ctx, int fd, int other, int depth, struct err *err)
 {
+	struct pack *p = ctx;
 	struct stat st;
 
+	(void)other;
 	if (fstat(fd, &st) < 0)
 		return fail(p, err);
 	if (cancel_fired(p->opts->cancel))
@@ -311,7 +297,7 @@ int packtar(int fd, const char *name, const struct packtar_opts *opts, struct ta
 
 	pack_init(&p, opts, tar);
 	buf_adds(&p.name, name);
-	rc = pack_tree(&p, fd, 0, err);
+	rc = pack_tree(&p, fd, -1, 0, err);
 	pack_done(&p);
 	return rc;
 }

@@ -20,7 +20,7 @@ struct copying {
 	struct inode_map links; /* where a file with several names went */
 };
 
-static int copy_dir(struct copying *k, int from, int to, int depth, struct err *err);
+static deep_walk copy_dir;
 
 static bool is_empty(int fd)
 {
@@ -116,22 +116,6 @@ static int copy_link(struct copying *k, int to, const char *name, const struct s
 	return linkat(AT_FDCWD, self, to, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
-struct deep { struct copying *k; int from, to, depth; struct err *err; };
-
-static int copy_deep(void *arg)
-{
-	struct deep *d = arg;
-
-	return copy_dir(d->k, d->from, d->to, d->depth, d->err);
-}
-
-static int copy_below(struct copying *k, int from, int to, int depth, struct err *err)
-{
-	struct deep d = { k, from, to, depth, err };
-
-	return depth == DEEP_SHALLOW ? deep_call(copy_deep, &d, err) : copy_dir(k, from, to, depth, err);
-}
-
 static int copy_entry(struct copying *k, int from, int to, const char *name, int depth, struct err *err)
 {
 	size_t above = k->path.size;
@@ -148,7 +132,7 @@ static int copy_entry(struct copying *k, int from, int to, const char *name, int
 		if (in < 0 || out < 0)
 			return err_errno(err, errno, "cannot copy %s", name);
 		buf_addf(&k->path, "%s/", name);
-		if (copy_below(k, in, out, depth + 1, err) < 0)
+		if (deep_step(copy_dir, k, in, out, depth + 1, err) < 0)
 			return err_wrap(err, "%s", name);
 		k->path.size = above;
 		return 0;
@@ -160,8 +144,9 @@ static int copy_entry(struct copying *k, int from, int to, const char *name, int
 	return 0;
 }
 
-static int copy_dir(struct copying *k, int from, int to, int depth, struct err *err)
+static int copy_dir(void *ctx, int from, int to, int depth, struct err *err)
 {
+	struct copying *k = ctx;
 	OWN_DIR DIR *d = fdopendir(openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *e;
 	struct stat st;
