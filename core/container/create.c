@@ -329,7 +329,10 @@ static int check(struct container *c, const struct image *img, const char *netwo
 	host_config_defaults(&c->host, s->deps.defaults);
 	if (container_validate(&c->rec.config, &c->host, s->deps.defaults, false, warnings, err) < 0)
 		return -1;
-	if (log_config_check(&c->host.log, err) < 0 || settle_network(c, networking, warnings, err) < 0 ||
+	if (log_config_check(&c->host.log, err) < 0)
+		return -1;
+	log_config_warn(&c->host.log, warnings);
+	if (settle_network(c, networking, warnings, err) < 0 ||
 	    settle_others(c, warnings, err) < 0)
 		return -1;
 	settle_hostname(c);

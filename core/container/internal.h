@@ -312,6 +312,7 @@ int netfiles_write(struct container *c, const char *mode, const struct net_endpo
 
 /* log/opts.c */
 int log_config_check(const struct log_config *lc, struct err *err);
+void log_config_warn(const struct log_config *lc, struct strv *warnings); /* of options that a driver takes and that change nothing */
 int log_config_fill(const struct container *c, const char *path, struct shim_log *ret, char **ret_attrs, struct err *err);
 /* Where the shim writes the log: the container's folder, or local-logs in it. */
 char *log_file_path(const struct container *c, const struct log_config *lc);

@@ -256,6 +256,8 @@ int container_update(struct container *c, struct update_body *b, struct strv *wa
 		return err_wrap(err, "Cannot update container %s", c->id);
 	if (b->config.healthcheck)
 		health_begin(c, true);
+	if (log_config_is_set(&b->host.log))
+		log_config_warn(&b->host.log, warnings);
 	if (log_config_is_set(&b->host.log) && container_is_running(c))
 		strv_add(warnings, "LogConfig has its effect from the container's next start on.");
 	container_event(c, "update", NULL);

@@ -122,6 +122,13 @@ bad "buffer size" "error parsing option max-buffer-size: invalid size: '-1'" jso
 bad "an expression" "${I}error parsing regexp: missing closing ): \`(\`" json-file '"labels-regex":"("'
 bad "an age" "${I}invalid value for max-age: 'x': a duration of a second or more, as in 36h or 7d" json-file '"max-age":"x"'
 
+# taken, and without an effect here
+W=fluentd-buffer-limit
+warned() { docker create --network none "$@" busybox true 2>&1 >/dev/null | grep -c "WARNING: The log option $W has no effect: cache-max-size and cache-max-file bound"; }
+is "$(warned --log-driver fluentd --log-opt $W=1m) $(warned --log-driver fluentd) $(warned --log-driver tee --log-opt drivers=json-file,fluentd --log-opt fluentd.$W=1m)" "1 0 1" \
+	"an option without an effect is warned about"
+docker ps -aq --filter status=created | xargs -r "$DOCKER" -H "unix://$SOCK" rm >/dev/null
+
 # what the daemon is told for all
 stop_daemon
 start_daemon --log-driver splunk; is $? 1 "a driver that is not here stops the daemon"

@@ -225,6 +225,21 @@ int log_config_check(const struct log_config *lc, struct err *err)
 	return log_opts_check(lc->type, &lc->config, err);
 }
 
+void log_config_warn(const struct log_config *lc, struct strv *warnings)
+{
+	static const struct { const char *driver, *option, *instead; } idle[] = {
+		{ "fluentd", "fluentd-buffer-limit", "cache-max-size and cache-max-file bound what waits for the server" },
+	};
+	CLEANUP(log_plan_done) struct log_plan plan = { 0 };
+
+	if (!log_has_driver(lc) || log_plan_make(lc, &plan, NULL) < 0)
+		return;
+	for (size_t i = 0; i < plan.len; i++)
+		for (size_t k = 0; k < ARRAY_LEN(idle); k++)
+			if (streq(plan.parts[i].type, idle[k].driver) && strmap_get(&plan.parts[i].config, idle[k].option))
+				strv_addf(warnings, "The log option %s has no effect: %s.", idle[k].option, idle[k].instead);
+}
+
 /* Go's expressions as far as POSIX extended ones mean the same; what would mean another is refused. */
 static int compile(const char *pattern, regex_t *ret, struct err *err)
 {
