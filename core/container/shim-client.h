@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Inside of shim.c (requests) and shim-monitor.c (events, lost shims). */
+/* Inside of shim.c (starts, requests), shim-wire.c (asking), shim-adopt.c (those of a daemon before) and shim-monitor.c (events, lost shims). */
 #ifndef CONTAINER_SHIM_CLIENT_H
 #define CONTAINER_SHIM_CLIENT_H
 
@@ -12,6 +12,8 @@
 #include "shim/proto.h"
 
 #define SHIM_JANITORS 4
+#define SHIM_ANSWER_MS 30000 /* of a request that has nothing to wait for */
+#define SHIM_SOON_MS   5000  /* of one that a stuck shim must not delay */
 
 enum shim_phase { PHASE_NEW, PHASE_ASKED /* to run */, PHASE_RUNNING, PHASE_ENDED };
 
@@ -59,6 +61,18 @@ struct shim_monitor {
 
 struct shim *shim_alloc(struct shim_monitor *m, const char *id, const char *dir);
 struct shim *shim_ref(struct shim *s);
+DEFINE_CLEANUP(struct shim, shim_unref)
+#define OWN_SHIM CLEANUP(shim_unrefp)
+
+/* shim-wire.c. Waits where a shim does not accept what is queued for it, unless told not to: EAGAIN then. */
+int shim_connect(const char *dir, bool wait, int *ret_sys);
+/* The answer to what was asked on fd; an error of the shim's is the caller's. ret_fd (may be NULL) is set or -1. timeout_ms -1: as long as it lives. */
+int shim_answer(int fd, int timeout_ms, struct shim_msg *ret, int *ret_fd, struct err *err);
+/* One request and its answer. Keeps the connection in *ret_conn if asked to. */
+int shim_ask(struct shim *s, const struct shim_msg *m, int timeout_ms, struct shim_msg *ret, int *ret_fd, int *ret_conn, struct err *err);
+/* The process is over, or there is none. */
+bool shim_is_over(int pidfd);
+
 /* Begins to listen to s->fd, or where there is none to s->pidfd. */
 void shim_watch(struct shim *s);
 /* It was found dead before anybody listened to it: the end of its container will be reported. */
