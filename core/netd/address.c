@@ -2,6 +2,7 @@
 #include "netd/address.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,9 @@ bool address_parse(const char *text, uint16_t port, struct address *ret)
 		ret->in.sin_port = htons(port);
 		return true;
 	}
-	if (size >= sizeof(plain) || (percent && (!str_to_u64(percent + 1, &scope) || scope > UINT32_MAX)))
+	if (percent && !str_to_u64(percent + 1, &scope))
+		scope = if_nametoindex(percent + 1);
+	if (size >= sizeof(plain) || (percent && (!scope || scope > UINT32_MAX)))
 		return false;
 	memcpy(plain, text, size);
 	plain[size] = '\0';

@@ -17,7 +17,7 @@ struct address {
 };
 #define ADDRESS_TEXT (INET6_ADDRSTRLEN + sizeof("[]:65535"))
 
-/* "1.2.3.4", "::1", "fe80::1%3" (an index); anything else is refused. */
+/* "1.2.3.4", "::1", "fe80::1%3", "fe80::1%eth0" (of the namespace that we are in); anything else is refused. */
 bool address_parse(const char *text, uint16_t port, struct address *ret);
 socklen_t address_size(const struct address *a);
 uint16_t address_port(const struct address *a);

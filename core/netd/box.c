@@ -172,6 +172,19 @@ static bool parse_server(const char *text, struct server *ret)
 	return address_parse(host, (uint16_t)port, &ret->address);
 }
 
+/* An interface in an address is one of the namespace that the server is asked from. */
+static bool find_server(const struct box *b, const char *text, struct server *ret)
+{
+	bool inside = b->netns >= 0 && strchr(text, '%') && !str_has_prefix(text, "host:"), good;
+
+	if (inside && enter(b->netns) < 0)
+		return false;
+	good = parse_server(text, ret);
+	if (inside)
+		leave();
+	return good;
+}
+
 /* One NET group of a message. */
 struct group {
 	const char *id, *title;
@@ -250,7 +263,7 @@ static void learn(struct box *b, struct netd_msg *m)
 		else if (f.tag == NTAG_SEARCH && text && *text && !streq(text, "."))
 			strv_take(&b->search, lowered(text));
 		else if (f.tag == NTAG_SERVER && text && b->servers_len < BOX_SERVERS) {
-			if (parse_server(text, &b->servers[b->servers_len]))
+			if (find_server(b, text, &b->servers[b->servers_len]))
 				b->servers_len++;
 			else
 				netd_log(LOG_WARN, "no name server of %.12s: %.64s", b->id, text);

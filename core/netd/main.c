@@ -16,12 +16,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "netd/box.h"
 #include "netd/control.h"
 #include "netd/enter.h"
 #include "netd/flow.h"
 #include "netd/forward.h"
 #include "netd/log.h"
 #include "netd/loop.h"
+#include "netd/ports.h"
 #include "netd/stream.h"
 
 #define START_FD     3
@@ -79,6 +81,7 @@ static void protect(void)
 int main(int argc, char **argv)
 {
 	int type = 0, listening = START_FD;
+	bool taken = false;
 	socklen_t size = sizeof(type);
 
 	if (argc != 3 || (strcmp(argv[1], "listen") != 0 && strcmp(argv[1], "take-over") != 0) ||
@@ -103,9 +106,12 @@ int main(int argc, char **argv)
 		if (listening < 0)
 			return 1;
 		close(START_FD);
+		taken = true;
 	}
 	if (control_start(listening, argv[2]) < 0)
 		return 1;
+	if (taken)
+		netd_log(LOG_INFO, "took over %zu ports with %zu connections, and %zu resolvers", ports_count(), stream_count(), box_count());
 	loop_run();
 	return 0;
 }

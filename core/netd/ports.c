@@ -468,7 +468,10 @@ int ports_publish(const char *id, const struct port_wish *wishes, size_t len, un
 		chosen[i + n - 1] = chosen[i];
 		i += n;
 	}
-	commit(&m, m.old ? m.old : ports_adopt_endpoint(id));
+	if (len)
+		commit(&m, m.old ? m.old : ports_adopt_endpoint(id));
+	else
+		ports_revoke(id);
 	return 0;
 }
 

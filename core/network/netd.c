@@ -585,10 +585,14 @@ static struct kept *kept_new(enum netd_type type, const char *id)
 
 int netd_publish(struct netd *n, const char *endpoint, struct netd_port *ports, size_t len, struct err *err)
 {
-	struct kept *k = kept_new(NETD_PUBLISH, endpoint), *again = kept_new(NETD_PUBLISH, endpoint);
+	struct kept *k, *again;
 	OWN_NETD_MSG struct netd_msg a = { 0 };
 	int rc = 0;
 
+	if (!len)
+		return netd_revoke(n, endpoint, err);
+	k = kept_new(NETD_PUBLISH, endpoint);
+	again = kept_new(NETD_PUBLISH, endpoint);
 	for (size_t i = 0; rc == 0 && i < len; i++)
 		rc = add_port(&k->msg, &ports[i], err);
 	if (rc == 0) {

@@ -40,7 +40,7 @@ struct netd_port {
 	char target[46];      /* the container's address; of another family than host_ip's is fine */
 };
 /*
- * The ports of an endpoint, all or none; replaces what it had (of equal ones nothing changes, no connection is cut). Of two
+ * The ports of an endpoint, all or none (of no ports: as netd_revoke()); replaces what it had (of equal ones nothing changes, no connection is cut). Of two
  * entries in a row that differ in the family of host_ip only and leave the choice, both get the same port. err is what Docker
  * says behind "driver failed programming external connectivity on endpoint NAME (ID): ": "Bind for 0.0.0.0:80 failed: port is
  * already allocated" (another endpoint of ours has it), "failed to bind host port 0.0.0.0:80/tcp: address already in use" (a
@@ -62,7 +62,7 @@ struct netd_sandbox {
 	const struct netd_net *nets; /* in the order in which a name is looked for */
 	size_t nets_len;
 	const struct strmap *links;  /* alias -> name, for this sandbox; may be NULL, as the vectors */
-	const struct strv *servers;  /* upstream: "1.2.3.4", "1.2.3.4:53", "::1", "[::1]:53"; "host:1.2.3.4" is asked from the host's namespace */
+	const struct strv *servers;  /* upstream: "1.2.3.4", "1.2.3.4:53", "::1", "[::1]:53", "fe80::1%eth0"; "host:1.2.3.4" is asked from the host's namespace */
 	const struct strv *search;   /* the search domains of its resolv.conf */
 };
 /* A sandbox's resolver and names, whole; replaces what was told before. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* DNS messages of strangers and answers to them, byte by byte; the messages between the daemon and dockerd-netd. */
 #include <arpa/inet.h>
+#include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -179,6 +180,7 @@ static void test_addresses(void)
 	is_str(address_text(&a, text), "127.0.0.1:80", "and its text");
 	ok(address_parse("fe80::1%7", 53, &b) && b.in6.sin6_scope_id == 7, "one of a link");
 	is_str(address_text(&b, text), "[fe80::1]:53", "and its text");
+	ok(address_parse("fe80::1%lo", 53, &a) && a.in6.sin6_scope_id == if_nametoindex("lo"), "by its name");
 	ok(!address_parse("127.0.0.1%1", 1, &a) && !address_parse("1.2.3", 1, &a) && !address_parse("::1%x", 1, &a) && !address_parse("", 1, &a), "nonsense");
 	address_parse("0.0.0.0", 1, &a);
 	address_parse("127.0.0.1", 2, &b);

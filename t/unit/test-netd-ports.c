@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Published ports: who gets them, what goes through them, and what becomes of them when processes end. */
+#include <sys/un.h>
+
 #include "netd-box.h"
 
 #define E1 "1111111111111111111111111111111111111111111111111111111111111111"
@@ -505,6 +507,26 @@ static void test_hand_over(void)
 	close(userver);
 }
 
+/* As another user: a connection that is closed at once. */
+static bool is_shut_out(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int status = 1;
+	pid_t pid;
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
+	chmod(nb_root, 0755);
+	pid = fork();
+	if (pid == 0) {
+		int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		char byte;
+
+		_exit(setuid(65534) < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || read(fd, &byte, 1) != 0);
+	}
+	waitpid(pid, &status, 0);
+	return status == 0;
+}
+
 static void test_end(void)
 {
 	OWN_FREE char *path = xasprintf("%s/netd.sock", nb_root);
@@ -512,8 +534,10 @@ static void test_end(void)
 	struct stat sock;
 
 	ok(stat(path, &sock) == 0 && (sock.st_mode & 0777) == 0600, "its socket is root's");
-	netd_revoke(n, E1, NULL);
+	ok(chmod(path, 0666) == 0 && is_shut_out(path), "and nobody else is listened to, even if he could");
+	is_int(publish(E1, NULL, 0), 0, "no ports are none");
 	netd_status(n, &st, NULL);
+	is_int(st.endpoints, 0, "not even an endpoint");
 	ok(!nb_gone(st.pid), "it stays while the daemon is there");
 	netd_free(n);
 	ok(NB_WAIT(nb_gone(st.pid)), "without anything to do it ends");
