@@ -37,7 +37,8 @@ open_files() { ls "/proc/$1/fd" | wc -l; }
 printf '{"runtimes":{"other":{"path":"%s/bin/other"}}}' "$WORK" > "$WORK/daemon.json"
 start_daemon -D; ok "starts" || done_testing
 load_busybox > /dev/null; ok "an image"
-docker run -d --name one --stop-timeout 0 busybox sh -c 'while :; do sleep 1000; done' > /dev/null 2>&1
+docker run -d --name one --stop-timeout 0 busybox sh -c 'echo up; while :; do sleep 1000; done' > /dev/null 2>&1
+says one up
 docker exec one true; ok "an exec"
 threads_join one
 shim=$(shim_of one)
@@ -59,16 +60,18 @@ pid=$(api GET "/exec/$x/json" | sed 's/.*"Pid":\([0-9]*\).*/\1/')
 is "$(tr '\0' ' ' < "/proc/$pid/cmdline")$(readlink "/proc/$pid/ns/pid")" "sleep 777 $(readlink "/proc/$(docker inspect -f '{{.State.Pid}}' one)/ns/pid")" "its pid is the host's"
 kill -KILL "$pid"
 
-docker run -d --name well --health-cmd true --health-interval 200ms --stop-timeout 0 busybox sleep 1000 > /dev/null 2>&1
+docker run -d --name well --health-cmd true --health-interval 1s --stop-timeout 0 busybox sleep 1000 > /dev/null 2>&1
 healthy() { docker inspect -f '{{.State.Health.Status}}' well; }
 is "$(settles healthy healthy)" healthy "probes are execs, too"
 docker rm -f well > /dev/null
-is "$(runtime_execs)" 0 "the runtime had nothing to do with it"
+by_runtime=$(runtime_execs)
+[ "$by_runtime" = 0 ] || grep 'by the runtime' "$WORK/log" | sed 's/^/# /'
+is "$by_runtime" 0 "the runtime had nothing to do with it"
 
 # whose way is not the shim's
 docker run -d --name other --runtime other --stop-timeout 0 busybox sleep 1000 > /dev/null 2>&1
 is "$(docker exec other echo by it)" "by it" "another runtime's container"
-is "$(runtime_execs)" 1 "is that runtime's"
+is "$(runtime_execs)" $((by_runtime + 1)) "is that runtime's"
 docker run -d --name user --privileged --stop-timeout 0 busybox unshare -U -r sleep 1000 > /dev/null 2>&1
 sleep 0.5
 if [ "$(readlink "/proc/$(docker inspect -f '{{.State.Pid}}' user)/ns/user")" != "$(readlink /proc/self/ns/user)" ]; then
