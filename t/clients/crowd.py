@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """More streams than the daemon has descriptors: crowd.py SOCKET PID CONTAINER, against one with "ulimit -n 200". Prints TAP."""
-import http.client
 import json
 import os
 import select
@@ -8,19 +7,11 @@ import socket
 import sys
 import time
 
+sys.dont_write_bytecode = True
+from checks import ok, plan  # noqa: E402
+
 SOCK, PID, CID = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 SLOW = int(os.environ.get("DKD_SLOW", 1))
-count = bad = 0
-
-
-def ok(good, what, why=""):
-    global count, bad
-    count += 1
-    bad += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what))
-    if not good and why != "":
-        print("#  got: %s" % str(why)[:300])
-    sys.stdout.flush()
 
 
 def dial():
@@ -82,5 +73,4 @@ while fds() > before + 8 and time.monotonic() < end:
 ok(fds() <= before + 8, "they take their descriptors along", (before, fds()))
 now = state()
 ok(now["Running"] and now["Pid"] == running["Pid"] and now["StartedAt"] == running["StartedAt"], "the container has run on", now)
-print("1..%d" % count)
-sys.exit(bad > 0)
+sys.exit(plan())

@@ -4,7 +4,10 @@
 
 damage.py WORK ROOT -- DOCKERD ARGS...: WORK is a scratch folder, ROOT the data-root to copy. Environment: KINDS (a word that a
 kind must contain), ALL (every way of each kind, not two of them by turns), BITS (so many bits of each kind's files, one at a time), SEED."""
-import glob, http.client, json, os, random, shutil, signal, socket, subprocess, sys, time
+import glob, http.client, json, os, random, shutil, signal, subprocess, sys, time
+
+sys.dont_write_bytecode = True
+from checks import Unix  # noqa: E402
 
 work, base = sys.argv[1:3]
 command = sys.argv[4:]
@@ -12,15 +15,8 @@ rng = random.Random(int(os.environ.get("SEED", "1")))
 root, exec_root, sock, log = (f"{work}/{n}" for n in ("damaged", "dexec", "d.sock", "dlog"))
 
 
-class Unix(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(sock)
-
-
 def call(method, path, body=None):
-    c = Unix("d")
+    c = Unix(sock, 30)
     c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
     r = c.getresponse()
     data = r.read()
@@ -164,7 +160,7 @@ def look(expect):
         return "a volume vanished", "?"
     if not {"none", "host"} <= nets:
         return "a network vanished", "?"
-    events = Unix("d")
+    events = Unix(sock, 30)
     events.request("GET", f"/events?since=1&until={time.time():.9f}")
     kinds = [json.loads(l)["Action"] for l in events.getresponse().read().split(b"\n") if l]
     events.close()

@@ -11,33 +11,9 @@ import docker
 import docker.errors
 import docker.types
 
-count = failed = 0
+sys.dont_write_bytecode = True
+from checks import is_, ok, plan, raises  # noqa: E402
 
-
-def ok(good, what):
-    global count, failed
-    count += 1
-    if not good:
-        failed += 1
-    print(("ok" if good else "not ok"), count, "-", what, flush=True)
-
-
-def is_(got, want, what):
-    ok(got == want, what)
-    if got != want:
-        print(f"#  got: {got!r}\n# want: {want!r}", flush=True)
-
-
-def raises(kind, what, fn):
-    try:
-        fn()
-    except kind as e:
-        ok(True, what)
-        return e
-    except Exception as e:  # another error is a failed check, not a broken test
-        print(f"# got {type(e).__name__}: {e}")
-    ok(False, what)
-    return None
 
 
 def main():
@@ -112,8 +88,7 @@ def main():
     time.sleep(1)
     actions = [x["Action"] for x in c.events(since=since, until=int(time.time()) + 1, decode=True, filters={"type": "container"})]
     ok({"create", "start", "die"} <= set(actions), f"events {actions}")
-    print(f"1..{count}")
-    return failed != 0
+    return plan()
 
 
 sys.exit(main())

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the clients with faults in their requests have in common: TAP, nonsense, JSON that is none, the daemon's figures."""
 import json
-import os
-import sys
+
+from checks import ok, plan, small  # noqa: F401
 
 # Text of every kind that readers trip over, and numbers past each bound; both also stand where the other is expected.
 TEXTS = ["", " ", "x" * 70000, "../../../etc/passwd", "/", "a\x00b", "\ud800", "a\nroot::0:0", "%s%n", "é\u202e", "-1", "0x10", "18446744073709551616", "\x7f\x1b[2J",
@@ -10,28 +10,6 @@ TEXTS = ["", " ", "x" * 70000, "../../../etc/passwd", "/", "a\x00b", "\ud800", "
 NUMBERS = ["0", "-1", "1.5", "-0", "9223372036854775807", "9223372036854775808", "-9223372036854775809", "1e308", "1e999", "99999999999999999999999999",
            "2147483648", "4294967296", "1E2", "01", "0x10", "+1", ".5", "NaN", "Infinity"]
 DEEP = "[" * 70 + "]" * 70
-count = bad = 0
-
-
-def ok(good, what, why=""):
-    global count, bad
-    count += 1
-    bad += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what))
-    if not good and why != "":
-        print("#  got: %s" % str(why)[:9000].replace("\n", "\\n"))
-    sys.stdout.flush()
-
-
-def small(good, what, why=""):
-    """As ok, of a bound on memory: builds with a sanitizer keep what is freed, and shadows of it."""
-    skip = not good and os.environ.get("SANITIZED")
-    ok(good or skip, what + (" # SKIP memory of a build with a sanitizer says nothing" if skip else ""), why)
-
-
-def plan():
-    print("1..%d" % count)
-    return bad > 0
 
 
 def status_of(pid, field):

@@ -5,41 +5,24 @@ CANARY is a folder beside the daemon's own that nothing may change."""
 import glob
 import gzip
 import hashlib
-import http.client
 import io
 import json
 import os
-import socket
 import stat
 import sys
 import tarfile
 import time
 
+sys.dont_write_bytecode = True
+from checks import Unix, ok, plan  # noqa: E402
+
 SOCK, PID, ROOT, CANARY = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-count = bad = 0
-
-
-def ok(good, what, why=""):
-    global count, bad
-    count += 1
-    bad += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what))
-    if not good and why != "":
-        print("#  got: %s" % str(why)[:400].encode("unicode_escape").decode())
-    sys.stdout.flush()
 
 
 SLOW = float(os.environ.get("DKD_SLOW", "1"))  # builds with sanitizers take longer: lib.sh
 
-class Conn(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(120 * SLOW)
-        self.sock.connect(SOCK)
-
-
 def call(method, path, body=None, kind="application/x-tar"):
-    c = Conn("d")
+    c = Unix(SOCK, 120 * SLOW)
     try:
         c.request(method, path, body, {"Content-Type": kind} if body is not None else {})
         r = c.getresponse()
@@ -396,5 +379,4 @@ if __name__ == "__main__":
     run_roots()
     run_bombs()
     ok(call("GET", "/_ping")[1] == "OK", "the daemon is well")
-    print("1..%d" % count)
-    sys.exit(bad > 0)
+    sys.exit(plan())

@@ -1,43 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What docker logs answers, byte by byte: logs.py SOCKET, against a daemon with the image busybox:latest. Prints TAP."""
 import calendar
-import http.client
 import json
 import re
-import socket
 import struct
 import sys
 import threading
 import time
 
+sys.dont_write_bytecode = True
+from checks import Unix, is_ as check, plan  # noqa: E402
+
 SOCK = sys.argv[1]
-count = bad = 0
 STAMP = re.compile(rb"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z ")
 
 
-def check(got, want, what):
-    global count, bad
-    count += 1
-    bad += got != want
-    print("%s %d - %s" % ("ok" if got == want else "not ok", count, what))
-    if got != want:
-        print("#  got: %s\n# want: %s" % (short(got), short(want)))
-    sys.stdout.flush()
-
-
-def short(v):
-    return re.sub(r"x{40,}", "x...x", repr(v))[:700].replace("\n", "\\n")
-
-
-class Conn(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(120)
-        self.sock.connect(SOCK)
-
-
 def call(method, path, body=None):
-    c = Conn("d")
+    c = Unix(SOCK, 120)
     c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
     r = c.getresponse()
     data, kind = r.read(), r.headers.get("Content-Type")
@@ -183,5 +162,4 @@ for d in "json-file", "local":
     remove(cid)
     status, data, _ = call("POST", "/containers/create", {"Image": "busybox", "HostConfig": {"LogConfig": {"Type": d, "Config": {"cache-disabled": "x"}}}})
     check((status, json.loads(data)["message"]), (400, "invalid value for option cache-disabled: x"), "but not nonsense")
-print("1..%d" % count)
-sys.exit(bad != 0)
+sys.exit(plan())

@@ -9,21 +9,12 @@ import sys
 import threading
 import time
 
+sys.dont_write_bytecode = True
+from checks import ok, plan  # noqa: E402
+
 SLOW = float(os.environ.get("DKD_SLOW", "1"))  # builds with sanitizers take longer: lib.sh
 
 SOCK, PID = sys.argv[1], int(sys.argv[2])
-count = bad = 0
-
-
-def ok(good, what, why=""):
-    global count, bad
-    count += 1
-    if not good:
-        bad += 1
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what))
-    if not good and why != "":
-        print("#  got: %s" % str(why)[:300].replace("\n", "\\n"))
-    sys.stdout.flush()
 
 
 def dial(timeout=20):
@@ -433,5 +424,4 @@ hijack(False)
 slow()
 mean()
 ok(ping()[0], "the daemon is well")
-print("1..%d" % count)
-sys.exit(bad > 0)
+sys.exit(plan())

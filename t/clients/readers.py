@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Readers that do not read: readers.py SOCKET PID, against a daemon with the image busybox:latest. Prints TAP."""
-import http.client
 import json
 import os
 import select
@@ -8,38 +7,17 @@ import socket
 import sys
 import time
 
+sys.dont_write_bytecode = True
+from checks import Unix, ok, plan, small  # noqa: E402
+
 SOCK, PID = sys.argv[1], int(sys.argv[2])
 READERS, PAIRS, MIB = int(os.environ.get("READERS", 100)), int(os.environ.get("PAIRS", 150)), int(os.environ.get("MIB", 60))
 # A reader that is waited for holds its writer up for good: far beyond what a loaded machine needs.
 HELD_UP_S = 90
-count = bad = 0
-
-
-def ok(good, what, why=""):
-    global count, bad
-    count += 1
-    bad += not good
-    print("%s %d - %s" % ("ok" if good else "not ok", count, what))
-    if not good and why != "":
-        print("#  got: %s" % str(why)[:600].replace("\n", "\\n"))
-    sys.stdout.flush()
-
-
-def small(good, what, why=""):
-    """As ok, of a bound on memory: builds with a sanitizer keep what is freed, and shadows of it."""
-    skip = not good and os.environ.get("SANITIZED")
-    ok(good or skip, what + (" # SKIP memory of a build with a sanitizer says nothing" if skip else ""), why)
-
-
-class Conn(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(120)
-        self.sock.connect(SOCK)
 
 
 def call(method, path, body=None):
-    c = Conn("d")
+    c = Unix(SOCK, 120)
     c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"} if body is not None else {})
     r = c.getresponse()
     text = r.read().decode()
@@ -194,5 +172,4 @@ def logs():
 events()
 logs()
 ok(call("GET", "/_ping") == (200, "OK"), "the daemon is well")
-print("1..%d" % count)
-sys.exit(bad > 0)
+sys.exit(plan())

@@ -1,36 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Attachments and execs as bytes on the wire: streams.py SOCKET, against a daemon with the image busybox:latest. Prints TAP."""
-import http.client
 import json
 import re
 import socket
 import sys
 import time
 
+sys.dont_write_bytecode = True
+from checks import Unix, is_ as check, plan  # noqa: E402
+
 SOCK = sys.argv[1]
 PATIENCE = 120
-count = bad = 0
-
-
-def check(got, want, what):
-    global count, bad
-    count += 1
-    bad += got != want
-    print("%s %d - %s" % ("ok" if got == want else "not ok", count, what))
-    if got != want:
-        print("#  got: %s\n# want: %s" % (repr(got)[:600], repr(want)[:600]))
-    sys.stdout.flush()
-
-
-class Conn(http.client.HTTPConnection):
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(PATIENCE)
-        self.sock.connect(SOCK)
 
 
 def call(method, path, body=None):
-    c = Conn("d")
+    c = Unix(SOCK, PATIENCE)
     c.request(method, path, json.dumps(body) if body is not None else None, {"Content-Type": "application/json"})
     r = c.getresponse()
     data = r.read()
@@ -319,5 +303,4 @@ def attachments():
 
 execs()
 attachments()
-print("1..%d" % count)
-sys.exit(bad != 0)
+sys.exit(plan())
