@@ -5,8 +5,23 @@
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
+#include "base/cleanup.h"
 #include "base/str.h"
+
+/* Its index; 0 for none. */
+static unsigned interface(const char *name)
+{
+	struct ifreq r = { .ifr_ifindex = 0 };
+	OWN_FD int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	size_t size = strlen(name);
+
+	if (fd < 0 || size >= sizeof(r.ifr_name))
+		return 0;
+	memcpy(r.ifr_name, name, size);
+	return ioctl(fd, SIOCGIFINDEX, &r) < 0 ? 0 : (unsigned)r.ifr_ifindex;
+}
 
 bool address_parse(const char *text, uint16_t port, struct address *ret)
 {
@@ -22,7 +37,7 @@ bool address_parse(const char *text, uint16_t port, struct address *ret)
 		return true;
 	}
 	if (percent && !str_to_u64(percent + 1, &scope))
-		scope = if_nametoindex(percent + 1);
+		scope = interface(percent + 1);
 	if (size >= sizeof(plain) || (percent && (!scope || scope > UINT32_MAX)))
 		return false;
 	memcpy(plain, text, size);

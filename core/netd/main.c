@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "netd/box.h"
+#include "netd/confine.h"
 #include "netd/control.h"
 #include "netd/enter.h"
 #include "netd/flow.h"
@@ -94,10 +95,9 @@ int main(int argc, char **argv)
 	fcntl(START_FD, F_SETFD, FD_CLOEXEC);
 	prctl(PR_SET_NAME, "dockerd-netd");
 	umask(077);
-	setsid();
 	set_limits();
 	protect();
-	if (loop_init() < 0 || enter_init() < 0 || chdir("/") < 0) {
+	if (loop_init() < 0 || enter_init() < 0 || chdir("/") < 0 || confine() < 0) {
 		fprintf(stderr, "dockerd-netd: %s\n", strerror(errno));
 		return 1;
 	}

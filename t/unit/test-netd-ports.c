@@ -2,6 +2,7 @@
 /* Published ports: who gets them, what goes through them, and what becomes of them when processes end. */
 #include <sys/un.h>
 
+#include "base/sanitized.h"
 #include "netd-box.h"
 
 #define E1 "1111111111111111111111111111111111111111111111111111111111111111"
@@ -527,6 +528,29 @@ static bool is_shut_out(const char *path)
 	return status == 0;
 }
 
+/* The process as the kernel tells of it. */
+static bool status_has(pid_t pid, const char *line)
+{
+	OWN_FREE char *path = xasprintf("/proc/%d/status", (int)pid);
+	OWN_FILE FILE *f = fopen(path, "re");
+	char text[256];
+
+	while (f && fgets(text, sizeof(text), f))
+		if (str_has_prefix(text, line))
+			return true;
+	return false;
+}
+
+static void test_confined(void)
+{
+	struct netd_status st;
+
+	netd_status(n, &st, NULL);
+	ok(status_has(st.pid, "CapEff:\t0000000000201400\n") && status_has(st.pid, "CapPrm:\t0000000000201400\n"), "it has three capabilities");
+	ok(status_has(st.pid, "NoNewPrivs:\t1\n") && (SANITIZED || status_has(st.pid, "Seccomp:\t2\n")), "and few calls of the kernel");
+	ok(status_has(st.pid, "Threads:\t1\n"), "and one thread");
+}
+
 static void test_end(void)
 {
 	OWN_FREE char *path = xasprintf("%s/netd.sock", nb_root);
@@ -568,6 +592,7 @@ int main(void)
 	test_death();
 	test_restart();
 	test_hand_over();
+	test_confined();
 	test_end();
 	nb_end();
 	return tap_done();
