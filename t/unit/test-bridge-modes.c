@@ -135,6 +135,7 @@ static void test_links(void)
 		{ .size = sizeof(links[0]), .from = one.ip6, .to = two.ip6, .ports = to_two, .ports_len = 1 },
 	};
 
+	struct box four = { A, E("4"), "172.31.1.5", NULL, 0 };
 	int proxy;
 
 	ok(make(0, OPTIONS({ BR "enable_icc", "false" })) == 0, "icc=false: %s", failed);
@@ -153,6 +154,10 @@ static void test_links(void)
 	ok(is_deaf(one.ns, two.ip4, 81, two81), "to its ports only");
 	ok(is_deaf(three.ns, two.ip4, 80, two80), "for that container only");
 	ok(is_deaf(two.ns, one.ip4, 80, web4), "in that direction only");
+	system("ip link del bra");
+	is_int(box_join(&four, NULL, 0), 0, "a bridge that is made anew: %s", failed);
+	ok(talks(one.ns, two.ip4, 80, two80) && is_deaf(three.ns, two.ip4, 80, two80), "and its links with it");
+	close(four.ns);
 	is_int(ops->program_links(&call, net, A, one.id, NULL, 0), 0, "taken back");
 	ok(is_deaf(one.ns, two.ip4, 80, two80), "no way any more");
 	ops->program_links(&call, net, A, one.id, links, 2);
@@ -271,6 +276,8 @@ static void test_refusals(void)
 	refused(OPTIONS({ "dockerd.publish_policy", "host" }, { "dockerd.userland_proxy", "false" }), 0, DKD_ERR_INVALID,
 		"published ports behind the host's own rules need the userland proxy");
 	refused(OPTIONS({ BR "name", "lo" }), 0, DKD_ERR_INVALID, "existing interface lo is not a bridge");
+	is_int(make_network(B, 0, "172.30.0.0/24", "172.30.0.1", "ff02::/64", "ff02::1", OPTIONS({ BR "name", "half" }), 1), -1, "an address that the bridge cannot have");
+	ok(!if_nametoindex("half") && system("nft list tables | grep -q dockerd-half") != 0, "leaves nothing behind: %s", failed);
 	is_int(ops->create_network(&call, net, &w), -1, "two subnets of a family");
 	is_str(failed, "bridge driver doesn't support multiple subnets", "are refused");
 	is_int(failed_class, DKD_ERR_FORBIDDEN, "with 403");

@@ -31,6 +31,7 @@ static void test_set_up(void)
 {
 	char text[4096];
 
+	system("sysctl -qw net.ipv6.conf.out.accept_ra=1 net.ipv6.conf.lo.accept_ra=0");
 	is_int(networks(0), 0, "two networks of both families: %s", failed);
 	is_int(box_join(&one, NULL, 0), 0, "a container: %s", failed);
 	is_str(taken_gateway4, "172.31.1.1", "its gateway");
@@ -44,6 +45,8 @@ static void test_set_up(void)
 	far80 = serve(far.ns, SOCK_STREAM, "0.0.0.0", 80);
 	says(text, sizeof(text), "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/default/forwarding | tr '\\n' ' '");
 	is_str(text, "1 1 1 ", "the host forwards both families");
+	says(text, sizeof(text), "cat /proc/sys/net/ipv6/conf/out/accept_ra /proc/sys/net/ipv6/conf/lo/accept_ra | tr '\\n' ' '");
+	is_str(text, "2 0 ", "and takes routers' advertisements where it did");
 	says(text, sizeof(text), "ip -6 -o addr show dev bra scope global");
 	ok(strstr(text, "fd00:1::1/64"), "the bridge has its IPv6 address");
 	says(text, sizeof(text), "nft list tables | sort | tr '\\n' ' '");

@@ -214,11 +214,13 @@ static void insert(struct dkd_net *d, struct br_net *n)
 	free(old);
 }
 
-/* Endpoints of a network that is set up again go on. Under d->rules. */
+/* Endpoints of a network that is set up again go on; of a new one that fails nothing stays. Under d->rules. */
 static int make(struct dkd_net *d, struct br_net *n, int restored, struct br_error *e)
 {
 	char own[IFNAMSIZ];
 	const struct br_net *old = *find(d, n->id);
+	int was_there = if_nametoindex(n->bridge) != 0;
+	struct br_error ignored;
 
 	snprintf(own, sizeof(own), "br-%.12s", n->id);
 	if (check_conflicts(d, n, e) < 0)
@@ -228,6 +230,10 @@ static int make(struct dkd_net *d, struct br_net *n, int restored, struct br_err
 	if (setup(d, n, restored && !old, e) == 0)
 		return 0;
 	n->endpoints = NULL;
+	if (!old && !restored)
+		fw_delete(n, &ignored);
+	if (!was_there)
+		link_delete(n->bridge, &ignored);
 	return -1;
 }
 
@@ -434,6 +440,28 @@ static int32_t bridge_leave(const struct dkd_call *call, struct dkd_net *d, cons
 	return bridge_delete_endpoint(call, d, network, endpoint);
 }
 
+/*
+ * Where ports are isolated in the bridge, what is allowed goes by the host: it answers when a container asks for its neighbour's
+ * MAC, and leads on what the rules let through.
+ */
+static int answer_for_neighbours(const struct br_net *n, const struct br_endpoint *ep, struct br_error *e)
+{
+	if (n->icc || !ep->links_len)
+		return 0;
+	if (sysctl_neigh(V4, n->bridge, "proxy_delay", "0", e) < 0 || sysctl_conf(V4, n->bridge, "send_redirects", "0", e) < 0 ||
+	    sysctl_conf(V4, n->bridge, "proxy_arp_pvlan", "1", e) < 0)
+		return -1;
+	for (size_t i = 0; i < ep->links_len; i++) {
+		const struct br_link *l = &ep->links[i];
+
+		if (l->family == V6 && (sysctl_neigh(V6, n->bridge, "proxy_delay", "0", e) < 0 ||
+		    sysctl_conf(V6, n->bridge, "proxy_ndp", "1", e) < 0 || link_proxy_neighbour(n->bridge, &l->from, e) < 0 ||
+		    link_proxy_neighbour(n->bridge, &l->to, e) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 /* A bridge that somebody deleted comes back with the next container, as far as it is the driver's to make. */
 static int find_bridge(struct dkd_net *d, const struct br_net *n, struct br_error *e)
 {
@@ -445,6 +473,8 @@ static int find_bridge(struct dkd_net *d, const struct br_net *n, struct br_erro
 	pthread_mutex_lock(&d->rules);
 	own = *find(d, n->id);
 	rc = own && (setup(d, own, 0, e) < 0 || link_attach_all(own, e) < 0) ? -1 : 0;
+	for (const struct br_endpoint *ep = own ? own->endpoints : NULL; ep && rc == 0; ep = ep->next)
+		rc = answer_for_neighbours(own, ep, e);
 	pthread_mutex_unlock(&d->rules);
 	if (rc == 0)
 		dkd_logf(d->host, DKD_LOG_WARN, "bridge %s was gone: it is made anew", n->bridge);
@@ -578,6 +608,8 @@ static int32_t bridge_program_ports(const struct dkd_call *call, struct dkd_net 
 	n = *find(d, p->network);
 	if (n)
 		rc = publish(n, p, &e);
+	if (n && p->ports_len && p->flags & DKD_NET_LOCALHOST && !br_has_rules(n))
+		dkd_logf(d->host, DKD_LOG_WARN, "no proxy and no rules: ports on bridge %s are published to nobody", n->bridge);
 	pthread_mutex_unlock(&d->rules);
 	if (!n)
 		return no_network(d, call, p->network);
@@ -599,28 +631,6 @@ static int32_t bridge_revoke_ports(const struct dkd_call *call, struct dkd_net *
 	return rc < 0 ? say(d, call, &e) : 0;
 }
 
-/*
- * Where ports are isolated in the bridge, what is allowed goes by the host: it answers when a container asks for its neighbour's
- * MAC, and leads on what the rules let through.
- */
-static int answer_for_neighbours(const struct br_net *n, const struct br_endpoint *ep, struct br_error *e)
-{
-	if (!ep->links_len)
-		return 0;
-	if (sysctl_neigh(V4, n->bridge, "proxy_delay", "0", e) < 0 || sysctl_conf(V4, n->bridge, "send_redirects", "0", e) < 0 ||
-	    sysctl_conf(V4, n->bridge, "proxy_arp_pvlan", "1", e) < 0)
-		return -1;
-	for (size_t i = 0; i < ep->links_len; i++) {
-		const struct br_link *l = &ep->links[i];
-
-		if (l->family == V6 && (sysctl_neigh(V6, n->bridge, "proxy_delay", "0", e) < 0 ||
-		    sysctl_conf(V6, n->bridge, "proxy_ndp", "1", e) < 0 || link_proxy_neighbour(n->bridge, &l->from, e) < 0 ||
-		    link_proxy_neighbour(n->bridge, &l->to, e) < 0))
-			return -1;
-	}
-	return 0;
-}
-
 /* Under d->rules. */
 static int link_endpoints(struct br_net *n, const char *endpoint, const struct dkd_net_link *links, uint32_t len, struct br_error *e)
 {
@@ -632,7 +642,7 @@ static int link_endpoints(struct br_net *n, const char *endpoint, const struct d
 	snprintf(after.id, sizeof(after.id), "%s", endpoint);
 	after.links_len = 0;
 	rc = ports_read_links(links, len, &after, e);
-	if (rc == 0 && !n->icc)
+	if (rc == 0)
 		rc = answer_for_neighbours(n, &after, e);
 	if (rc == 0)
 		rc = change(n, &after, e);

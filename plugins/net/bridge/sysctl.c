@@ -89,11 +89,32 @@ int sysctl_forwards(int family, struct br_error *e)
 	return now[0] == '1';
 }
 
+/*
+ * A host that forwards takes no more routers' advertisements, and would lose the way out that it has by them, unless an interface
+ * says that it takes them all the same.
+ */
+static void keep_routers(void)
+{
+	struct if_nameindex *all = if_nameindex();
+	struct br_error ignored;
+
+	for (const struct if_nameindex *i = all; i && i->if_index; i++) {
+		char path[PATH_SIZE], now[VALUE_SIZE];
+
+		snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/accept_ra", i->if_name);
+		if (get(path, now) == 0 && strcmp(now, "1") == 0)
+			set(path, "2", &ignored);
+	}
+	if_freenameindex(all);
+}
+
 /* IPv6 has a switch for interfaces to come, beside the one for those that are there. */
 int sysctl_forward(int family, struct br_error *e)
 {
 	struct br_error why;
 
+	if (family == V6)
+		keep_routers();
 	if (family == V6 && sysctl_conf(V6, "default", "forwarding", "1", e) < 0)
 		return -1;
 	if (set(forward_path(family), "1", &why) < 0)
