@@ -2,8 +2,9 @@
 /*
  * dockerd-netd: holds the ports that containers publish, splices what the kernel does not route, and answers DNS in the sandboxes of
  * user networks. One for a daemon's exec-root; it outlives the daemon, and ends when it has nothing to do.
- *   dockerd-netd listen IDENTITY     descriptor 3 is a listening socket
- *   dockerd-netd take-over IDENTITY  descriptor 3 is a connection to the one whose place it takes
+ *   dockerd-netd listen IDENTITY EXEC-ROOT     descriptor 3 is a listening socket
+ *   dockerd-netd take-over IDENTITY EXEC-ROOT  descriptor 3 is a connection to the one whose place it takes
+ * The exec-root is there for who looks at the list of processes.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -85,7 +86,7 @@ int main(int argc, char **argv)
 	bool taken = false;
 	socklen_t size = sizeof(type);
 
-	if (argc != 3 || (strcmp(argv[1], "listen") != 0 && strcmp(argv[1], "take-over") != 0) ||
+	if (argc != 4 || (strcmp(argv[1], "listen") != 0 && strcmp(argv[1], "take-over") != 0) ||
 	    getsockopt(START_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_STREAM) {
 		fprintf(stderr, "dockerd-netd is started by dockerd, not by hand\n");
 		return 1;

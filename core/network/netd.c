@@ -207,7 +207,7 @@ static char *identity(const struct netd *n)
 static int spawn(struct netd *n, const char *word, int fd, int *ret_pidfd, struct err *err)
 {
 	OWN_FREE char *id = identity(n);
-	char *const argv[] = { n->program, (char *)word, id, NULL };
+	char *const argv[] = { n->program, (char *)word, id, n->exec_root, NULL };
 	OWN_FD int pidfd = -1;
 	pid_t pid;
 

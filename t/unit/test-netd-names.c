@@ -455,7 +455,7 @@ static void test_lives(void)
 	n = netd_new(nb_root, copy, nb_spawner);
 	tell("", "", false);
 	netd_status(n, &st, NULL);
-	ok(st.pid != after.pid && nb_gone(after.pid) && st.sandboxes == 2, "takes over");
+	ok(st.pid != after.pid && NB_WAIT(nb_gone(after.pid)) && st.sandboxes == 2, "takes over");
 	is_str(ask("db.1.x", DNS_A), "0 172.30.0.3", "and answers");
 	is_str(ask_tcp("db.1.x", DNS_A), "0 172.30.0.3", "also by TCP");
 	{

@@ -475,7 +475,7 @@ static void test_hand_over(void)
 	n = netd_new(nb_root, copy, nb_spawner);
 	is_int(publish(E1, v, 3), 0, "a daemon that has it");
 	netd_status(n, &after, NULL);
-	ok(after.pid > 0 && after.pid != st.pid && nb_gone(st.pid), "has the old one replaced (%d by %d)", st.pid, after.pid);
+	ok(after.pid > 0 && after.pid != st.pid && NB_WAIT(nb_gone(st.pid)), "has the old one replaced (%d by %d)", st.pid, after.pid);
 	is_int(after.ports, 3, "with its ports");
 	is_int(after.streams, 2, "with its connections");
 	ok(write(c, &byte, 1) == 1 && read(s, &byte, 1) == 1 && write(s, &byte, 1) == 1 && read(c, &byte, 1) == 1, "which go on");
