@@ -158,9 +158,9 @@ static int on_create(struct job *job, struct err *err)
 	if (ret == 0) {
 		spec = (struct net_spec){
 			.name = body.name, .driver = body.driver, .scope = body.scope, .config_from = body.from.network,
-			.ingress = body.ingress, .config_only = body.config_only,
+			.ingress = body.ingress, .config_only = body.config_only, .enable_ipv4 = -1, .enable_ipv6 = -1,
 		};
-		ret = net_create(api->nets, &spec, id, err);
+		ret = net_create(api->nets, &spec, id, NULL, err);
 	}
 	jdesc_clear(&network_body_desc, &body);
 	if (ret < 0)

@@ -75,7 +75,8 @@ static bool adopt_sandbox(struct container *c)
 	struct net_controller *nets = c->store->deps.nets;
 	const char *mode = c->rec.net.networks.keys[0];
 	OWN_FREE char *ipv4 = NULL, *ipv6 = NULL;
-	struct sandbox known = { 0 };
+	struct net_endpoint known_ep = { 0 };
+	struct sandbox known = { .eps = &known_ep, .eps_len = 1 };
 
 	if (sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0)
 		return true;
@@ -83,10 +84,10 @@ static bool adopt_sandbox(struct container *c)
 	ipv6 = str_empty(ep->global_ipv6) ? NULL : xasprintf("%s/%lld", ep->global_ipv6, (long long)ep->global_ipv6_prefix_len);
 	/* borrowed, never freed */
 	known.key = c->rec.net.sandbox_key;
-	known.ep = (struct net_endpoint){ .network = (char *)mode, .mac = ep->mac_address, .ipv4 = ipv4, .ipv6 = ipv6, .gateway4 = ep->gateway };
+	known_ep = (struct net_endpoint){ .network = (char *)mode, .mac = ep->mac_address, .ipv4 = ipv4, .ipv6 = ipv6, .gateway4 = ep->gateway };
 	snprintf(known.id, sizeof(known.id), "%s", c->rec.net.sandbox_id ? c->rec.net.sandbox_id : "");
-	snprintf(known.ep.id, sizeof(known.ep.id), "%s", ep->endpoint_id ? ep->endpoint_id : "");
-	snprintf(known.ep.network_id, sizeof(known.ep.network_id), "%s", ep->network_id ? ep->network_id : "");
+	snprintf(known_ep.id, sizeof(known_ep.id), "%s", ep->endpoint_id ? ep->endpoint_id : "");
+	snprintf(known_ep.network_id, sizeof(known_ep.network_id), "%s", ep->network_id ? ep->network_id : "");
 	return sandbox_mend(nets, c->id, &known) && sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0;
 }
 

@@ -67,10 +67,10 @@ static void drop_shm(struct container *c)
 /* Connect and disconnect; nothing for a sandbox that is another container's. */
 static void network_event(struct container *c, const char *action)
 {
-	const struct net_endpoint *ep = &c->sandbox.ep;
+	const struct net_endpoint *ep = c->sandbox.eps_len ? &c->sandbox.eps[0] : NULL;
 	OWN_NETWORK struct network *n = NULL;
 
-	if (!*ep->id || !c->store->deps.events || !(n = net_find(c->store->deps.nets, ep->network_id, NULL)))
+	if (!ep || !c->store->deps.events || !(n = net_find(c->store->deps.nets, ep->network_id, NULL)))
 		return;
 	events_log(c->store->deps.events, "network", action, n->id, "container", c->id, "name", n->name, "type", n->driver, NULL);
 }
@@ -113,10 +113,12 @@ void container_note_network(struct container *c)
 		struct endpoint *ep = jmap_at(&c->rec.net.networks, i, &endpoint_desc);
 		const char *key = c->rec.net.networks.keys[i];
 
-		if (!c->sandbox.ep.network || !(streq(key, c->sandbox.ep.network) || str_has_prefix(c->sandbox.ep.network_id, key)))
+		const struct net_endpoint *from = c->sandbox.eps_len ? &c->sandbox.eps[0] : NULL;
+
+		if (!from || !(streq(key, from->network) || str_has_prefix(from->network_id, key)))
 			continue; /* users name networks by id, too */
-		str_set(&ep->network_id, c->sandbox.ep.network_id);
-		set_endpoint(ep, &c->sandbox.ep);
+		str_set(&ep->network_id, from->network_id);
+		set_endpoint(ep, from);
 	}
 }
 
@@ -375,14 +377,17 @@ static int explain(struct err *err, bool restoring)
 static int enter_network(struct container *c, const char *mode, struct err *err)
 {
 	CLEANUP(container_unrefp) struct container *other = NULL;
+	static const struct net_endpoint none;
 	int64_t began = clock_mono();
 
 	if (!str_has_prefix(mode, "container:")) {
-		if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, mode, c->rec.config.mac_address, &c->sandbox, err) < 0)
+		const struct net_wish wish = { .network = mode, .mac = c->rec.config.mac_address };
+
+		if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, c->rec.config.hostname, &wish, 1, NULL, &c->sandbox, err) < 0)
 			return -1;
 		metrics_time(METRIC_NETWORK_ACTIONS, "allocate", clock_mono() - began);
 		network_event(c, "connect");
-		return netfiles_write(c, mode, &c->sandbox.ep, err);
+		return netfiles_write(c, mode, c->sandbox.eps_len ? &c->sandbox.eps[0] : &none, err);
 	}
 	other = container_find(c->store, mode + strlen("container:"), err);
 	if (!other || (c->store->deps.nets && sandbox_share(c->store->deps.nets, other->id, &c->sandbox, err) < 0))

@@ -20,6 +20,8 @@ struct network *network_new(const char *name, const char *driver)
 	n->name = xstrdup(name);
 	n->driver = xstrdup(driver);
 	n->scope = xstrdup("local");
+	n->ipam_driver = xstrdup("default");
+	n->enable_ipv4 = true;
 	n->created = clock_now();
 	n->options.set = n->labels.set = true;
 	return n;
@@ -46,6 +48,9 @@ void network_unref(struct network *n)
 	free(n->name);
 	free(n->driver);
 	free(n->scope);
+	free(n->ipam_driver);
+	free(n->config_from);
+	strmap_done(&n->ipam_options);
 	strmap_done(&n->options);
 	strmap_done(&n->labels);
 	for (size_t i = 0; i < n->pools_len; i++)
@@ -68,6 +73,12 @@ void net_endpoint_done(struct net_endpoint *e)
 	free(e->ipv4);
 	free(e->ipv6);
 	free(e->gateway4);
+	free(e->gateway6);
+	free(e->interface);
+	strv_done(&e->names);
+	strmap_done(&e->links);
+	strv_done(&e->link_local);
+	strmap_done(&e->options);
 	*e = (struct net_endpoint){0};
 }
 
@@ -79,6 +90,12 @@ void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src)
 	dst->ipv4 = xstrdup(src->ipv4);
 	dst->ipv6 = xstrdup(src->ipv6);
 	dst->gateway4 = xstrdup(src->gateway4);
+	dst->gateway6 = xstrdup(src->gateway6);
+	dst->interface = xstrdup(src->interface);
+	strv_copy(&dst->names, &src->names);
+	strmap_copy(&dst->links, &src->links);
+	strv_copy(&dst->link_local, &src->link_local);
+	strmap_copy(&dst->options, &src->options);
 }
 
 bool net_is_predefined(const char *name)
@@ -214,7 +231,7 @@ size_t net_users(struct net_controller *nc, const struct network *n, struct strv
 
 	WITH_LOCK(&nc->lock);
 	for (const struct net_box *b = nc->boxes; b; b = b->next) {
-		if (!streq(b->ep.network_id, n->id))
+		if (!net_box_endpoint(b, n->id))
 			continue;
 		if (ret)
 			strv_add(ret, b->container);
@@ -246,11 +263,13 @@ static size_t collect(struct net_controller *nc, const struct network *n, struct
 	name_of = nc->name_of;
 	ctx = nc->name_ctx;
 	for (const struct net_box *b = nc->boxes; b; b = b->next) {
-		if (!streq(b->ep.network_id, n->id))
+		const struct net_endpoint *ep = net_box_endpoint(b, n->id);
+
+		if (!ep)
 			continue;
 		v = xrealloc(v, (len + 1) * sizeof(*v));
 		v[len] = (struct attached){ .container = xstrdup(b->container) };
-		net_endpoint_copy(&v[len++].ep, &b->ep);
+		net_endpoint_copy(&v[len++].ep, ep);
 	}
 	lock_drop(&nc->lock);
 	for (size_t i = 0; i < len; i++)
@@ -340,11 +359,12 @@ static bool blank(const char *s)
 	return !s || s[strspn(s, " \t\r\n\v\f")] == '\0';
 }
 
-int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct err *err)
+int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct strv *warnings, struct err *err)
 {
 	const char *driver = str_empty(spec->driver) ? "bridge" : spec->driver;
 	struct net_driver *d;
 
+	(void)warnings;
 	ret_id[0] = '\0';
 	if (blank(spec->name))
 		return err_set(err, ERR_INVALID, "invalid name: %s", spec->name ? spec->name : "");
@@ -382,4 +402,14 @@ int net_remove(struct net_controller *nc, const char *name, struct err *err)
 	if (net_is_predefined(n->name))
 		return err_set(err, ERR_FORBIDDEN, "%s is a pre-defined network and cannot be removed", n->name);
 	return err_set(err, ERR_NOT_IMPLEMENTED, "network %s cannot be removed yet", n->name);
+}
+
+int net_prune(struct net_controller *nc, net_pass_fn *pass, void *ctx, struct strv *names, struct err *err)
+{
+	(void)nc;
+	(void)pass;
+	(void)ctx;
+	(void)names;
+	(void)err;
+	return 0;
 }

@@ -202,10 +202,32 @@ static int32_t emit_joined(void *to, const struct dkd_net_joined *j)
 	return 0;
 }
 
-/* A sandbox has one network: the interface is the first of its kind. */
-static int wire(const struct joined *j, struct net_endpoint *ep, int netns_fd, int rtnl, struct err *err)
+static bool in_use(const struct net_box *b, const char *interface)
 {
-	OWN_FREE char *name = j->wanted ? xstrdup(j->wanted) : xasprintf("%s0", j->prefix ? j->prefix : "eth");
+	for (size_t i = 0; i < b->eps_len; i++)
+		if (!str_empty(b->eps[i].interface) && streq(b->eps[i].interface, interface))
+			return true;
+	return false;
+}
+
+/* The first of its kind that is free, unless a certain one is wanted. */
+static char *interface_name(const struct joined *j, const struct net_box *b)
+{
+	char *name = NULL;
+
+	if (j->wanted)
+		return xstrdup(j->wanted);
+	for (unsigned i = 0; !name; i++) {
+		name = xasprintf("%s%u", j->prefix ? j->prefix : "eth", i);
+		if (in_use(b, name))
+			str_set(&name, NULL);
+	}
+	return name;
+}
+
+static int wire(const struct joined *j, struct net_endpoint *ep, const struct net_box *b, int netns_fd, int rtnl, struct err *err)
+{
+	OWN_FREE char *name = interface_name(j, b);
 	OWN_FREE struct rtnl_route *routes = xcalloc(j->routes.len + 1, sizeof(*routes));
 	struct rtnl_wire w = { .from = j->interface, .to = name, .mac = ep->mac, .ipv4 = ep->ipv4, .gateway4 = j->gateway4,
 		.routes = routes, .routes_len = j->routes.len };
@@ -215,15 +237,16 @@ static int wire(const struct joined *j, struct net_endpoint *ep, int netns_fd, i
 	if ((!j->in_sandbox && rtnl_move(j->interface, netns_fd, err) < 0) || rtnl_wire(rtnl, &w, err) < 0)
 		return -1;
 	str_set(&ep->gateway4, j->gateway4);
+	str_set(&ep->interface, name);
 	return 0;
 }
 
-static int join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
+static int join(struct net_driver *d, struct net_endpoint *ep, const struct net_box *b,
 	const char *netns_path, int rtnl, uint32_t flags, struct err *err)
 {
 	OWN_FD int fd = netns_path ? open(netns_path, O_RDONLY | O_CLOEXEC) : -1;
 	struct dkd_net_join j = {
-		.size = sizeof(j), .flags = flags, .network = ep->network_id, .endpoint = ep->id, .container = container_id,
+		.size = sizeof(j), .flags = flags, .network = ep->network_id, .endpoint = ep->id, .container = b->container,
 		.sandbox = netns_path, .sandbox_fd = fd, .sandbox_userns_fd = -1,
 	};
 	CLEANUP(joined_done) struct joined joined = { 0 };
@@ -242,21 +265,21 @@ static int join(struct net_driver *d, struct net_endpoint *ep, const char *conta
 		leave(d, ep, NULL);
 		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s has an interface for a sandbox that is the host's", d->asked);
 	}
-	if (wire(&joined, ep, fd, rtnl, err) < 0) {
+	if (wire(&joined, ep, b, fd, rtnl, err) < 0) {
 		leave(d, ep, NULL);
 		return -1;
 	}
 	return 0;
 }
 
-int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const struct net_box *b,
 	const char *netns_path, int rtnl, bool restored, struct err *err)
 {
 	uint32_t flags = restored ? DKD_NET_RESTORED : 0;
 
 	if (create_endpoint(d, ep, flags, err) < 0)
 		return -1;
-	if (join(d, ep, container_id, netns_path, rtnl, flags, err) < 0) {
+	if (join(d, ep, b, netns_path, rtnl, flags, err) < 0) {
 		delete_endpoint(d, ep, NULL);
 		return -1;
 	}

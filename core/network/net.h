@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Network controller and facade: networks by name, sandboxes, endpoints; the only caller of net drivers. Thread-safe.
- * There are the networks "none", "host" and, unless it is not wanted, "bridge"; users make no others yet.
+ * Network controller and facade: networks by name, sandboxes with their endpoints, addresses, published ports; the only
+ * caller of net drivers. Thread-safe. There are the networks "none", "host" and, unless it is not wanted, "bridge", and the users'.
  */
 #ifndef NETWORK_NET_H
 #define NETWORK_NET_H
@@ -14,8 +14,9 @@
 #include "base/str.h"
 
 struct net_controller;
+struct netd; /* netd.h */
 
-/* An address pool of a network. */
+/* An address pool of a network; the family follows from the subnet's text. */
 struct net_pool {
 	char *subnet, *range, *gateway; /* range NULL: all of the subnet */
 	struct strmap aux;              /* name -> address that no container gets */
@@ -25,8 +26,11 @@ struct net_pool {
 struct network {
 	char id[65];
 	char *name, *driver, *scope;
+	char *ipam_driver;              /* "default", "null", or a driver's name */
+	struct strmap ipam_options;
+	char *config_from;              /* name of the network that its configuration is from, or NULL */
 	int64_t created;
-	bool internal, attachable, ingress, enable_ipv6;
+	bool internal, attachable, ingress, config_only, enable_ipv4, enable_ipv6;
 	struct strmap options, labels;
 	struct net_pool *pools;
 	size_t pools_len;
@@ -37,9 +41,16 @@ struct network {
 struct net_endpoint {
 	char id[65];
 	char network_id[65];
-	char *network;          /* name */
+	char *network;           /* name */
 	char *mac, *ipv4, *ipv6; /* addresses with prefix length */
-	char *gateway4;
+	char *gateway4, *gateway6;
+	char *interface;         /* in the sandbox: "eth0" */
+	struct strv names;       /* what the embedded DNS answers with this address: container name, short id, aliases */
+	struct strmap links;     /* alias -> name on this network, known to this sandbox only */
+	struct strv link_local;
+	struct strmap options;   /* driver-opts */
+	int64_t priority;        /* gw-priority; the greatest leads the default route, at a tie the first by network name */
+	bool static_address;     /* was asked for */
 };
 void net_endpoint_done(struct net_endpoint *e);
 void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src);
@@ -47,11 +58,17 @@ void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src)
 /* What a container's process lives in: network namespace and, with id maps, the user namespace that owns it. */
 struct sandbox {
 	char id[65];
-	char *netns_path;   /* NULL: the host's */
-	char *userns_path;  /* NULL: none */
-	char *key;          /* SandboxKey of inspect: netns_path or EXEC-ROOT/netns/default */
-	struct net_endpoint ep; /* all "" and NULL in a sandbox that is another container's */
+	char *netns_path;         /* NULL: the host's */
+	char *userns_path;        /* NULL: none */
+	char *key;                /* SandboxKey of inspect: netns_path or EXEC-ROOT/netns/default */
+	struct net_endpoint *eps; /* in the order of joining; none in a sandbox that is another container's */
+	size_t eps_len;
+	bool resolver;            /* 127.0.0.11 answers in it: one of its networks is a user's (not bridge, host or none) */
 };
+/* By the network's id or name; NULL when it is not on it. */
+const struct net_endpoint *sandbox_endpoint(const struct sandbox *sb, const char *network);
+/* Whose default route it has, or NULL. */
+const struct net_endpoint *sandbox_gateway(const struct sandbox *sb, bool ipv6);
 
 struct net_controller *net_open(const char *data_root, const char *exec_root, struct spawner *sp, struct err *err);
 void net_close(struct net_controller *nc);
@@ -93,18 +110,70 @@ void net_encode(struct net_controller *nc, const struct network *n, bool contain
 
 /* What a user asks a new network to be. Borrowed. */
 struct net_spec {
-	const char *name, *driver, *scope, *config_from;
-	bool ingress, config_only;
+	const char *name, *driver, *scope, *config_from, *ipam_driver;
+	bool internal, attachable, ingress, config_only;
+	int enable_ipv4, enable_ipv6; /* -1: not said */
+	const struct strmap *options, *labels, *ipam_options;
+	const struct net_pool *pools;
+	size_t pools_len;
 };
-/* Always refuses, with the reason, while there is no driver that users may make networks of. */
-int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct err *err);
+int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct strv *warnings, struct err *err);
 int net_remove(struct net_controller *nc, const char *name, struct err *err);
+/* Removes the users' networks that nobody uses and that pass (NULL: all), with no lock held. names: what went. */
+typedef bool net_pass_fn(void *ctx, const struct network *n);
+int net_prune(struct net_controller *nc, net_pass_fn *pass, void *ctx, struct strv *names, struct err *err);
+/* Before any sandbox: who answers DNS in sandboxes and holds published ports. Without one, neither is done. */
+void net_set_netd(struct net_controller *nc, struct netd *netd);
+
+/* What one endpoint shall be. Borrowed, NULL or empty for none. */
+struct net_wish {
+	const char *network;         /* id or name; "" and "default" are the default one */
+	const char *ipv4, *ipv6;     /* wanted: plain addresses */
+	const char *mac;             /* "xx:xx:xx:xx:xx:xx" */
+	const struct strv *link_local;
+	const struct strv *names;    /* container name, short id, aliases: for the DNS of this network */
+	const struct strmap *links;  /* alias -> name on this network: known to this sandbox only */
+	const struct strmap *options;
+	int64_t priority;
+};
+/* What the sandbox's resolver does with names that are nobody's. Borrowed. */
+struct net_resolv {
+	const struct strv *servers;  /* "1.2.3.4"; asked from inside the sandbox, "host:1.2.3.4" from the host's namespace */
+	const struct strv *search;   /* domains */
+};
 
 /*
- * Makes the sandbox of a container for a network mode ("none", "host", ...): namespace, address, wire. mac: "xx:xx:xx:xx:xx:xx" it
- * shall have, NULL or "" for one of the network's choice.
+ * Makes the sandbox of a container: namespace, and for each wish address and wire; all or nothing. A network of the host's
+ * namespace, or none, is the only one of its sandbox. resolv NULL: none.
  */
-int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, const char *mac, struct sandbox *ret, struct err *err);
+int sandbox_create(struct net_controller *nc, const char *container_id, const char *hostname, const struct net_wish *wishes, size_t len,
+	const struct net_resolv *resolv, struct sandbox *ret, struct err *err);
+/* One network more, or one less, for a sandbox that stands. io is filled anew. At most one call for a container at a time. */
+int sandbox_connect(struct net_controller *nc, const char *container_id, const struct net_wish *wish, struct sandbox *io, struct err *err);
+int sandbox_disconnect(struct net_controller *nc, const char *container_id, const char *network, struct sandbox *io, struct err *err);
+/* Another name for the container: in the names of all of its endpoints, and in the links that others have to it. */
+int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to);
+
+/* A published port of a container. */
+struct net_port {
+	int proto;                             /* IPPROTO_TCP, _UDP, _SCTP */
+	char *host_ip;                         /* "" any */
+	unsigned host_port, host_port_end;     /* 0, 0: any free one */
+	unsigned port;                         /* of the container */
+};
+/*
+ * All at once or none; replaces what was published before (of equal ones nothing changes). They are bound at the endpoint
+ * that leads the default route. ret: one for each host address that is bound: "0.0.0.0" and "::" are two. proxy: userland-proxy.
+ */
+int sandbox_publish(struct net_controller *nc, const char *container_id, const struct net_port *ports, size_t len,
+	struct net_port **ret, size_t *ret_len, struct err *err);
+void net_ports_free(struct net_port *v, size_t len);
+/* Default bridge with icc=false: whom this container is linked to, it may talk with. They replace those of before. */
+struct net_linked {
+	const char *address;                   /* of the other, without prefix length */
+	const struct strv *exposed;            /* "80/tcp" */
+};
+int sandbox_links(struct net_controller *nc, const char *container_id, const struct net_linked *to, size_t len, struct err *err);
 /* The sandbox of another container, for the mode "container:ID". ERR_CONFLICT when that one has none. Nothing to remove. */
 int sandbox_share(struct net_controller *nc, const char *container_id, struct sandbox *ret, struct err *err);
 /* Drops it by container id; missing is fine. sb is not used and may be NULL. */
@@ -113,7 +182,7 @@ void sandbox_done(struct sandbox *sb);
 /* After a restart: the sandbox as it stands on disk, for a running container. */
 int sandbox_adopt(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err);
 /*
- * Behind a failed adoption: the file of a sandbox that stands but is damaged, written anew. known: id, key, and the endpoint, as
+ * Behind a failed adoption: the file of a sandbox that stands but is damaged, written anew. known: id, key, and the endpoints, as
  * the container's record has them. False when that does not help.
  */
 bool sandbox_mend(struct net_controller *nc, const char *container_id, const struct sandbox *known);

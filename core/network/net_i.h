@@ -12,6 +12,20 @@
 #include "network/ipam.h"
 #include "network/net.h"
 
+/* A container's sandbox, as the controller keeps it and the exec-root remembers it. */
+struct net_box {
+	char *container;            /* its id */
+	char *id;                   /* 64 hex; its first 12 name the file of the namespace */
+	bool host;                  /* the host's namespace */
+	struct net_endpoint *eps;
+	size_t eps_len;
+	struct net_box *next;
+};
+void net_box_free(struct net_box *b);
+/* Its place on a network, by id; NULL. */
+struct net_endpoint *net_box_endpoint(const struct net_box *b, const char *network_id);
+DEFINE_CLEANUP(struct net_box, net_box_free)
+
 /* An opened driver; lives until net_drivers_close(). */
 struct net_driver;
 struct net_drivers;
@@ -31,24 +45,13 @@ int net_driver_create(struct net_driver *d, const struct network *n, const struc
  * routes. rtnl is a netlink socket of the sandbox, -1 for one that is the host's or stands already. A failing join has left
  * nothing but what goes with the namespace.
  */
-int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id,
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const struct net_box *b,
 	const char *netns_path, int rtnl, bool restored, struct err *err);
 /* Whether an endpoint's interface is still there. */
 bool net_driver_stands(struct net_driver *d, const char *network_id, const char *endpoint_id);
 /* Removes what belongs to none of these endpoints. */
 int net_driver_sweep(struct net_driver *d, const struct strv *endpoints, struct err *err);
 int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err);
-
-/* A container's sandbox, as the controller keeps it and the exec-root remembers it. */
-struct net_box {
-	char *container;            /* its id */
-	char *id;                   /* 64 hex; its first 12 name the file of the namespace */
-	bool host;                  /* the host's namespace */
-	struct net_endpoint ep;
-	struct net_box *next;
-};
-void net_box_free(struct net_box *b);
-DEFINE_CLEANUP(struct net_box, net_box_free)
 
 struct net_controller {
 	char *data_root, *exec_root;
@@ -59,6 +62,7 @@ struct net_controller {
 	size_t nets_len;
 	struct net_box *boxes;
 	struct net_space *spaces;
+	struct netd *netd;          /* or NULL */
 	bool bridge;                /* there is a network "bridge"; set at start only */
 	net_name_fn *name_of;
 	void *name_ctx;

@@ -25,19 +25,52 @@ void sandbox_done(struct sandbox *sb)
 	free(sb->netns_path);
 	free(sb->userns_path);
 	free(sb->key);
-	net_endpoint_done(&sb->ep);
+	for (size_t i = 0; i < sb->eps_len; i++)
+		net_endpoint_done(&sb->eps[i]);
+	free(sb->eps);
 	*sb = (struct sandbox){0};
 }
 
-static void fill(const struct net_controller *nc, const struct net_box *b, bool endpoint, struct sandbox *ret)
+const struct net_endpoint *sandbox_endpoint(const struct sandbox *sb, const char *network)
+{
+	for (size_t i = 0; i < sb->eps_len; i++)
+		if (streq(sb->eps[i].network_id, network) || (sb->eps[i].network && streq(sb->eps[i].network, network)))
+			return &sb->eps[i];
+	return NULL;
+}
+
+static bool leads_before(const struct net_endpoint *a, const struct net_endpoint *b)
+{
+	if (a->priority != b->priority)
+		return a->priority > b->priority;
+	return a->network && b->network && strcmp(a->network, b->network) < 0;
+}
+
+const struct net_endpoint *sandbox_gateway(const struct sandbox *sb, bool ipv6)
+{
+	const struct net_endpoint *first = NULL;
+
+	for (size_t i = 0; i < sb->eps_len; i++) {
+		const struct net_endpoint *e = &sb->eps[i];
+
+		if (!str_empty(ipv6 ? e->gateway6 : e->gateway4) && (!first || leads_before(e, first)))
+			first = e;
+	}
+	return first;
+}
+
+static void fill(const struct net_controller *nc, const struct net_box *b, bool endpoints, struct sandbox *ret)
 {
 	*ret = (struct sandbox){0};
 	memcpy(ret->id, b->id, sizeof(ret->id));
 	if (!b->host)
 		ret->netns_path = net_box_path(nc->exec_root, b);
 	ret->key = b->host ? xasprintf("%s/netns/default", nc->exec_root) : xstrdup(ret->netns_path);
-	if (endpoint)
-		net_endpoint_copy(&ret->ep, &b->ep);
+	if (!endpoints)
+		return;
+	ret->eps = xcalloc(b->eps_len + 1, sizeof(*ret->eps));
+	for (size_t i = 0; i < b->eps_len; i++)
+		net_endpoint_copy(&ret->eps[ret->eps_len++], &b->eps[i]);
 }
 
 /* Puts a complete sandbox into the list, which owns it from then on. */
@@ -64,16 +97,14 @@ static struct net_box *withdraw(struct net_controller *nc, const char *container
 	return NULL;
 }
 
-static struct net_box *box_new(const char *container_id, const struct network *n)
+static struct net_box *box_new(const char *container_id, size_t endpoints)
 {
 	struct net_box *b = xcalloc(1, sizeof(*b));
 
 	b->container = xstrdup(container_id);
 	b->id = xmalloc(ID_HEX + 1);
 	id_random_hex(b->id, ID_HEX);
-	id_random_hex(b->ep.id, ID_HEX);
-	memcpy(b->ep.network_id, n->id, sizeof(b->ep.network_id));
-	b->ep.network = xstrdup(n->name);
+	b->eps = xcalloc(endpoints + 1, sizeof(*b->eps));
 	return b;
 }
 
@@ -88,8 +119,85 @@ static struct network *find_mode(struct net_controller *nc, const char *mode, st
 	return net_find(nc, mode, err);
 }
 
-/* Namespace, address, wire, file, in this order; undone on failure. */
-static int build(struct net_controller *nc, struct net_driver *d, struct net_box *b, struct err *err)
+static void endpoint_init(struct net_endpoint *ep, const struct network *n, const struct net_wish *w)
+{
+	*ep = (struct net_endpoint){ .network = xstrdup(n->name), .priority = w->priority };
+	id_random_hex(ep->id, ID_HEX);
+	memcpy(ep->network_id, n->id, sizeof(ep->network_id));
+	if (!str_empty(w->mac))
+		ep->mac = xstrdup(w->mac);
+	if (w->names)
+		strv_copy(&ep->names, w->names);
+	if (w->links)
+		strmap_copy(&ep->links, w->links);
+	if (w->link_local)
+		strv_copy(&ep->link_local, w->link_local);
+	if (w->options)
+		strmap_copy(&ep->options, w->options);
+}
+
+/* Address and wire; the endpoint is the box's from then on. */
+static int enter(struct net_controller *nc, struct net_driver *d, struct net_box *b, struct net_endpoint *ep, const char *path, int rtnl,
+	struct err *err)
+{
+	if (net_address_take(nc, d, ep, err) < 0)
+		return -1;
+	if (net_driver_join(d, ep, b, path, rtnl, false, err) < 0) {
+		net_address_give(nc, ep);
+		return -1;
+	}
+	b->eps[b->eps_len++] = *ep;
+	*ep = (struct net_endpoint){ 0 };
+	return 0;
+}
+
+/* All endpoints of a sandbox. Goes on after an error and reports the first. */
+static int leave_all(struct net_controller *nc, const struct net_box *b, struct err *err)
+{
+	OWN_ERR struct err first = ERR_INIT;
+
+	for (size_t i = b->eps_len; i-- > 0;) {
+		OWN_NETWORK struct network *n = net_find(nc, b->eps[i].network_id, NULL);
+		struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, first.msg ? NULL : &first) : NULL;
+
+		if (d)
+			net_driver_leave(d, &b->eps[i], first.msg ? NULL : &first);
+	}
+	return first.msg ? err_move(err, &first) : 0;
+}
+
+static void give_all(struct net_controller *nc, const struct net_box *b)
+{
+	for (size_t i = 0; i < b->eps_len; i++)
+		net_address_give(nc, &b->eps[i]);
+}
+
+/* A wish with what it is about. */
+struct errand {
+	const struct net_wish *wish;
+	struct network *n;
+	struct net_driver *d;
+};
+
+static int enter_all(struct net_controller *nc, struct net_box *b, const struct errand *v, size_t len, const char *path, int rtnl, struct err *err)
+{
+	for (size_t i = 0; i < len; i++) {
+		struct net_endpoint ep;
+		int rc;
+
+		endpoint_init(&ep, v[i].n, v[i].wish);
+		if (b->host || streq(v[i].n->driver, "null"))
+			str_set(&ep.mac, NULL);
+		rc = enter(nc, v[i].d, b, &ep, path, rtnl, err);
+		net_endpoint_done(&ep);
+		if (rc < 0)
+			return err_wrap(err, "network %s", v[i].n->name);
+	}
+	return 0;
+}
+
+/* Namespace, addresses and wires, file, in this order; undone on failure. */
+static int build(struct net_controller *nc, struct net_box *b, const struct errand *v, size_t len, struct err *err)
 {
 	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
 	OWN_FREE char *path = b->host ? NULL : net_box_path(nc->exec_root, b);
@@ -97,47 +205,120 @@ static int build(struct net_controller *nc, struct net_driver *d, struct net_box
 
 	if (path && (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, path, &rtnl, err) < 0))
 		return -1;
-	if (net_address_take(nc, d, &b->ep, err) < 0)
-		goto undo_netns;
-	if (net_driver_join(d, &b->ep, b->container, path, rtnl, false, err) < 0)
-		goto undo_address;
-	if (net_box_write(nc->exec_root, b, err) < 0)
-		goto undo_join;
-	return 0;
-undo_join:
-	net_driver_leave(d, &b->ep, NULL);
-undo_address:
-	net_address_give(nc, &b->ep);
-undo_netns:
+	if (enter_all(nc, b, v, len, path, rtnl, err) == 0 && net_box_write(nc->exec_root, b, err) == 0)
+		return 0;
+	leave_all(nc, b, NULL);
+	give_all(nc, b);
 	if (path)
 		spawner_netns_drop(nc->spawner, path, NULL);
 	return -1;
 }
 
-int sandbox_create(struct net_controller *nc, const char *container_id, const char *mode, const char *mac, struct sandbox *ret, struct err *err)
+static int find_errands(struct net_controller *nc, const struct net_wish *wishes, size_t len, struct errand *v, struct err *err)
 {
-	OWN_NETWORK struct network *n = NULL;
-	CLEANUP(net_box_freep) struct net_box *b = NULL;
-	struct net_driver *d;
+	for (size_t i = 0; i < len; i++) {
+		v[i].wish = &wishes[i];
+		v[i].n = find_mode(nc, wishes[i].network, err);
+		v[i].d = v[i].n ? net_driver_get(nc->drivers, v[i].n->driver, err) : NULL;
+		if (!v[i].d)
+			return -1;
+	}
+	return 0;
+}
 
-	*ret = (struct sandbox){0};
-	if (!id_is_hex64(container_id))
-		return err_set(err, ERR_INVALID, "not the id of a container: %s", container_id);
-	n = find_mode(nc, mode, err);
-	d = n ? net_driver_get(nc->drivers, n->driver, err) : NULL;
-	if (!d)
-		return -1;
+static int create(struct net_controller *nc, const char *container_id, const struct errand *v, size_t len, struct sandbox *ret, struct err *err)
+{
+	CLEANUP(net_box_freep) struct net_box *b = NULL;
+
+	for (size_t i = 0; i < len && len > 1; i++)
+		if (net_driver_host_sandbox(v[i].d) || streq(v[i].n->driver, "null"))
+			return err_set(err, ERR_INVALID, "container cannot be connected to multiple networks with one of the networks in %s mode",
+				streq(v[i].n->driver, "null") ? "private (none)" : "host");
 	/* What an earlier run that ended badly left behind. */
 	if (sandbox_remove(nc, container_id, NULL, err) < 0)
 		return -1;
-	b = box_new(container_id, n);
-	b->host = net_driver_host_sandbox(d);
-	if (!b->host && !streq(n->driver, "null") && !str_empty(mac))
-		b->ep.mac = xstrdup(mac);
-	if (build(nc, d, b, err) < 0)
-		return err_wrap(err, "network %s", n->name);
+	b = box_new(container_id, len);
+	b->host = len && net_driver_host_sandbox(v[0].d);
+	if (build(nc, b, v, len, err) < 0)
+		return -1;
 	publish(nc, STEAL(b), ret);
 	return 0;
+}
+
+int sandbox_create(struct net_controller *nc, const char *container_id, const char *hostname, const struct net_wish *wishes, size_t len,
+	const struct net_resolv *resolv, struct sandbox *ret, struct err *err)
+{
+	OWN_FREE struct errand *v = xcalloc(len + 1, sizeof(*v));
+	int rc = -1;
+
+	(void)hostname;
+	(void)resolv;
+	*ret = (struct sandbox){0};
+	if (!id_is_hex64(container_id))
+		return err_set(err, ERR_INVALID, "not the id of a container: %s", container_id);
+	if (find_errands(nc, wishes, len, v, err) == 0)
+		rc = create(nc, container_id, v, len, ret, err);
+	for (size_t i = 0; i < len; i++)
+		network_unref(v[i].n);
+	return rc;
+}
+
+int sandbox_connect(struct net_controller *nc, const char *container_id, const struct net_wish *wish, struct sandbox *io, struct err *err)
+{
+	(void)nc;
+	(void)container_id;
+	(void)wish;
+	(void)io;
+	return err_set(err, ERR_NOT_IMPLEMENTED, "running containers cannot be connected to networks yet");
+}
+
+int sandbox_disconnect(struct net_controller *nc, const char *container_id, const char *network, struct sandbox *io, struct err *err)
+{
+	(void)nc;
+	(void)container_id;
+	(void)network;
+	(void)io;
+	return err_set(err, ERR_NOT_IMPLEMENTED, "running containers cannot be disconnected from networks yet");
+}
+
+int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to)
+{
+	(void)nc;
+	(void)container_id;
+	(void)from;
+	(void)to;
+	return 0;
+}
+
+int sandbox_publish(struct net_controller *nc, const char *container_id, const struct net_port *ports, size_t len,
+	struct net_port **ret, size_t *ret_len, struct err *err)
+{
+	(void)nc;
+	(void)container_id;
+	(void)ports;
+	*ret = NULL;
+	*ret_len = 0;
+	return len ? err_set(err, ERR_NOT_IMPLEMENTED, "ports cannot be published yet") : 0;
+}
+
+void net_ports_free(struct net_port *v, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		free(v[i].host_ip);
+	free(v);
+}
+
+int sandbox_links(struct net_controller *nc, const char *container_id, const struct net_linked *to, size_t len, struct err *err)
+{
+	(void)nc;
+	(void)container_id;
+	(void)to;
+	return len ? err_set(err, ERR_NOT_IMPLEMENTED, "links on a network without communication between containers are not possible yet") : 0;
+}
+
+void net_set_netd(struct net_controller *nc, struct netd *netd)
+{
+	nc->netd = netd;
 }
 
 int sandbox_share(struct net_controller *nc, const char *container_id, struct sandbox *ret, struct err *err)
@@ -156,15 +337,12 @@ int sandbox_share(struct net_controller *nc, const char *container_id, struct sa
 static int demolish(struct net_controller *nc, const struct net_box *b, struct err *err)
 {
 	OWN_FREE char *path = net_box_path(nc->exec_root, b);
-	OWN_NETWORK struct network *n = str_empty(b->ep.network_id) ? NULL : net_find(nc, b->ep.network_id, NULL);
 	OWN_ERR struct err first = ERR_INIT;
-	struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, &first) : NULL;
 
-	if (d)
-		net_driver_leave(d, &b->ep, &first);
+	leave_all(nc, b, &first);
 	if (!b->host)
 		spawner_netns_drop(nc->spawner, path, first.msg ? NULL : &first);
-	net_address_give(nc, &b->ep);
+	give_all(nc, b);
 	/* Last: while something may be left, the next start knows of it. */
 	if (!first.msg)
 		net_box_unlink(nc->exec_root, b->container);
@@ -206,7 +384,7 @@ bool net_in_use(struct net_controller *nc, const struct network *n)
 		OWN_FREE char *id = xstrndup(e->d_name, ID_HEX), *path = NULL;
 		CLEANUP(net_box_freep) struct net_box *b = id_is_hex64(id) ? net_box_read(nc->exec_root, id, NULL) : NULL;
 
-		if (!b || !streq(b->ep.network_id, n->id))
+		if (!b || !net_box_endpoint(b, n->id))
 			continue;
 		path = net_box_path(nc->exec_root, b);
 		if (is_netns(path))
@@ -215,13 +393,34 @@ bool net_in_use(struct net_controller *nc, const struct network *n)
 	return false;
 }
 
+/* One endpoint of a sandbox that stands. changed: its record is to be written anew. */
+static int adopt_endpoint(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const char *mode, const char *path,
+	bool *changed, struct err *err)
+{
+	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
+	struct net_driver *d;
+
+	if (!n && !(n = find_mode(nc, str_empty(ep->network) ? mode : ep->network, err)))
+		return -1;
+	/* The list of networks was lost and made anew. */
+	if (!streq(n->id, ep->network_id)) {
+		memcpy(ep->network_id, n->id, sizeof(ep->network_id));
+		str_set(&ep->network, n->name);
+		*changed = true;
+	}
+	d = net_driver_get(nc->drivers, n->driver, err);
+	if (!d || net_driver_join(d, ep, b, path, -1, true, err) < 0)
+		return err_wrap(err, "network %s", n->name);
+	net_address_hold(nc, ep);
+	return 0;
+}
+
 int sandbox_adopt(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err)
 {
 	CLEANUP(net_box_freep) struct net_box *b = net_box_read(nc->exec_root, container_id, err);
-	OWN_NETWORK struct network *n = NULL;
 	OWN_FREE char *path = NULL;
 	struct net_box *old;
-	struct net_driver *d;
+	bool changed = false;
 
 	*ret = (struct sandbox){0};
 	if (!b)
@@ -229,20 +428,11 @@ int sandbox_adopt(struct net_controller *nc, const char *container_id, const cha
 	path = b->host ? NULL : net_box_path(nc->exec_root, b);
 	if (path && !is_netns(path))
 		return err_set(err, ERR_NOT_FOUND, "the network namespace of container %.12s is gone", container_id);
-	n = net_find(nc, b->ep.network_id, NULL);
-	if (!n && !(n = find_mode(nc, mode, err)))
-		return -1;
-	/* The list of networks was lost and made anew. */
-	if (!streq(n->id, b->ep.network_id)) {
-		memcpy(b->ep.network_id, n->id, sizeof(b->ep.network_id));
-		str_set(&b->ep.network, n->name);
-		if (net_box_write(nc->exec_root, b, err) < 0)
+	for (size_t i = 0; i < b->eps_len; i++)
+		if (adopt_endpoint(nc, b, &b->eps[i], mode, path, &changed, err) < 0)
 			return -1;
-	}
-	d = net_driver_get(nc->drivers, n->driver, err);
-	if (!d || net_driver_join(d, &b->ep, container_id, path, -1, true, err) < 0)
-		return err_wrap(err, "network %s", n->name);
-	net_address_hold(nc, &b->ep);
+	if (changed && net_box_write(nc->exec_root, b, err) < 0)
+		return -1;
 	old = withdraw(nc, container_id);
 	if (old)
 		net_box_free(old);
@@ -262,7 +452,9 @@ bool sandbox_mend(struct net_controller *nc, const char *container_id, const str
 	b->container = xstrdup(container_id);
 	b->id = xstrdup(known->id);
 	b->host = known->key && str_has_suffix(known->key, "/netns/default");
-	net_endpoint_copy(&b->ep, &known->ep);
+	b->eps = xcalloc(known->eps_len + 1, sizeof(*b->eps));
+	for (size_t i = 0; i < known->eps_len; i++)
+		net_endpoint_copy(&b->eps[b->eps_len++], &known->eps[i]);
 	path = b->host ? NULL : net_box_path(nc->exec_root, b);
 	if (path && !is_netns(path))
 		return false;
@@ -306,7 +498,8 @@ static bool sweep_boxes(struct net_controller *nc, const struct strv *keep, stru
 			whole = false;
 		} else if (!b->host) {
 			strv_addf(used, "%.12s", b->id);
-			strv_add(endpoints, b->ep.id);
+			for (size_t i = 0; i < b->eps_len; i++)
+				strv_add(endpoints, b->eps[i].id);
 		}
 	}
 	return whole;

@@ -58,8 +58,8 @@ static void hold_all(struct net_controller *nc, struct net_space *s)
 		OWN_FREE char *id = xstrndup(e->d_name, ID_HEX);
 		CLEANUP(net_box_freep) struct net_box *b = id_is_hex64(id) ? net_box_read(nc->exec_root, id, NULL) : NULL;
 
-		if (b && streq(b->ep.network_id, s->network))
-			hold(s, &b->ep);
+		if (b && net_box_endpoint(b, s->network))
+			hold(s, net_box_endpoint(b, s->network));
 	}
 }
 

@@ -12,8 +12,9 @@
 #include "network/net_i.h"
 
 #define STATE_VERSION 1
+#define BOX_VERSION 2
 #define STATE_MAX (16u << 20)
-#define BOX_MAX 65536
+#define BOX_MAX (4u << 20)
 
 struct net_item {
 	char *name, *id, *driver, *scope;
@@ -26,10 +27,20 @@ struct net_file {
 	int64_t version;
 	struct jlist networks;
 };
+/* Of version 1: one endpoint, in the fields that are beside eps. */
 struct box_item {
 	int64_t version;
-	char *container, *id, *endpoint, *network, *network_id, *mac, *ipv4, *ipv6, *gateway4;
+	char *container, *id;
+	char *endpoint, *network, *network_id, *mac, *ipv4, *ipv6, *gateway4;
 	bool host;
+	struct jlist eps; /* struct ep_item */
+};
+struct ep_item {
+	char *id, *network, *network_id, *mac, *ipv4, *ipv6, *gateway4, *gateway6, *interface;
+	struct strv names, link_local;
+	struct strmap links, options;
+	int64_t priority;
+	bool static_address;
 };
 
 JDESC(net_pool_desc, net_pool,
@@ -55,18 +66,36 @@ JDESC(net_file_desc, net_file,
 	JFIELD(net_file, version, "Version", J_I64, J_REQUIRED),
 	JFIELD_SUB(net_file, networks, "Networks", J_LIST, J_NONNULL, net_item_desc));
 
+JDESC(net_ep_desc, ep_item,
+	JFIELD(ep_item, id, "EndpointID", J_STR, J_REQUIRED),
+	JFIELD(ep_item, network, "Network", J_STR, 0),
+	JFIELD(ep_item, network_id, "NetworkID", J_STR, J_REQUIRED),
+	JFIELD(ep_item, interface, "Interface", J_STR, J_OMITEMPTY),
+	JFIELD(ep_item, mac, "MacAddress", J_STR, J_OMITEMPTY),
+	JFIELD(ep_item, ipv4, "IPv4Address", J_STR, J_OMITEMPTY),
+	JFIELD(ep_item, ipv6, "IPv6Address", J_STR, J_OMITEMPTY),
+	JFIELD(ep_item, gateway4, "Gateway", J_STR, J_OMITEMPTY),
+	JFIELD(ep_item, gateway6, "IPv6Gateway", J_STR, J_OMITEMPTY),
+	JFIELD(ep_item, names, "DNSNames", J_STRV, J_OMITEMPTY),
+	JFIELD(ep_item, links, "Links", J_STRMAP, J_OMITEMPTY),
+	JFIELD(ep_item, link_local, "LinkLocalIPs", J_STRV, J_OMITEMPTY),
+	JFIELD(ep_item, options, "DriverOpts", J_STRMAP, J_OMITEMPTY),
+	JFIELD(ep_item, priority, "GwPriority", J_I64, J_OMITEMPTY),
+	JFIELD(ep_item, static_address, "Static", J_BOOL, J_OMITEMPTY));
+
 JDESC(net_box_desc, box_item,
 	JFIELD(box_item, version, "Version", J_I64, J_REQUIRED),
 	JFIELD(box_item, container, "Container", J_STR, J_REQUIRED),
 	JFIELD(box_item, id, "SandboxID", J_STR, J_REQUIRED),
 	JFIELD(box_item, host, "Host", J_BOOL, 0),
-	JFIELD(box_item, endpoint, "EndpointID", J_STR, 0),
-	JFIELD(box_item, network, "Network", J_STR, 0),
-	JFIELD(box_item, network_id, "NetworkID", J_STR, 0),
-	JFIELD(box_item, mac, "MacAddress", J_STR, 0),
-	JFIELD(box_item, ipv4, "IPv4Address", J_STR, 0),
-	JFIELD(box_item, ipv6, "IPv6Address", J_STR, 0),
-	JFIELD(box_item, gateway4, "Gateway", J_STR, 0));
+	JFIELD_SUB(box_item, eps, "Endpoints", J_LIST, J_NONNULL, net_ep_desc),
+	JFIELD(box_item, endpoint, "EndpointID", J_STR, J_NOPRINT),
+	JFIELD(box_item, network, "Network", J_STR, J_NOPRINT),
+	JFIELD(box_item, network_id, "NetworkID", J_STR, J_NOPRINT),
+	JFIELD(box_item, mac, "MacAddress", J_STR, J_NOPRINT),
+	JFIELD(box_item, ipv4, "IPv4Address", J_STR, J_NOPRINT),
+	JFIELD(box_item, ipv6, "IPv6Address", J_STR, J_NOPRINT),
+	JFIELD(box_item, gateway4, "Gateway", J_STR, J_NOPRINT));
 
 static char *net_path(const char *data_root)
 {
@@ -181,7 +210,9 @@ void net_box_free(struct net_box *b)
 {
 	free(b->container);
 	free(b->id);
-	net_endpoint_done(&b->ep);
+	for (size_t i = 0; i < b->eps_len; i++)
+		net_endpoint_done(&b->eps[i]);
+	free(b->eps);
 	free(b);
 }
 
@@ -198,19 +229,68 @@ static char *box_file(const char *exec_root, const char *container_id)
 int net_box_write(const char *exec_root, const struct net_box *b, struct err *err)
 {
 	OWN_FREE char *path = box_file(exec_root, b->container), *dir = xasprintf("%s/sandboxes", exec_root);
-	struct box_item it = {
-		.version = STATE_VERSION, .container = b->container, .id = b->id, .host = b->host, .endpoint = (char *)b->ep.id,
-		.network = b->ep.network, .network_id = (char *)b->ep.network_id, .mac = b->ep.mac,
-		.ipv4 = b->ep.ipv4, .ipv6 = b->ep.ipv6, .gateway4 = b->ep.gateway4,
-	};
+	OWN_FREE struct ep_item *eps = xcalloc(b->eps_len + 1, sizeof(*eps));
+	struct box_item it = { .version = BOX_VERSION, .container = b->container, .id = b->id, .host = b->host, .eps = { eps, b->eps_len, true } };
 	OWN_BUF struct buf text = {0};
 	struct jw w;
 
 	if (fs_mkdirs(dir, 0700, err) < 0)
 		return -1;
+	for (size_t i = 0; i < b->eps_len; i++) {
+		const struct net_endpoint *e = &b->eps[i];
+
+		eps[i] = (struct ep_item){ /* borrowed, never cleared */
+			.id = (char *)e->id, .network = e->network, .network_id = (char *)e->network_id, .mac = e->mac, .ipv4 = e->ipv4,
+			.ipv6 = e->ipv6, .gateway4 = e->gateway4, .gateway6 = e->gateway6, .interface = e->interface, .names = e->names,
+			.link_local = e->link_local, .links = e->links, .options = e->options, .priority = e->priority,
+			.static_address = e->static_address,
+		};
+	}
 	jw_init(&w, &text);
 	jdesc_encode(&net_box_desc, &it, &w);
 	return fs_write_atomic(AT_FDCWD, path, text.data, text.size, 0600, FS_RENAME_ONLY, err);
+}
+
+static void take_endpoint(struct net_box *b, const struct ep_item *it)
+{
+	struct net_endpoint *e = &b->eps[b->eps_len];
+
+	if (!it->id || !id_is_hex64(it->id) || !it->network_id || !id_is_hex64(it->network_id))
+		return;
+	*e = (struct net_endpoint){
+		.network = xstrdup(it->network), .mac = xstrdup(it->mac), .ipv4 = xstrdup(it->ipv4), .ipv6 = xstrdup(it->ipv6),
+		.gateway4 = xstrdup(it->gateway4), .gateway6 = xstrdup(it->gateway6), .interface = xstrdup(it->interface),
+		.priority = it->priority, .static_address = it->static_address,
+	};
+	memcpy(e->id, it->id, sizeof(e->id));
+	memcpy(e->network_id, it->network_id, sizeof(e->network_id));
+	strv_copy(&e->names, &it->names);
+	strv_copy(&e->link_local, &it->link_local);
+	strmap_copy(&e->links, &it->links);
+	strmap_copy(&e->options, &it->options);
+	b->eps_len++;
+}
+
+static void take_endpoints(struct net_box *b, const struct box_item *it)
+{
+	const struct ep_item old = { /* borrowed, never cleared */
+		.id = it->endpoint, .network = it->network, .network_id = it->network_id, .mac = it->mac, .ipv4 = it->ipv4, .ipv6 = it->ipv6,
+		.gateway4 = it->gateway4, .interface = (char *)(str_empty(it->mac) ? NULL : "eth0"),
+	};
+
+	b->eps = xcalloc(it->eps.len + 1, sizeof(*b->eps));
+	if (it->version < BOX_VERSION)
+		take_endpoint(b, &old);
+	for (size_t i = 0; i < it->eps.len && it->version >= BOX_VERSION; i++)
+		take_endpoint(b, jlist_at(&it->eps, i, &net_ep_desc));
+}
+
+struct net_endpoint *net_box_endpoint(const struct net_box *b, const char *network_id)
+{
+	for (size_t i = 0; i < b->eps_len; i++)
+		if (streq(b->eps[i].network_id, network_id))
+			return &b->eps[i];
+	return NULL;
 }
 
 struct net_box *net_box_read(const char *exec_root, const char *container_id, struct err *err)
@@ -229,22 +309,14 @@ struct net_box *net_box_read(const char *exec_root, const char *container_id, st
 		return NULL;
 	if (jdesc_parse(&net_box_desc, text.data, text.size, &it, err) < 0) {
 		err_wrap(err, "%s", path);
-	} else if (it.version != STATE_VERSION || !streq(it.container, container_id) || !id_is_hex64(it.id)) {
+	} else if (it.version < 1 || it.version > BOX_VERSION || !streq(it.container, container_id) || !id_is_hex64(it.id)) {
 		err_set(err, ERR_INVALID, "%s is not of this container and version", path);
 	} else {
 		b = xcalloc(1, sizeof(*b));
 		b->container = STEAL(it.container);
 		b->id = STEAL(it.id);
 		b->host = it.host;
-		if (it.endpoint && id_is_hex64(it.endpoint))
-			memcpy(b->ep.id, it.endpoint, sizeof(b->ep.id));
-		if (it.network_id && id_is_hex64(it.network_id))
-			memcpy(b->ep.network_id, it.network_id, sizeof(b->ep.network_id));
-		b->ep.network = STEAL(it.network);
-		b->ep.mac = STEAL(it.mac);
-		b->ep.ipv4 = STEAL(it.ipv4);
-		b->ep.ipv6 = STEAL(it.ipv6);
-		b->ep.gateway4 = STEAL(it.gateway4);
+		take_endpoints(b, &it);
 	}
 	jdesc_clear(&net_box_desc, &it);
 	return b;

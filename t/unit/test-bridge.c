@@ -22,6 +22,13 @@
 static char root[] = "/tmp/dkd-bridge-XXXXXX";
 static char *exec_root;
 static struct spawner *spawner;
+static int create_on(struct net_controller *nc, const char *container, const char *network, struct sandbox *ret, struct err *err)
+{
+	const struct net_wish wish = { .network = network };
+
+	return sandbox_create(nc, container, "host", &wish, 1, NULL, ret, err);
+}
+
 static struct net_bridge_config cfg = { .mtu = 1500, .icc = true, .ip_masq = true, .ip_forward = true };
 
 /* Instead of libc's: lists of the kernel that changed while they were read, so many of them. */
@@ -67,7 +74,7 @@ static struct net_controller *reopen(struct net_controller *nc, struct err *err)
 
 static char *port_of(const struct sandbox *sb)
 {
-	return xasprintf("veth%.11s", sb->ep.id);
+	return xasprintf("veth%.11s", sb->eps[0].id);
 }
 
 static bool goes(const char *port)
@@ -128,26 +135,26 @@ static void test_life(struct net_controller **nc)
 	OWN_STRV struct strv keep = { 0 };
 	struct sandbox a, b, c;
 
-	if (!ok(sandbox_create(*nc, C1, "default", NULL, &a, &err) == 0, "a sandbox: %s", err_text(&err)))
+	if (!ok(create_on(*nc, C1, "default", &a, &err) == 0, "a sandbox: %s", err_text(&err)))
 		return;
-	is_str(a.ep.ipv4, "172.17.0.2/16", "its address");
-	is_str(a.ep.mac, "02:42:ac:11:00:02", "its MAC");
-	is_str(a.ep.gateway4, "172.17.0.1", "its gateway");
+	is_str(a.eps[0].ipv4, "172.17.0.2/16", "its address");
+	is_str(a.eps[0].mac, "02:42:ac:11:00:02", "its MAC");
+	is_str(a.eps[0].gateway4, "172.17.0.1", "its gateway");
 	port = port_of(&a);
 	ok(if_nametoindex(port), "its port %s", port);
 	text = inside(&a, "cat /sys/class/net/eth0/address /proc/net/route /proc/sys/net/ipv6/conf/eth0/disable_ipv6");
 	ok(strstr(text, "eth0\t00000000\t010011AC\t0003"), "the way out in the sandbox");
-	is_int(sandbox_create(*nc, C2, "bridge", NULL, &b, &err), 0, "another");
-	is_str(b.ep.ipv4, "172.17.0.3/16", "has the next address");
+	is_int(create_on(*nc, C2, "bridge", &b, &err), 0, "another");
+	is_str(b.eps[0].ipv4, "172.17.0.3/16", "has the next address");
 	/* the daemon dies here */
 	*nc = reopen(*nc, &err);
-	is_int(sandbox_create(*nc, C3, "bridge", NULL, &c, &err), 0, "a third after a restart");
-	is_str(c.ep.ipv4, "172.17.0.4/16", "gets no address that is in use");
+	is_int(create_on(*nc, C3, "bridge", &c, &err), 0, "a third after a restart");
+	is_str(c.eps[0].ipv4, "172.17.0.4/16", "gets no address that is in use");
 	is_int(sandbox_remove(*nc, C3, NULL, &err), 0, "removed");
 	sandbox_done(&c);
 	sandbox_done(&a);
 	is_int(sandbox_adopt(*nc, C1, "bridge", &a, &err), 0, "adopted");
-	ok(streq(a.ep.ipv4, "172.17.0.2/16") && streq(a.ep.gateway4, "172.17.0.1") && if_nametoindex(port), "with all that it had");
+	ok(streq(a.eps[0].ipv4, "172.17.0.2/16") && streq(a.eps[0].gateway4, "172.17.0.1") && if_nametoindex(port), "with all that it had");
 	/* the second container has gone meanwhile */
 	port2 = port_of(&b);
 	strv_add(&keep, C1);
@@ -155,8 +162,8 @@ static void test_life(struct net_controller **nc)
 	ok(goes(port2) && if_nametoindex(port), "the sweep takes what is nobody's, and nothing else");
 	is_int(sandbox_remove(*nc, C1, NULL, &err), 0, "removed");
 	ok(goes(port), "the port goes with the namespace");
-	is_int(sandbox_create(*nc, C3, "bridge", NULL, &c, &err), 0, "made anew");
-	is_str(c.ep.ipv4, "172.17.0.2/16", "the first address is free again");
+	is_int(create_on(*nc, C3, "bridge", &c, &err), 0, "made anew");
+	is_str(c.eps[0].ipv4, "172.17.0.2/16", "the first address is free again");
 	is_int(sandbox_remove(*nc, C3, NULL, &err), 0, "removed");
 	sandbox_done(&a);
 	sandbox_done(&b);
@@ -171,12 +178,12 @@ static void test_linger(struct net_controller *nc)
 	struct sandbox a, b;
 	int fd;
 
-	is_int(sandbox_create(nc, C1, "bridge", NULL, &a, &err), 0, "a sandbox");
+	is_int(create_on(nc, C1, "bridge", &a, &err), 0, "a sandbox");
 	port = port_of(&a);
 	fd = open(a.netns_path, O_RDONLY | O_CLOEXEC);
 	is_int(sandbox_remove(nc, C1, NULL, &err), 0, "removed, but its namespace is held");
-	is_int(sandbox_create(nc, C2, "bridge", NULL, &b, &err), 0, "another");
-	ok(if_nametoindex(port) && !streq(a.ep.ipv4, b.ep.ipv4), "has not the address of one that stands");
+	is_int(create_on(nc, C2, "bridge", &b, &err), 0, "another");
+	ok(if_nametoindex(port) && !streq(a.eps[0].ipv4, b.eps[0].ipv4), "has not the address of one that stands");
 	close(fd);
 	goes(port);
 	is_int(sandbox_remove(nc, C2, NULL, &err), 0, "removed");

@@ -25,6 +25,13 @@ static char root[] = "/tmp/test-network.XXXXXX";
 static char *exec_root;
 static struct spawner *spawner;
 
+static int create_on(struct net_controller *nc, const char *container, const char *network, struct sandbox *ret, struct err *err)
+{
+	const struct net_wish wish = { .network = network };
+
+	return sandbox_create(nc, container, "host", &wish, 1, NULL, ret, err);
+}
+
 static struct net_controller *reopen(struct net_controller *nc)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -94,7 +101,7 @@ static const char *create(struct net_controller *nc, struct net_spec spec, int *
 
 	text[0] = '\0';
 	*ret_status = 201;
-	if (net_create(nc, &spec, id, &err) < 0) {
+	if (net_create(nc, &spec, id, NULL, &err) < 0) {
 		snprintf(text, sizeof(text), "%s", err_text(&err));
 		*ret_status = err_status(err.class);
 	}
@@ -147,19 +154,19 @@ static void test_host(struct net_controller *nc)
 	struct sandbox sb;
 	struct jw w;
 
-	is_int(sandbox_create(nc, "../../etc/x", "host", NULL, &sb, &err), -1, "what is no id makes no sandbox");
-	is_int(sandbox_create(nc, C1, "nope", NULL, &sb, &err), -1, "an unknown network");
+	is_int(create_on(nc, "../../etc/x", "host", &sb, &err), -1, "what is no id makes no sandbox");
+	is_int(create_on(nc, C1, "nope", &sb, &err), -1, "an unknown network");
 	is_str(err.msg, "network nope not found", "in Docker's words");
-	is_int(sandbox_create(nc, C1, "container:abc", NULL, &sb, &err), -1, "another container's is not made");
-	is_int(sandbox_create(nc, C1, "host", NULL, &sb, &err), 0, "host: %s", err_text(&err));
+	is_int(create_on(nc, C1, "container:abc", &sb, &err), -1, "another container's is not made");
+	is_int(create_on(nc, C1, "host", &sb, &err), 0, "host: %s", err_text(&err));
 	ok(!sb.netns_path && !sb.userns_path && strlen(sb.id) == 64, "no namespace of its own");
 	is_str(sb.key, key, "its key");
-	ok(strlen(sb.ep.id) == 64 && streq(sb.ep.network_id, host->id) && streq(sb.ep.network, "host"), "its endpoint");
+	ok(strlen(sb.eps[0].id) == 64 && streq(sb.eps[0].network_id, host->id) && streq(sb.eps[0].network, "host"), "its endpoint");
 	net_set_namer(nc, name_of, NULL);
 	jw_init(&w, &b);
 	net_encode(nc, host, true, 41, &w);
 	want = xasprintf("\"Containers\":{\"" C1 "\":{\"Name\":\"name-1\",\"EndpointID\":\"%s\",\"MacAddress\":\"\",\"IPv4Address\":\"\","
-		"\"IPv6Address\":\"\"}}", sb.ep.id);
+		"\"IPv6Address\":\"\"}}", sb.eps[0].id);
 	ok(strstr(b.data, want), "inspect shows the container by its name");
 	is_int(net_users(nc, host, NULL), 1, "counted");
 	is_int(sandbox_remove(nc, C1, &sb, &err), 0, "removed");
@@ -180,26 +187,26 @@ static void test_none(struct net_controller **nc)
 		skip("namespaces", "not root");
 		return;
 	}
-	if (!ok(sandbox_create(*nc, C2, "default", NULL, &sb, &err) == 0, "none by default: %s", err_text(&err)))
+	if (!ok(create_on(*nc, C2, "default", &sb, &err) == 0, "none by default: %s", err_text(&err)))
 		return;
 	ok(is_netns(sb.netns_path), "a namespace is bound there");
 	is_str(sb.key, sb.netns_path, "its key");
 	ok(str_has_prefix(strrchr(sb.netns_path, '/') + 1, "") && strncmp(strrchr(sb.netns_path, '/') + 1, sb.id, 12) == 0 &&
 		strlen(strrchr(sb.netns_path, '/')) == 13, "named by the first 12 digits of its id");
-	is_str(sb.ep.network, "none", "on none");
+	is_str(sb.eps[0].network, "none", "on none");
 	is_int(sandbox_share(*nc, C2, &shared, &err), 0, "shared");
 	is_str(shared.netns_path, sb.netns_path, "the same namespace");
-	ok(!*shared.ep.id && !shared.ep.network, "without an endpoint");
+	ok(!shared.eps_len, "without an endpoint");
 	is_int(sandbox_share(*nc, C3, &other, &err), -1, "of a container without one");
 	is_int(err.class, ERR_CONFLICT, "409");
 
 	*nc = reopen(*nc);
 	is_int(sandbox_adopt(*nc, C2, "none", &again, &err), 0, "adopted after a restart: %s", err_text(&err));
-	ok(streq(again.id, sb.id) && streq(again.ep.id, sb.ep.id) && streq(again.netns_path, sb.netns_path),
+	ok(streq(again.id, sb.id) && streq(again.eps[0].id, sb.eps[0].id) && streq(again.netns_path, sb.netns_path),
 		"the same as before");
 	is_int(sandbox_adopt(*nc, C3, "none", &other, &err), -1, "a container that has none");
 
-	is_int(sandbox_create(*nc, C3, "none", NULL, &other, &err), 0, "another");
+	is_int(create_on(*nc, C3, "none", &other, &err), 0, "another");
 	is_int(spawner_netns(spawner, stray, NULL, &err), 0, "a namespace that is no container's");
 	close(creat(keepme, 0600));
 	strv_add(&keep, C2);
@@ -211,7 +218,7 @@ static void test_none(struct net_controller **nc)
 	is_int(sandbox_remove(*nc, C2, &again, &err), 0, "removed");
 	ok(!fs_exists(path) && !fs_exists(state), "nothing is left");
 	sandbox_done(&other);
-	is_int(sandbox_create(*nc, C2, "none", NULL, &other, &err), 0, "once more");
+	is_int(create_on(*nc, C2, "none", &other, &err), 0, "once more");
 	*nc = reopen(*nc);
 	spawner_netns_drop(spawner, other.netns_path, NULL);
 	sandbox_done(&again);
@@ -220,7 +227,7 @@ static void test_none(struct net_controller **nc)
 	is_int(sandbox_remove(*nc, C2, NULL, &err), 0, "removed by its file alone");
 	ok(!fs_exists(state), "the file is gone");
 	fs_write_atomic(AT_FDCWD, state, "{", 1, 0600, FS_RENAME_ONLY, NULL);
-	is_int(sandbox_create(*nc, C2, "none", NULL, &again, &err), 0, "a damaged file is in nobody's way");
+	is_int(create_on(*nc, C2, "none", &again, &err), 0, "a damaged file is in nobody's way");
 	is_int(sandbox_remove(*nc, C2, NULL, &err), 0, "removed");
 	sandbox_done(&sb);
 	sandbox_done(&again);
@@ -252,24 +259,24 @@ static void test_endpoints(struct net_controller **nc)
 	n = net_find(*nc, "333333", NULL);
 	ok(n && streq(n->name, "wired") && !net_find(*nc, "bad", NULL), "a network of the list, but none with a bad id");
 	fail_at("create");
-	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), -1, "no endpoint");
+	is_int(create_on(*nc, C1, "wired", &sb, &err), -1, "no endpoint");
 	ok(err.class == ERR_NO_SPACE && streq(err.msg, "network wired: no wires left"), "the driver's reason: %s",
 		err_text(&err));
 	fail_at("join");
-	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), -1, "no join");
+	is_int(create_on(*nc, C1, "wired", &sb, &err), -1, "no join");
 	is_str(err.msg, "network wired: a wire broke", "the driver's reason");
 	fail_at("move");
-	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), -1, "an interface that nobody moves");
+	is_int(create_on(*nc, C1, "wired", &sb, &err), -1, "an interface that nobody moves");
 	is_int(err.class, ERR_NOT_IMPLEMENTED, "is refused");
 	ok(!fs_exists(state) && net_users(*nc, n, NULL) == 0, "nothing is left");
 	fail_at("nothing");
-	is_int(sandbox_create(*nc, C1, "wired", NULL, &sb, &err), 0, "made: %s", err_text(&err));
-	is_str(sb.ep.mac, "02:42:00:00:00:01", "with the driver's MAC");
-	is_str(sb.ep.ipv4, "10.0.0.1/24", "and address");
+	is_int(create_on(*nc, C1, "wired", &sb, &err), 0, "made: %s", err_text(&err));
+	is_str(sb.eps[0].mac, "02:42:00:00:00:01", "with the driver's MAC");
+	is_str(sb.eps[0].ipv4, "10.0.0.1/24", "and address");
 	sandbox_done(&sb);
 	*nc = reopen(*nc);
 	is_int(sandbox_adopt(*nc, C1, "wired", &sb, &err), 0, "adopted");
-	is_str(sb.ep.ipv4, "10.0.0.9/24", "told to the driver as restored");
+	is_str(sb.eps[0].ipv4, "10.0.0.9/24", "told to the driver as restored");
 	fail_at("leave");
 	is_int(sandbox_remove(*nc, C1, NULL, &err), -1, "a leave that fails");
 	is_str(err.msg, "1 joined, 1 endpoints", "every failed step before was undone");
