@@ -11,103 +11,71 @@
 #define BRIDGE_DEFAULT "docker0"
 #define OPTION_NAME "com.docker.network.bridge.name"
 
-/* Docker's local default-address-pools: 172.17.0.0/16 first. */
-static const struct { const char *base; unsigned bits; } default_pools[] = {
-	{ "172.17.0.0/16", 16 }, { "172.18.0.0/16", 16 }, { "172.19.0.0/16", 16 }, { "172.20.0.0/14", 16 },
-	{ "172.24.0.0/14", 16 }, { "172.28.0.0/14", 16 }, { "192.168.0.0/16", 20 },
-};
-
 struct choice {
 	const struct net_bridge_config *cfg;
 	const char *name;
-	struct cidr4 address; /* of the bridge; its network is the subnet */
-	struct cidr4 range;
+	struct cidr address; /* of the bridge; its network is the subnet */
+	struct cidr range;
 	bool has_range;
 };
 
-static bool is_free(const struct cidr4 *c, const struct cidr4 *taken, size_t len)
+/* Under nc->lock: in the first base whole, as it is Docker's, else where there is room. */
+static int choose_free(struct net_controller *nc, const struct net_host *host, const char *but, struct cidr *ret, struct err *err)
 {
-	for (size_t i = 0; i < len; i++)
-		if (cidr4_overlap(c, &taken[i]))
-			return false;
-	return true;
-}
+	static const struct cidr docker = { { 0xac110000, false }, 16 };
+	bool custom = nc->bases_len && nc->bases[0].base.address.n != docker.address.n;
 
-/* The first free network of so many bits within base. */
-static bool pick(const struct cidr4 *base, unsigned bits, const struct cidr4 *taken, size_t len, struct cidr4 *ret)
-{
-	uint64_t step = UINT64_C(1) << (32 - bits), at = base->address & cidr4_mask(base->bits);
-	uint64_t end = at + (UINT64_C(1) << (32 - base->bits));
-	size_t tries = 0;
-
-	for (; bits >= base->bits && bits <= 30 && at + step <= end && tries < 65536; at += step, tries++) {
-		struct cidr4 c = { (uint32_t)at, bits };
-
-		if (!is_free(&c, taken, len))
-			continue;
-		*ret = (struct cidr4){ (uint32_t)at + 1, bits };
-		return true;
+	if (!custom && net_pool_free(host, &docker) && !net_pool_overlaps(nc, but, &docker)) {
+		*ret = docker;
+		return 0;
 	}
-	return false;
-}
-
-static bool pick_any(const struct net_bridge_config *cfg, const struct cidr4 *taken, size_t len, struct cidr4 *ret)
-{
-	struct cidr4 base;
-	char text[CIDR4_TEXT + 32];
-	int bits;
-
-	for (size_t i = 0; cfg->pools && i < cfg->pools->len; i++) {
-		/* "base=CIDR,size=N" */
-		if (sscanf(cfg->pools->v[i], "base=%40[^,],size=%6d", text, &bits) == 2 && cidr4_parse(text, &base) && bits > 0 &&
-		    pick(&base, (unsigned)bits, taken, len, ret))
-			return true;
-	}
-	for (size_t i = 0; !(cfg->pools && cfg->pools->len) && i < ARRAY_LEN(default_pools); i++)
-		if (cidr4_parse(default_pools[i].base, &base) && pick(&base, default_pools[i].bits, taken, len, ret))
-			return true;
-	return false;
+	return net_pool_choose(nc, host, false, ret, err);
 }
 
 /* What it had before, when that is still free, else the first pool that is. */
-static int choose_subnet(const struct choice *c, const struct network *before, struct cidr4 *ret, struct err *err)
+static int choose_subnet(struct net_controller *nc, const struct choice *c, const struct network *before, struct cidr *ret, struct err *err)
 {
-	OWN_FREE struct cidr4 *taken = NULL;
-	struct cidr4 old;
-	size_t len = 0;
+	const char *but = before ? before->id : NULL;
+	struct net_host host;
+	struct cidr old;
+	int rc;
 
-	if (rtnl_taken(c->name, &taken, &len, err) < 0)
-		return -1;
-	if (before && before->pools_len && cidr4_parse(before->pools[0].subnet, &old) && is_free(&old, taken, len) &&
-	    ip4_parse(before->pools[0].gateway, &ret->address)) {
+	net_host_read(c->name, &host);
+	lock_take(&nc->lock);
+	if (before && before->pools_len && cidr_parse(before->pools[0].subnet, &old) && !old.address.v6 && net_pool_free(&host, &old) &&
+	    !net_pool_overlaps(nc, but, &old) && ip_parse(before->pools[0].gateway, &ret->address)) {
 		ret->bits = old.bits;
-		return 0;
+		rc = 0;
+	} else {
+		rc = choose_free(nc, &host, but, ret, err);
+		ret->address.n++;
 	}
-	if (!pick_any(c->cfg, taken, len, ret))
-		return err_set(err, ERR_UNAVAILABLE, "could not find an available, non-overlapping IPv4 address pool among the "
-			"defaults to assign to the network");
-	return 0;
+	lock_drop(&nc->lock);
+	net_host_done(&host);
+	return rc;
 }
 
-static int choose(struct choice *c, const struct network *before, struct err *err)
+static int choose(struct net_controller *nc, struct choice *c, const struct network *before, struct err *err)
 {
 	const struct net_bridge_config *cfg = c->cfg;
 	OWN_ERR struct err none = ERR_INIT;
 
-	if (!str_empty(cfg->fixed_cidr) && !(c->has_range = cidr4_parse(cfg->fixed_cidr, &c->range)))
+	if (!str_empty(cfg->fixed_cidr) && !(c->has_range = cidr_parse(cfg->fixed_cidr, &c->range) && !c->range.address.v6))
 		return err_set(err, ERR_INVALID, "invalid --fixed-cidr: %s", cfg->fixed_cidr);
 	if (!str_empty(cfg->bip)) {
-		if (!cidr4_parse(cfg->bip, &c->address) || c->address.bits > 30)
+		if (!cidr_parse(cfg->bip, &c->address) || c->address.address.v6 || c->address.bits > 30)
 			return err_set(err, ERR_INVALID, "invalid --bip: %s", cfg->bip);
-	} else if (rtnl_address(c->name, &c->address, &none) < 0) {
+	} else if (rtnl_address(c->name, false, &c->address, &none) < 0) {
 		if (none.class != ERR_NOT_FOUND)
 			return err_move(err, &none);
-		if (c->has_range)
-			c->address = (struct cidr4){ (c->range.address & cidr4_mask(c->range.bits)) + 1, c->range.bits };
-		else if (choose_subnet(c, before, &c->address, err) < 0)
+		if (c->has_range) {
+			c->address = cidr_network(&c->range);
+			c->address.address.n++;
+		} else if (choose_subnet(nc, c, before, &c->address, err) < 0) {
 			return -1;
+		}
 	}
-	if (c->has_range && (c->range.bits < c->address.bits || !cidr4_contains(&c->address, c->range.address)))
+	if (c->has_range && (c->range.bits < c->address.bits || !cidr_contains(&c->address, &c->range.address)))
 		return err_set(err, ERR_INVALID, "--fixed-cidr %s is not within the bridge's network", cfg->fixed_cidr);
 	return 0;
 }
@@ -121,18 +89,19 @@ static int fill(struct network *n, const struct choice *c, struct err *err)
 {
 	const struct net_bridge_config *cfg = c->cfg;
 	struct net_pool *p = n->pools = xcalloc(1, sizeof(*n->pools));
-	char text[CIDR4_TEXT];
-	uint32_t router;
+	struct cidr net = cidr_network(&c->address);
+	char text[CIDR_TEXT];
+	struct ip router;
 
 	n->pools_len = 1;
-	cidr4_text(c->address.address & cidr4_mask(c->address.bits), c->address.bits, text);
+	cidr_text(&net, text);
 	p->subnet = xstrdup(text);
-	cidr4_text(c->address.address, 33, text);
+	ip_text(&c->address.address, text);
 	p->gateway = xstrdup(text);
 	if (c->has_range)
 		p->range = xstrdup(cfg->fixed_cidr);
 	if (!str_empty(cfg->default_gateway)) {
-		if (!ip4_parse(cfg->default_gateway, &router) || !cidr4_contains(&c->address, router))
+		if (!ip_parse(cfg->default_gateway, &router) || !cidr_contains(&c->address, &router))
 			return err_set(err, ERR_INVALID, "--default-gateway %s is not within the bridge's network", cfg->default_gateway);
 		strmap_set(&p->aux, "DefaultGatewayIPv4", cfg->default_gateway);
 	}
@@ -157,20 +126,18 @@ bool net_forwarding(void)
 /* Puts n in the place of the one of its name, or of none; n NULL takes that away. */
 static void replace(struct net_controller *nc, const char *name, struct network *n)
 {
-	size_t i = 0;
+	struct net_entry *e;
 	WITH_LOCK(&nc->lock);
 
-	while (i < nc->nets_len && !streq(nc->nets[i]->name, name))
-		i++;
-	if (i < nc->nets_len) {
-		network_unref(nc->nets[i]);
-		nc->nets[i] = nc->nets[nc->nets_len - 1];
-		nc->nets_len--;
+	e = net_entry_named(nc, name);
+	if (e && !n) {
+		net_entry_drop(nc, e->n->id);
+	} else if (e) {
+		network_unref(e->n);
+		e->n = n;
+	} else if (n) {
+		net_entry_add(nc, n);
 	}
-	if (!n)
-		return;
-	nc->nets = xrealloc(nc->nets, (nc->nets_len + 1) * sizeof(*nc->nets));
-	nc->nets[nc->nets_len++] = n;
 }
 
 /* Start-up, one thread: nobody changes the list meanwhile. */
@@ -178,7 +145,7 @@ static int save(struct net_controller *nc, struct err *err)
 {
 	OWN_ERR struct err why = ERR_INIT;
 
-	if (net_state_write(nc->data_root, nc->nets, nc->nets_len, &why) == 0)
+	if (net_save(nc, &why) == 0)
 		return 0;
 	/* A full or read-only disk must not keep the daemon from starting: the network is chosen again at the next. */
 	if (why.class != ERR_NO_SPACE && why.sys != EROFS)
@@ -229,18 +196,25 @@ static int set_up(struct net_controller *nc, struct net_driver *d, struct networ
 	OWN_STRMAP struct strmap extra = { 0 };
 	bool ours = streq(strmap_get(&n->options, OPTION_NAME), BRIDGE_DEFAULT);
 
-	strmap_set(&extra, "dockerd.firewall", cfg->iptables ? "true" : "false");
-	strmap_set(&extra, "dockerd.ip_forward", cfg->ip_forward ? "true" : "false");
-	strmap_set(&extra, "dockerd.forward_drop", cfg->forward_drop ? "true" : "false");
+	strmap_copy(&extra, &nc->extra);
 	strmap_set(&extra, "dockerd.existing", ours ? "false" : "true");
 	if (net_driver_create(d, n, &extra, restored, err) < 0)
 		return -1;
 	nc->bridge = true;
-	net_space_open(nc, n);
-	return 0;
+	return net_space_open(nc, n, err);
 }
 
-int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *cfg, struct err *err)
+/* What all drivers get to know of the daemon's options. */
+static void set_extra(struct net_controller *nc, const struct net_bridge_config *cfg)
+{
+	static const char *const words[] = { "false", "true" };
+
+	strmap_set(&nc->extra, "dockerd.firewall", words[cfg->iptables]);
+	strmap_set(&nc->extra, "dockerd.ip_forward", words[cfg->ip_forward]);
+	strmap_set(&nc->extra, "dockerd.forward_drop", words[cfg->forward_drop]);
+}
+
+static int set_up_bridge(struct net_controller *nc, const struct net_bridge_config *cfg, struct err *err)
 {
 	OWN_NETWORK struct network *before = net_find_name(nc, "bridge"), *n = NULL;
 	struct choice c = { .cfg = cfg, .name = str_empty(cfg->bridge) ? BRIDGE_DEFAULT : cfg->bridge };
@@ -258,7 +232,7 @@ int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *
 		memcpy(n->id, before->id, sizeof(n->id));
 		n->created = before->created;
 	}
-	if (!d || choose(&c, before, err) < 0 || fill(n, &c, err) < 0)
+	if (!d || choose(nc, &c, before, err) < 0 || fill(n, &c, err) < 0)
 		return err_wrap(err, "default network bridge");
 	if (must_stay(nc, before, n)) {
 		network_unref(n);
@@ -268,4 +242,15 @@ int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *
 		return err_wrap(err, "default network bridge");
 	replace(nc, "bridge", STEAL(n));
 	return save(nc, err);
+}
+
+int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *cfg, struct err *err)
+{
+	if (net_pools_set(nc, cfg->pools, err) < 0)
+		return -1;
+	set_extra(nc, cfg);
+	if (set_up_bridge(nc, cfg, err) < 0)
+		return -1;
+	net_restore(nc);
+	return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The networks: by id, prefix or name; the two that are always there; how they look in the API. */
+/* The networks: by id, prefix or name; the two that are always there; who is on them. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -103,12 +103,108 @@ bool net_is_predefined(const char *name)
 	return streq(name, "none") || streq(name, "host") || streq(name, "bridge") || streq(name, "default");
 }
 
-static bool have(const struct net_controller *nc, const char *name)
+struct network *network_copy(const struct network *n)
+{
+	struct network *c = xcalloc(1, sizeof(*c));
+
+	*c = *n;
+	c->refs = 1;
+	c->name = xstrdup(n->name);
+	c->driver = xstrdup(n->driver);
+	c->scope = xstrdup(n->scope);
+	c->ipam_driver = xstrdup(n->ipam_driver);
+	c->config_from = xstrdup(n->config_from);
+	strmap_copy(&c->ipam_options, &n->ipam_options);
+	strmap_copy(&c->options, &n->options);
+	strmap_copy(&c->labels, &n->labels);
+	net_pools_copy(c, n->pools, n->pools_len);
+	return c;
+}
+
+struct net_entry *net_entry_find(struct net_controller *nc, const char *id)
 {
 	for (size_t i = 0; i < nc->nets_len; i++)
-		if (streq(nc->nets[i]->name, name))
-			return true;
-	return false;
+		if (streq(nc->nets[i]->n->id, id))
+			return nc->nets[i];
+	return NULL;
+}
+
+struct net_entry *net_entry_named(struct net_controller *nc, const char *name)
+{
+	for (size_t i = 0; i < nc->nets_len; i++)
+		if (streq(nc->nets[i]->n->name, name))
+			return nc->nets[i];
+	return NULL;
+}
+
+struct net_entry *net_entry_add(struct net_controller *nc, struct network *n)
+{
+	struct net_entry *e = xcalloc(1, sizeof(*e));
+
+	e->n = n;
+	nc->nets = xrealloc(nc->nets, (nc->nets_len + 1) * sizeof(*nc->nets));
+	nc->nets[nc->nets_len++] = e;
+	return e;
+}
+
+static void entry_free(struct net_entry *e)
+{
+	network_unref(e->n);
+	free(e);
+}
+
+void net_entry_drop(struct net_controller *nc, const char *id)
+{
+	for (size_t i = 0; i < nc->nets_len; i++) {
+		if (!streq(nc->nets[i]->n->id, id))
+			continue;
+		entry_free(nc->nets[i]);
+		nc->nets_len--;
+		/* the order stays: it is that of the list in the API */
+		memmove(nc->nets + i, nc->nets + i + 1, (nc->nets_len - i) * sizeof(*nc->nets));
+		return;
+	}
+}
+
+/* All of the list, with a reference to each. Under nc->lock. */
+static size_t snapshot(struct net_controller *nc, bool all, struct network ***ret)
+{
+	size_t len = 0;
+
+	*ret = xcalloc(nc->nets_len + 1, sizeof(**ret));
+	for (size_t i = 0; i < nc->nets_len; i++)
+		if (all || nc->nets[i]->state != NET_CREATING)
+			(*ret)[len++] = network_ref(nc->nets[i]->n);
+	return len;
+}
+
+int net_save(struct net_controller *nc, struct err *err)
+{
+	struct network **v;
+	uint64_t mine, now;
+	size_t len;
+	int rc;
+
+	lock_take(&nc->lock);
+	mine = ++nc->change;
+	while (nc->saving && nc->saved < mine)
+		lock_wait(&nc->lock, &nc->changed, -1);
+	if (nc->saved >= mine) { /* somebody else's list had it */
+		lock_drop(&nc->lock);
+		return 0;
+	}
+	nc->saving = true;
+	now = nc->change;
+	len = snapshot(nc, true, &v);
+	lock_drop(&nc->lock);
+	rc = net_state_write(nc->data_root, v, len, err);
+	net_list_free(v, len);
+	WITH_LOCK(&nc->lock);
+	nc->saving = false;
+	if (rc == 0)
+		nc->saved = now;
+	pthread_cond_broadcast(&nc->changed);
+	return rc;
 }
 
 /* What cannot be written now lives as long as the daemon. */
@@ -117,13 +213,12 @@ static void add_predefined(struct net_controller *nc, bool changed)
 	OWN_ERR struct err err = ERR_INIT;
 
 	for (size_t i = 0; i < ARRAY_LEN(predefined); i++) {
-		if (have(nc, predefined[i].name))
+		if (net_entry_named(nc, predefined[i].name))
 			continue;
-		nc->nets = xrealloc(nc->nets, (nc->nets_len + 1) * sizeof(*nc->nets));
-		nc->nets[nc->nets_len++] = network_new(predefined[i].name, predefined[i].driver);
+		net_entry_add(nc, network_new(predefined[i].name, predefined[i].driver));
 		changed = true;
 	}
-	if (changed && net_state_write(nc->data_root, nc->nets, nc->nets_len, &err) < 0)
+	if (changed && net_save(nc, &err) < 0)
 		log_warn("%s", err_text(&err));
 }
 
@@ -131,17 +226,27 @@ struct net_controller *net_open(const char *data_root, const char *exec_root, st
 {
 	struct net_controller *nc = xcalloc(1, sizeof(*nc));
 	OWN_FREE char *dir = xasprintf("%s/network", data_root);
+	struct network **v = NULL;
+	size_t len = 0;
+	bool again;
 
 	nc->data_root = xstrdup(data_root);
 	nc->exec_root = xstrdup(exec_root);
 	nc->spawner = sp;
 	nc->drivers = net_drivers_new(data_root, exec_root);
 	lock_init(&nc->lock, LOCK_MAP);
+	lock_cond_init(&nc->changed);
 	if (fs_mkdir(dir, 0750, err) < 0) {
 		net_close(nc);
 		return NULL;
 	}
-	add_predefined(nc, net_state_read(data_root, &nc->nets, &nc->nets_len));
+	again = net_state_read(data_root, &v, &len);
+	for (size_t i = 0; i < len; i++)
+		net_entry_add(nc, v[i]);
+	free(v);
+	add_predefined(nc, again);
+	net_pools_set(nc, NULL, NULL);
+	nc->found = net_boxes_read(exec_root);
 	return nc;
 }
 
@@ -149,44 +254,50 @@ void net_close(struct net_controller *nc)
 {
 	if (!nc)
 		return;
-	net_list_free(nc->nets, nc->nets_len);
-	while (nc->boxes) {
-		struct net_box *b = nc->boxes;
-
-		nc->boxes = b->next;
-		net_box_free(b);
-	}
+	for (size_t i = 0; i < nc->nets_len; i++)
+		entry_free(nc->nets[i]);
+	free(nc->nets);
+	net_boxes_free(nc->boxes);
+	net_boxes_free(nc->found);
 	net_spaces_close(nc);
 	net_drivers_close(nc->drivers);
+	strmap_done(&nc->extra);
+	free(nc->bases);
+	pthread_cond_destroy(&nc->changed);
 	lock_done(&nc->lock);
 	free(nc->data_root);
 	free(nc->exec_root);
 	free(nc);
 }
 
-struct network *net_find(struct net_controller *nc, const char *name, struct err *err)
+void net_set_netd(struct net_controller *nc, struct netd *netd)
 {
-	struct network *by_name = NULL, *by_prefix = NULL;
+	nc->netd = netd;
+}
+
+/* Under nc->lock. */
+static struct net_entry *look_up(struct net_controller *nc, const char *name, struct err *err)
+{
+	struct net_entry *by_name = NULL, *by_prefix = NULL;
 	bool prefix = id_is_hex_prefix(name);
 	size_t matches = 0;
 
-	WITH_LOCK(&nc->lock);
 	for (size_t i = 0; i < nc->nets_len; i++) {
-		struct network *n = nc->nets[i];
+		struct net_entry *e = nc->nets[i];
 
-		if (streq(n->id, name))
-			return network_ref(n);
-		if (streq(n->name, name))
-			by_name = n;
-		if (prefix && str_has_prefix(n->id, name)) {
-			by_prefix = n;
+		if (e->state == NET_CREATING)
+			continue;
+		if (streq(e->n->id, name))
+			return e;
+		if (streq(e->n->name, name))
+			by_name = e;
+		if (prefix && str_has_prefix(e->n->id, name)) {
+			by_prefix = e;
 			matches++;
 		}
 	}
-	if (by_name)
-		return network_ref(by_name);
-	if (matches == 1)
-		return network_ref(by_prefix);
+	if (by_name || matches == 1)
+		return by_name ? by_name : by_prefix;
 	if (matches)
 		err_set(err, ERR_INVALID, "network %s is ambiguous (%zu matches found based on ID prefix)", name, matches);
 	else
@@ -194,28 +305,107 @@ struct network *net_find(struct net_controller *nc, const char *name, struct err
 	return NULL;
 }
 
+struct network *net_find(struct net_controller *nc, const char *name, struct err *err)
+{
+	struct net_entry *e;
+	WITH_LOCK(&nc->lock);
+
+	e = look_up(nc, name, err);
+	return e ? network_ref(e->n) : NULL;
+}
+
 struct network *net_find_name(struct net_controller *nc, const char *name)
 {
+	struct net_entry *e;
 	WITH_LOCK(&nc->lock);
-	for (size_t i = 0; i < nc->nets_len; i++)
-		if (streq(nc->nets[i]->name, name))
-			return network_ref(nc->nets[i]);
+
+	e = net_entry_named(nc, name);
+	return e && e->state != NET_CREATING ? network_ref(e->n) : NULL;
+}
+
+/* One whose driver did not take it over: true when it is to try again, which is then the caller's. */
+static struct network *hold(struct net_controller *nc, const char *name, bool *ret_broken, struct err *err)
+{
+	struct net_entry *e;
+	WITH_LOCK(&nc->lock);
+
+	e = look_up(nc, name, err);
+	if (e && e->state == NET_REMOVING) {
+		err_set(err, ERR_NOT_FOUND, "network %s not found", name);
+		return NULL;
+	}
+	if (!e)
+		return NULL;
+	e->held++;
+	*ret_broken = e->broken;
+	return network_ref(e->n);
+}
+
+static int mend(struct net_controller *nc, struct network *n, struct err *err)
+{
+	struct net_driver *d = net_driver_get(nc->drivers, n->driver, err);
+	struct net_entry *e;
+
+	if (!d || net_driver_create(d, n, &nc->extra, true, err) < 0 || net_space_open(nc, n, err) < 0)
+		return err_wrap(err, "network %s could not be brought back", n->name);
+	WITH_LOCK(&nc->lock);
+	e = net_entry_find(nc, n->id);
+	if (e)
+		e->broken = false;
+	return 0;
+}
+
+struct network *net_hold(struct net_controller *nc, const char *name, struct err *err)
+{
+	bool broken = false;
+	struct network *n;
+
+	if (str_empty(name) || streq(name, "default"))
+		name = net_default(nc);
+	if (str_has_prefix(name, "container:")) {
+		err_set(err, ERR_INVALID, "the network mode %s has no sandbox of its own", name);
+		return NULL;
+	}
+	n = hold(nc, name, &broken, err);
+	if (n && n->config_only)
+		err_set(err, ERR_FORBIDDEN, "cannot create endpoint on configuration-only network");
+	else if (!n || !broken || mend(nc, n, err) == 0)
+		return n;
+	net_let_go(nc, n);
 	return NULL;
+}
+
+void net_let_go(struct net_controller *nc, struct network *n)
+{
+	if (!n)
+		return;
+	lock_take(&nc->lock);
+	for (size_t i = 0; i < nc->nets_len; i++)
+		if (streq(nc->nets[i]->n->id, n->id))
+			nc->nets[i]->held--;
+	lock_drop(&nc->lock);
+	network_unref(n);
 }
 
 size_t net_list(struct net_controller *nc, struct network ***ret)
 {
 	WITH_LOCK(&nc->lock);
 
-	*ret = xcalloc(nc->nets_len + 1, sizeof(**ret));
-	for (size_t i = 0; i < nc->nets_len; i++)
-		(*ret)[i] = network_ref(nc->nets[i]);
-	return nc->nets_len;
+	return snapshot(nc, false, ret);
 }
 
 const char *net_default(const struct net_controller *nc)
 {
 	return nc->bridge ? "bridge" : "none";
+}
+
+size_t net_endpoints_on(const struct net_controller *nc, const char *network_id)
+{
+	size_t len = 0;
+
+	for (const struct net_box *b = nc->boxes; b; b = b->next)
+		len += net_box_endpoint(b, network_id) != NULL;
+	return len;
 }
 
 void net_set_namer(struct net_controller *nc, net_name_fn *fn, void *ctx)
@@ -238,178 +428,4 @@ size_t net_users(struct net_controller *nc, const struct network *n, struct strv
 		len++;
 	}
 	return len;
-}
-
-/* One container of Containers. */
-struct attached {
-	char *container, *name;
-	struct net_endpoint ep;
-};
-
-static int by_container(const void *a, const void *b)
-{
-	return strcmp(((const struct attached *)a)->container, ((const struct attached *)b)->container);
-}
-
-/* Copies, so that the names can be asked for with no lock held. */
-static size_t collect(struct net_controller *nc, const struct network *n, struct attached **ret)
-{
-	struct attached *v = NULL;
-	net_name_fn *name_of;
-	void *ctx;
-	size_t len = 0;
-
-	lock_take(&nc->lock);
-	name_of = nc->name_of;
-	ctx = nc->name_ctx;
-	for (const struct net_box *b = nc->boxes; b; b = b->next) {
-		const struct net_endpoint *ep = net_box_endpoint(b, n->id);
-
-		if (!ep)
-			continue;
-		v = xrealloc(v, (len + 1) * sizeof(*v));
-		v[len] = (struct attached){ .container = xstrdup(b->container) };
-		net_endpoint_copy(&v[len++].ep, ep);
-	}
-	lock_drop(&nc->lock);
-	for (size_t i = 0; i < len; i++)
-		v[i].name = name_of ? name_of(ctx, v[i].container) : NULL;
-	if (len)
-		qsort(v, len, sizeof(*v), by_container);
-	*ret = v;
-	return len;
-}
-
-static void encode_containers(struct net_controller *nc, const struct network *n, struct jw *w)
-{
-	struct attached *v;
-	size_t len = collect(nc, n, &v);
-
-	for (size_t i = 0; i < len; i++) {
-		jw_kobj(w, v[i].container);
-		jw_kstr(w, "Name", v[i].name);
-		jw_kstr(w, "EndpointID", v[i].ep.id);
-		jw_kstr(w, "MacAddress", v[i].ep.mac);
-		jw_kstr(w, "IPv4Address", v[i].ep.ipv4);
-		jw_kstr(w, "IPv6Address", v[i].ep.ipv6);
-		jw_obj_end(w);
-		net_endpoint_done(&v[i].ep);
-		free(v[i].container);
-		free(v[i].name);
-	}
-	free(v);
-}
-
-static void encode_ipam(const struct network *n, struct jw *w)
-{
-	jw_kobj(w, "IPAM");
-	jw_kstr(w, "Driver", "default");
-	jw_knull(w, "Options");
-	jw_karr(w, "Config");
-	for (size_t i = 0; i < n->pools_len; i++) {
-		jw_obj(w);
-		jw_kstr(w, "Subnet", n->pools[i].subnet);
-		if (n->pools[i].range)
-			jw_kstr(w, "IPRange", n->pools[i].range);
-		jw_kstr(w, "Gateway", n->pools[i].gateway);
-		if (n->pools[i].aux.len)
-			jw_kstrmap(w, "AuxiliaryAddresses", &n->pools[i].aux);
-		jw_obj_end(w);
-	}
-	jw_arr_end(w);
-	jw_obj_end(w);
-}
-
-void net_encode(struct net_controller *nc, const struct network *n, bool containers, int api_minor, struct jw *w)
-{
-	jw_obj(w);
-	jw_kstr(w, "Name", n->name);
-	jw_kstr(w, "Id", n->id);
-	jw_ktime(w, "Created", n->created);
-	jw_kstr(w, "Scope", n->scope);
-	jw_kstr(w, "Driver", n->driver);
-	if (api_minor >= 48)
-		jw_kbool(w, "EnableIPv4", true);
-	jw_kbool(w, "EnableIPv6", n->enable_ipv6);
-	encode_ipam(n, w);
-	jw_kbool(w, "Internal", n->internal);
-	jw_kbool(w, "Attachable", n->attachable);
-	jw_kbool(w, "Ingress", n->ingress);
-	jw_kobj(w, "ConfigFrom");
-	jw_kstr(w, "Network", "");
-	jw_obj_end(w);
-	jw_kbool(w, "ConfigOnly", false);
-	jw_kobj(w, "Containers");
-	if (containers)
-		encode_containers(nc, n, w);
-	jw_obj_end(w);
-	jw_kstrmap(w, "Options", &n->options);
-	jw_kstrmap(w, "Labels", &n->labels);
-	jw_obj_end(w);
-}
-
-/* Docker's own drivers. */
-static bool comes_later(const char *driver)
-{
-	return streq(driver, "macvlan") || streq(driver, "ipvlan");
-}
-
-static bool blank(const char *s)
-{
-	return !s || s[strspn(s, " \t\r\n\v\f")] == '\0';
-}
-
-int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct strv *warnings, struct err *err)
-{
-	const char *driver = str_empty(spec->driver) ? "bridge" : spec->driver;
-	struct net_driver *d;
-
-	(void)warnings;
-	ret_id[0] = '\0';
-	if (blank(spec->name))
-		return err_set(err, ERR_INVALID, "invalid name: %s", spec->name ? spec->name : "");
-	if (net_is_predefined(spec->name))
-		return err_set(err, ERR_FORBIDDEN, "operation is not permitted on predefined %s network ", spec->name);
-	if (!str_empty(spec->config_from))
-		return err_set(err, ERR_NOT_FOUND, "configuration network \"%s\" does not exist", spec->config_from);
-	if (spec->config_only)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "networks that only hold a configuration cannot be made yet");
-	if (spec->ingress)
-		return err_set(err, ERR_FORBIDDEN, "Ingress network can only be global scope network");
-	if (spec->scope && streq(spec->scope, "swarm"))
-		return err_set(err, ERR_FORBIDDEN, "cannot create a swarm scoped network when swarm is not active");
-	if (streq(driver, "overlay"))
-		return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" "
-			"or \"docker swarm join\" to connect this node to swarm and try again.");
-	d = net_driver_get(nc->drivers, driver, err);
-	if (!d) {
-		if (err && err->class == ERR_NOT_FOUND && comes_later(driver))
-			err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found: there is no such network driver "
-				"yet", driver);
-		return -1;
-	}
-	if (net_driver_predefined(d))
-		return err_set(err, ERR_FORBIDDEN, "only one instance of \"%s\" network is allowed", driver);
-	return err_set(err, ERR_NOT_IMPLEMENTED, "networks of driver %s cannot be made yet", driver);
-}
-
-int net_remove(struct net_controller *nc, const char *name, struct err *err)
-{
-	OWN_NETWORK struct network *n = net_find(nc, name, err);
-
-	if (!n)
-		return -1;
-	if (net_is_predefined(n->name))
-		return err_set(err, ERR_FORBIDDEN, "%s is a pre-defined network and cannot be removed", n->name);
-	return err_set(err, ERR_NOT_IMPLEMENTED, "network %s cannot be removed yet", n->name);
-}
-
-int net_prune(struct net_controller *nc, net_pass_fn *pass, void *ctx, struct strv *names, struct err *err)
-{
-	(void)nc;
-	(void)pass;
-	(void)ctx;
-	(void)names;
-	(void)err;
-	return 0;
 }

@@ -1,94 +1,46 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network/ipam.h"
 
-#include <arpa/inet.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
 
 struct lease {
-	uint32_t address;
+	u128 address;
 	bool lingers;
 	char *owner;
 };
 
 struct ipam {
-	struct cidr4 subnet;
-	uint32_t first, last; /* of the range */
+	struct cidr subnet;
+	u128 lowest, highest; /* that may be somebody's; in between all may */
+	u128 first, last;     /* of the range */
 	struct lease *v;      /* by address */
 	size_t len, room;
 };
 
-bool ip4_parse(const char *text, uint32_t *ret)
+/*
+ * Nobody's are the network's own address (in IPv6 that of its routers) and the broadcast address, which IPv6 does not have; the
+ * subnets too small for them are used whole.
+ */
+static void set_bounds(struct ipam *p)
 {
-	struct in_addr a;
+	bool tiny = p->subnet.bits + 2 > cidr_width(p->subnet.address.v6);
 
-	if (!text || inet_pton(AF_INET, text, &a) != 1)
-		return false;
-	*ret = ntohl(a.s_addr);
-	return true;
+	p->lowest = cidr_first(&p->subnet).n + !tiny;
+	p->highest = cidr_last(&p->subnet).n - (!tiny && !p->subnet.address.v6);
 }
 
-bool cidr4_parse(const char *text, struct cidr4 *ret)
-{
-	const char *slash = text ? strchr(text, '/') : NULL;
-	OWN_FREE char *address = slash ? xstrndup(text, (size_t)(slash - text)) : NULL;
-	int64_t bits;
-
-	if (!slash || !str_to_i64(slash + 1, &bits) || bits < 0 || bits > 32 || !ip4_parse(address, &ret->address))
-		return false;
-	ret->bits = (unsigned)bits;
-	return true;
-}
-
-uint32_t cidr4_mask(unsigned bits)
-{
-	return bits ? UINT32_MAX << (32 - bits) : 0;
-}
-
-bool cidr4_contains(const struct cidr4 *c, uint32_t address)
-{
-	return ((c->address ^ address) & cidr4_mask(c->bits)) == 0;
-}
-
-bool cidr4_overlap(const struct cidr4 *a, const struct cidr4 *b)
-{
-	return a->bits < b->bits ? cidr4_contains(a, b->address) : cidr4_contains(b, a->address);
-}
-
-void cidr4_text(uint32_t address, unsigned bits, char ret[CIDR4_TEXT])
-{
-	struct in_addr a = { htonl(address) };
-	char text[INET_ADDRSTRLEN];
-
-	inet_ntop(AF_INET, &a, text, sizeof(text));
-	if (bits > 32)
-		snprintf(ret, CIDR4_TEXT, "%s", text);
-	else
-		snprintf(ret, CIDR4_TEXT, "%s/%u", text, bits);
-}
-
-/* Network and broadcast address are nobody's, except in the subnets too small to have them. */
-static uint32_t lowest(const struct cidr4 *c)
-{
-	return (c->address & cidr4_mask(c->bits)) + (c->bits < 31);
-}
-
-static uint32_t highest(const struct cidr4 *c)
-{
-	return (c->address | ~cidr4_mask(c->bits)) - (c->bits < 31);
-}
-
-struct ipam *ipam_new(const struct cidr4 *subnet, const struct cidr4 *range)
+struct ipam *ipam_new(const struct cidr *subnet, const struct cidr *range)
 {
 	struct ipam *p = xcalloc(1, sizeof(*p));
 
 	p->subnet = *subnet;
-	p->first = lowest(subnet);
-	p->last = highest(subnet);
+	set_bounds(p);
+	p->first = p->lowest;
+	p->last = p->highest;
 	if (range) {
-		uint32_t from = range->address & cidr4_mask(range->bits), to = from | ~cidr4_mask(range->bits);
+		u128 from = cidr_first(range).n, to = cidr_last(range).n;
 
 		p->first = from > p->first ? from : p->first;
 		p->last = to < p->last ? to : p->last;
@@ -106,8 +58,13 @@ void ipam_free(struct ipam *p)
 	free(p);
 }
 
+const struct cidr *ipam_subnet(const struct ipam *p)
+{
+	return &p->subnet;
+}
+
 /* Where address is, or would be. */
-static size_t place(const struct ipam *p, uint32_t address)
+static size_t place(const struct ipam *p, u128 address)
 {
 	size_t low = 0, high = p->len;
 
@@ -122,7 +79,23 @@ static size_t place(const struct ipam *p, uint32_t address)
 	return low;
 }
 
-static void insert(struct ipam *p, size_t at, uint32_t address, const char *owner)
+/* The first place from start on whose address is not the next one after its neighbour's: before it there is a gap. */
+static size_t gap(const struct ipam *p, size_t start, u128 first)
+{
+	size_t low = start, high = p->len;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (p->v[mid].address - first == mid - start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static void insert(struct ipam *p, size_t at, u128 address, const char *owner)
 {
 	if (p->len == p->room) {
 		p->room = p->room ? 2 * p->room : 16;
@@ -133,33 +106,31 @@ static void insert(struct ipam *p, size_t at, uint32_t address, const char *owne
 	p->len++;
 }
 
-int ipam_take(struct ipam *p, const char *owner, uint32_t *ret, struct err *err)
+int ipam_take(struct ipam *p, const char *owner, struct ip *ret, struct err *err)
 {
-	uint32_t address = p->first;
-	size_t i = place(p, address);
+	size_t start = place(p, p->first), i = gap(p, start, p->first);
+	u128 address = p->first + (i - start);
 
-	while (i < p->len && p->v[i].address == address && address != UINT32_MAX) {
-		i++;
-		address++;
-	}
 	if (address > p->last || address < p->first)
-		return err_set(err, ERR_UNAVAILABLE, "no available IPv4 addresses on this network's address pools");
+		return err_set(err, ERR_UNAVAILABLE, "no available IPv%c addresses on this network's address pools", p->subnet.address.v6 ? '6' : '4');
 	insert(p, i, address, owner);
-	*ret = address;
+	*ret = (struct ip){ address, p->subnet.address.v6 };
 	return 0;
 }
 
-int ipam_take_one(struct ipam *p, const char *owner, uint32_t address, struct err *err)
+int ipam_take_one(struct ipam *p, const char *owner, const struct ip *address, struct err *err)
 {
-	size_t i = place(p, address);
-	char text[CIDR4_TEXT];
+	char text[CIDR_TEXT];
+	size_t i;
 
-	cidr4_text(address, 33, text);
-	if (address < lowest(&p->subnet) || address > highest(&p->subnet))
+	if (address->v6 != p->subnet.address.v6 || address->n < p->lowest || address->n > p->highest) {
+		ip_text(address, text);
 		return err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", text);
-	if (i < p->len && p->v[i].address == address)
+	}
+	i = place(p, address->n);
+	if (i < p->len && p->v[i].address == address->n)
 		return err_set(err, ERR_CONFLICT, "Address already in use");
-	insert(p, i, address, owner);
+	insert(p, i, address->n, owner);
 	return 0;
 }
 
@@ -196,7 +167,33 @@ size_t ipam_lingering(const struct ipam *p, struct strv *ret)
 	return n;
 }
 
+const char *ipam_lingers_at(const struct ipam *p, const struct ip *address)
+{
+	size_t i = place(p, address->n);
+
+	return i < p->len && p->v[i].address == address->n && p->v[i].lingers ? p->v[i].owner : NULL;
+}
+
 size_t ipam_used(const struct ipam *p)
 {
 	return p->len;
+}
+
+static uint64_t saturated(u128 n)
+{
+	return n > UINT64_MAX ? UINT64_MAX : (uint64_t)n;
+}
+
+void ipam_figures(const struct ipam *p, uint64_t *ret_used, uint64_t *ret_free)
+{
+	u128 nobodys = (p->lowest - cidr_first(&p->subnet).n) + (cidr_last(&p->subnet).n - p->highest);
+	size_t within = 0;
+	u128 range;
+
+	for (size_t i = place(p, p->first); i < p->len && p->v[i].address <= p->last; i++)
+		within++;
+	range = p->last >= p->first ? p->last - p->first + 1 : 0;
+	/* all of IPv6 wraps to none */
+	*ret_used = saturated(nobodys + p->len);
+	*ret_free = saturated(range - within);
 }

@@ -7,43 +7,29 @@
 #ifndef NETWORK_IPAM_H
 #define NETWORK_IPAM_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "base/err.h"
 #include "base/str.h"
-
-/* Host byte order. address keeps its host part. */
-struct cidr4 {
-	uint32_t address;
-	unsigned bits;
-};
-#define CIDR4_TEXT sizeof("255.255.255.255/32")
-
-/* "172.17.0.1/16"; strict about it. */
-bool cidr4_parse(const char *text, struct cidr4 *ret);
-bool ip4_parse(const char *text, uint32_t *ret);
-uint32_t cidr4_mask(unsigned bits);
-bool cidr4_contains(const struct cidr4 *c, uint32_t address);
-bool cidr4_overlap(const struct cidr4 *a, const struct cidr4 *b);
-/* bits 33 and more: without prefix length. */
-void cidr4_text(uint32_t address, unsigned bits, char ret[CIDR4_TEXT]);
+#include "network/cidr.h"
 
 struct ipam;
 
 /* range: the part of the subnet that ipam_take chooses from, NULL for all of it. */
-struct ipam *ipam_new(const struct cidr4 *subnet, const struct cidr4 *range);
+struct ipam *ipam_new(const struct cidr *subnet, const struct cidr *range);
 void ipam_free(struct ipam *p);
+const struct cidr *ipam_subnet(const struct ipam *p);
 /* Any address, which is then the owner's. ERR_UNAVAILABLE when there is none. */
-int ipam_take(struct ipam *p, const char *owner, uint32_t *ret, struct err *err);
+int ipam_take(struct ipam *p, const char *owner, struct ip *ret, struct err *err);
 /* This one, also outside the range; network and broadcast addresses are refused. ERR_CONFLICT when it is taken. */
-int ipam_take_one(struct ipam *p, const char *owner, uint32_t address, struct err *err);
+int ipam_take_one(struct ipam *p, const char *owner, const struct ip *address, struct err *err);
 /* The owner's address is out of use; drop follows when it may be given out again. */
 void ipam_linger(struct ipam *p, const char *owner);
 void ipam_drop(struct ipam *p, const char *owner);
 /* Owners of those that linger. */
 size_t ipam_lingering(const struct ipam *p, struct strv *ret);
+/* Does somebody else's address linger there? His id, or NULL. */
+const char *ipam_lingers_at(const struct ipam *p, const struct ip *address);
 size_t ipam_used(const struct ipam *p);
+/* How many of the subnet are in use, those that are nobody's among them, and how many of the range ipam_take could still give; both saturate. */
+void ipam_figures(const struct ipam *p, uint64_t *ret_used, uint64_t *ret_free);
 
 #endif

@@ -110,6 +110,11 @@ bool net_driver_host_sandbox(const struct net_driver *d)
 	return d->caps.flags & DKD_NET_HOST_SANDBOX;
 }
 
+bool net_driver_no_ipam(const struct net_driver *d)
+{
+	return d->caps.flags & DKD_NET_NO_IPAM;
+}
+
 bool net_driver_predefined(const struct net_driver *d)
 {
 	return d->caps.flags & DKD_NET_PREDEFINED;
@@ -228,13 +233,15 @@ static char *interface_name(const struct joined *j, const struct net_box *b)
 static int wire(const struct joined *j, struct net_endpoint *ep, const struct net_box *b, int netns_fd, int rtnl, struct err *err)
 {
 	OWN_FREE char *name = interface_name(j, b);
-	OWN_FREE struct rtnl_route *routes = xcalloc(j->routes.len + 1, sizeof(*routes));
-	struct rtnl_wire w = { .from = j->interface, .to = name, .mac = ep->mac, .ipv4 = ep->ipv4, .gateway4 = j->gateway4,
-		.routes = routes, .routes_len = j->routes.len };
+	int index;
 
+	if ((!j->in_sandbox && rtnl_move(j->interface, netns_fd, err) < 0) || rtnl_index(rtnl, j->interface, &index, err) < 0 ||
+	    rtnl_link(rtnl, index, name, ep->mac, err) < 0 || (ep->ipv4 && rtnl_add_address(rtnl, index, ep->ipv4, err) < 0))
+		return -1;
 	for (size_t i = 0; i < j->routes.len; i++)
-		routes[i] = (struct rtnl_route){ j->routes.v[i].key, *j->routes.v[i].value ? j->routes.v[i].value : NULL };
-	if ((!j->in_sandbox && rtnl_move(j->interface, netns_fd, err) < 0) || rtnl_wire(rtnl, &w, err) < 0)
+		if (rtnl_add_route(rtnl, index, j->routes.v[i].key, *j->routes.v[i].value ? j->routes.v[i].value : NULL, err) < 0)
+			return -1;
+	if (j->gateway4 && rtnl_set_default(rtnl, index, j->gateway4, err) < 0)
 		return -1;
 	str_set(&ep->gateway4, j->gateway4);
 	str_set(&ep->interface, name);
@@ -306,33 +313,75 @@ static struct dkd_pair *pairs(const struct strmap *a, const struct strmap *b, ui
 	return v;
 }
 
-int net_driver_create(struct net_driver *d, const struct network *n, const struct strmap *extra, bool restored, struct err *err)
-{
-	struct dkd_net_network w = { .size = sizeof(w), .id = n->id, .name = n->name, .flags = DKD_NET_IPV4 };
-	OWN_FREE struct dkd_pair *options = pairs(&n->options, extra, &w.options_len);
-	OWN_FREE struct dkd_pair *labels = pairs(&n->labels, NULL, &w.labels_len);
-	OWN_FREE struct dkd_net_pool *pools = xcalloc(n->pools_len + 1, sizeof(*pools));
-	struct driver_call c;
-	int ret;
+/* A network in the ABI's shape; borrows from n. */
+struct shape {
+	struct dkd_net_network w;
+	struct dkd_pair *options, *labels;
+	struct dkd_net_pool *pools;
+};
 
-	if (!d->ops->create_network)
-		return 0;
-	w.flags |= (n->internal ? DKD_NET_INTERNAL : 0) | (restored ? DKD_NET_RESTORED : 0);
-	w.options = options;
-	w.labels = labels;
-	w.pools = pools;
-	w.pools_len = (uint32_t)n->pools_len;
+static void shape_init(struct shape *s, const struct network *n, const struct strmap *extra)
+{
+	*s = (struct shape){ .w = { .size = sizeof(s->w), .id = n->id, .name = n->name } };
+	s->w.options = s->options = pairs(&n->options, extra, &s->w.options_len);
+	s->w.labels = s->labels = pairs(&n->labels, NULL, &s->w.labels_len);
+	s->w.pools = s->pools = xcalloc(n->pools_len + 1, sizeof(*s->pools));
+	s->w.flags = (n->internal ? DKD_NET_INTERNAL : 0) | (n->enable_ipv4 ? DKD_NET_IPV4 : 0) | (n->enable_ipv6 ? DKD_NET_IPV6 : 0) |
+		(n->ingress ? DKD_NET_INGRESS : 0);
 	for (size_t i = 0; i < n->pools_len; i++) {
 		const struct net_pool *p = &n->pools[i];
+		struct dkd_net_pool *to = &s->pools[s->w.pools_len];
 
-		pools[i] = (struct dkd_net_pool){ .size = sizeof(*pools), .subnet = p->subnet, .range = p->range, .gateway = p->gateway };
-		pools[i].aux = pairs(&p->aux, NULL, &pools[i].aux_len);
+		if (!net_pool_used(n, p))
+			continue;
+		*to = (struct dkd_net_pool){ .size = sizeof(*to), .subnet = p->subnet, .range = p->range, .gateway = p->gateway };
+		to->aux = pairs(&p->aux, NULL, &to->aux_len);
+		s->w.pools_len++;
 	}
+}
+
+static void shape_done(struct shape *s)
+{
+	for (uint32_t i = 0; i < s->w.pools_len; i++)
+		free((void *)s->pools[i].aux);
+	free(s->pools);
+	free(s->options);
+	free(s->labels);
+}
+
+int net_driver_create(struct net_driver *d, const struct network *n, const struct strmap *extra, bool restored, struct err *err)
+{
+	CLEANUP(shape_done) struct shape s;
+	struct driver_call c;
+
+	shape_init(&s, n, extra);
+	if (!d->ops->create_network)
+		return 0;
+	s.w.flags |= restored ? DKD_NET_RESTORED : 0;
 	call_begin(&c, d);
-	ret = driver_call_end(&c, d->ops->create_network(&c.abi, d->handle, &w), err);
-	for (size_t i = 0; i < n->pools_len; i++)
-		free((void *)pools[i].aux);
-	return ret;
+	return driver_call_end(&c, d->ops->create_network(&c.abi, d->handle, &s.w), err);
+}
+
+int net_driver_delete(struct net_driver *d, const char *network_id, struct err *err)
+{
+	struct driver_call c;
+
+	if (!d->ops->delete_network)
+		return 0;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->delete_network(&c.abi, d->handle, network_id), err);
+}
+
+bool net_driver_skip_gateway(struct net_driver *d, const struct network *n)
+{
+	CLEANUP(shape_done) struct shape s;
+	struct driver_call c;
+
+	shape_init(&s, n, NULL);
+	if (!d->ops->skip_gateway)
+		return false;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->skip_gateway(&c.abi, d->handle, &s.w), NULL) > 0;
 }
 
 static int32_t emit_info(void *to, const char *key, const char *value)

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Inside the network room: the facade over network drivers (net.c), the networks (controller.c), the sandboxes
- * (sandbox.c) and their files (state.c).
+ * Inside the network room: the facade over network drivers (net.c), the networks (controller.c; made and removed in
+ * create.c, shown in encode.c), their subnets (pools.c) and addresses (space.c), the sandboxes (sandbox.c) and files (state.c).
  */
 #ifndef NETWORK_NET_I_H
 #define NETWORK_NET_I_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "base/lock.h"
 #include "network/ipam.h"
 #include "network/net.h"
+#include "network/rtnl.h"
 
 /* A container's sandbox, as the controller keeps it and the exec-root remembers it. */
 struct net_box {
@@ -40,6 +42,11 @@ bool net_driver_host_sandbox(const struct net_driver *d);
 bool net_driver_predefined(const struct net_driver *d);
 /* extra: options that users do not see. */
 int net_driver_create(struct net_driver *d, const struct network *n, const struct strmap *extra, bool restored, struct err *err);
+int net_driver_delete(struct net_driver *d, const char *network_id, struct err *err);
+/* It has no use for addresses. */
+bool net_driver_no_ipam(const struct net_driver *d);
+/* No gateway address is to be set aside for such a network. */
+bool net_driver_skip_gateway(struct net_driver *d, const struct network *n);
 /*
  * A container's way onto a network and back: the driver's half, then the interface is named and given its addresses and
  * routes. rtnl is a netlink socket of the sandbox, -1 for one that is the host's or stands already. A failing join has left
@@ -53,17 +60,38 @@ bool net_driver_stands(struct net_driver *d, const char *network_id, const char 
 int net_driver_sweep(struct net_driver *d, const struct strv *endpoints, struct err *err);
 int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct err *err);
 
+/* A network, and what is being done with it. */
+struct net_entry {
+	struct network *n; /* a snapshot; replaced, never changed */
+	enum { NET_UP, NET_CREATING, NET_REMOVING } state;
+	unsigned held;     /* containers on their way to it or off it */
+	bool broken;       /* the driver could not take it over; it tries again when a container wants it */
+};
+
+/* Subnets for networks that do not say which. */
+struct net_base {
+	struct cidr base;
+	unsigned bits; /* of each subnet */
+};
+
 struct net_controller {
 	char *data_root, *exec_root;
 	struct spawner *spawner;
 	struct net_drivers *drivers;
+	struct netd *netd;          /* or NULL; set at start only */
+	bool bridge;                /* there is a network "bridge"; set at start only */
+	struct strmap extra;        /* options that drivers get and users do not see; set at start only */
+	struct net_base *bases;     /* set at start only */
+	size_t bases_len;
+	struct net_box *found;      /* sandboxes of before this start; until net_sweep(), start-up's thread only */
 	struct lock lock;           /* LOCK_MAP: all below */
-	struct network **nets;      /* snapshots */
+	pthread_cond_t changed;
+	struct net_entry **nets;
 	size_t nets_len;
 	struct net_box *boxes;
 	struct net_space *spaces;
-	struct netd *netd;          /* or NULL */
-	bool bridge;                /* there is a network "bridge"; set at start only */
+	uint64_t change, saved;     /* of the list of networks */
+	bool saving;
 	net_name_fn *name_of;
 	void *name_ctx;
 };
@@ -79,21 +107,70 @@ void net_box_unlink(const char *exec_root, const char *container_id);
 /* Where a sandbox's namespace is bound. */
 char *net_box_path(const char *exec_root, const struct net_box *b);
 
-/* space.c: addresses of a network; none for one without pools. */
-void net_space_open(struct net_controller *nc, const struct network *n);
+/* Of all sandboxes that have one. */
+struct net_box *net_boxes_read(const char *exec_root);
+void net_boxes_free(struct net_box *b);
+
+/* controller.c. Adds an entry; false when the name is taken. Under nc->lock. */
+struct net_entry *net_entry_find(struct net_controller *nc, const char *id);
+struct net_entry *net_entry_named(struct net_controller *nc, const char *name);
+struct net_entry *net_entry_add(struct net_controller *nc, struct network *n);
+void net_entry_drop(struct net_controller *nc, const char *id);
+/* Writes the list, also for others who wait for the same; when it returns the caller's change is with the disk. */
+int net_save(struct net_controller *nc, struct err *err);
+/*
+ * The network, by id or name, for a container that comes or goes: nobody removes it before net_let_go(). A driver that could
+ * not take it over at start tries again.
+ */
+struct network *net_hold(struct net_controller *nc, const char *name, struct err *err);
+void net_let_go(struct net_controller *nc, struct network *n);
+/* How many endpoints are on it; under nc->lock. */
+size_t net_endpoints_on(const struct net_controller *nc, const char *network_id);
+
+/* pools.c. "base=CIDR,size=N"; none: Docker's bases. */
+int net_pools_set(struct net_controller *nc, const struct strv *pools, struct err *err);
+/* What the host has, for net_pool_choose(); no lock is held. Without it nothing is known to be taken. */
+struct net_host { struct rtnl_net *v; size_t len; };
+void net_host_read(const char *except, struct net_host *ret);
+void net_host_done(struct net_host *h);
+/* A subnet that no other network has and that the host has no use for. Under nc->lock. */
+int net_pool_choose(struct net_controller *nc, const struct net_host *host, bool ipv6, struct cidr *ret, struct err *err);
+bool net_pool_free(const struct net_host *host, const struct cidr *c);
+/* Whether a network other than that one has addresses of it. Under nc->lock. */
+bool net_pool_overlaps(const struct net_controller *nc, const char *but, const struct cidr *c);
+/* What is wrong with the pools that a user wants. */
+int net_pools_validate(const struct net_pool *pools, size_t len, bool ipv4, bool ipv6, struct err *err);
+void net_pools_copy(struct network *n, const struct net_pool *pools, size_t len);
+/* Is it of a family that the network has? */
+bool net_pool_used(const struct network *n, const struct net_pool *p);
+
+/* space.c: addresses of a network; none for one without pools. Fails when its gateways and auxiliary addresses do. */
+int net_space_open(struct net_controller *nc, const struct network *n, struct err *err);
+void net_space_drop(struct net_controller *nc, const char *network_id);
 void net_spaces_close(struct net_controller *nc);
-/* Fills ep->ipv4; nothing on networks without addresses. Waits a little for those that linger. */
-int net_address_take(struct net_controller *nc, struct net_driver *d, struct net_endpoint *ep, struct err *err);
+/* The address that a pool without a gateway gets as such. */
+int net_gateway_choose(const struct net_pool *p, char ret[CIDR_TEXT], struct err *err);
+/* Fills ep->ipv4 and ipv6; nothing on networks without addresses. want: plain ones, NULL or "" for any. Waits a little for those that linger. */
+int net_address_take(struct net_controller *nc, struct net_driver *d, const struct network *n, struct net_endpoint *ep, const char *want4,
+	const char *want6, struct err *err);
 /* Out of use; free once its interface is gone. */
 void net_address_give(struct net_controller *nc, const struct net_endpoint *ep);
+/* At once: there never was an interface. */
+void net_address_drop(struct net_controller *nc, const struct net_endpoint *ep);
 /* That of a sandbox that stands already. */
 void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep);
+/* The figures of each subnet in use; called with no lock held. */
+typedef void net_figures_fn(void *ctx, const char *subnet, uint64_t used, uint64_t left);
+void net_figures(struct net_controller *nc, const struct network *n, net_figures_fn *fn, void *ctx);
 
 /* Whether containers of before this start are on it, by their sandboxes' files. */
 bool net_in_use(struct net_controller *nc, const struct network *n);
+/* The users' networks, for their drivers, at start. */
+void net_restore(struct net_controller *nc);
 
 struct network *net_find_name(struct net_controller *nc, const char *name);
 struct network *network_new(const char *name, const char *driver);
 struct network *network_ref(struct network *n);
+struct network *network_copy(const struct network *n);
 
 #endif

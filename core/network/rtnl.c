@@ -12,11 +12,14 @@
 
 #include "base/cleanup.h"
 #include "base/lock.h"
+#include "base/str.h"
 
 #define MSG_SIZE 512
 #define LIST_TRIES 20 /* of a list that changes while it is read */
 #define ANSWER_SIZE 32768
-#define DEFAULT_LIKE 2 /* routes of so few bits are somebody's default in parts */
+/* routes of so few bits are somebody's default in parts */
+#define DEFAULT_LIKE4 2
+#define DEFAULT_LIKE6 3
 
 struct talk {
 	struct nlmsghdr *h;
@@ -104,7 +107,7 @@ static int on_index(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_OK;
 }
 
-static int find_index(int sock, const char *name, int *ret, struct err *err)
+int rtnl_index(int sock, const char *name, int *ret, struct err *err)
 {
 	struct talk t;
 
@@ -128,96 +131,177 @@ static bool mac_parse(const char *text, unsigned char mac[6])
 	return true;
 }
 
-/* Name, MAC and up, in the order in which the kernel does them. */
-static int set_link(int sock, int index, const struct rtnl_wire *w, struct err *err)
+/* The kernel does them in the order of name, MAC, up. */
+int rtnl_link(int sock, int index, const char *name, const char *mac, struct err *err)
 {
 	struct ifinfomsg *i;
-	unsigned char mac[6];
+	unsigned char bytes[6];
 	struct talk t;
 
 	i = begin(&t, RTM_NEWLINK, NLM_F_ACK, sizeof(*i));
 	i->ifi_index = index;
 	i->ifi_flags = i->ifi_change = IFF_UP;
-	mnl_attr_put_strz(t.h, IFLA_IFNAME, w->to);
-	if (w->mac && !mac_parse(w->mac, mac))
-		return err_set(err, ERR_INVALID, "invalid MAC address: %.32s", w->mac);
-	if (w->mac)
-		mnl_attr_put(t.h, IFLA_ADDRESS, sizeof(mac), mac);
+	mnl_attr_put_strz(t.h, IFLA_IFNAME, name);
+	if (mac && !mac_parse(mac, bytes))
+		return err_set(err, ERR_INVALID, "invalid MAC address: %.32s", mac);
+	if (mac)
+		mnl_attr_put(t.h, IFLA_ADDRESS, sizeof(bytes), bytes);
 	if (talk(sock, &t, NULL, NULL) < 0)
-		return err_errno(err, errno, "set up interface %s in the sandbox", w->to);
+		return err_errno(err, errno, "set up interface %s in the sandbox", name);
 	return 0;
 }
 
-static int add_address(int sock, int index, const char *text, struct err *err)
+static void put_ip(struct nlmsghdr *h, uint16_t type, const struct ip *a)
+{
+	uint8_t b[16];
+	size_t size = ip_bytes(a, b);
+
+	mnl_attr_put(h, type, size, b);
+}
+
+static uint8_t family(bool ipv6)
+{
+	return ipv6 ? AF_INET6 : AF_INET;
+}
+
+static bool is_link_local(const struct ip *a)
+{
+	return a->v6 ? a->n >> 118 == 0x3fa : a->n >> 16 == 0xa9fe;
+}
+
+int rtnl_add_address(int sock, int index, const char *text, struct err *err)
 {
 	struct ifaddrmsg *m;
-	struct cidr4 c;
+	struct cidr c;
+	struct ip last;
 	struct talk t;
 
-	if (!cidr4_parse(text, &c))
-		return err_set(err, ERR_INVALID, "invalid address: %.32s", text);
+	if (!cidr_parse_any(text, &c))
+		return err_set(err, ERR_INVALID, "invalid address: %.64s", text);
 	m = begin(&t, RTM_NEWADDR, NLM_F_CREATE | NLM_F_ACK, sizeof(*m));
-	m->ifa_family = AF_INET;
+	m->ifa_family = family(c.address.v6);
 	m->ifa_prefixlen = (uint8_t)c.bits;
 	m->ifa_index = (uint32_t)index;
-	mnl_attr_put_u32(t.h, IFA_LOCAL, htonl(c.address));
-	mnl_attr_put_u32(t.h, IFA_ADDRESS, htonl(c.address));
-	if (c.bits < 31)
-		mnl_attr_put_u32(t.h, IFA_BROADCAST, htonl(c.address | ~cidr4_mask(c.bits)));
-	if (talk(sock, &t, NULL, NULL) < 0)
+	m->ifa_scope = is_link_local(&c.address) ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	/* the daemon knows that nobody else has it: no waiting for an answer that does not come */
+	if (c.address.v6)
+		m->ifa_flags = IFA_F_NODAD;
+	put_ip(t.h, IFA_LOCAL, &c.address);
+	put_ip(t.h, IFA_ADDRESS, &c.address);
+	last = cidr_last(&c);
+	if (!c.address.v6 && c.bits < 31)
+		put_ip(t.h, IFA_BROADCAST, &last);
+	if (talk(sock, &t, NULL, NULL) < 0 && errno != EEXIST)
 		return err_errno(err, errno, "set address %s in the sandbox", text);
 	return 0;
 }
 
-static int add_route(int sock, int index, const char *destination, const char *via, struct err *err)
+/* to->bits 0: the default route. */
+static int put_route(int sock, uint16_t flags, int index, const struct cidr *to, const struct ip *via)
 {
-	struct cidr4 to;
-	uint32_t router = 0;
 	struct rtmsg *m;
 	struct talk t;
 
-	if (!cidr4_parse(destination, &to) || (via && !ip4_parse(via, &router)))
-		return err_set(err, ERR_INVALID, "invalid route: %.32s via %.32s", destination, via ? via : "the link");
-	m = begin(&t, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_ACK, sizeof(*m));
-	m->rtm_family = AF_INET;
-	m->rtm_dst_len = (unsigned char)to.bits;
+	m = begin(&t, RTM_NEWROUTE, (uint16_t)(NLM_F_CREATE | NLM_F_ACK | flags), sizeof(*m));
+	m->rtm_family = family(to->address.v6);
+	m->rtm_dst_len = (unsigned char)to->bits;
 	m->rtm_table = RT_TABLE_MAIN;
 	m->rtm_protocol = RTPROT_BOOT;
 	m->rtm_scope = via ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
 	m->rtm_type = RTN_UNICAST;
-	if (to.bits)
-		mnl_attr_put_u32(t.h, RTA_DST, htonl(to.address));
+	if (to->bits)
+		put_ip(t.h, RTA_DST, &to->address);
 	mnl_attr_put_u32(t.h, RTA_OIF, (uint32_t)index);
 	if (via)
-		mnl_attr_put_u32(t.h, RTA_GATEWAY, htonl(router));
-	if (talk(sock, &t, NULL, NULL) < 0)
+		put_ip(t.h, RTA_GATEWAY, via);
+	return talk(sock, &t, NULL, NULL);
+}
+
+int rtnl_add_route(int sock, int index, const char *destination, const char *via, struct err *err)
+{
+	struct ip router = { 0 };
+	struct cidr to;
+
+	if (!cidr_parse(destination, &to) || (via && (!ip_parse(via, &router) || router.v6 != to.address.v6)))
+		return err_set(err, ERR_INVALID, "invalid route: %.64s via %.64s", destination, via ? via : "the link");
+	if (put_route(sock, 0, index, &to, via ? &router : NULL) < 0 && errno != EEXIST)
 		return err_errno(err, errno, "add a route to %s in the sandbox", destination);
 	return 0;
 }
 
-int rtnl_wire(int sock, const struct rtnl_wire *w, struct err *err)
+int rtnl_set_default(int sock, int index, const char *via, struct err *err)
 {
-	int index;
+	struct cidr all = { 0 }, host;
+	struct ip router;
 
-	if (find_index(sock, w->from, &index, err) < 0 || set_link(sock, index, w, err) < 0 ||
-	    (w->ipv4 && add_address(sock, index, w->ipv4, err) < 0))
-		return -1;
-	for (size_t i = 0; i < w->routes_len; i++)
-		if (add_route(sock, index, w->routes[i].destination, w->routes[i].via, err) < 0)
-			return -1;
-	return w->gateway4 ? add_route(sock, index, "0.0.0.0/0", w->gateway4, err) : 0;
+	if (!ip_parse(via, &router))
+		return err_set(err, ERR_INVALID, "invalid gateway: %.64s", via);
+	all.address.v6 = router.v6;
+	host = (struct cidr){ router, cidr_width(router.v6) };
+	if (put_route(sock, NLM_F_REPLACE, index, &all, &router) == 0)
+		return 0;
+	/* a gateway outside the interface's subnets is a neighbour all the same */
+	if ((errno != ENETUNREACH && errno != EHOSTUNREACH) || (put_route(sock, 0, index, &host, NULL) < 0 && errno != EEXIST) ||
+	    put_route(sock, NLM_F_REPLACE, index, &all, &router) < 0)
+		return err_errno(err, errno, "set the default route by %s in the sandbox", via);
+	return 0;
+}
+
+int rtnl_del_default(int sock, bool ipv6, struct err *err)
+{
+	struct rtmsg *m;
+	struct talk t;
+
+	m = begin(&t, RTM_DELROUTE, NLM_F_ACK, sizeof(*m));
+	m->rtm_family = family(ipv6);
+	m->rtm_table = RT_TABLE_MAIN;
+	m->rtm_scope = RT_SCOPE_NOWHERE;
+	if (talk(sock, &t, NULL, NULL) < 0 && errno != ESRCH)
+		return err_errno(err, errno, "remove the default route in the sandbox");
+	return 0;
+}
+
+int rtnl_del_link(int sock, const char *name, int netns_fd, struct err *err)
+{
+	struct talk t;
+
+	begin(&t, RTM_DELLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+	mnl_attr_put_strz(t.h, IFLA_IFNAME, name);
+	if (talk(sock, &t, NULL, NULL) == 0 || errno == ENODEV)
+		return 0;
+	if (errno == EOPNOTSUPP && netns_fd >= 0) {
+		begin(&t, RTM_NEWLINK, NLM_F_ACK, sizeof(struct ifinfomsg));
+		mnl_attr_put_strz(t.h, IFLA_IFNAME, name);
+		mnl_attr_put_u32(t.h, IFLA_NET_NS_FD, (uint32_t)netns_fd);
+		if (talk(sock, &t, NULL, NULL) == 0)
+			return 0;
+	}
+	return err_errno(err, errno, "remove interface %s from the sandbox", name);
 }
 
 struct found {
 	uint32_t index, except;
-	struct cidr4 *v;
+	struct rtnl_net *v;
 	size_t len;
 };
 
-static void found_add(struct found *f, uint32_t address, unsigned bits)
+static void found_add(struct found *f, const struct ip *address, unsigned bits, bool routed)
 {
+	/* what every link has is nobody's choice */
+	if (is_link_local(address) || (address->v6 && address->n >> 120 == 0xff))
+		return;
 	f->v = xrealloc(f->v, (f->len + 1) * sizeof(*f->v));
-	f->v[f->len++] = (struct cidr4){ address, bits };
+	f->v[f->len++] = (struct rtnl_net){ { *address, bits }, routed };
+}
+
+static bool is_inet(uint8_t f)
+{
+	return f == AF_INET || f == AF_INET6;
+}
+
+static bool attr_ip(const struct nlattr *a, uint8_t f, struct ip *ret)
+{
+	return mnl_attr_get_payload_len(a) == (f == AF_INET ? 4 : 16) && ip_from_bytes(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), ret);
 }
 
 static int on_address(const struct nlmsghdr *h, void *ctx)
@@ -225,12 +309,14 @@ static int on_address(const struct nlmsghdr *h, void *ctx)
 	const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
 	struct found *f = ctx;
 	const struct nlattr *a;
+	struct ip ip;
 
-	if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || m->ifa_family != AF_INET || (f->index && m->ifa_index != f->index) || (f->except && m->ifa_index == f->except))
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || !is_inet(m->ifa_family) || (f->index && m->ifa_index != f->index) ||
+	    (f->except && m->ifa_index == f->except))
 		return MNL_CB_OK;
 	mnl_attr_for_each(a, h, sizeof(*m))
-		if (mnl_attr_get_type(a) == IFA_LOCAL && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
-			found_add(f, ntohl(mnl_attr_get_u32(a)), m->ifa_prefixlen);
+		if (mnl_attr_get_type(a) == (m->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS) && attr_ip(a, m->ifa_family, &ip))
+			found_add(f, &ip, m->ifa_prefixlen, false);
 	return MNL_CB_OK;
 }
 
@@ -238,21 +324,26 @@ static int on_route(const struct nlmsghdr *h, void *ctx)
 {
 	const struct rtmsg *m = mnl_nlmsg_get_payload(h);
 	struct found *f = ctx;
-	uint32_t to = 0, link = 0;
+	struct ip to = { 0 };
 	const struct nlattr *a;
+	uint32_t link = 0;
+	bool routed = false;
 
-	if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || m->rtm_family != AF_INET || m->rtm_type != RTN_UNICAST || m->rtm_dst_len <= DEFAULT_LIKE)
+	if (mnl_nlmsg_get_payload_len(h) < sizeof(*m) || !is_inet(m->rtm_family) || m->rtm_type != RTN_UNICAST ||
+	    m->rtm_dst_len <= (m->rtm_family == AF_INET ? DEFAULT_LIKE4 : DEFAULT_LIKE6))
 		return MNL_CB_OK;
+	to.v6 = m->rtm_family == AF_INET6;
 	mnl_attr_for_each(a, h, sizeof(*m)) {
-		if (mnl_attr_validate(a, MNL_TYPE_U32) < 0)
-			continue;
-		if (mnl_attr_get_type(a) == RTA_DST)
-			to = ntohl(mnl_attr_get_u32(a));
-		else if (mnl_attr_get_type(a) == RTA_OIF)
+		uint16_t type = mnl_attr_get_type(a);
+
+		if (type == RTA_DST)
+			attr_ip(a, m->rtm_family, &to);
+		else if (type == RTA_OIF && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
 			link = mnl_attr_get_u32(a);
+		routed |= type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH;
 	}
 	if (!f->except || link != f->except)
-		found_add(f, to, m->rtm_dst_len);
+		found_add(f, &to, m->rtm_dst_len, routed);
 	return MNL_CB_OK;
 }
 
@@ -263,9 +354,9 @@ static int dump(int fd, uint16_t type, mnl_cb_t cb, struct found *f)
 	int rc = -1;
 
 	if (type == RTM_GETADDR)
-		((struct ifaddrmsg *)begin(&t, type, NLM_F_DUMP, sizeof(struct ifaddrmsg)))->ifa_family = AF_INET;
+		((struct ifaddrmsg *)begin(&t, type, NLM_F_DUMP, sizeof(struct ifaddrmsg)))->ifa_family = AF_UNSPEC;
 	else
-		((struct rtmsg *)begin(&t, type, NLM_F_DUMP, sizeof(struct rtmsg)))->rtm_family = AF_INET;
+		((struct rtmsg *)begin(&t, type, NLM_F_DUMP, sizeof(struct rtmsg)))->rtm_family = AF_UNSPEC;
 	for (int i = 0; i < LIST_TRIES && rc < 0 && (i == 0 || errno == EINTR); i++) {
 		f->len = before;
 		rc = talk(fd, &t, cb, f);
@@ -273,7 +364,7 @@ static int dump(int fd, uint16_t type, mnl_cb_t cb, struct found *f)
 	return rc;
 }
 
-int rtnl_taken(const char *except, struct cidr4 **ret, size_t *ret_len, struct err *err)
+int rtnl_taken(const char *except, struct rtnl_net **ret, size_t *ret_len, struct err *err)
 {
 	struct found f = { .except = except ? if_nametoindex(except) : 0 };
 	OWN_FD int fd = host_socket(err);
@@ -290,22 +381,24 @@ int rtnl_taken(const char *except, struct cidr4 **ret, size_t *ret_len, struct e
 	return 0;
 }
 
-int rtnl_address(const char *name, struct cidr4 *ret, struct err *err)
+int rtnl_address(const char *name, bool ipv6, struct cidr *ret, struct err *err)
 {
 	struct found f = { .index = if_nametoindex(name) };
 	OWN_FD int fd = host_socket(err);
-	int rc = 0;
+	int rc = -1;
 
 	if (fd < 0)
 		return -1;
 	if (!f.index)
 		return err_set(err, ERR_NOT_FOUND, "there is no interface %s", name);
 	if (dump(fd, RTM_GETADDR, on_address, &f) < 0)
-		rc = err_errno(err, errno, "list the addresses of %s", name);
-	else if (!f.len)
-		rc = err_set(err, ERR_NOT_FOUND, "interface %s has no IPv4 address", name);
-	else
-		*ret = f.v[0];
+		return err_errno(err, errno, "list the addresses of %s", name);
+	for (size_t i = 0; i < f.len && rc < 0; i++) {
+		if (f.v[i].net.address.v6 != ipv6)
+			continue;
+		*ret = f.v[i].net;
+		rc = 0;
+	}
 	free(f.v);
-	return rc;
+	return rc < 0 ? err_set(err, ERR_NOT_FOUND, "interface %s has no IPv%c address", name, ipv6 ? '6' : '4') : 0;
 }

@@ -7,30 +7,39 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "network/ipam.h"
+#include "network/cidr.h"
 
 /* Moves an interface of the host into a namespace, with its name. */
 int rtnl_move(const char *name, int netns_fd, struct err *err);
 
-struct rtnl_route {
-	const char *destination, *via; /* via NULL: the link itself */
-};
-/* What an interface in a sandbox becomes. Strings NULL for none. */
-struct rtnl_wire {
-	const char *from, *to;       /* names */
-	const char *mac, *ipv4, *gateway4;
-	const struct rtnl_route *routes;
-	size_t routes_len;
-};
-/* sock: a NETLINK_ROUTE socket made in the sandbox's namespace. */
-int rtnl_wire(int sock, const struct rtnl_wire *w, struct err *err);
-
 /*
- * What the host's routes and addresses take, for choosing a subnet that is free. Left out: default routes, also those cut
- * in two or four as VPNs have them, and what belongs to the interface except.
+ * In a sandbox: sock is a NETLINK_ROUTE socket made in its namespace, index an interface there. Strings NULL for none.
  */
-int rtnl_taken(const char *except, struct cidr4 **ret, size_t *ret_len, struct err *err);
-/* The first IPv4 address of an interface; ERR_NOT_FOUND when it has none or is not there. */
-int rtnl_address(const char *name, struct cidr4 *ret, struct err *err);
+int rtnl_index(int sock, const char *name, int *ret, struct err *err);
+/* Name, MAC address and up, in one. */
+int rtnl_link(int sock, int index, const char *name, const char *mac, struct err *err);
+/* With prefix length, or alone; that it is there already is fine. */
+int rtnl_add_address(int sock, int index, const char *address, struct err *err);
+/* via NULL: the link itself. */
+int rtnl_add_route(int sock, int index, const char *destination, const char *via, struct err *err);
+/* Puts the default route of a family in the place of the one that is there; packets find a route all the time. */
+int rtnl_set_default(int sock, int index, const char *via, struct err *err);
+/* Missing is fine. */
+int rtnl_del_default(int sock, bool ipv6, struct err *err);
+/* Deletes an interface; one that cannot be deleted is moved to the namespace of netns_fd. Missing is fine. */
+int rtnl_del_link(int sock, const char *name, int netns_fd, struct err *err);
+
+/* A piece of what the host's routes and addresses take. */
+struct rtnl_net {
+	struct cidr net;
+	bool routed;                 /* by a gateway: nobody there is a neighbour */
+};
+/*
+ * All of it, for choosing a subnet that is free. Left out: default routes, also those cut in parts as VPNs have them, and
+ * what belongs to the interface except.
+ */
+int rtnl_taken(const char *except, struct rtnl_net **ret, size_t *ret_len, struct err *err);
+/* The first address of an interface of that family, in IPv6 none of the link's own; ERR_NOT_FOUND when it has none or is not there. */
+int rtnl_address(const char *name, bool ipv6, struct cidr *ret, struct err *err);
 
 #endif

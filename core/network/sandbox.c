@@ -108,17 +108,6 @@ static struct net_box *box_new(const char *container_id, size_t endpoints)
 	return b;
 }
 
-static struct network *find_mode(struct net_controller *nc, const char *mode, struct err *err)
-{
-	if (str_empty(mode) || streq(mode, "default"))
-		mode = net_default(nc);
-	if (str_has_prefix(mode, "container:")) {
-		err_set(err, ERR_INVALID, "the network mode %s has no sandbox of its own", mode);
-		return NULL;
-	}
-	return net_find(nc, mode, err);
-}
-
 static void endpoint_init(struct net_endpoint *ep, const struct network *n, const struct net_wish *w)
 {
 	*ep = (struct net_endpoint){ .network = xstrdup(n->name), .priority = w->priority };
@@ -136,13 +125,20 @@ static void endpoint_init(struct net_endpoint *ep, const struct network *n, cons
 		strmap_copy(&ep->options, w->options);
 }
 
+/* A wish with what it is about; the network is held. */
+struct errand {
+	const struct net_wish *wish;
+	struct network *n;
+	struct net_driver *d;
+};
+
 /* Address and wire; the endpoint is the box's from then on. */
-static int enter(struct net_controller *nc, struct net_driver *d, struct net_box *b, struct net_endpoint *ep, const char *path, int rtnl,
+static int enter(struct net_controller *nc, const struct errand *e, struct net_box *b, struct net_endpoint *ep, const char *path, int rtnl,
 	struct err *err)
 {
-	if (net_address_take(nc, d, ep, err) < 0)
+	if (net_address_take(nc, e->d, e->n, ep, e->wish->ipv4, e->wish->ipv6, err) < 0)
 		return -1;
-	if (net_driver_join(d, ep, b, path, rtnl, false, err) < 0) {
+	if (net_driver_join(e->d, ep, b, path, rtnl, false, err) < 0) {
 		net_address_give(nc, ep);
 		return -1;
 	}
@@ -172,13 +168,6 @@ static void give_all(struct net_controller *nc, const struct net_box *b)
 		net_address_give(nc, &b->eps[i]);
 }
 
-/* A wish with what it is about. */
-struct errand {
-	const struct net_wish *wish;
-	struct network *n;
-	struct net_driver *d;
-};
-
 static int enter_all(struct net_controller *nc, struct net_box *b, const struct errand *v, size_t len, const char *path, int rtnl, struct err *err)
 {
 	for (size_t i = 0; i < len; i++) {
@@ -188,7 +177,7 @@ static int enter_all(struct net_controller *nc, struct net_box *b, const struct 
 		endpoint_init(&ep, v[i].n, v[i].wish);
 		if (b->host || streq(v[i].n->driver, "null"))
 			str_set(&ep.mac, NULL);
-		rc = enter(nc, v[i].d, b, &ep, path, rtnl, err);
+		rc = enter(nc, &v[i], b, &ep, path, rtnl, err);
 		net_endpoint_done(&ep);
 		if (rc < 0)
 			return err_wrap(err, "network %s", v[i].n->name);
@@ -218,7 +207,7 @@ static int find_errands(struct net_controller *nc, const struct net_wish *wishes
 {
 	for (size_t i = 0; i < len; i++) {
 		v[i].wish = &wishes[i];
-		v[i].n = find_mode(nc, wishes[i].network, err);
+		v[i].n = net_hold(nc, wishes[i].network, err);
 		v[i].d = v[i].n ? net_driver_get(nc->drivers, v[i].n->driver, err) : NULL;
 		if (!v[i].d)
 			return -1;
@@ -259,7 +248,7 @@ int sandbox_create(struct net_controller *nc, const char *container_id, const ch
 	if (find_errands(nc, wishes, len, v, err) == 0)
 		rc = create(nc, container_id, v, len, ret, err);
 	for (size_t i = 0; i < len; i++)
-		network_unref(v[i].n);
+		net_let_go(nc, v[i].n);
 	return rc;
 }
 
@@ -314,11 +303,6 @@ int sandbox_links(struct net_controller *nc, const char *container_id, const str
 	(void)container_id;
 	(void)to;
 	return len ? err_set(err, ERR_NOT_IMPLEMENTED, "links on a network without communication between containers are not possible yet") : 0;
-}
-
-void net_set_netd(struct net_controller *nc, struct netd *netd)
-{
-	nc->netd = netd;
 }
 
 int sandbox_share(struct net_controller *nc, const char *container_id, struct sandbox *ret, struct err *err)
@@ -376,18 +360,10 @@ static bool is_netns(const char *path)
 
 bool net_in_use(struct net_controller *nc, const struct network *n)
 {
-	OWN_FREE char *dir = xasprintf("%s/sandboxes", nc->exec_root);
-	OWN_DIR DIR *d = opendir(dir);
-	struct dirent *e;
+	for (const struct net_box *b = nc->found; b; b = b->next) {
+		OWN_FREE char *path = net_box_path(nc->exec_root, b);
 
-	while (d && (e = readdir(d))) {
-		OWN_FREE char *id = xstrndup(e->d_name, ID_HEX), *path = NULL;
-		CLEANUP(net_box_freep) struct net_box *b = id_is_hex64(id) ? net_box_read(nc->exec_root, id, NULL) : NULL;
-
-		if (!b || !net_box_endpoint(b, n->id))
-			continue;
-		path = net_box_path(nc->exec_root, b);
-		if (is_netns(path))
+		if (net_box_endpoint(b, n->id) && is_netns(path))
 			return true;
 	}
 	return false;
@@ -400,7 +376,7 @@ static int adopt_endpoint(struct net_controller *nc, struct net_box *b, struct n
 	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
 	struct net_driver *d;
 
-	if (!n && !(n = find_mode(nc, str_empty(ep->network) ? mode : ep->network, err)))
+	if (!n && !(n = net_find(nc, str_empty(ep->network) ? mode : ep->network, err)))
 		return -1;
 	/* The list of networks was lost and made anew. */
 	if (!streq(n->id, ep->network_id)) {
@@ -522,6 +498,8 @@ void net_sweep(struct net_controller *nc, const struct strv *keep)
 	struct dirent *e;
 	bool whole;
 
+	net_boxes_free(nc->found);
+	nc->found = NULL;
 	whole = sweep_boxes(nc, keep, &used, &endpoints);
 	d = opendir(dir);
 	while (d && (e = readdir(d))) {

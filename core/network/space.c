@@ -3,7 +3,6 @@
  * The addresses of the networks that have some. What running containers hold is read back from their sandboxes' files,
  * so there is no file of addresses to go wrong. An address given back is out of use until its interface is gone.
  */
-#include <dirent.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -13,11 +12,13 @@
 
 #define WAIT_MAX (3 * NSEC_PER_SEC) /* for an interface that is being taken down */
 #define WAIT_STEP 20000000L
+#define GATEWAY "gateway"
 
 struct net_space {
 	char network[ID_HEX + 1];
-	struct cidr4 subnet;
-	struct ipam *ipam;
+	struct ipam **pools;
+	char **subnets; /* as users wrote them */
+	size_t len;
 	struct net_space *next;
 };
 
@@ -31,67 +32,134 @@ static struct net_space *find(struct net_controller *nc, const char *network)
 	return s;
 }
 
-static void reserve(struct ipam *ipam, const char *owner, const char *text)
+static void space_free(struct net_space *s)
 {
-	uint32_t address;
+	for (size_t i = 0; i < s->len; i++) {
+		ipam_free(s->pools[i]);
+		free(s->subnets[i]);
+	}
+	free(s->pools);
+	free(s->subnets);
+	free(s);
+}
+DEFINE_CLEANUP(struct net_space, space_free)
 
-	if (ip4_parse(text, &address))
-		ipam_take_one(ipam, owner, address, NULL);
+static bool has_family(const struct net_space *s, bool ipv6)
+{
+	for (size_t i = 0; i < s->len; i++)
+		if (ipam_subnet(s->pools[i])->address.v6 == ipv6)
+			return true;
+	return false;
 }
 
 /* Under nc->lock. The address of a sandbox that stands; without it another would get it. */
+static void hold_one(struct net_space *s, const char *owner, const char *text)
+{
+	struct cidr c;
+
+	if (!cidr_parse_any(text, &c))
+		return;
+	for (size_t i = 0; i < s->len; i++)
+		if (cidr_contains(ipam_subnet(s->pools[i]), &c.address))
+			ipam_take_one(s->pools[i], owner, &c.address, NULL);
+}
+
 static void hold(struct net_space *s, const struct net_endpoint *ep)
 {
-	struct cidr4 c;
-
-	if (cidr4_parse(ep->ipv4, &c) && cidr4_contains(&s->subnet, c.address))
-		ipam_take_one(s->ipam, ep->id, c.address, NULL);
+	hold_one(s, ep->id, ep->ipv4);
+	hold_one(s, ep->id, ep->ipv6);
 }
 
-static void hold_all(struct net_controller *nc, struct net_space *s)
+static int reserve(struct ipam *ipam, const char *owner, const char *what, const char *name, const char *text, struct err *err)
 {
-	OWN_FREE char *dir = xasprintf("%s/sandboxes", nc->exec_root);
-	OWN_DIR DIR *d = opendir(dir);
-	struct dirent *e;
+	OWN_ERR struct err why = ERR_INIT;
+	struct ip a;
 
-	while (d && (e = readdir(d))) {
-		OWN_FREE char *id = xstrndup(e->d_name, ID_HEX);
-		CLEANUP(net_box_freep) struct net_box *b = id_is_hex64(id) ? net_box_read(nc->exec_root, id, NULL) : NULL;
-
-		if (b && net_box_endpoint(b, s->network))
-			hold(s, net_box_endpoint(b, s->network));
-	}
+	if (str_empty(text) || !ip_parse(text, &a) || ipam_take_one(ipam, owner, &a, &why) == 0)
+		return 0;
+	return err_set(err, ERR_FORBIDDEN, "failed to allocate %s (%s%s%s): %s", what, name, *name ? ":" : "", text, err_text(&why));
 }
 
-void net_space_open(struct net_controller *nc, const struct network *n)
+static int open_pool(struct net_space *s, const struct net_pool *p, struct err *err)
 {
-	struct net_space *s = xcalloc(1, sizeof(*s));
-	const struct net_pool *p = n->pools_len ? &n->pools[0] : NULL;
-	struct cidr4 range;
+	struct cidr subnet, range;
+	struct ipam *ipam;
 
-	if (!p || !cidr4_parse(p->subnet, &s->subnet)) {
-		free(s);
-		return;
-	}
-	memcpy(s->network, n->id, sizeof(s->network));
-	s->ipam = ipam_new(&s->subnet, cidr4_parse(p->range, &range) ? &range : NULL);
-	reserve(s->ipam, "gateway", p->gateway);
+	if (!cidr_parse(p->subnet, &subnet))
+		return err_set(err, ERR_INVALID, "invalid subnet %s: invalid CIDR block notation", p->subnet);
+	s->pools = xrealloc(s->pools, (s->len + 1) * sizeof(*s->pools));
+	s->subnets = xrealloc(s->subnets, (s->len + 1) * sizeof(*s->subnets));
+	s->subnets[s->len] = xstrdup(p->subnet);
+	s->pools[s->len++] = ipam = ipam_new(&subnet, cidr_parse(p->range, &range) ? &range : NULL);
+	if (reserve(ipam, GATEWAY, "gateway", "", p->gateway, err) < 0)
+		return -1;
 	for (size_t i = 0; i < p->aux.len; i++)
-		reserve(s->ipam, p->aux.v[i].key, p->aux.v[i].value);
-	hold_all(nc, s);
+		if (reserve(ipam, p->aux.v[i].key, "secondary ip address", p->aux.v[i].key, p->aux.v[i].value, err) < 0)
+			return -1;
+	return 0;
+}
+
+int net_space_open(struct net_controller *nc, const struct network *n, struct err *err)
+{
+	CLEANUP(space_freep) struct net_space *s = xcalloc(1, sizeof(*s));
+	const struct net_endpoint *ep;
+
+	memcpy(s->network, n->id, sizeof(s->network));
+	for (size_t i = 0; i < n->pools_len && !n->config_only; i++)
+		if (net_pool_used(n, &n->pools[i]) && open_pool(s, &n->pools[i], err) < 0)
+			return -1;
+	for (const struct net_box *b = nc->found; b; b = b->next)
+		if ((ep = net_box_endpoint(b, n->id)))
+			hold(s, ep);
+	net_space_drop(nc, n->id);
+	if (!s->len)
+		return 0;
 	WITH_LOCK(&nc->lock);
 	s->next = nc->spaces;
-	nc->spaces = s;
+	nc->spaces = STEAL(s);
+	return 0;
+}
+
+void net_space_drop(struct net_controller *nc, const char *network_id)
+{
+	WITH_LOCK(&nc->lock);
+
+	for (struct net_space **p = &nc->spaces, *s; (s = *p); p = &s->next)
+		if (streq(s->network, network_id)) {
+			*p = s->next;
+			space_free(s);
+			return;
+		}
 }
 
 void net_spaces_close(struct net_controller *nc)
 {
 	for (struct net_space *s = nc->spaces, *next; s; s = next) {
 		next = s->next;
-		ipam_free(s->ipam);
-		free(s);
+		space_free(s);
 	}
 	nc->spaces = NULL;
+}
+
+int net_gateway_choose(const struct net_pool *p, char ret[CIDR_TEXT], struct err *err)
+{
+	struct cidr subnet, range;
+	struct ip a;
+	struct ipam *ipam;
+	int rc;
+
+	if (!cidr_parse(p->subnet, &subnet))
+		return err_set(err, ERR_INVALID, "invalid subnet %s: invalid CIDR block notation", p->subnet);
+	ipam = ipam_new(&subnet, cidr_parse(p->range, &range) ? &range : NULL);
+	for (size_t i = 0; i < p->aux.len; i++)
+		if (ip_parse(p->aux.v[i].value, &a))
+			ipam_take_one(ipam, "aux", &a, NULL);
+	rc = ipam_take(ipam, GATEWAY, &a, NULL);
+	ipam_free(ipam);
+	if (rc < 0)
+		return err_set(err, ERR_INVALID, "failed to allocate gateway (): No available addresses on this pool");
+	ip_text(&a, ret);
+	return 0;
 }
 
 /* Lets go of the addresses whose interfaces are gone; true when there are others. */
@@ -103,66 +171,122 @@ static bool let_go(struct net_controller *nc, struct net_driver *d, const char *
 
 	lock_take(&nc->lock);
 	s = find(nc, network);
-	if (s)
-		ipam_lingering(s->ipam, &owners);
+	for (size_t i = 0; s && i < s->len; i++)
+		ipam_lingering(s->pools[i], &owners);
 	lock_drop(&nc->lock);
 	for (size_t i = 0; i < owners.len; i++) {
+		if (i && streq(owners.v[i], owners.v[i - 1]))
+			continue;
 		if (net_driver_stands(d, network, owners.v[i])) {
 			others = true;
 			continue;
 		}
 		WITH_LOCK(&nc->lock);
 		s = find(nc, network);
-		if (s)
-			ipam_drop(s->ipam, owners.v[i]);
+		for (size_t j = 0; s && j < s->len; j++)
+			ipam_drop(s->pools[j], owners.v[i]);
 	}
 	return others;
 }
 
-/* 1: taken; 0: the network has no addresses to give; -1 */
-static int take(struct net_controller *nc, struct net_endpoint *ep, struct err *err)
+static int take_wanted(struct net_space *s, bool ipv6, const struct net_endpoint *ep, const char *want, struct cidr *ret, struct err *err)
+{
+	if (!ip_parse(want, &ret->address) || ret->address.v6 != ipv6)
+		return err_set(err, ERR_INVALID, "invalid IPv%c address: %s", ipv6 ? '6' : '4', want);
+	for (size_t i = 0; i < s->len; i++) {
+		if (!cidr_contains(ipam_subnet(s->pools[i]), &ret->address))
+			continue;
+		ret->bits = ipam_subnet(s->pools[i])->bits;
+		if (ipam_take_one(s->pools[i], ep->id, &ret->address, err) == 0)
+			return 0;
+		/* whoever has it keeps it, so that waiting is of no use */
+		if (err->class == ERR_CONFLICT && !ipam_lingers_at(s->pools[i], &ret->address))
+			err->class = ERR_FORBIDDEN;
+		return -1;
+	}
+	return err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", want);
+}
+
+static int take_any(struct net_space *s, bool ipv6, const struct net_endpoint *ep, struct cidr *ret, struct err *err)
+{
+	for (size_t i = 0; i < s->len; i++) {
+		if (ipam_subnet(s->pools[i])->address.v6 != ipv6 || ipam_take(s->pools[i], ep->id, &ret->address, NULL) < 0)
+			continue;
+		ret->bits = ipam_subnet(s->pools[i])->bits;
+		return 0;
+	}
+	return err_set(err, ERR_UNAVAILABLE, "no available IPv%c addresses on this network's address pools: %s (%s)", ipv6 ? '6' : '4', ep->network,
+		ep->network_id);
+}
+
+/* Of one family, which the network may lack. */
+static int take_family(struct net_space *s, bool ipv6, struct net_endpoint *ep, const char *want, struct err *err)
+{
+	char text[CIDR_TEXT];
+	struct cidr c;
+
+	if (!s || !has_family(s, ipv6))
+		return str_empty(want) ? 0 : err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", want);
+	if ((str_empty(want) ? take_any(s, ipv6, ep, &c, err) : take_wanted(s, ipv6, ep, want, &c, err)) < 0)
+		return -1;
+	cidr_text(&c, text);
+	str_set(ipv6 ? &ep->ipv6 : &ep->ipv4, text);
+	return 0;
+}
+
+static int take(struct net_controller *nc, struct net_endpoint *ep, const char *want4, const char *want6, struct err *err)
 {
 	struct net_space *s;
-	char text[CIDR4_TEXT];
-	uint32_t address;
 	WITH_LOCK(&nc->lock);
 
 	s = find(nc, ep->network_id);
-	if (!s)
+	if (take_family(s, false, ep, want4, err) == 0 && take_family(s, true, ep, want6, err) == 0)
 		return 0;
-	if (ipam_take(s->ipam, ep->id, &address, err) < 0)
-		return err_set(err, ERR_UNAVAILABLE, "no available IPv4 addresses on this network's address pools: %s (%s)", ep->network,
-			ep->network_id);
-	cidr4_text(address, s->subnet.bits, text);
-	str_set(&ep->ipv4, text);
-	return 1;
+	for (size_t i = 0; s && i < s->len; i++)
+		ipam_drop(s->pools[i], ep->id);
+	str_set(&ep->ipv4, NULL);
+	str_set(&ep->ipv6, NULL);
+	return -1;
 }
 
-int net_address_take(struct net_controller *nc, struct net_driver *d, struct net_endpoint *ep, struct err *err)
+int net_address_take(struct net_controller *nc, struct net_driver *d, const struct network *n, struct net_endpoint *ep, const char *want4,
+	const char *want6, struct err *err)
 {
 	const struct timespec step = { 0, WAIT_STEP };
 	int64_t until = clock_mono() + WAIT_MAX;
 
+	(void)n;
+	ep->static_address = !str_empty(want4) || !str_empty(want6);
 	for (;;) {
 		OWN_ERR struct err why = ERR_INIT;
 		bool others = let_go(nc, d, ep->network_id);
 
-		if (take(nc, ep, &why) >= 0)
+		if (take(nc, ep, want4, want6, &why) == 0)
 			return 0;
-		if (!others || clock_mono() > until)
+		if (!others || clock_mono() > until || why.class == ERR_INVALID || why.class == ERR_FORBIDDEN)
 			return err_move(err, &why);
 		nanosleep(&step, NULL);
 	}
 }
 
-void net_address_give(struct net_controller *nc, const struct net_endpoint *ep)
+static void each(struct net_controller *nc, const struct net_endpoint *ep, void (*fn)(struct ipam *p, const char *owner))
 {
 	struct net_space *s;
 	WITH_LOCK(&nc->lock);
 
 	s = find(nc, ep->network_id);
-	if (s)
-		ipam_linger(s->ipam, ep->id);
+	for (size_t i = 0; s && i < s->len; i++)
+		fn(s->pools[i], ep->id);
+}
+
+void net_address_give(struct net_controller *nc, const struct net_endpoint *ep)
+{
+	each(nc, ep, ipam_linger);
+}
+
+void net_address_drop(struct net_controller *nc, const struct net_endpoint *ep)
+{
+	each(nc, ep, ipam_drop);
 }
 
 void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep)
@@ -173,4 +297,17 @@ void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep)
 	s = find(nc, ep->network_id);
 	if (s)
 		hold(s, ep);
+}
+
+void net_figures(struct net_controller *nc, const struct network *n, net_figures_fn *fn, void *ctx)
+{
+	struct net_space *s;
+	uint64_t used, left;
+	WITH_LOCK(&nc->lock);
+
+	s = find(nc, n->id);
+	for (size_t i = 0; s && i < s->len; i++) {
+		ipam_figures(s->pools[i], &used, &left);
+		fn(ctx, s->subnets[i], used, left);
+	}
 }

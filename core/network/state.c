@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Files of the network room: the networks in the data-root (they outlive a power cut), the sandboxes in the exec-root. */
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -17,10 +18,11 @@
 #define BOX_MAX (4u << 20)
 
 struct net_item {
-	char *name, *id, *driver, *scope;
+	char *name, *id, *driver, *scope, *ipam_driver, *config_from;
 	int64_t created;
-	bool internal, attachable, enable_ipv6;
-	struct strmap options, labels;
+	bool internal, attachable, ingress, config_only, enable_ipv6;
+	struct opt_bool enable_ipv4;
+	struct strmap options, labels, ipam_options;
 	struct jlist pools; /* struct net_pool */
 };
 struct net_file {
@@ -57,7 +59,13 @@ JDESC(net_item_desc, net_item,
 	JFIELD(net_item, created, "Created", J_I64, 0),
 	JFIELD(net_item, internal, "Internal", J_BOOL, 0),
 	JFIELD(net_item, attachable, "Attachable", J_BOOL, 0),
+	JFIELD(net_item, ingress, "Ingress", J_BOOL, J_OMITEMPTY),
+	JFIELD(net_item, config_only, "ConfigOnly", J_BOOL, J_OMITEMPTY),
+	JFIELD(net_item, config_from, "ConfigFrom", J_STR, J_OMITEMPTY),
+	JFIELD(net_item, enable_ipv4, "EnableIPv4", J_OPT_BOOL, 0),
 	JFIELD(net_item, enable_ipv6, "EnableIPv6", J_BOOL, 0),
+	JFIELD(net_item, ipam_driver, "IPAMDriver", J_STR, J_OMITEMPTY),
+	JFIELD(net_item, ipam_options, "IPAMOptions", J_STRMAP, J_OMITEMPTY),
 	JFIELD(net_item, options, "Options", J_STRMAP, 0),
 	JFIELD(net_item, labels, "Labels", J_STRMAP, 0),
 	JFIELD_SUB(net_item, pools, "Pools", J_LIST, J_NONNULL, net_pool_desc));
@@ -102,18 +110,6 @@ static char *net_path(const char *data_root)
 	return xasprintf("%s/network/dockerd.json", data_root);
 }
 
-static void copy_pools(struct network *n, const struct jlist *pools)
-{
-	n->pools = xcalloc(pools->len + 1, sizeof(*n->pools));
-	for (size_t i = 0; i < pools->len; i++) {
-		const struct net_pool *p = jlist_at(pools, i, &net_pool_desc);
-		struct net_pool *q = &n->pools[n->pools_len++];
-
-		*q = (struct net_pool){ .subnet = xstrdup(p->subnet), .range = xstrdup(p->range), .gateway = xstrdup(p->gateway) };
-		strmap_copy(&q->aux, &p->aux);
-	}
-}
-
 static struct network *from_item(const struct net_item *it)
 {
 	struct network *n;
@@ -127,13 +123,21 @@ static struct network *from_item(const struct net_item *it)
 	n->created = it->created;
 	n->internal = it->internal;
 	n->attachable = it->attachable;
+	n->ingress = it->ingress;
+	n->config_only = it->config_only;
+	n->enable_ipv4 = !it->enable_ipv4.set || it->enable_ipv4.v;
 	n->enable_ipv6 = it->enable_ipv6;
+	if (!str_empty(it->config_from))
+		str_set(&n->config_from, it->config_from);
+	if (!str_empty(it->ipam_driver))
+		str_set(&n->ipam_driver, it->ipam_driver);
+	strmap_copy(&n->ipam_options, &it->ipam_options);
 	strmap_done(&n->options);
 	strmap_copy(&n->options, &it->options);
 	strmap_done(&n->labels);
 	strmap_copy(&n->labels, &it->labels);
 	n->options.set = n->labels.set = true;
-	copy_pools(n, &it->pools);
+	net_pools_copy(n, it->pools.v, it->pools.len);
 	return n;
 }
 
@@ -195,7 +199,9 @@ int net_state_write(const char *data_root, struct network *const *nets, size_t l
 		items[i] = (struct net_item){
 			.name = nets[i]->name, .id = nets[i]->id, .driver = nets[i]->driver, .scope = nets[i]->scope,
 			.created = nets[i]->created, .internal = nets[i]->internal, .attachable = nets[i]->attachable,
-			.enable_ipv6 = nets[i]->enable_ipv6, .options = nets[i]->options, .labels = nets[i]->labels,
+			.ingress = nets[i]->ingress, .config_only = nets[i]->config_only, .config_from = nets[i]->config_from,
+			.enable_ipv4 = { true, nets[i]->enable_ipv4 }, .enable_ipv6 = nets[i]->enable_ipv6,
+			.ipam_driver = nets[i]->ipam_driver, .ipam_options = nets[i]->ipam_options, .options = nets[i]->options, .labels = nets[i]->labels,
 			.pools = { nets[i]->pools, nets[i]->pools_len, true },
 		};
 	jw_init(&w, &text);
@@ -330,4 +336,32 @@ void net_box_unlink(const char *exec_root, const char *container_id)
 	/* damaged, it may be a folder */
 	if (unlink(path) < 0 && errno != ENOENT && (errno != EISDIR || fs_remove_tree(AT_FDCWD, path, &err) < 0))
 		log_warn("cannot remove %s: %s", path, err.msg ? err_text(&err) : strerror(errno));
+}
+
+struct net_box *net_boxes_read(const char *exec_root)
+{
+	OWN_FREE char *dir = xasprintf("%s/sandboxes", exec_root);
+	OWN_DIR DIR *d = opendir(dir);
+	struct net_box *all = NULL, *b;
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		OWN_FREE char *id = xstrndup(e->d_name, ID_HEX);
+
+		if (!id_is_hex64(id) || !streq(e->d_name + ID_HEX, ".json") || !(b = net_box_read(exec_root, id, NULL)))
+			continue;
+		b->next = all;
+		all = b;
+	}
+	return all;
+}
+
+void net_boxes_free(struct net_box *b)
+{
+	while (b) {
+		struct net_box *next = b->next;
+
+		net_box_free(b);
+		b = next;
+	}
 }

@@ -102,7 +102,8 @@ static void test_setup(struct net_controller **nc)
 {
 	OWN_ERR struct err err = ERR_INIT;
 	OWN_NETWORK struct network *n = NULL, *again = NULL;
-	struct cidr4 a = { 0 }, *taken = NULL;
+	struct cidr a = { 0 };
+	struct rtnl_net *taken = NULL;
 	size_t taken_len = 0;
 	int docker0 = 0;
 
@@ -111,8 +112,8 @@ static void test_setup(struct net_controller **nc)
 		return;
 	is_str(net_default(*nc), "bridge", "is the default");
 	n = net_find(*nc, "bridge", NULL);
-	ok(if_nametoindex("docker0") && rtnl_address("docker0", &a, &err) == 0, "docker0 has an address: %s", err_text(&err));
-	ok(a.address == 0xac110001 && a.bits == 16, "the first of Docker's first pool");
+	ok(if_nametoindex("docker0") && rtnl_address("docker0", false, &a, &err) == 0, "docker0 has an address: %s", err_text(&err));
+	ok(a.address.n == 0xac110001 && a.bits == 16, "the first of Docker's first pool");
 	*nc = reopen(*nc, &err);
 	again = *nc ? net_find(*nc, "bridge", NULL) : NULL;
 	changing = 3;
@@ -122,7 +123,7 @@ static void test_setup(struct net_controller **nc)
 	changing = 1;
 	is_int(rtnl_taken(NULL, &taken, &taken_len, &err), 0, "those of addresses and routes, too: %s", err_text(&err));
 	for (size_t i = 0; i < taken_len; i++)
-		docker0 += taken[i].address == 0xac110001 && taken[i].bits == 16;
+		docker0 += taken[i].net.address.n == 0xac110001 && taken[i].net.bits == 16;
 	ok(changing == 0 && docker0 == 1, "and each entry counts once");
 	free(taken);
 	ok(again && streq(n->id, again->id) && n->created == again->created, "the same network after a restart");

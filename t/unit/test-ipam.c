@@ -3,34 +3,34 @@
 #include "network/ipam.h"
 #include "tap.h"
 
-static struct cidr4 net(const char *text)
+static struct cidr net(const char *text)
 {
-	struct cidr4 c = { 0 };
+	struct cidr c = { 0 };
 
-	ok(cidr4_parse(text, &c), "%s is a network", text);
+	ok(cidr_parse(text, &c), "%s is a network", text);
 	return c;
 }
 
 static const char *taken(struct ipam *p, const char *owner)
 {
-	static char text[CIDR4_TEXT];
+	static char text[CIDR_TEXT];
 	OWN_ERR struct err err = ERR_INIT;
-	uint32_t address;
+	struct ip address;
 
 	if (ipam_take(p, owner, &address, &err) < 0)
 		return "none";
-	cidr4_text(address, 33, text);
+	ip_text(&address, text);
 	return text;
 }
 
 static int take_one(struct ipam *p, const char *owner, const char *text, enum err_class *ret_class)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	uint32_t address = 0;
+	struct ip address = { 0 };
 	int rc;
 
-	ip4_parse(text, &address);
-	rc = ipam_take_one(p, owner, address, &err);
+	ip_parse(text, &address);
+	rc = ipam_take_one(p, owner, &address, &err);
 	*ret_class = err.class;
 	return rc;
 }
@@ -38,25 +38,36 @@ static int take_one(struct ipam *p, const char *owner, const char *text, enum er
 static void test_text(void)
 {
 	static const char *const bad[] = { "", "1.2.3.4", "1.2.3/8", "1.2.3.4/33", "1.2.3.4/-1", "1.2.3.4/", "1.2.3.256/8", "a/8",
-		"1.2.3.4/8/8", "::1/64" };
-	struct cidr4 c, a = net("10.1.0.0/16"), b = net("10.1.2.0/24"), o = net("10.2.0.0/16"), all = net("0.0.0.0/0");
-	char text[CIDR4_TEXT];
+		"1.2.3.4/8/8", "1.2.3.4/08", "1.2.3.4/+8", "::1/129", "::1", "fg::/8" };
+	struct cidr c, a = net("10.1.0.0/16"), b = net("10.1.2.0/24"), o = net("10.2.0.0/16"), all = net("0.0.0.0/0");
+	struct cidr a6 = net("fd00:1::/32"), b6 = net("fd00:1:2::/48"), all6 = net("::/0"), top = net("ffff:ffff::/32");
+	char text[CIDR_TEXT];
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-		ok(!cidr4_parse(bad[i], &c), "\"%s\" is none", bad[i]);
-	ok(!cidr4_parse(NULL, &c), "nor is nothing");
-	ok(cidr4_overlap(&a, &b) && cidr4_overlap(&b, &a), "a part overlaps its whole");
-	ok(!cidr4_overlap(&a, &o) && !cidr4_overlap(&o, &b), "neighbours do not");
-	ok(cidr4_overlap(&all, &b), "everything overlaps all");
-	cidr4_text(0xc0a80001, 20, text);
+		ok(!cidr_parse(bad[i], &c), "\"%s\" is none", bad[i]);
+	ok(!cidr_parse(NULL, &c), "nor is nothing");
+	ok(cidr_overlap(&a, &b) && cidr_overlap(&b, &a), "a part overlaps its whole");
+	ok(!cidr_overlap(&a, &o) && !cidr_overlap(&o, &b), "neighbours do not");
+	ok(cidr_overlap(&all, &b), "everything overlaps all");
+	ok(cidr_overlap(&a6, &b6) && cidr_overlap(&all6, &b6) && cidr_overlap(&all6, &top) && !cidr_overlap(&a6, &top), "in IPv6, too");
+	ok(!cidr_overlap(&all, &all6), "the families do not meet");
+	c = net("192.168.0.1/20");
+	cidr_text(&c, text);
 	is_str(text, "192.168.0.1/20", "as text");
-	cidr4_text(0xffffffff, 33, text);
-	is_str(text, "255.255.255.255", "without its length");
+	ip_text(&c.address, text);
+	is_str(text, "192.168.0.1", "without its length");
+	c = net("fd00:1:2:3:4:5:6:7/60");
+	c = cidr_network(&c);
+	cidr_text(&c, text);
+	is_str(text, "fd00:1:2::/60", "a network without its host part");
+	c.address = cidr_last(&c);
+	ip_text(&c.address, text);
+	is_str(text, "fd00:1:2:f:ffff:ffff:ffff:ffff", "its last address");
 }
 
 static void test_take(void)
 {
-	struct cidr4 c = net("10.0.0.0/29");
+	struct cidr c = net("10.0.0.0/29");
 	struct ipam *p = ipam_new(&c, NULL);
 	OWN_STRV struct strv owners = { 0 };
 	enum err_class class;
@@ -87,7 +98,7 @@ static void test_take(void)
 
 static void test_range(void)
 {
-	struct cidr4 c = net("10.0.0.0/24"), r = net("10.0.0.8/30"), tiny = net("10.0.0.0/31"), top = net("255.255.255.252/30");
+	struct cidr c = net("10.0.0.0/24"), r = net("10.0.0.8/30"), tiny = net("10.0.0.0/31"), top = net("255.255.255.252/30");
 	struct ipam *p = ipam_new(&c, &r);
 	enum err_class class;
 
@@ -112,7 +123,7 @@ static void test_range(void)
 
 static void test_many(void)
 {
-	struct cidr4 c = net("172.17.0.0/16");
+	struct cidr c = net("172.17.0.0/16");
 	struct ipam *p = ipam_new(&c, NULL);
 	char owner[16];
 	bool good = true;
@@ -130,11 +141,58 @@ static void test_many(void)
 	ipam_free(p);
 }
 
+static void test_ipv6(void)
+{
+	struct cidr c = net("fd00::/64"), r = net("fd00::ff00/120"), all = net("::/0");
+	struct ipam *p = ipam_new(&c, NULL);
+	uint64_t used, left;
+	enum err_class class;
+
+	is_str(taken(p, "a"), "fd00::1", "the first address is the routers'");
+	is_int(take_one(p, "b", "fd00::", &class), -1, "and nobody's");
+	is_int(take_one(p, "b", "fd00::ffff:ffff:ffff:ffff", &class), 0, "the last one is not");
+	is_int(take_one(p, "b", "10.0.0.1", &class), -1, "one of the other family");
+	ipam_figures(p, &used, &left);
+	ok(used == 3 && left == UINT64_MAX - 2, "figures (%llu, %llu)", (unsigned long long)used, (unsigned long long)left);
+	ipam_free(p);
+	p = ipam_new(&c, &r);
+	is_str(taken(p, "a"), "fd00::ff00", "from the range");
+	ipam_figures(p, &used, &left);
+	ok(used == 2 && left == 255, "figures of the range");
+	ipam_free(p);
+	p = ipam_new(&all, NULL);
+	is_str(taken(p, "a"), "::1", "all of it");
+	ipam_figures(p, &used, &left);
+	ok(left == UINT64_MAX, "saturated");
+	ipam_free(p);
+}
+
+static void test_figures(void)
+{
+	struct cidr c = net("10.0.0.0/24"), r = net("10.0.0.8/30");
+	struct ipam *p = ipam_new(&c, &r);
+	enum err_class class;
+	uint64_t used, left;
+	struct ip a = { 0 };
+
+	taken(p, "a");
+	take_one(p, "gw", "10.0.0.1", &class);
+	ipam_figures(p, &used, &left);
+	ok(used == 4 && left == 3, "used are also the network's own two addresses; left is what the range has");
+	ip_parse("10.0.0.8", &a);
+	ok(!ipam_lingers_at(p, &a), "in use");
+	ipam_linger(p, "a");
+	is_str(ipam_lingers_at(p, &a), "a", "lingering, and whose it was");
+	ipam_free(p);
+}
+
 int main(void)
 {
 	test_text();
 	test_take();
 	test_range();
 	test_many();
+	test_ipv6();
+	test_figures();
 	return tap_done();
 }
