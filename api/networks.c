@@ -13,11 +13,32 @@ struct config_from {
 JDESC(config_from_desc, config_from,
 	JFIELD(config_from, network, "Network", J_STR, 0));
 
+struct pool_body {
+	char *subnet, *range, *gateway;
+	struct strmap aux;
+};
+JDESC_STATIC(pool_body_desc, pool_body,
+	JFIELD(pool_body, subnet, "Subnet", J_STR, 0),
+	JFIELD(pool_body, range, "IPRange", J_STR, 0),
+	JFIELD(pool_body, gateway, "Gateway", J_STR, 0),
+	JFIELD(pool_body, aux, "AuxiliaryAddresses", J_STRMAP, 0));
+
+struct ipam_body {
+	char *driver;
+	struct strmap options;
+	struct jlist pools;
+};
+JDESC_STATIC(ipam_body_desc, ipam_body,
+	JFIELD(ipam_body, driver, "Driver", J_STR, 0),
+	JFIELD(ipam_body, options, "Options", J_STRMAP, 0),
+	JFIELD_SUB(ipam_body, pools, "Config", J_LIST, 0, pool_body_desc));
+
 struct network_body {
-	char *name, *driver, *scope, *ipam;
+	char *name, *driver, *scope;
+	struct ipam_body ipam;
 	struct config_from from;
-	bool check_duplicate, internal, attachable, ingress, config_only, ipv6;
-	struct opt_bool ipv4;
+	bool check_duplicate, internal, attachable, ingress, config_only;
+	struct opt_bool ipv4, ipv6;
 	struct strmap options, labels;
 };
 JDESC(network_body_desc, network_body,
@@ -26,8 +47,8 @@ JDESC(network_body_desc, network_body,
 	JFIELD(network_body, driver, "Driver", J_STR, 0),
 	JFIELD(network_body, scope, "Scope", J_STR, 0),
 	JFIELD(network_body, ipv4, "EnableIPv4", J_OPT_BOOL, 0),
-	JFIELD(network_body, ipv6, "EnableIPv6", J_BOOL, 0),
-	JFIELD(network_body, ipam, "IPAM", J_RAW, 0),
+	JFIELD(network_body, ipv6, "EnableIPv6", J_OPT_BOOL, 0),
+	JFIELD_SUB(network_body, ipam, "IPAM", J_OBJ, 0, ipam_body_desc),
 	JFIELD(network_body, internal, "Internal", J_BOOL, 0),
 	JFIELD(network_body, attachable, "Attachable", J_BOOL, 0),
 	JFIELD(network_body, ingress, "Ingress", J_BOOL, 0),
@@ -144,31 +165,57 @@ static int on_inspect(struct job *job, struct err *err)
 	return reply_json(rq, 200, &b);
 }
 
+static void tell(struct api *api, const char *action, const char *id, const char *name, const char *driver)
+{
+	events_log(api->events, "network", action, id, "name", name, "type", driver, NULL);
+}
+
+/* A network without IPv4 is of 1.48. */
+static int create_network(struct api *api, const struct network_body *b, int api_minor, char id[65], struct strv *warnings, struct err *err)
+{
+	OWN_FREE struct net_pool *pools = xcalloc(b->ipam.pools.len + 1, sizeof(*pools));
+	struct net_spec spec = {
+		.name = b->name, .driver = b->driver, .scope = b->scope, .config_from = b->from.network, .ipam_driver = b->ipam.driver,
+		.internal = b->internal, .attachable = b->attachable, .ingress = b->ingress, .config_only = b->config_only,
+		.enable_ipv4 = b->ipv4.set && api_minor >= 48 ? b->ipv4.v : -1, .enable_ipv6 = b->ipv6.set ? b->ipv6.v : -1,
+		.options = &b->options, .labels = &b->labels, .ipam_options = &b->ipam.options,
+		.pools = pools, .pools_len = b->ipam.pools.len,
+	};
+
+	for (size_t i = 0; i < b->ipam.pools.len; i++) {
+		const struct pool_body *p = jlist_at(&b->ipam.pools, i, &pool_body_desc);
+
+		pools[i] = (struct net_pool){ p->subnet, p->range, p->gateway, p->aux };
+	}
+	return net_create(api->nets, &spec, id, warnings, err);
+}
+
 static int on_create(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
 	struct api *api = job_api(job);
 	struct network_body body = {0};
+	OWN_STRV struct strv warnings = {0};
+	OWN_FREE char *warning = NULL;
 	OWN_BUF struct buf b = {0};
-	struct net_spec spec;
+	OWN_NETWORK struct network *n = NULL;
 	char id[65];
 	struct jw w;
 	int ret = request_body_json(rq, &network_body_desc, &body, false, err);
 
-	if (ret == 0) {
-		spec = (struct net_spec){
-			.name = body.name, .driver = body.driver, .scope = body.scope, .config_from = body.from.network,
-			.ingress = body.ingress, .config_only = body.config_only, .enable_ipv4 = -1, .enable_ipv6 = -1,
-		};
-		ret = net_create(api->nets, &spec, id, NULL, err);
-	}
+	if (ret == 0)
+		ret = create_network(api, &body, rq->api_minor, id, &warnings, err);
 	jdesc_clear(&network_body_desc, &body);
 	if (ret < 0)
 		return -1;
+	n = net_find(api->nets, id, NULL);
+	if (n)
+		tell(api, "create", n->id, n->name, n->driver);
+	warning = strv_join(&warnings, "\n");
 	jw_init(&w, &b);
 	jw_obj(&w);
 	jw_kstr(&w, "Id", id);
-	jw_kstr(&w, "Warning", "");
+	jw_kstr(&w, "Warning", warning);
 	jw_obj_end(&w);
 	return reply_json(rq, 201, &b);
 }
@@ -176,55 +223,36 @@ static int on_create(struct job *job, struct err *err)
 static int on_delete(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	OWN_NETWORK struct network *n = net_find(api->nets, request_var(rq, "id"), err);
 
-	if (net_remove(job_api(job)->nets, request_var(rq, "id"), err) < 0)
+	if (!n || net_remove(api->nets, n->id, err) < 0)
 		return -1;
+	tell(api, "destroy", n->id, n->name, n->driver);
 	return reply_empty(rq, 204);
 }
 
-static bool is_on(struct api *api, const struct network *n, const char *container_id)
+static int on_connect(struct job *job, struct err *err)
 {
-	OWN_STRV struct strv users = {0};
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	CLEANUP(container_unrefp) struct container *c = NULL;
+	OWN_NETWORK struct network *n = NULL;
+	struct connect_body body = {0};
+	int ret = request_body_json(rq, &connect_body_desc, &body, false, err);
 
-	net_users(api->nets, n, &users);
-	return strv_contains(&users, container_id);
+	if (ret == 0 && str_empty(body.container))
+		ret = err_set(err, ERR_INVALID, "invalid name or ID supplied: \"\"");
+	if (ret == 0) {
+		n = net_find(api->nets, request_var(rq, "id"), err);
+		c = n ? container_find(api->containers, body.container, err) : NULL;
+		ret = c ? container_connect(c, n->id, body.endpoint, err) : -1;
+	}
+	jdesc_clear(&connect_body_desc, &body);
+	return ret < 0 ? -1 : reply_empty(rq, 200);
 }
 
-static bool is_on_named(struct api *api, const char *network, const char *container_id)
-{
-	OWN_NETWORK struct network *n = net_find(api->nets, network, NULL);
-
-	return n && is_on(api, n, container_id);
-}
-
-/* none and host cannot be joined by, or left to, a container that lives elsewhere. */
-static int refuse_connect(struct api *api, const struct network *n, const char *container, const char *id, struct err *err)
-{
-	if (is_on(api, n, id))
-		return err_set(err, ERR_FORBIDDEN, "endpoint with name %s already exists in network %s", container, n->name);
-	if (streq(n->name, "host"))
-		return err_set(err, ERR_INVALID, "container cannot be disconnected from host network or "
-			"connected to host network");
-	if (is_on_named(api, "host", id))
-		return err_set(err, ERR_INVALID, "container sharing network namespace with another container or "
-			"host cannot be connected to any other network");
-	if (streq(n->name, "none"))
-		return err_set(err, ERR_INVALID, "container cannot be connected to multiple networks with one "
-			"of the networks in private (none) mode");
-	return err_set(err, ERR_NOT_IMPLEMENTED, "containers cannot be connected to network %s yet", n->name);
-}
-
-static int refuse_disconnect(struct api *api, const struct network *n, const char *id, struct err *err)
-{
-	if (!is_on(api, n, id))
-		return err_set(err, ERR_CONFLICT, "container %s is not connected to the network %s", id, n->name);
-	if (streq(n->name, "host"))
-		return err_set(err, ERR_INVALID, "container cannot be disconnected from host network or "
-			"connected to host network");
-	return err_set(err, ERR_NOT_IMPLEMENTED, "containers cannot be disconnected from network %s yet", n->name);
-}
-
-static int connect_or_not(struct job *job, bool connect, struct err *err)
+static int on_disconnect(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
 	struct api *api = job_api(job);
@@ -236,45 +264,70 @@ static int connect_or_not(struct job *job, bool connect, struct err *err)
 	if (ret == 0) {
 		n = net_find(api->nets, request_var(rq, "id"), err);
 		c = n ? container_find(api->containers, body.container ? body.container : "", err) : NULL;
-		if (n && !c && !connect && body.force)
+		if (n && !c && body.force)
 			err_set(err, ERR_NOT_FOUND, "endpoint %s not found", body.container ? body.container : "");
-		ret = -1;
+		ret = c ? container_disconnect(c, n->id, err) : -1;
 	}
-	if (c)
-		ret = connect ? refuse_connect(api, n, body.container, container_id(c), err) :
-			refuse_disconnect(api, n, container_id(c), err);
 	jdesc_clear(&connect_body_desc, &body);
-	return ret;
+	return ret < 0 ? -1 : reply_empty(rq, 200);
 }
 
-static int on_connect(struct job *job, struct err *err)
+/* What a prune was asked for, and the networks that may go. */
+struct pruning {
+	const struct filters *f;
+	int64_t until;
+	struct { char id[65]; char *name, *driver; } *v;
+	size_t len;
+};
+
+static bool may_go(void *ctx, const struct network *n)
 {
-	return connect_or_not(job, true, err);
+	struct pruning *p = ctx;
+
+	if (n->created >= p->until || !filters_labels_pass(p->f, &n->labels))
+		return false;
+	p->v = xrealloc(p->v, (p->len + 1) * sizeof(*p->v));
+	memcpy(p->v[p->len].id, n->id, sizeof(p->v[p->len].id));
+	p->v[p->len].name = xstrdup(n->name);
+	p->v[p->len++].driver = xstrdup(n->driver);
+	return true;
 }
 
-static int on_disconnect(struct job *job, struct err *err)
+static void pruning_done(struct api *api, struct pruning *p, const struct strv *gone)
 {
-	return connect_or_not(job, false, err);
+	for (size_t i = 0; i < p->len; i++) {
+		if (strv_contains(gone, p->v[i].name))
+			tell(api, "destroy", p->v[i].id, p->v[i].name, p->v[i].driver);
+		free(p->v[i].name);
+		free(p->v[i].driver);
+	}
+	free(p->v);
 }
 
-/* There is no network that a prune may take. */
 static int on_prune(struct job *job, struct err *err)
 {
 	static const char *const allowed[] = { "label", "label!", "until", NULL };
 	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
 	OWN_FILTERS struct filters f = {0};
+	struct pruning p = { .f = &f };
+	OWN_STRV struct strv gone = {0};
 	OWN_BUF struct buf b = {0};
-	int64_t until;
 	struct jw w;
+	int ret;
 
 	if (filters_parse(request_query(rq, "filters"), &f, err) < 0 || filters_validate(&f, allowed, err) < 0 ||
-	    filters_until(&f, clock_now(), &until, err) < 0)
+	    filters_until(&f, clock_now(), &p.until, err) < 0)
+		return -1;
+	ret = net_prune(api->nets, may_go, &p, &gone, err);
+	pruning_done(api, &p, &gone);
+	if (ret < 0)
 		return -1;
 	jw_init(&w, &b);
 	jw_obj(&w);
-	jw_knull(&w, "NetworksDeleted");
+	jw_kstrv(&w, "NetworksDeleted", &gone);
 	jw_obj_end(&w);
-	events_log(job_api(job)->events, "network", "prune", "", "reclaimed", "0", NULL);
+	events_log(api->events, "network", "prune", "", "reclaimed", "0", NULL);
 	return reply_json(rq, 200, &b);
 }
 

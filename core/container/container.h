@@ -77,6 +77,12 @@ int checkpoint_delete(struct container *c, const char *called, const char *name,
 int checkpoint_list(struct container *c, const char *dir, struct strv *ret, struct err *err);
 int container_rename(struct container *c, const char *name, struct err *err);
 int container_resize(struct container *c, int64_t rows, int64_t cols, struct err *err);
+/*
+ * A network, by name or id, for a container: one that runs is on it at once, others from their next start on. endpoint: the client's
+ * EndpointSettings as JSON text, or NULL.
+ */
+int container_connect(struct container *c, const char *network, const char *endpoint, struct err *err);
+int container_disconnect(struct container *c, const char *network, struct err *err);
 int container_remove(struct container *c, bool force, bool volumes, struct err *err);
 /* "PARENT/ALIAS": the link goes, the containers stay. */
 int container_unlink(struct container_store *s, const char *name, struct err *err);

@@ -88,6 +88,8 @@ int container_rename(struct container *c, const char *name, struct err *err)
 	} else {
 		store_name_free(s, old, c->id);
 	}
+	if (r == 0 && s->deps.nets && sandbox_rename(s->deps.nets, c->id, old + 1, full + 1) < 0)
+		log_warn("container %s: its networks know it by its old name until its next start", c->id);
 	op_end(c);
 	if (r < 0)
 		return -1;
@@ -134,51 +136,6 @@ static int split_command(struct container *c, struct err *err)
 	return 0;
 }
 
-static bool is_default_network(const char *mode)
-{
-	return str_empty(mode) || streq(mode, "default");
-}
-
-static bool names_address(const char *ipam_config)
-{
-	OWN_JSON json_t *js = str_empty(ipam_config) ? NULL : json_read(ipam_config, strlen(ipam_config), NULL);
-	const char *key;
-	json_t *item;
-
-	json_object_foreach(js, key, item)
-		if (json_string_length(item) || json_array_size(item))
-			return true;
-	return false;
-}
-
-/* What only a network with addresses of its own could give. */
-static int check_endpoint(const struct endpoint *ep, const char *network, struct strv *warnings, struct err *err)
-{
-	if (names_address(ep->ipam_config))
-		return err_set(err, ERR_INVALID, "user specified IP address is supported on user defined networks only");
-	if (ep->aliases.len)
-		return err_set(err, ERR_INVALID, "network-scoped alias is supported only for containers in user defined networks");
-	if (ep->links.len)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "links of an endpoint: not in this build");
-	if (ep->driver_opts.len || ep->gw_priority)
-		strv_addf(warnings, "DriverOpts and GwPriority have no effect on the network \"%s\"", network);
-	return 0;
-}
-
-/* The address that the client wants stands with Config, where it outlives the endpoint. */
-static int take_mac(struct container_config *cfg, struct endpoint *ep, struct err *err)
-{
-	if (str_empty(ep->mac_address))
-		return 0;
-	if (!id_is_mac(ep->mac_address))
-		return err_set(err, ERR_INVALID, "address %.64s: invalid MAC address", ep->mac_address);
-	if (!str_empty(cfg->mac_address) && strcasecmp(cfg->mac_address, ep->mac_address) != 0)
-		return err_set(err, ERR_INVALID, "the container-wide MAC address must match the endpoint-specific MAC address for the main network, or be left empty");
-	str_set(&cfg->mac_address, ep->mac_address);
-	str_set(&ep->mac_address, "");
-	return 0;
-}
-
 /* "container:NAME" as the id, so that it outlives a change of names. must: the container has to be there. */
 static int settle_mode(struct container_store *s, char **mode, bool must, struct err *err)
 {
@@ -198,58 +155,32 @@ static int settle_mode(struct container_store *s, char **mode, bool must, struct
 	return 0;
 }
 
+/* Links of the host configuration are for the default bridge; those on another network are its endpoint's. */
+static int settle_links(struct container *c, struct strv *warnings, struct err *err)
+{
+	const char *mode = c->host.network_mode;
+
+	if (!c->host.links.len)
+		return 0;
+	if (!endpoint_is_default(mode) && endpoint_has_names(mode)) {
+		strv_done(&c->host.links);
+		return 0;
+	}
+	if (links_resolve(c, err) < 0)
+		return -1;
+	if (!jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc))
+		strv_add(warnings, "Links have no effect: the container is not on the default bridge network.");
+	return 0;
+}
+
 static int settle_others(struct container *c, struct strv *warnings, struct err *err)
 {
 	struct host_config *hc = &c->host;
 
 	if (settle_mode(c->store, &hc->ipc_mode, true, err) < 0 || settle_mode(c->store, &hc->pid_mode, true, err) < 0 ||
-	    settle_mode(c->store, &hc->network_mode, false, err) < 0 || links_resolve(c, err) < 0)
+	    settle_mode(c->store, &hc->network_mode, false, err) < 0)
 		return -1;
-	if (hc->links.len && !jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc))
-		strv_add(warnings, "Links have no effect: the container is not on the default bridge network.");
-	return 0;
-}
-
-/* The one network of NetworkSettings; what EndpointsConfig says of it comes along, other networks are refused. */
-static int settle_network(struct container *c, const char *networking, struct strv *warnings, struct err *err)
-{
-	const char *mode = c->host.network_mode, *name = mode;
-	OWN_JSON json_t *js = NULL;
-	struct endpoint *ep;
-	const char *key;
-	json_t *item;
-
-	if (is_default_network(mode)) {
-		name = c->store->deps.nets ? net_default(c->store->deps.nets) : "none";
-		if (streq(name, "none") && !c->rec.config.network_disabled)
-			strv_add(warnings, "This daemon has no bridge network: the container gets the network \"none\"");
-	}
-	if (streq(name, "bridge") && !c->rec.config.network_disabled && !net_forwarding())
-		strv_add(warnings, "IPv4 forwarding is disabled. Networking will not work.");
-	ep = jmap_add(&c->rec.net.networks, name, &endpoint_desc);
-	if (str_empty(networking) || streq(networking, "null"))
-		return 0;
-	js = json_read(networking, strlen(networking), err);
-	if (!js)
-		return err_wrap(err, "NetworkingConfig");
-	json_object_foreach(json_object_get(js, "EndpointsConfig"), key, item) {
-		if (streq(key, name) || is_default_network(key)) {
-			jdesc_clear(&endpoint_desc, ep);
-			if (json_is_null(item))
-				return err_set(err, ERR_INVALID, "no EndpointSettings for %s", key);
-			if (jdesc_decode(&endpoint_desc, item, ep, err) < 0)
-				return err_wrap(err, "NetworkingConfig");
-			if (check_endpoint(ep, name, warnings, err) < 0 || take_mac(&c->rec.config, ep, err) < 0)
-				return -1;
-			continue;
-		}
-		struct network *n = c->store->deps.nets ? net_find(c->store->deps.nets, key, err) : NULL;
-		if (!n)
-			return c->store->deps.nets ? -1 : err_set(err, ERR_NOT_FOUND, "network %s not found", key);
-		network_unref(n);
-		return err_set(err, ERR_INVALID, "Container cannot be connected to network endpoints: %s, %s", name, key);
-	}
-	return 0;
+	return settle_links(c, warnings, err);
 }
 
 static void settle_hostname(struct container *c)
@@ -332,7 +263,7 @@ static int check(struct container *c, const struct image *img, const char *netwo
 	if (log_config_check(&c->host.log, err) < 0)
 		return -1;
 	log_config_warn(&c->host.log, warnings);
-	if (settle_network(c, networking, warnings, err) < 0 ||
+	if (endpoints_settle(c, networking, warnings, err) < 0 ||
 	    settle_others(c, warnings, err) < 0)
 		return -1;
 	settle_hostname(c);

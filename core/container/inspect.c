@@ -13,16 +13,44 @@ void container_encode_labels(const struct strmap *labels, struct jw *w)
 	jw_obj_end(w);
 }
 
-static void encode_endpoint(const struct endpoint *ep, const char *hostname, int api_minor, struct jw *w)
+/* Before 1.45 the short id stood among the aliases; from 1.44 on all that it is called is a list of its own. */
+static void encode_aliases(const struct container *c, const char *network, const struct endpoint *ep, int api_minor, struct jw *w)
 {
-	(void)hostname;
+	OWN_STRV struct strv all = { 0 };
+	OWN_FREE char *id = xstrndup(c->id, 12);
+
+	strv_copy(&all, &ep->aliases);
+	if (api_minor < 45 && endpoint_has_names(network) && !strv_contains(&all, id))
+		strv_add(&all, id);
+	jw_kstrv(w, "Aliases", &all);
+}
+
+static void encode_names(const struct container *c, const char *network, const struct endpoint *ep, struct jw *w)
+{
+	OWN_STRV struct strv names = { 0 };
+
+	if (endpoint_has_names(network))
+		endpoint_names(c, ep, &names);
+	jw_kstrv(w, "DNSNames", &names);
+}
+
+/* full: as inspected; lists have no wishes and no names. */
+static void encode_endpoint(const struct container *c, const char *network, const struct endpoint *ep, bool full, int api_minor, struct jw *w)
+{
+	static const struct strv none;
+	static const struct strmap no_options;
+	const struct strmap *options = full ? &ep->driver_opts : &no_options;
+
 	jw_obj(w);
 	jw_kraw(w, "IPAMConfig", ep->ipam_config ? ep->ipam_config : "null");
-	jw_kstrv(w, "Links", &ep->links);
-	jw_kstrv(w, "Aliases", &ep->aliases);
+	jw_kstrv(w, "Links", full ? &ep->links : &none);
+	if (full)
+		encode_aliases(c, network, ep, api_minor, w);
+	else
+		jw_kstrv(w, "Aliases", &none);
 	if (api_minor >= 44) {
 		jw_kstr(w, "MacAddress", ep->mac_address);
-		jw_kstrmap(w, "DriverOpts", &ep->driver_opts);
+		jw_kstrmap(w, "DriverOpts", options);
 	}
 	if (api_minor >= 48)
 		jw_kint(w, "GwPriority", ep->gw_priority);
@@ -36,19 +64,25 @@ static void encode_endpoint(const struct endpoint *ep, const char *hostname, int
 	jw_kint(w, "GlobalIPv6PrefixLen", ep->global_ipv6_prefix_len);
 	if (api_minor < 44) {
 		jw_kstr(w, "MacAddress", ep->mac_address);
-		jw_kstrmap(w, "DriverOpts", &ep->driver_opts);
+		jw_kstrmap(w, "DriverOpts", options);
+	} else if (full) {
+		encode_names(c, network, ep, w);
 	} else {
 		jw_knull(w, "DNSNames");
 	}
 	jw_obj_end(w);
 }
 
-void container_encode_networks(const struct container *c, int api_minor, struct jw *w)
+void container_encode_networks(const struct container *c, bool full, int api_minor, struct jw *w)
 {
+	const struct jmap *nets = &c->rec.net.networks;
+
 	jw_obj(w);
-	for (size_t i = 0; i < c->rec.net.networks.len; i++) {
-		jw_key(w, c->rec.net.networks.keys[i]);
-		encode_endpoint(jmap_at(&c->rec.net.networks, i, &endpoint_desc), c->rec.config.hostname, api_minor, w);
+	for (size_t i = 0; i < nets->len; i++) {
+		if (str_has_prefix(nets->keys[i], "container:"))
+			continue; /* a record of old has such */
+		jw_key(w, nets->keys[i]);
+		encode_endpoint(c, nets->keys[i], jmap_at(nets, i, &endpoint_desc), full, api_minor, w);
 	}
 	jw_obj_end(w);
 }
@@ -134,7 +168,7 @@ static void encode_network_settings(const struct container *c, int api_minor, st
 		encode_default_endpoint(n, w);
 	}
 	jw_key(w, "Networks");
-	container_encode_networks(c, api_minor, w);
+	container_encode_networks(c, true, api_minor, w);
 	jw_obj_end(w);
 }
 

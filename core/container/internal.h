@@ -42,6 +42,7 @@ struct endpoint {
 	int64_t ip_prefix_len, global_ipv6_prefix_len;
 	struct strmap driver_opts;
 	int64_t gw_priority;
+	char *desired_mac; /* asked for; that of the main network stands with Config */
 	char *rest;
 };
 struct net_settings {
@@ -125,6 +126,8 @@ struct container {
 	uint64_t health_epoch;     /* a planned probe of an older epoch is void */
 	int64_t health_since;      /* clock_mono() of the start that its start period counts from */
 	bool health_on;            /* probes are planned */
+	struct net_port *published; /* rec.net.ports, read */
+	size_t n_published;
 	atomic_bool boots;         /* boot.c: is to be started with the daemon, and was not yet */
 	atomic_bool boot_posted;
 	/* Owned by the operation, not by the lock. */
@@ -305,10 +308,19 @@ int links_resolve(struct container *c, struct err *err);
 void links_shown(struct container *c, struct strv *ret);
 int links_collect(struct container *c, bool lenient, struct strv *hosts, struct strv *env, struct err *err);
 void links_tell(struct container *c);
+/* Where containers of the default bridge may not talk to each other: those that are linked do. */
+int links_allow(struct container *c, struct err *err);
 /* "[/]PARENT/ALIAS": the container behind that link, referenced, or NULL. */
 struct container *links_find(struct container_store *s, const char *name);
 int netfiles_share(struct container *c, struct container *other, struct err *err);
-int netfiles_write(struct container *c, const char *mode, const struct net_endpoint *ep, struct err *err);
+int netfiles_write(struct container *c, const char *mode, struct err *err);
+/* Behind a connect, before a disconnect, of a running container: its lines of hosts, in place. */
+void netfiles_joined(struct container *c, const struct net_endpoint *ep);
+void netfiles_leaving(struct container *c, const struct net_endpoint *ep);
+/* Behind either: the resolver came or went. What somebody else has written there stays. */
+void netfiles_resolver(struct container *c, bool was);
+/* Who is asked for names that are nobody's, and below which domains. */
+void netfiles_servers(const struct container *c, struct strv *servers, struct strv *search);
 
 /* log/opts.c */
 int log_config_check(const struct log_config *lc, struct err *err);
@@ -366,10 +378,40 @@ int log_tag(const struct container *c, const char *tag, struct buf *b, struct er
 int log_tag_of(const struct container *c, const struct strmap *options, struct buf *b, struct err *err);
 void log_command(const struct container *c, struct buf *b);
 
+/* endpoint.c: the networks of the record. */
+bool endpoint_is_default(const char *mode);
+bool endpoint_has_names(const char *network); /* one of the user's */
+/* At create: those of the mode and of NetworkingConfig (JSON text or NULL), checked. */
+int endpoints_settle(struct container *c, const char *networking, struct strv *warnings, struct err *err);
+/* EndpointSettings of a client, checked, into a cleared one. network: its name. warnings may be NULL. */
+int endpoint_take(json_t *js, const char *network, struct endpoint *ret, struct strv *warnings, struct err *err);
+/* What it is called on a network of the user's. Under the lock. */
+void endpoint_names(const struct container *c, const struct endpoint *ep, struct strv *ret);
+/* The network of the mode if the container is on it, else the first. Under the lock, or the operation. */
+const char *endpoint_main(const struct container *c, const char *mode);
+struct wishes { struct net_wish *v; struct wish_own *own; size_t len; };
+void wishes_done(struct wishes *w);
+void wishes_make(struct container *c, const char *mode, struct wishes *ret);
+/* One more. Under the lock. */
+void wishes_add(struct wishes *w, const struct container *c, const char *network, const char *mac, const struct endpoint *ep);
+/* Names become the ids that the record knows, where those networks are there. No lock held. */
+void wishes_find(struct container *c, struct wishes *w);
+/* Takes what the sandbox got from its networks into the record. */
+void container_note_network(struct container *c);
+void endpoints_forget(struct container *c); /* the opposite: they are not joined any more */
+
+/* publish.c, by the holder of the operation. Ports are published as PortBindings and PublishAllPorts of hc say. */
+const char *publish_proto(int proto);
+/* Where the container runs; what was chosen before stays. hc: c's own, or what is to be. */
+int publish_do(struct container *c, const struct host_config *hc, struct err *err);
+void publish_forget(struct container *c);
+void publish_read(struct container *c); /* rec.net.ports, as a daemon before this one left it */
+
 /* start.c: the caller holds the operation. */
 int container_start_op(struct container *c, struct err *err);
-/* Takes what the sandbox got from its network into the record. */
-void container_note_network(struct container *c);
+/* The network mode with "default" resolved. */
+const char *container_mode(struct container *c);
+void container_network_event(struct container *c, const char *action, const struct net_endpoint *ep);
 /* Undoes what a start made: mounts, sandbox, layer. */
 void container_unwind(struct container *c);
 /* Behind it: tells of the network that was left, and forgets the sandbox. Of an exit, "die" is told first. */
@@ -444,9 +486,9 @@ int container_stop_timeout(const struct container *c);
 
 /* inspect.c, list.c: pieces of answers; the encoders run under c->lock. */
 void container_encode_labels(const struct strmap *labels, struct jw *w);
-void container_encode_networks(const struct container *c, int api_minor, struct jw *w);
+void container_encode_networks(const struct container *c, bool full, int api_minor, struct jw *w); /* full: as inspected */
 void container_encode_mounts(const struct container *c, struct jw *w);
-/* ports.c: those that are open now, by the filters and as lists and inspect show them; under the container's lock. */
+/* ports.c: those that are open now, and where they are published, by the filters and as lists and inspect show them; under the lock. */
 struct filters;
 int ports_check(const struct filters *f, const char *key, struct err *err);
 bool ports_pass(const struct container *c, const struct filters *f);

@@ -233,6 +233,83 @@ int links_collect(struct container *c, bool lenient, struct strv *hosts, struct 
 	return 0;
 }
 
+/* Whether containers of the default bridge talk to those only that they are linked to. */
+static bool bridge_keeps_apart(struct container_store *s)
+{
+	OWN_NETWORK struct network *n = s->deps.nets ? net_find(s->deps.nets, "bridge", NULL) : NULL;
+	const char *icc = n ? strmap_get(&n->options, "com.docker.network.bridge.enable_icc") : NULL;
+
+	return icc && streq(icc, "false");
+}
+
+/* Address and ports of one that is linked to; false when it is not there now. */
+static bool add_linked(struct container *other, struct strv *ips, struct strv *ports)
+{
+	const struct endpoint *ep;
+	WITH_LOCK(&other->lock);
+
+	ep = jmap_get(&other->rec.net.networks, "bridge", &endpoint_desc);
+	if (!other->rec.state.running || !ep || str_empty(ep->ip_address))
+		return false;
+	strv_add(ips, ep->ip_address);
+	strv_copy(ports, &other->rec.config.exposed_ports);
+	return true;
+}
+
+int links_allow(struct container *c, struct err *err)
+{
+	OWN_STRV struct strv links = { 0 }, ips = { 0 };
+	OWN_FREE struct net_linked *v = NULL;
+	OWN_FREE struct strv *ports = NULL;
+	size_t n = 0;
+	int r;
+
+	lock_take(&c->lock);
+	if (jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc))
+		strv_copy(&links, &c->host.links);
+	lock_drop(&c->lock);
+	if (!links.len || !bridge_keeps_apart(c->store))
+		return 0;
+	v = xcalloc(links.len, sizeof(*v));
+	ports = xcalloc(links.len, sizeof(*ports));
+	for (size_t i = 0; i < links.len; i++) {
+		OWN_FREE char *name = xstrndup(links.v[i], strcspn(links.v[i], ":"));
+		CLEANUP(container_unrefp) struct container *other = container_find(c->store, name, NULL);
+
+		if (other && add_linked(other, &ips, &ports[n]))
+			n++;
+	}
+	for (size_t i = 0; i < n; i++)
+		v[i] = (struct net_linked){ ips.v[i], &ports[i] };
+	lock_none_held();
+	r = sandbox_links(c->store->deps.nets, c->id, v, n, err);
+	for (size_t i = 0; i < n; i++)
+		strv_done(&ports[i]);
+	return r;
+}
+
+/* Behind the start of one that it is linked to, in a thread of its own: that one's operation is not this one's. */
+static void allow_again(void *ctx)
+{
+	struct container *c = ctx;
+	OWN_ERR struct err err = ERR_INIT;
+	bool running;
+
+	op_begin_any(c);
+	lock_take(&c->lock);
+	running = c->rec.state.running && !c->rec.state.restarting;
+	lock_drop(&c->lock);
+	if (running && links_allow(c, &err) < 0)
+		log_warn("container %s: its links: %s", c->id, err_text(&err));
+	op_end(c);
+	container_unref(c);
+}
+
+static void never(void *ctx)
+{
+	container_unref(ctx);
+}
+
 /* The lines of these names get another address; with no ip, those that begin with them go. In place: the file is mounted in the container. */
 static void rewrite(const char *path, const char *names, const char *ip)
 {
@@ -278,6 +355,8 @@ static void tell(struct container *c, struct container *parent, const char *ip)
 		names = host_names(c, links.v[i] + 65);
 		lock_drop(&c->lock);
 		rewrite(hosts, names, ip);
+		if (bridge_keeps_apart(c->store))
+			work_post(c->store->work, 0, allow_again, never, container_ref(parent));
 	}
 }
 

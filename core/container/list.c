@@ -210,7 +210,7 @@ static void encode_summary(const struct container *c, const struct summary_extra
 	jw_obj_end(w);
 	jw_kobj(w, "NetworkSettings");
 	jw_key(w, "Networks");
-	container_encode_networks(c, api_minor, w);
+	container_encode_networks(c, false, api_minor, w);
 	jw_obj_end(w);
 	jw_key(w, "Mounts");
 	container_encode_mounts(c, w);

@@ -27,6 +27,11 @@ static int proto_of(const char *name)
 	return -1;
 }
 
+static int proto_index(const struct net_port *p)
+{
+	return proto_of(publish_proto(p->proto));
+}
+
 static void range_done(struct range *r) { free(r->proto); }
 #define OWN_RANGE CLEANUP(range_done)
 
@@ -96,7 +101,7 @@ static int port_cmp(const void *a, const void *b)
 	return x->number != y->number ? x->number - y->number : x->proto - y->proto;
 }
 
-/* In order, each once, however it was spelled. Words that are ranges open nothing. */
+/* Exposed or published: in order, each once, however it was spelled. Words that are ranges open nothing. */
 static size_t collect(const struct container *c, struct port **ret)
 {
 	const struct strv *have = &c->rec.config.exposed_ports;
@@ -104,9 +109,9 @@ static size_t collect(const struct container *c, struct port **ret)
 	struct port *v;
 
 	*ret = NULL;
-	if (!have->len || !has_ports(c))
+	if (!(have->len + c->n_published) || !has_ports(c))
 		return 0;
-	*ret = v = xcalloc(have->len, sizeof(*v));
+	*ret = v = xcalloc(have->len + c->n_published, sizeof(*v));
 	for (size_t i = 0; i < have->len; i++) {
 		OWN_RANGE struct range r = { 0 };
 		int proto;
@@ -114,6 +119,8 @@ static size_t collect(const struct container *c, struct port **ret)
 		if (range_parse(have->v[i], &r, NULL) == 0 && r.lo == r.hi && (proto = proto_of(r.proto)) >= 0)
 			v[n++] = (struct port){ (int)r.lo, proto };
 	}
+	for (size_t i = 0; i < c->n_published; i++)
+		v[n++] = (struct port){ (int)c->published[i].port, proto_index(&c->published[i]) };
 	qsort(v, n, sizeof(*v), port_cmp);
 	for (size_t i = 0; i < n; i++)
 		if (!len || port_cmp(&v[len - 1], &v[i]) != 0)
@@ -121,25 +128,73 @@ static size_t collect(const struct container *c, struct port **ret)
 	return len;
 }
 
+static bool leads_to(const struct net_port *q, const struct port *p)
+{
+	return (int)q->port == p->number && proto_index(q) == p->proto;
+}
+
+/* The next one behind at of those that lead to it, or NULL; at NULL: the first. They lie together, by number. */
+static const struct net_port *published(const struct container *c, const struct port *p, const struct net_port *at)
+{
+	const struct net_port *end = c->published + c->n_published;
+	size_t lo = 0, hi = c->n_published;
+
+	if (at)
+		return at + 1 < end && leads_to(at + 1, p) ? at + 1 : NULL;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if ((int)c->published[mid].port < p->number)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (at = c->published + lo; at < end && (int)at->port == p->number; at++)
+		if (leads_to(at, p))
+			return at;
+	return NULL;
+}
+
+static bool passes(const struct strv *want, int number, int proto)
+{
+	for (size_t i = 0; want && i < want->len; i++) {
+		OWN_RANGE struct range r = { 0 };
+
+		if (range_parse(want->v[i], &r, NULL) == 0 && number >= r.lo && number <= r.hi && proto == proto_of(r.proto))
+			return true;
+	}
+	return false;
+}
+
+/* Docker's rule: one of either filter is enough. */
 bool ports_pass(const struct container *c, const struct filters *f)
 {
-	const struct strv *want = filters_get(f, "expose");
+	const struct strv *exposed = filters_get(f, "expose"), *host = filters_get(f, "publish");
 	OWN_FREE struct port *v = NULL;
 	size_t n;
 
-	if (!want)
-		return !filters_has(f, "publish"); /* no port of the host leads to a container */
+	if (!exposed && !host)
+		return true;
 	n = collect(c, &v);
-	for (size_t i = 0; i < want->len; i++) {
-		OWN_RANGE struct range r = { 0 };
-
-		if (range_parse(want->v[i], &r, NULL) < 0)
-			continue;
-		for (size_t j = 0; j < n; j++)
-			if (v[j].number >= r.lo && v[j].number <= r.hi && v[j].proto == proto_of(r.proto))
-				return true;
-	}
+	for (size_t i = 0; i < n; i++)
+		if (passes(exposed, v[i].number, v[i].proto))
+			return true;
+	for (size_t i = 0; i < c->n_published && has_ports(c); i++)
+		if (passes(host, (int)c->published[i].host_port, proto_index(&c->published[i])))
+			return true;
 	return false;
+}
+
+static void encode_port(const struct port *p, const struct net_port *at, struct jw *w)
+{
+	jw_obj(w);
+	if (at && !str_empty(at->host_ip))
+		jw_kstr(w, "IP", at->host_ip);
+	jw_kint(w, "PrivatePort", p->number);
+	if (at)
+		jw_kint(w, "PublicPort", at->host_port);
+	jw_kstr(w, "Type", protos[p->proto]);
+	jw_obj_end(w);
 }
 
 void ports_encode_list(const struct container *c, struct jw *w)
@@ -149,10 +204,11 @@ void ports_encode_list(const struct container *c, struct jw *w)
 
 	jw_arr(w);
 	for (size_t i = 0; i < n; i++) {
-		jw_obj(w);
-		jw_kint(w, "PrivatePort", v[i].number);
-		jw_kstr(w, "Type", protos[v[i].proto]);
-		jw_obj_end(w);
+		const struct net_port *at = published(c, &v[i], NULL);
+
+		do
+			encode_port(&v[i], at, w);
+		while (at && (at = published(c, &v[i], at)));
 	}
 	jw_arr_end(w);
 }
@@ -164,10 +220,23 @@ void ports_encode_map(const struct container *c, struct jw *w)
 
 	jw_obj(w);
 	for (size_t i = 0; i < n; i++) {
-		char key[24];
+		const struct net_port *at = published(c, &v[i], NULL);
+		char key[24], number[12];
 
 		snprintf(key, sizeof(key), "%d/%s", v[i].number, protos[v[i].proto]);
-		jw_knull(w, key);
+		if (!at) {
+			jw_knull(w, key);
+			continue;
+		}
+		jw_karr(w, key);
+		for (; at; at = published(c, &v[i], at)) {
+			snprintf(number, sizeof(number), "%u", at->host_port);
+			jw_obj(w);
+			jw_kstr(w, "HostIp", at->host_ip);
+			jw_kstr(w, "HostPort", number);
+			jw_obj_end(w);
+		}
+		jw_arr_end(w);
 	}
 	jw_obj_end(w);
 }

@@ -41,6 +41,7 @@ JDESC(endpoint_desc, endpoint,
 	JFIELD(endpoint, mac_address, "MacAddress", J_STR, 0),
 	JFIELD(endpoint, driver_opts, "DriverOpts", J_STRMAP, 0),
 	JFIELD(endpoint, gw_priority, "GwPriority", J_I64, J_OMITEMPTY),
+	JFIELD(endpoint, desired_mac, "DesiredMacAddress", J_STR, J_OMITEMPTY),
 	JFIELD(endpoint, rest, NULL, J_REST, 0));
 
 JDESC(net_settings_desc, net_settings,

@@ -69,26 +69,67 @@ static void load_one(struct container_store *s, const char *id, struct strv *lef
 	container_unref(c);
 }
 
+/* An endpoint as the record has it, for a sandbox whose file is damaged. Of those not joined, false. */
+static bool known_endpoint(const char *network, const struct endpoint *ep, struct net_endpoint *ret)
+{
+	*ret = (struct net_endpoint){ 0 };
+	if (str_empty(ep->endpoint_id) || str_empty(ep->network_id))
+		return false;
+	ret->network = xstrdup(network);
+	ret->mac = str_empty(ep->mac_address) ? NULL : xstrdup(ep->mac_address);
+	ret->ipv4 = str_empty(ep->ip_address) ? NULL : xasprintf("%s/%lld", ep->ip_address, (long long)ep->ip_prefix_len);
+	ret->ipv6 = str_empty(ep->global_ipv6) ? NULL : xasprintf("%s/%lld", ep->global_ipv6, (long long)ep->global_ipv6_prefix_len);
+	ret->gateway4 = str_empty(ep->gateway) ? NULL : xstrdup(ep->gateway);
+	ret->gateway6 = str_empty(ep->ipv6_gateway) ? NULL : xstrdup(ep->ipv6_gateway);
+	strmap_copy(&ret->options, &ep->driver_opts);
+	ret->priority = ep->gw_priority;
+	snprintf(ret->id, sizeof(ret->id), "%s", ep->endpoint_id);
+	snprintf(ret->network_id, sizeof(ret->network_id), "%s", ep->network_id);
+	return true;
+}
+
+static bool mend_sandbox(struct container *c)
+{
+	const struct jmap *nets = &c->rec.net.networks;
+	struct sandbox known = { .eps = xcalloc(nets->len + 1, sizeof(*known.eps)) };
+	bool mended;
+
+	for (size_t i = 0; i < nets->len; i++) {
+		const struct endpoint *ep = jmap_at(nets, i, &endpoint_desc);
+		struct net_endpoint *to = &known.eps[known.eps_len];
+
+		if (!known_endpoint(nets->keys[i], ep, to))
+			continue;
+		if (endpoint_has_names(nets->keys[i])) {
+			endpoint_names(c, ep, &to->names);
+			known.resolver = true;
+		}
+		known.eps_len++;
+	}
+	known.key = xstrdup(c->rec.net.sandbox_key);
+	snprintf(known.id, sizeof(known.id), "%s", c->rec.net.sandbox_id ? c->rec.net.sandbox_id : "");
+	mended = sandbox_mend(c->store->deps.nets, c->id, &known);
+	sandbox_done(&known);
+	return mended;
+}
+
 static bool adopt_sandbox(struct container *c)
 {
-	const struct endpoint *ep = jmap_at(&c->rec.net.networks, 0, &endpoint_desc);
 	struct net_controller *nets = c->store->deps.nets;
-	const char *mode = c->rec.net.networks.keys[0];
-	OWN_FREE char *ipv4 = NULL, *ipv6 = NULL;
-	struct net_endpoint known_ep = { 0 };
-	struct sandbox known = { .eps = &known_ep, .eps_len = 1 };
+	const char *mode = endpoint_main(c, container_mode(c));
 
-	if (sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0)
-		return true;
-	ipv4 = str_empty(ep->ip_address) ? NULL : xasprintf("%s/%lld", ep->ip_address, (long long)ep->ip_prefix_len);
-	ipv6 = str_empty(ep->global_ipv6) ? NULL : xasprintf("%s/%lld", ep->global_ipv6, (long long)ep->global_ipv6_prefix_len);
-	/* borrowed, never freed */
-	known.key = c->rec.net.sandbox_key;
-	known_ep = (struct net_endpoint){ .network = (char *)mode, .mac = ep->mac_address, .ipv4 = ipv4, .ipv6 = ipv6, .gateway4 = ep->gateway };
-	snprintf(known.id, sizeof(known.id), "%s", c->rec.net.sandbox_id ? c->rec.net.sandbox_id : "");
-	snprintf(known_ep.id, sizeof(known_ep.id), "%s", ep->endpoint_id ? ep->endpoint_id : "");
-	snprintf(known_ep.network_id, sizeof(known_ep.network_id), "%s", ep->network_id ? ep->network_id : "");
-	return sandbox_mend(nets, c->id, &known) && sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0;
+	return sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0 ||
+		(mend_sandbox(c) && sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0);
+}
+
+/* Those of before, which are still bound where nothing went wrong: known again, and put back where something did. */
+static void adopt_ports(struct container *c)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	publish_read(c);
+	if (c->n_published && publish_do(c, &c->host, &err) < 0)
+		log_warn("container %s: its ports are not published any more: %s", c->id, err_text(&err));
 }
 
 /* Takes up the counts of mounts that the last daemon made, so that the exit undoes them. */
@@ -111,8 +152,10 @@ static void adopt_mounts(struct container *c)
 		c->volumes_mounted = i + 1;
 	}
 	c->shm_mounted = !str_empty(c->rec.shm_path);
-	if (c->store->deps.nets && c->rec.net.networks.len && adopt_sandbox(c))
+	if (c->store->deps.nets && !str_has_prefix(container_mode(c), "container:") && adopt_sandbox(c)) {
 		container_note_network(c);
+		adopt_ports(c);
+	}
 }
 
 static void goes_on(struct container *c, struct shim *shim, pid_t pid)

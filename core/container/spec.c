@@ -169,8 +169,7 @@ JDESC(host_config_desc, host_config,
 	JFIELD(host_config, rest, NULL, J_REST, 0));
 
 /* What a client may ask of an endpoint; kept as text by whoever knows the network. */
-struct ipam_wish { char *ipv4, *ipv6; struct strv link_local; };
-JDESC_STATIC(ipam_wish_desc, ipam_wish,
+JDESC(ipam_wish_desc, ipam_wish,
 	JFIELD(ipam_wish, ipv4, "IPv4Address", J_STR, 0),
 	JFIELD(ipam_wish, ipv6, "IPv6Address", J_STR, 0),
 	JFIELD(ipam_wish, link_local, "LinkLocalIPs", J_STRV, 0));
@@ -234,6 +233,22 @@ void create_body_done(struct create_body *b)
 	jdesc_clear(&host_config_desc, &b->host);
 	free(b->networking);
 	b->networking = NULL;
+}
+
+int create_body_networks_since(const struct create_body *b, int minor, struct err *err)
+{
+	OWN_JSON json_t *js = minor >= 44 || !b->networking ? NULL : json_read(b->networking, strlen(b->networking), NULL);
+	json_t *all = json_object_get(js, "EndpointsConfig"), *item;
+	OWN_STRV struct strv names = { 0 };
+	OWN_FREE char *text = NULL;
+	const char *key;
+
+	if (json_object_size(all) <= 1)
+		return 0;
+	json_object_foreach(all, key, item)
+		strv_add(&names, key);
+	text = strv_join(&names, ", ");
+	return err_set(err, ERR_INVALID, "Container cannot be connected to network endpoints: %.512s", text);
 }
 
 static void merge_set(struct strv *dst, const struct strv *src)

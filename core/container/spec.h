@@ -51,7 +51,7 @@ struct host_config {
 	char *container_id_file;
 	struct log_config log;
 	char *network_mode;
-	char *port_bindings;     /* JSON text: checked and used by the network room */
+	char *port_bindings;     /* JSON text: publish.c checks and reads it */
 	struct restart_policy restart;
 	bool auto_remove;
 	char *volume_driver;
@@ -93,7 +93,9 @@ struct host_config {
 };
 
 extern const struct jdesc container_config_desc, host_config_desc, mount_spec_desc, device_mapping_desc, device_request_desc,
-	log_config_desc, ulimit_desc, throttle_device_desc, weight_device_desc, endpoint_wish_desc;
+	log_config_desc, ulimit_desc, throttle_device_desc, weight_device_desc, endpoint_wish_desc, ipam_wish_desc;
+
+struct ipam_wish { char *ipv4, *ipv6; struct strv link_local; }; /* IPAMConfig of an endpoint */
 
 struct daemon_defaults; /* spec.c: what the daemon's configuration adds (bundle.h) */
 
@@ -108,6 +110,8 @@ struct create_body {
 };
 int create_body_decode(json_t *js, struct create_body *ret, struct err *err);
 void create_body_done(struct create_body *b);
+/* Several networks are of 1.44: ERR_INVALID for older clients. */
+int create_body_networks_since(const struct create_body *b, int minor, struct err *err);
 
 /*
  * Merges the image's configuration into cfg (env, cmd, entrypoint, labels, ports, volumes, user, workdir, health, stop

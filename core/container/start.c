@@ -23,8 +23,7 @@ static struct layer_store *layers_of(struct container *c)
 	return image_store_layers(c->store->deps.images);
 }
 
-/* The network mode with "default" resolved. */
-static const char *real_mode(struct container *c)
+const char *container_mode(struct container *c)
 {
 	const char *mode = c->host.network_mode;
 
@@ -64,62 +63,19 @@ static void drop_shm(struct container *c)
 	c->shm_mounted = false;
 }
 
-/* Connect and disconnect; nothing for a sandbox that is another container's. */
-static void network_event(struct container *c, const char *action)
+void container_network_event(struct container *c, const char *action, const struct net_endpoint *ep)
 {
-	const struct net_endpoint *ep = c->sandbox.eps_len ? &c->sandbox.eps[0] : NULL;
-	OWN_NETWORK struct network *n = NULL;
+	OWN_NETWORK struct network *n = c->store->deps.events ? net_find(c->store->deps.nets, ep->network_id, NULL) : NULL;
 
-	if (!ep || !c->store->deps.events || !(n = net_find(c->store->deps.nets, ep->network_id, NULL)))
-		return;
-	events_log(c->store->deps.events, "network", action, n->id, "container", c->id, "name", n->name, "type", n->driver, NULL);
+	if (n)
+		events_log(c->store->deps.events, "network", action, n->id, "container", c->id, "name", n->name, "type", n->driver, NULL);
 }
 
-static void set_number(char **text, int64_t *ret_bits, const char *cidr)
+/* Nothing for a sandbox that is another container's. */
+static void network_events(struct container *c, const char *action)
 {
-	const char *slash = cidr ? strchr(cidr, '/') : NULL;
-	OWN_FREE char *address = slash ? xstrndup(cidr, (size_t)(slash - cidr)) : xstrdup("");
-
-	str_set(text, address);
-	*ret_bits = slash ? strtol(slash + 1, NULL, 10) : 0;
-}
-
-/* What the network gave, as the record has it; an empty endpoint takes it away. Under the lock. */
-static void set_endpoint(struct endpoint *to, const struct net_endpoint *from)
-{
-	str_set(&to->endpoint_id, from->id);
-	str_set(&to->gateway, from->gateway4 ? from->gateway4 : "");
-	str_set(&to->mac_address, from->mac ? from->mac : "");
-	set_number(&to->ip_address, &to->ip_prefix_len, from->ipv4);
-	set_number(&to->global_ipv6, &to->global_ipv6_prefix_len, from->ipv6);
-}
-
-static void forget_network(struct container *c)
-{
-	static const struct net_endpoint none;
-	WITH_LOCK(&c->lock);
-
-	for (size_t i = 0; i < c->rec.net.networks.len; i++)
-		set_endpoint(jmap_at(&c->rec.net.networks, i, &endpoint_desc), &none);
-}
-
-void container_note_network(struct container *c)
-{
-	WITH_LOCK(&c->lock);
-
-	str_set(&c->rec.net.sandbox_id, c->sandbox.id);
-	str_set(&c->rec.net.sandbox_key, c->sandbox.key ? c->sandbox.key : "");
-	for (size_t i = 0; i < c->rec.net.networks.len; i++) {
-		struct endpoint *ep = jmap_at(&c->rec.net.networks, i, &endpoint_desc);
-		const char *key = c->rec.net.networks.keys[i];
-
-		const struct net_endpoint *from = c->sandbox.eps_len ? &c->sandbox.eps[0] : NULL;
-
-		if (!from || !(streq(key, from->network) || str_has_prefix(from->network_id, key)))
-			continue; /* users name networks by id, too */
-		str_set(&ep->network_id, from->network_id);
-		set_endpoint(ep, from);
-	}
+	for (size_t i = 0; i < c->sandbox.eps_len; i++)
+		container_network_event(c, action, &c->sandbox.eps[i]);
 }
 
 void container_unwind(struct container *c)
@@ -134,7 +90,8 @@ void container_unwind(struct container *c)
 	if (c->store->deps.nets && sandbox_remove(c->store->deps.nets, c->id, &c->sandbox, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	metrics_time(METRIC_NETWORK_ACTIONS, "release", clock_mono() - began);
-	forget_network(c);
+	endpoints_forget(c);
+	publish_forget(c);
 	err_done(&err);
 	if (c->rootfs && rwlayer_unmount(layers_of(c), c->id, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
@@ -143,7 +100,7 @@ void container_unwind(struct container *c)
 
 void container_left_network(struct container *c)
 {
-	network_event(c, "disconnect");
+	network_events(c, "disconnect");
 	sandbox_done(&c->sandbox);
 	memset(&c->sandbox, 0, sizeof(c->sandbox));
 }
@@ -373,22 +330,34 @@ static int explain(struct err *err, bool restoring)
 	return code;
 }
 
+/* The sandbox, with all of its networks. */
+static int allocate(struct container *c, const char *mode, struct err *err)
+{
+	CLEANUP(wishes_done) struct wishes w = { 0 };
+	OWN_STRV struct strv servers = { 0 }, search = { 0 };
+	struct net_resolv resolv = { &servers, &search };
+	int64_t began = clock_mono();
+
+	if (!c->store->deps.nets)
+		return 0;
+	wishes_make(c, mode, &w);
+	wishes_find(c, &w);
+	netfiles_servers(c, &servers, &search);
+	lock_none_held();
+	if (sandbox_create(c->store->deps.nets, c->id, c->rec.config.hostname, w.v, w.len, &resolv, &c->sandbox, err) < 0)
+		return -1;
+	metrics_time(METRIC_NETWORK_ACTIONS, "allocate", clock_mono() - began);
+	network_events(c, "connect");
+	return links_allow(c, err) < 0 || publish_do(c, &c->host, err) < 0 ? -1 : 0;
+}
+
 /* A sandbox of its own, or another container's with its files. */
 static int enter_network(struct container *c, const char *mode, struct err *err)
 {
 	CLEANUP(container_unrefp) struct container *other = NULL;
-	static const struct net_endpoint none;
-	int64_t began = clock_mono();
 
-	if (!str_has_prefix(mode, "container:")) {
-		const struct net_wish wish = { .network = mode, .mac = c->rec.config.mac_address };
-
-		if (c->store->deps.nets && sandbox_create(c->store->deps.nets, c->id, c->rec.config.hostname, &wish, 1, NULL, &c->sandbox, err) < 0)
-			return -1;
-		metrics_time(METRIC_NETWORK_ACTIONS, "allocate", clock_mono() - began);
-		network_event(c, "connect");
-		return netfiles_write(c, mode, c->sandbox.eps_len ? &c->sandbox.eps[0] : &none, err);
-	}
+	if (!str_has_prefix(mode, "container:"))
+		return allocate(c, mode, err) < 0 ? -1 : netfiles_write(c, mode, err);
 	other = container_find(c->store, mode + strlen("container:"), err);
 	if (!other || (c->store->deps.nets && sandbox_share(c->store->deps.nets, other->id, &c->sandbox, err) < 0))
 		return -1;
@@ -400,7 +369,7 @@ static struct run *prepare(struct container *c, struct err *err)
 {
 	OWN_FREE char *run_dir = container_run_dir(c);
 	CLEANUP(mount_list_done) struct mount_list mounts = { 0 };
-	const char *mode = real_mode(c);
+	const char *mode = container_mode(c);
 
 	lock_none_held();
 	/* before anything is mounted: what a crash leaves is found by this folder */

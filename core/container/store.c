@@ -122,6 +122,7 @@ void container_unref(struct container *c)
 	jdesc_clear(&container_record_desc, &c->rec);
 	jdesc_clear(&host_config_desc, &c->host);
 	sandbox_done(&c->sandbox);
+	net_ports_free(c->published, c->n_published);
 	free(c->rootfs);
 	free(c->restore_from);
 	free(c->damaged);

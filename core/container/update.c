@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * POST /containers/{id}/update: resources and the restart policy as in Docker, at once where the container runs; beyond that
- * environment, stop signal and log (from the next start on), labels, stop time-out and health check.
+ * environment, stop signal and log (from the next start on), labels, stop time-out, health check, and published ports (at once).
  */
 #include "container/update.h"
 
 #include "container/bundle/bundle.h"
 #include "container/internal.h"
 #include "container/shim-client.h"
+#include "container/validate.h"
 
 JDESC_STATIC(restart_desc, restart_policy,
 	JFIELD(restart_policy, name, "Name", J_STR, 0),
@@ -27,6 +28,7 @@ JDESC_STATIC(update_host_desc, host_config,
 	JFIELD(host_config, memory_reservation, "MemoryReservation", J_I64, 0),
 	JFIELD(host_config, memory_swap, "MemorySwap", J_I64, 0),
 	JFIELD(host_config, pids_limit, "PidsLimit", J_OPT_I64, 0),
+	JFIELD(host_config, port_bindings, "PortBindings", J_RAW, 0),
 	JFIELD_SUB(host_config, restart, "RestartPolicy", J_OBJ, 0, restart_desc),
 	JFIELD_SUB(host_config, log, "LogConfig", J_OBJ, 0, log_config_desc));
 JDESC_STATIC(update_config_desc, container_config,
@@ -38,7 +40,7 @@ JDESC_STATIC(update_config_desc, container_config,
 /* Docker's resources that are fixed from the create on, and members of a create that may be taken for one of an update. */
 static const char *const not_updated[] = { "Binds", "BlkioDeviceReadBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteBps", "BlkioDeviceWriteIOps",
 	"BlkioWeightDevice", "CgroupParent", "CpuCount", "CpuPercent", "DeviceCgroupRules", "DeviceRequests", "Devices",
-	"IOMaximumBandwidth", "IOMaximumIOps", "KernelMemoryTCP", "Mounts", "OomKillDisable", "PortBindings", "Ulimits" };
+	"IOMaximumBandwidth", "IOMaximumIOps", "KernelMemoryTCP", "Mounts", "OomKillDisable", "Ulimits" };
 
 static bool is_set(const json_t *v)
 {
@@ -205,6 +207,22 @@ static int apply(struct container *c, struct run *run, const struct host_config 
 	return container_ends(c) ? 0 : -1; /* what has ended takes them at its next start */
 }
 
+static bool has_bindings(const struct host_config *want)
+{
+	return want->port_bindings && !streq(want->port_bindings, "null");
+}
+
+/* At once where it runs: what stays is not touched, and where one cannot be bound none changes. */
+static int update_ports(struct container *c, const struct host_config *want, bool live, struct err *err)
+{
+	const char *mode = container_mode(c);
+	struct host_config h = { .port_bindings = want->port_bindings, .publish_all_ports = c->host.publish_all_ports };
+
+	if (str_has_prefix(mode, "container:") && publish_any(&h))
+		return err_set(err, ERR_INVALID, "conflicting options: port publishing and the container type network mode");
+	return live && !str_has_prefix(mode, "container:") ? publish_do(c, &h, err) : 0;
+}
+
 static int update_op(struct container *c, const struct update_body *b, struct err *err)
 {
 	CLEANUP(run_putp) struct run *run = container_run(c);
@@ -221,6 +239,8 @@ static int update_op(struct container *c, const struct update_body *b, struct er
 	limits = r == 0 && take_resources(&h, &b->host);
 	if (limits && live)
 		r = apply(c, run, &h, err);
+	if (r == 0 && has_bindings(&b->host))
+		r = update_ports(c, &b->host, live, err);
 	jdesc_clear(&host_config_desc, &h);
 	if (r < 0)
 		return -1;
@@ -231,6 +251,8 @@ static int update_op(struct container *c, const struct update_body *b, struct er
 		str_set(&c->host.restart.name, b->host.restart.name);
 		c->host.restart.maximum_retry_count = b->host.restart.maximum_retry_count;
 	}
+	if (has_bindings(&b->host))
+		str_set(&c->host.port_bindings, b->host.port_bindings);
 	take_config(&c->rec.config, b);
 	if (log_config_is_set(&b->host.log))
 		log_config_note(c, &b->host.log);

@@ -6,7 +6,9 @@
 #include "container/container.h"
 
 /*
- * Zero, unset and empty members stay as they are, those of the health check, too. LogConfig is replaced as a whole; without Type the driver stays. Env and Labels are merged by key: "K" without "=" and a label that is null
+ * Zero, unset and empty members stay as they are, those of the health check, too. LogConfig is replaced as a whole; without Type
+ * the driver stays. PortBindings that are there replace all of before, also by {}. Env and Labels are merged by key: "K" without "=" and
+ * a label that is null
  * go away.
  */
 struct update_body {

@@ -212,71 +212,13 @@ static int check_devices(const struct host_config *hc, struct err *err)
 	return 0;
 }
 
-static bool publishes(const struct host_config *hc)
-{
-	const char *p = hc->port_bindings;
-
-	return hc->publish_all_ports || (p && !streq(p, "{}") && !streq(p, "null"));
-}
-
 /* What is taken and has no effect. */
 static void add_warnings(const struct host_config *hc, struct strv *warnings)
 {
 	if (!str_empty(hc->cgroup))
 		strv_add(warnings, "The field Cgroup has no effect: no driver of this daemon reads it.");
-	if (publishes(hc))
-		strv_add(warnings, "Published ports are discarded: this build does not publish ports yet.");
-}
-
-/* "80", "80/tcp", "8000-8010/udp" */
-static bool is_port(const char *s)
-{
-	char *end;
-	unsigned long from = strtoul(s, &end, 10), to = from;
-
-	if (end == s || *s < '0' || *s > '9')
-		return false;
-	if (*end == '-') {
-		const char *second = end + 1;
-
-		to = strtoul(second, &end, 10);
-		if (end == second)
-			return false;
-	}
-	return from <= 65535 && to <= 65535 && from <= to && (!*end || !strcasecmp(end, "/tcp") || !strcasecmp(end, "/udp") || !strcasecmp(end, "/sctp"));
-}
-
-static int check_ports(const struct host_config *hc, struct err *err)
-{
-	OWN_JSON json_t *js = NULL;
-	const char *key;
-	json_t *item;
-
-	if (!hc->port_bindings)
-		return 0;
-	js = json_read(hc->port_bindings, strlen(hc->port_bindings), err);
-	if (!js)
-		return -1;
-	if (!json_is_object(js) && !json_is_null(js))
-		return invalid(err, "invalid JSON: /HostConfig/PortBindings: expected an object");
-	json_object_foreach(js, key, item) {
-		size_t i;
-		json_t *b;
-
-		if (!is_port(key))
-			return invalid(err, "invalid port specification: \"%.64s\"", key);
-		if (!json_is_array(item) && !json_is_null(item))
-			return invalid(err, "invalid JSON: /HostConfig/PortBindings/%.64s: expected an array", key);
-		json_array_foreach(item, i, b) {
-			const char *port = json_string_value(json_object_get(b, "HostPort"));
-
-			if (!json_is_object(b))
-				return invalid(err, "invalid JSON: /HostConfig/PortBindings/%.64s/%zu: expected an object", key, i);
-			if (port && *port && (!is_port(port) || strchr(port, '/')))
-				return invalid(err, "invalid port specification: \"%.64s\"", port);
-		}
-	}
-	return 0;
+	if (publish_any(hc) && is_host(hc->network_mode))
+		strv_add(warnings, "Published ports are discarded when using host network mode");
 }
 
 int container_validate_sharing(const struct container_config *cfg, const struct host_config *hc, struct err *err)
@@ -298,7 +240,7 @@ int container_validate_sharing(const struct container_config *cfg, const struct 
 		what = "custom host-to-IP mapping and the network mode";
 	else if ((shared || streq(hc->network_mode ? hc->network_mode : "", "host")) && !str_empty(cfg->mac_address))
 		what = "mac-address and the network mode";
-	else if (shared && publishes(hc))
+	else if (shared && publish_any(hc))
 		what = "port publishing and the container type network mode";
 	else if (shared && cfg->exposed_ports.len)
 		what = "port exposing and the container type network mode";
@@ -310,7 +252,7 @@ int container_validate(const struct container_config *cfg, struct host_config *h
 {
 	if (check_config(cfg, err) < 0 || validate_limits(hc, update, warnings, err) < 0 || check_modes(hc, err) < 0 ||
 	    check_restart(hc, err) < 0 || validate_security(hc, warnings, err) < 0 || check_sysctls(hc, err) < 0 ||
-	    check_lists(hc, err) < 0 || check_devices(hc, err) < 0 || check_ports(hc, err) < 0)
+	    check_lists(hc, err) < 0 || check_devices(hc, err) < 0 || publish_check(hc, err) < 0)
 		return -1;
 	if (hc->oom_score_adj < -1000 || hc->oom_score_adj > 1000)
 		return invalid(err, "Invalid value %" PRId64 ", range for oom score adj is [-1000, 1000]", hc->oom_score_adj);

@@ -11,4 +11,8 @@ int validate_limits(struct host_config *hc, bool update, struct strv *warnings, 
 /* SecurityOpt. */
 int validate_security(const struct host_config *hc, struct strv *warnings, struct err *err);
 
+/* publish.c: PortBindings; whether they, or PublishAllPorts, ask for anything. */
+int publish_check(const struct host_config *hc, struct err *err);
+bool publish_any(const struct host_config *hc);
+
 #endif
