@@ -92,6 +92,9 @@ void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src)
 	dst->gateway4 = xstrdup(src->gateway4);
 	dst->gateway6 = xstrdup(src->gateway6);
 	dst->interface = xstrdup(src->interface);
+	/* copies replace what is there, which is src's own by now */
+	dst->names = dst->link_local = (struct strv){0};
+	dst->links = dst->options = (struct strmap){0};
 	strv_copy(&dst->names, &src->names);
 	strmap_copy(&dst->links, &src->links);
 	strv_copy(&dst->link_local, &src->link_local);
