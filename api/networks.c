@@ -323,6 +323,7 @@ static int on_prune(struct job *job, struct err *err)
 	pruning_done(api, &p, &gone);
 	if (ret < 0)
 		return -1;
+	gone.set = gone.len > 0; /* null, as Docker's, where none went */
 	jw_init(&w, &b);
 	jw_obj(&w);
 	jw_kstrv(&w, "NetworksDeleted", &gone);

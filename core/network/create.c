@@ -53,7 +53,9 @@ static int check_spec(const struct net_spec *s, struct err *err)
 			"[ ingress | internal | attachable | scope ] are not supported.");
 	if (s->config_only && from)
 		return err_set(err, ERR_FORBIDDEN, "a configuration network cannot depend on another configuration network");
-	if (from && (s->pools_len || map_len(s->options) || map_len(s->ipam_options) || s->enable_ipv4 >= 0 || s->enable_ipv6 > 0))
+	if (from && map_len(s->options))
+		return err_set(err, ERR_FORBIDDEN, "network driver options are not supported if the network depends on a configuration network");
+	if (from && (s->pools_len || map_len(s->labels) || map_len(s->ipam_options) || s->enable_ipv4 >= 0 || s->enable_ipv6 > 0))
 		return err_set(err, ERR_FORBIDDEN, "user specified configurations are not supported if the network depends on a configuration network");
 	if (s->ingress)
 		return err_set(err, ERR_FORBIDDEN, "Ingress network can only be global scope network");

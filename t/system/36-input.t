@@ -6,6 +6,7 @@ need_root
 need curl python3
 find_docker
 scratch
+own_net
 
 start_daemon
 ok "the daemon starts" || done_testing

@@ -6,6 +6,7 @@ need_root
 need curl python3 busybox
 find_docker
 scratch
+own_net
 start_daemon || { echo "1..1"; echo "not ok 1 - starts"; exit 1; }
 load_busybox >/dev/null
 docker create --name probe --network none busybox:latest true >/dev/null

@@ -9,6 +9,7 @@ PY=${PYTHON3:-/usr/bin/python3}
 "$PY" -c 'import yaml' 2>/dev/null || skip_all "python3-yaml is not installed"
 find_docker
 scratch
+own_net
 # what is freed goes back to the kernel, so that growth shows
 export MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536
 start_daemon || { echo "1..1"; echo "not ok 1 - starts"; exit 1; }

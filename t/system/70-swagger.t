@@ -9,6 +9,7 @@ PY=${PYTHON3:-/usr/bin/python3}
 "$PY" -c 'import yaml, jsonschema' 2>/dev/null || skip_all "python3-yaml and python3-jsonschema are not installed"
 DOCKER=${DOCKER:-$(command -v docker || echo /bin/false)}
 scratch
+own_net
 start_daemon || { echo "1..1"; echo "not ok 1 - daemon starts"; exit 1; }
 "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.tar"
 curl -sS --unix-socket "$SOCK" -X POST -T "$WORK/busybox.tar" 'http://d/images/load?quiet=1' >/dev/null

@@ -138,6 +138,14 @@ NETNS=
 # Suites look at groups by their paths: with systemd's own driver, which is the default where it can be, these are others.
 GROUPARGS=
 [ ! -d /run/systemd/system ] || GROUPARGS="--exec-opt native.cgroupdriver=cgroupfs"
+# One with nothing in it but lo, for tests that make networks and look at no packets.
+OWN_NET=
+own_net() {
+	command -v ip >/dev/null && ip netns add "dkd-$$" || skip_all "no network namespaces"
+	OWN_NET=dkd-$$
+	ip -n "$OWN_NET" link set lo up
+	NETNS=/run/netns/$OWN_NET
+}
 # start_daemon [dockerd args]: waits until it answers; 1 when it ended or never answered
 start_daemon() {
 	[ -e "$WORK/daemon.json" ] || echo '{}' > "$WORK/daemon.json"
@@ -196,6 +204,7 @@ cleanup() {
 		[ -d "$_d" ] && for _c in "$_d"/*; do [ -d "$_c" ] && runc --root "$_d" delete -f "${_c##*/}" >/dev/null 2>&1; done
 	done
 	awk -v w="$WORK/" 'index($5, w) == 1 { print $5 }' /proc/self/mountinfo | sort -r | while read -r _m; do umount -l "$_m" 2>/dev/null; done
+	[ -z "$OWN_NET" ] || ip netns del "$OWN_NET" 2>/dev/null
 	[ -n "${KEEP:-}" ] && cp -r "$WORK/log" "/tmp/dkd-kept-log" 2>/dev/null
 	rm -rf "$WORK"
 }
