@@ -288,6 +288,48 @@ fail:
 	return sys;
 }
 
+/* "net/...=value", below /proc/sys; the namespace is this process's. */
+static int set_sysctl(char *entry)
+{
+	char path[256], *value = strchr(entry, '=');
+	size_t size;
+	ssize_t n;
+	int fd;
+
+	if (!value || strncmp(entry, "net/", 4) != 0 || strstr(entry, "..") ||
+	    snprintf(path, sizeof(path), "/proc/sys/%.*s", (int)(value - entry), entry) >= (int)sizeof(path))
+		return EINVAL;
+	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return errno;
+	size = strlen(++value);
+	n = write(fd, value, size);
+	close(fd);
+	return n == (ssize_t)size ? 0 : n < 0 ? errno : EIO;
+}
+
+/* strings: the path, then sysctls. Answers itself; 0, or an errno for the caller to answer. */
+static int enter_netns(char *strings, uint32_t sysctls, int requester)
+{
+	int fd = open(strings, O_RDONLY | O_CLOEXEC), sys;
+	char *at = strings;
+
+	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
+		return errno;
+	for (uint32_t i = 0; i < sysctls; i++) {
+		at += strlen(at) + 1;
+		if ((sys = set_sysctl(at))) {
+			answer(requester, sys, (int)i + 1, getpid(), -1, NULL);
+			return 0;
+		}
+	}
+	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0)
+		return errno;
+	answer(requester, 0, 0, getpid(), fd, NULL);
+	return 0;
+}
+
 static int drop_netns(const char *path)
 {
 	/* EINVAL: no mount point (the machine was restarted), the file alone is left */
@@ -305,9 +347,10 @@ static void start_job(struct request *r)
 	if (pipe2(exec_pipe, O_CLOEXEC) == 0 && (r->head.op != SPAWNER_RUN || pipe2(out, O_CLOEXEC) == 0))
 		pid = fork();
 	if (pid == 0) {
-		if (r->head.op != SPAWNER_NETNS)
+		if (r->head.op != SPAWNER_NETNS && r->head.op != SPAWNER_NETNS_ENTER)
 			child_exec(r, out[1], exec_pipe[1]);
-		errno = make_netns(r->strings.data, r->fds[0]);
+		errno = r->head.op == SPAWNER_NETNS ? make_netns(r->strings.data, r->fds[0])
+						    : enter_netns(r->strings.data, r->head.envc, r->fds[0]);
 		if (errno)
 			child_fail(exec_pipe[1]);
 		_exit(0);

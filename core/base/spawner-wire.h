@@ -9,7 +9,7 @@
 #define SPAWNER_FDS    32          /* descriptors of one request, the answer socket and the memfd among them */
 #define SPAWNER_PACKET (64 * 1024) /* of a command's output that follows the answer; more is in a memfd */
 
-enum spawner_op { SPAWNER_RUN, SPAWNER_SPAWN, SPAWNER_TASK, SPAWNER_NETNS, SPAWNER_NETNS_DROP };
+enum spawner_op { SPAWNER_RUN, SPAWNER_SPAWN, SPAWNER_TASK, SPAWNER_NETNS, SPAWNER_NETNS_DROP, SPAWNER_NETNS_ENTER };
 
 /* The memfd holds argc + envc strings, each with its NUL. */
 struct spawner_head {

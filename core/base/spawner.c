@@ -213,26 +213,41 @@ int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err)
 	return 0;
 }
 
-static int netns_request(struct spawner *s, uint32_t op, const char *path, int *ret_fd, struct err *err)
+static int netns_request(struct spawner *s, uint32_t op, const char *path, const struct strv *sysctls, int *ret_fd, struct err *err)
 {
+	static const char *const verbs[] = { [SPAWNER_NETNS] = "make", [SPAWNER_NETNS_DROP] = "drop", [SPAWNER_NETNS_ENTER] = "enter" };
 	struct spawner_head head = { .op = op };
-	char *const argv[] = { (char *)path, NULL }, *const env[] = { NULL };
+	char *const argv[] = { (char *)path, NULL }, *const none[] = { NULL };
+	char *const *env = sysctls && sysctls->len ? sysctls->v : none;
 	OWN_FD int fd = -1;
 	struct spawner_answer a;
 
 	if (send_request(s, &head, argv, env, NULL, 0, &fd, err) < 0 || take_answer(fd, &a, ret_fd, NULL, err) < 0)
 		return -1;
+	if (a.sys && a.status)
+		return err_errno(err, a.sys, "set %s in the network namespace %s", env[a.status - 1], path);
 	if (a.sys)
-		return err_errno(err, a.sys, "%s the network namespace %s", op == SPAWNER_NETNS ? "make" : "drop", path);
+		return err_errno(err, a.sys, "%s the network namespace %s", verbs[op], path);
 	return 0;
 }
 
 int spawner_netns(struct spawner *s, const char *path, int *ret_rtnl, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS, path, ret_rtnl, err);
+	return netns_request(s, SPAWNER_NETNS, path, NULL, ret_rtnl, err);
 }
 
 int spawner_netns_drop(struct spawner *s, const char *path, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS_DROP, path, NULL, err);
+	return netns_request(s, SPAWNER_NETNS_DROP, path, NULL, NULL, err);
+}
+
+int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, int *ret_rtnl, struct err *err)
+{
+	OWN_FD int fd = -1;
+
+	if (netns_request(s, SPAWNER_NETNS_ENTER, path, sysctls, &fd, err) < 0)
+		return -1;
+	if (ret_rtnl)
+		*ret_rtnl = STEAL_FD(fd);
+	return 0;
 }

@@ -48,6 +48,11 @@ int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err);
  * without entering it.
  */
 int spawner_netns(struct spawner *s, const char *path, int *ret_rtnl, struct err *err);
+/*
+ * A NETLINK_ROUTE socket in the namespace bound at path (ret_rtnl NULL: none). sysctls are set there before: "net/ipv4/conf/eth0/rp_filter=1",
+ * below /proc/sys.
+ */
+int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, int *ret_rtnl, struct err *err);
 /* Unbinds and removes the file; missing is fine. */
 int spawner_netns_drop(struct spawner *s, const char *path, struct err *err);
 

@@ -248,6 +248,7 @@ int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *
 {
 	if (net_pools_set(nc, cfg->pools, err) < 0)
 		return -1;
+	nc->userland_proxy = cfg->userland_proxy;
 	set_extra(nc, cfg);
 	if (set_up_bridge(nc, cfg, err) < 0)
 		return -1;

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The facade over network drivers: opens each once, puts a container on a network of theirs and takes it off again. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -11,7 +7,6 @@
 #include "driver-once.h"
 #include "dockerd/net.h"
 #include "network/net_i.h"
-#include "network/rtnl.h"
 
 #define CALL_TIME (60 * NSEC_PER_SEC)
 
@@ -120,6 +115,19 @@ bool net_driver_predefined(const struct net_driver *d)
 	return d->caps.flags & DKD_NET_PREDEFINED;
 }
 
+/* Borrows the strings; the array is the caller's to free. */
+static struct dkd_pair *pairs(const struct strmap *a, const struct strmap *b, uint32_t *ret_len)
+{
+	struct dkd_pair *v = xcalloc(a->len + (b ? b->len : 0) + 1, sizeof(*v));
+
+	*ret_len = 0;
+	for (size_t i = 0; i < a->len; i++)
+		v[(*ret_len)++] = (struct dkd_pair){ a->v[i].key, a->v[i].value };
+	for (size_t i = 0; b && i < b->len; i++)
+		v[(*ret_len)++] = (struct dkd_pair){ b->v[i].key, b->v[i].value };
+	return v;
+}
+
 static int32_t emit_address(void *to, const char *key, const char *value)
 {
 	struct net_endpoint *ep = to;
@@ -139,12 +147,14 @@ static int create_endpoint(struct net_driver *d, struct net_endpoint *ep, uint32
 		.size = sizeof(e), .flags = flags, .network = ep->network_id, .id = ep->id, .mac = ep->mac,
 		.ipv4 = ep->ipv4, .ipv6 = ep->ipv6,
 	};
+	OWN_FREE struct dkd_pair *options = pairs(&ep->options, NULL, &e.options_len);
 	struct net_endpoint chosen = {0};
 	struct driver_call c;
 	int ret;
 
 	if (!d->ops->create_endpoint)
 		return 0;
+	e.options = options;
 	call_begin(&c, d);
 	ret = driver_call_end(&c, d->ops->create_endpoint(&c.abi, d->handle, &e, emit_address, &chosen), err);
 	if (ret == 0 && chosen.mac)
@@ -177,117 +187,66 @@ static int leave(struct net_driver *d, const struct net_endpoint *ep, struct err
 	return driver_call_end(&c, d->ops->leave(&c.abi, d->handle, ep->network_id, ep->id), err);
 }
 
-/* What a join emitted. */
-struct joined {
-	char *interface, *prefix, *wanted, *gateway4;
-	struct strmap routes; /* destination -> via, "" for the link itself */
-	bool in_sandbox;
-};
-
-static void joined_done(struct joined *j)
+void net_joined_done(struct net_joined *j)
 {
 	free(j->interface);
 	free(j->prefix);
 	free(j->wanted);
 	free(j->gateway4);
+	free(j->gateway6);
 	strmap_done(&j->routes);
+	*j = (struct net_joined){ 0 };
 }
 
 static int32_t emit_joined(void *to, const struct dkd_net_joined *j)
 {
-	struct joined *mine = to;
+	struct net_joined *mine = to;
+	bool way_out = !(j->flags & DKD_NET_NO_GATEWAY);
 
 	str_set(&mine->interface, j->interface_name);
 	str_set(&mine->prefix, j->interface_prefix);
 	str_set(&mine->wanted, j->interface_wanted);
-	str_set(&mine->gateway4, j->gateway4);
+	str_set(&mine->gateway4, way_out ? j->gateway4 : NULL);
+	str_set(&mine->gateway6, way_out ? j->gateway6 : NULL);
 	for (uint32_t i = 0; i < j->routes_len; i++)
 		strmap_set(&mine->routes, j->routes[i].destination, j->routes[i].via ? j->routes[i].via : "");
 	mine->in_sandbox = j->in_sandbox;
 	return 0;
 }
 
-static bool in_use(const struct net_box *b, const char *interface)
+static int join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, int netns_fd, uint32_t flags,
+	struct net_joined *ret, struct err *err)
 {
-	for (size_t i = 0; i < b->eps_len; i++)
-		if (!str_empty(b->eps[i].interface) && streq(b->eps[i].interface, interface))
-			return true;
-	return false;
-}
-
-/* The first of its kind that is free, unless a certain one is wanted. */
-static char *interface_name(const struct joined *j, const struct net_box *b)
-{
-	char *name = NULL;
-
-	if (j->wanted)
-		return xstrdup(j->wanted);
-	for (unsigned i = 0; !name; i++) {
-		name = xasprintf("%s%u", j->prefix ? j->prefix : "eth", i);
-		if (in_use(b, name))
-			str_set(&name, NULL);
-	}
-	return name;
-}
-
-static int wire(const struct joined *j, struct net_endpoint *ep, const struct net_box *b, int netns_fd, int rtnl, struct err *err)
-{
-	OWN_FREE char *name = interface_name(j, b);
-	int index;
-
-	if ((!j->in_sandbox && rtnl_move(j->interface, netns_fd, err) < 0) || rtnl_index(rtnl, j->interface, &index, err) < 0 ||
-	    rtnl_link(rtnl, index, name, ep->mac, err) < 0 || (ep->ipv4 && rtnl_add_address(rtnl, index, ep->ipv4, err) < 0))
-		return -1;
-	for (size_t i = 0; i < j->routes.len; i++)
-		if (rtnl_add_route(rtnl, index, j->routes.v[i].key, *j->routes.v[i].value ? j->routes.v[i].value : NULL, err) < 0)
-			return -1;
-	if (j->gateway4 && rtnl_set_default(rtnl, index, j->gateway4, err) < 0)
-		return -1;
-	str_set(&ep->gateway4, j->gateway4);
-	str_set(&ep->interface, name);
-	return 0;
-}
-
-static int join(struct net_driver *d, struct net_endpoint *ep, const struct net_box *b,
-	const char *netns_path, int rtnl, uint32_t flags, struct err *err)
-{
-	OWN_FD int fd = netns_path ? open(netns_path, O_RDONLY | O_CLOEXEC) : -1;
 	struct dkd_net_join j = {
-		.size = sizeof(j), .flags = flags, .network = ep->network_id, .endpoint = ep->id, .container = b->container,
-		.sandbox = netns_path, .sandbox_fd = fd, .sandbox_userns_fd = -1,
+		.size = sizeof(j), .flags = flags, .network = ep->network_id, .endpoint = ep->id, .container = container_id,
+		.sandbox = netns_path, .sandbox_fd = netns_fd, .sandbox_userns_fd = -1,
 	};
-	CLEANUP(joined_done) struct joined joined = { 0 };
+	OWN_FREE struct dkd_pair *options = pairs(&ep->options, NULL, &j.options_len);
 	struct driver_call c;
 
 	if (!d->ops->join)
 		return 0;
-	if (netns_path && fd < 0)
-		return err_errno(err, errno, "open %s", netns_path);
+	j.options = options;
 	call_begin(&c, d);
-	if (driver_call_end(&c, d->ops->join(&c.abi, d->handle, &j, emit_joined, &joined), err) < 0)
+	if (driver_call_end(&c, d->ops->join(&c.abi, d->handle, &j, emit_joined, ret), err) < 0)
 		return -1;
-	if (!joined.interface || flags & DKD_NET_RESTORED)
+	if (!ret->interface || netns_path || flags & DKD_NET_RESTORED)
 		return 0;
-	if (rtnl < 0) {
-		leave(d, ep, NULL);
-		return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s has an interface for a sandbox that is the host's", d->asked);
-	}
-	if (wire(&joined, ep, b, fd, rtnl, err) < 0) {
-		leave(d, ep, NULL);
-		return -1;
-	}
-	return 0;
+	leave(d, ep, NULL);
+	return err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s has an interface for a sandbox that is the host's", d->asked);
 }
 
-int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const struct net_box *b,
-	const char *netns_path, int rtnl, bool restored, struct err *err)
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, int netns_fd, bool restored,
+	struct net_joined *ret, struct err *err)
 {
 	uint32_t flags = restored ? DKD_NET_RESTORED : 0;
 
+	*ret = (struct net_joined){ 0 };
 	if (create_endpoint(d, ep, flags, err) < 0)
 		return -1;
-	if (join(d, ep, b, netns_path, rtnl, flags, err) < 0) {
+	if (join(d, ep, container_id, netns_path, netns_fd, flags, ret, err) < 0) {
 		delete_endpoint(d, ep, NULL);
+		net_joined_done(ret);
 		return -1;
 	}
 	return 0;
@@ -298,19 +257,6 @@ int net_driver_leave(struct net_driver *d, const struct net_endpoint *ep, struct
 	int ret = leave(d, ep, err);
 
 	return delete_endpoint(d, ep, ret < 0 ? NULL : err) < 0 ? -1 : ret;
-}
-
-/* Borrows the strings; the array is the caller's to free. */
-static struct dkd_pair *pairs(const struct strmap *a, const struct strmap *b, uint32_t *ret_len)
-{
-	struct dkd_pair *v = xcalloc(a->len + (b ? b->len : 0) + 1, sizeof(*v));
-
-	*ret_len = 0;
-	for (size_t i = 0; i < a->len; i++)
-		v[(*ret_len)++] = (struct dkd_pair){ a->v[i].key, a->v[i].value };
-	for (size_t i = 0; b && i < b->len; i++)
-		v[(*ret_len)++] = (struct dkd_pair){ b->v[i].key, b->v[i].value };
-	return v;
 }
 
 /* A network in the ABI's shape; borrows from n. */
@@ -382,6 +328,66 @@ bool net_driver_skip_gateway(struct net_driver *d, const struct network *n)
 		return false;
 	call_begin(&c, d);
 	return driver_call_end(&c, d->ops->skip_gateway(&c.abi, d->handle, &s.w), NULL) > 0;
+}
+
+static void port_of(const struct net_run *r, struct dkd_net_port *ret)
+{
+	*ret = (struct dkd_net_port){
+		.size = sizeof(*ret), .proto = (uint32_t)r->proto, .host_ip = r->host_ip, .host_port = r->host_port, .port = r->port, .count = r->count,
+	};
+}
+
+int net_driver_publish(struct net_driver *d, const struct net_endpoint *ep, const struct net_run *runs, size_t len, bool restored, bool localhost,
+	bool *ret_done, struct err *err)
+{
+	OWN_FREE struct dkd_net_port *ports = xcalloc(len + 1, sizeof(*ports));
+	struct dkd_net_publish p = {
+		.size = sizeof(p), .flags = (restored ? DKD_NET_RESTORED : 0) | (localhost ? DKD_NET_LOCALHOST : 0), .network = ep->network_id,
+		.endpoint = ep->id, .ipv4 = ep->ipv4, .ipv6 = ep->ipv6, .ports = ports,
+		.ports_len = (uint32_t)len,
+	};
+	struct driver_call c;
+
+	*ret_done = d->ops->program_ports != NULL;
+	if (!*ret_done)
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		port_of(&runs[i], &ports[i]);
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->program_ports(&c.abi, d->handle, &p), err);
+}
+
+int net_driver_revoke(struct net_driver *d, const struct net_endpoint *ep, struct err *err)
+{
+	struct driver_call c;
+
+	if (!d->ops->revoke_ports)
+		return 0;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->revoke_ports(&c.abi, d->handle, ep->network_id, ep->id), err);
+}
+
+int net_driver_links(struct net_driver *d, const struct net_endpoint *ep, const struct net_link *links, size_t len, struct err *err)
+{
+	OWN_FREE struct dkd_net_link *v = xcalloc(len + 1, sizeof(*v));
+	OWN_FREE struct dkd_net_port *ports = NULL;
+	OWN_FREE char *from = ep->ipv4 ? xstrndup(ep->ipv4, strcspn(ep->ipv4, "/")) : NULL;
+	struct driver_call c;
+	size_t n = 0;
+
+	if (!d->ops->program_links || !from)
+		return len ? err_set(err, ERR_NOT_IMPLEMENTED, "network driver %s has no links", d->asked) : 0;
+	for (size_t i = 0; i < len; i++)
+		n += links[i].ports_len;
+	ports = xcalloc(n + 1, sizeof(*ports));
+	n = 0;
+	for (size_t i = 0; i < len; i++) {
+		v[i] = (struct dkd_net_link){ .size = sizeof(*v), .from = from, .to = links[i].to, .ports = ports + n, .ports_len = (uint32_t)links[i].ports_len };
+		for (size_t j = 0; j < links[i].ports_len; j++)
+			port_of(&links[i].ports[j], &ports[n++]);
+	}
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->program_links(&c.abi, d->handle, ep->network_id, ep->id, v, (uint32_t)len), err);
 }
 
 static int32_t emit_info(void *to, const char *key, const char *value)

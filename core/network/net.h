@@ -79,6 +79,7 @@ struct net_bridge_config {
 	const struct strv *pools;    /* "base=CIDR,size=N" */
 	int mtu;
 	bool icc, ip_masq, ip_forward, iptables;
+	bool userland_proxy;         /* connections that the kernel does not lead to published ports are handed on */
 	bool forward_drop;           /* when ip_forward has to turn it on, the host forwards for its bridges only */
 };
 /* Once, before any sandbox: the network "bridge", as it was before where nothing says otherwise. */
@@ -152,7 +153,7 @@ int sandbox_create(struct net_controller *nc, const char *container_id, const ch
 int sandbox_connect(struct net_controller *nc, const char *container_id, const struct net_wish *wish, struct sandbox *io, struct err *err);
 int sandbox_disconnect(struct net_controller *nc, const char *container_id, const char *network, struct sandbox *io, struct err *err);
 /* Another name for the container: in the names of all of its endpoints, and in the links that others have to it. */
-int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to);
+int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to, struct err *err);
 
 /* A published port of a container. */
 struct net_port {
@@ -163,12 +164,13 @@ struct net_port {
 };
 /*
  * All at once or none; replaces what was published before (of equal ones nothing changes). They are bound at the endpoint
- * that leads the default route. ret: one for each host address that is bound: "0.0.0.0" and "::" are two. proxy: userland-proxy.
+ * that leads the default route. ret: one for each host address that is bound: "0.0.0.0" and "::" are two. They follow the
+ * default route when that moves, and are taken up again by sandbox_adopt().
  */
 int sandbox_publish(struct net_controller *nc, const char *container_id, const struct net_port *ports, size_t len,
 	struct net_port **ret, size_t *ret_len, struct err *err);
 void net_ports_free(struct net_port *v, size_t len);
-/* Default bridge with icc=false: whom this container is linked to, it may talk with. They replace those of before. */
+/* Default bridge with icc=false: whom this container is linked to, it may talk with. They replace those of before; said again after an adoption. */
 struct net_linked {
 	const char *address;                   /* of the other, without prefix length */
 	const struct strv *exposed;            /* "80/tcp" */

@@ -14,19 +14,47 @@
 #include "network/net.h"
 #include "network/rtnl.h"
 
+/* A run of published ports, on one address of the host; all of one box are at its gateways. */
+struct net_run {
+	int proto;
+	char host_ip[46];
+	unsigned host_port, port, count; /* host_port 0: reached by the container's own address */
+};
+
 /* A container's sandbox, as the controller keeps it and the exec-root remembers it. */
 struct net_box {
 	char *container;            /* its id */
 	char *id;                   /* 64 hex; its first 12 name the file of the namespace */
 	bool host;                  /* the host's namespace */
-	struct net_endpoint *eps;
+	struct net_endpoint *eps;   /* with room for one more */
 	size_t eps_len;
+	struct net_run *runs;
+	size_t runs_len;
+	struct strv servers, search;/* of its resolver */
+	bool busy;                  /* somebody changes a copy of it, which takes its place; not in the file */
 	struct net_box *next;
 };
 void net_box_free(struct net_box *b);
+DEFINE_CLEANUP(struct net_box, net_box_free)
+struct net_box *net_box_new(const char *container_id, size_t endpoints);
+struct net_box *net_box_copy(const struct net_box *b);
 /* Its place on a network, by id; NULL. */
 struct net_endpoint *net_box_endpoint(const struct net_box *b, const char *network_id);
-DEFINE_CLEANUP(struct net_box, net_box_free)
+/* Takes over what e holds. */
+struct net_endpoint *net_box_add(struct net_box *b, struct net_endpoint *e);
+void net_box_del(struct net_box *b, const struct net_endpoint *e);
+/* Whose default route of that family it has, or NULL. */
+const struct net_endpoint *net_gateway(const struct net_endpoint *eps, size_t len, bool ipv6);
+
+/* box.c: the list. A complete sandbox goes into it; it is owned by it from then on. */
+void net_box_publish(struct net_controller *nc, struct net_box *b, struct sandbox *ret);
+/* Out of the list, or NULL; waits for whoever changes it. */
+struct net_box *net_box_withdraw(struct net_controller *nc, const char *container_id);
+/* A copy to change; nobody else does until net_box_put(), which puts it in the place of the old one, or drops it. ERR_NOT_FOUND. */
+struct net_box *net_box_take(struct net_controller *nc, const char *container_id, struct err *err);
+void net_box_put(struct net_controller *nc, struct net_box *b, bool changed);
+/* What others see of it. */
+void net_box_fill(const struct net_controller *nc, const struct net_box *b, bool endpoints, struct sandbox *ret);
 
 /* An opened driver; lives until net_drivers_close(). */
 struct net_driver;
@@ -47,13 +75,28 @@ int net_driver_delete(struct net_driver *d, const char *network_id, struct err *
 bool net_driver_no_ipam(const struct net_driver *d);
 /* No gateway address is to be set aside for such a network. */
 bool net_driver_skip_gateway(struct net_driver *d, const struct network *n);
+/* What a driver made for an endpoint, and wants done with it in the sandbox. Strings NULL for none. */
+struct net_joined {
+	char *interface;        /* as it is called now; NULL: there is none */
+	char *prefix, *wanted;  /* of its name in the sandbox, or all of it */
+	char *gateway4, *gateway6;
+	struct strmap routes;   /* destination -> via, "" for the link itself */
+	bool in_sandbox;        /* it is there already */
+};
+void net_joined_done(struct net_joined *j);
+/* The driver's half of a container's way onto a network; undone when it fails. */
+int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, int netns_fd, bool restored,
+	struct net_joined *ret, struct err *err);
 /*
- * A container's way onto a network and back: the driver's half, then the interface is named and given its addresses and
- * routes. rtnl is a netlink socket of the sandbox, -1 for one that is the host's or stands already. A failing join has left
- * nothing but what goes with the namespace.
+ * What is published at an endpoint, in place of what was before. localhost: the driver is to lead from the host's own
+ * addresses, too. False in *ret_done: it publishes nothing.
  */
-int net_driver_join(struct net_driver *d, struct net_endpoint *ep, const struct net_box *b,
-	const char *netns_path, int rtnl, bool restored, struct err *err);
+int net_driver_publish(struct net_driver *d, const struct net_endpoint *ep, const struct net_run *runs, size_t len, bool restored, bool localhost,
+	bool *ret_done, struct err *err);
+int net_driver_revoke(struct net_driver *d, const struct net_endpoint *ep, struct err *err);
+/* ports: host_ip is the address of the other end; each of these is a link of its own. */
+struct net_link { const char *to; const struct net_run *ports; size_t ports_len; };
+int net_driver_links(struct net_driver *d, const struct net_endpoint *ep, const struct net_link *links, size_t len, struct err *err);
 /* Whether an endpoint's interface is still there. */
 bool net_driver_stands(struct net_driver *d, const char *network_id, const char *endpoint_id);
 /* Removes what belongs to none of these endpoints. */
@@ -80,6 +123,7 @@ struct net_controller {
 	struct net_drivers *drivers;
 	struct netd *netd;          /* or NULL; set at start only */
 	bool bridge;                /* there is a network "bridge"; set at start only */
+	bool userland_proxy;        /* set at start only */
 	struct strmap extra;        /* options that drivers get and users do not see; set at start only */
 	struct net_base *bases;     /* set at start only */
 	size_t bases_len;
@@ -151,8 +195,8 @@ void net_spaces_close(struct net_controller *nc);
 /* The address that a pool without a gateway gets as such. */
 int net_gateway_choose(const struct net_pool *p, char ret[CIDR_TEXT], struct err *err);
 /* Fills ep->ipv4 and ipv6; nothing on networks without addresses. want: plain ones, NULL or "" for any. Waits a little for those that linger. */
-int net_address_take(struct net_controller *nc, struct net_driver *d, const struct network *n, struct net_endpoint *ep, const char *want4,
-	const char *want6, struct err *err);
+int net_address_take(struct net_controller *nc, struct net_driver *d, struct net_endpoint *ep, const char *want4, const char *want6,
+	struct err *err);
 /* Out of use; free once its interface is gone. */
 void net_address_give(struct net_controller *nc, const struct net_endpoint *ep);
 /* At once: there never was an interface. */
@@ -162,6 +206,26 @@ void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep);
 /* The figures of each subnet in use; called with no lock held. */
 typedef void net_figures_fn(void *ctx, const char *subnet, uint64_t used, uint64_t left);
 void net_figures(struct net_controller *nc, const struct network *n, net_figures_fn *fn, void *ctx);
+
+/* wire.c: the sandbox's half. rtnl is a netlink socket of the sandbox; what fails has left nothing but what goes with the interface. */
+int net_wire(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const struct net_joined *j, int netns_fd, int rtnl, struct err *err);
+/* The default routes, by the endpoints that b has. */
+int net_wire_gateways(const struct net_box *b, int rtnl, struct err *err);
+void net_unwire(const struct net_endpoint *ep, int rtnl);
+/* Options of an endpoint that this room reads itself. */
+int net_endpoint_check(const struct strmap *options, struct err *err);
+
+/* ports.c */
+bool net_published_at(const struct net_box *b, const struct net_endpoint *ep);
+/* Publishes b's runs again, after a restart or as its gateways changed. */
+int net_ports_again(struct net_controller *nc, struct net_box *b, bool restored, struct err *err);
+void net_ports_revoke_at(struct net_controller *nc, const struct net_endpoint *ep, struct err *err);
+void net_ports_revoke(struct net_controller *nc, const struct net_box *b, struct err *err);
+
+/* dns.c: tells the resolver what the sandbox is; nothing for one without networks of users. */
+bool net_has_names(const struct net_endpoint *ep);
+int net_dns_feed(struct net_controller *nc, const struct net_box *b, struct err *err);
+void net_dns_drop(struct net_controller *nc, const struct net_box *b);
 
 /* Whether containers of before this start are on it, by their sandboxes' files. */
 bool net_in_use(struct net_controller *nc, const struct network *n);

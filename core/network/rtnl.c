@@ -256,7 +256,7 @@ int rtnl_del_default(int sock, bool ipv6, struct err *err)
 	m->rtm_family = family(ipv6);
 	m->rtm_table = RT_TABLE_MAIN;
 	m->rtm_scope = RT_SCOPE_NOWHERE;
-	if (talk(sock, &t, NULL, NULL) < 0 && errno != ESRCH)
+	if (talk(sock, &t, NULL, NULL) < 0 && errno != ESRCH && errno != ENOENT && errno != EAFNOSUPPORT)
 		return err_errno(err, errno, "remove the default route in the sandbox");
 	return 0;
 }

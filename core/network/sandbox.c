@@ -1,24 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sandboxes: the network namespace of a container, bound at EXEC-ROOT/netns/<12 hex>, and the container's place on one
- * network. The file of a sandbox is written when all of it stands and removed last, so that whatever a crash leaves is
+ * Sandboxes: the network namespace of a container, bound at EXEC-ROOT/netns/<12 hex>, and the container's places on
+ * networks. The file of a sandbox is written when all of it stands and removed last, so that whatever a crash leaves is
  * undone by the next start: a file tells what it was, a namespace without one is swept.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <linux/magic.h>
+#include <fcntl.h>
 #include <stdio.h>
-#include <sys/vfs.h>
 
-#include "base/damage.h"
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "network/net_i.h"
-
-#ifndef NSFS_MAGIC
-#define NSFS_MAGIC 0x6e736673
-#endif
 
 void sandbox_done(struct sandbox *sb)
 {
@@ -39,81 +32,68 @@ const struct net_endpoint *sandbox_endpoint(const struct sandbox *sb, const char
 	return NULL;
 }
 
-static bool leads_before(const struct net_endpoint *a, const struct net_endpoint *b)
-{
-	if (a->priority != b->priority)
-		return a->priority > b->priority;
-	return a->network && b->network && strcmp(a->network, b->network) < 0;
-}
-
 const struct net_endpoint *sandbox_gateway(const struct sandbox *sb, bool ipv6)
 {
-	const struct net_endpoint *first = NULL;
-
-	for (size_t i = 0; i < sb->eps_len; i++) {
-		const struct net_endpoint *e = &sb->eps[i];
-
-		if (!str_empty(ipv6 ? e->gateway6 : e->gateway4) && (!first || leads_before(e, first)))
-			first = e;
-	}
-	return first;
+	return net_gateway(sb->eps, sb->eps_len, ipv6);
 }
 
-static void fill(const struct net_controller *nc, const struct net_box *b, bool endpoints, struct sandbox *ret)
+/* A wish with what it is about; the network is held. */
+struct errand {
+	const struct net_wish *wish;
+	struct network *n;
+	struct net_driver *d;
+};
+
+/* A namespace, open; none of them for the host's. */
+struct inside {
+	char *path;
+	int fd, rtnl;
+};
+
+static void inside_done(struct inside *in)
 {
-	*ret = (struct sandbox){0};
-	memcpy(ret->id, b->id, sizeof(ret->id));
-	if (!b->host)
-		ret->netns_path = net_box_path(nc->exec_root, b);
-	ret->key = b->host ? xasprintf("%s/netns/default", nc->exec_root) : xstrdup(ret->netns_path);
-	if (!endpoints)
-		return;
-	ret->eps = xcalloc(b->eps_len + 1, sizeof(*ret->eps));
-	for (size_t i = 0; i < b->eps_len; i++)
-		net_endpoint_copy(&ret->eps[ret->eps_len++], &b->eps[i]);
+	free(in->path);
+	fd_close(&in->fd);
+	fd_close(&in->rtnl);
 }
 
-/* Puts a complete sandbox into the list, which owns it from then on. */
-static void publish(struct net_controller *nc, struct net_box *b, struct sandbox *ret)
+/* The namespace of a sandbox that stands. */
+static int inside_open(struct net_controller *nc, const struct net_box *b, struct inside *ret, struct err *err)
 {
-	WITH_LOCK(&nc->lock);
-	fill(nc, b, true, ret);
-	b->next = nc->boxes;
-	nc->boxes = b;
+	*ret = (struct inside){ .path = net_box_path(nc->exec_root, b), .fd = -1, .rtnl = -1 };
+	if (spawner_netns_enter(nc->spawner, ret->path, NULL, &ret->rtnl, err) < 0)
+		return -1;
+	ret->fd = open(ret->path, O_RDONLY | O_CLOEXEC);
+	return ret->fd < 0 ? err_errno(err, errno, "open %s", ret->path) : 0;
 }
 
-/* Takes a sandbox out of the list, or NULL. */
-static struct net_box *withdraw(struct net_controller *nc, const char *container_id)
+/* The same, which is made first. */
+static int inside_make(struct net_controller *nc, const struct net_box *b, struct inside *ret, struct err *err)
 {
-	struct net_box *b;
+	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
 
-	WITH_LOCK(&nc->lock);
-	for (struct net_box **p = &nc->boxes; (b = *p); p = &b->next)
-		if (streq(b->container, container_id)) {
-			*p = b->next;
-			b->next = NULL;
-			return b;
-		}
-	return NULL;
+	*ret = (struct inside){ .fd = -1, .rtnl = -1 };
+	if (b->host)
+		return 0;
+	ret->path = net_box_path(nc->exec_root, b);
+	if (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, ret->path, &ret->rtnl, err) < 0)
+		return -1;
+	ret->fd = open(ret->path, O_RDONLY | O_CLOEXEC);
+	if (ret->fd >= 0)
+		return 0;
+	err_errno(err, errno, "open %s", ret->path);
+	spawner_netns_drop(nc->spawner, ret->path, NULL);
+	return -1;
 }
 
-static struct net_box *box_new(const char *container_id, size_t endpoints)
+static void endpoint_init(struct net_endpoint *ep, const struct net_box *b, const struct errand *e)
 {
-	struct net_box *b = xcalloc(1, sizeof(*b));
+	const struct net_wish *w = e->wish;
 
-	b->container = xstrdup(container_id);
-	b->id = xmalloc(ID_HEX + 1);
-	id_random_hex(b->id, ID_HEX);
-	b->eps = xcalloc(endpoints + 1, sizeof(*b->eps));
-	return b;
-}
-
-static void endpoint_init(struct net_endpoint *ep, const struct network *n, const struct net_wish *w)
-{
-	*ep = (struct net_endpoint){ .network = xstrdup(n->name), .priority = w->priority };
+	*ep = (struct net_endpoint){ .network = xstrdup(e->n->name), .priority = w->priority };
 	id_random_hex(ep->id, ID_HEX);
-	memcpy(ep->network_id, n->id, sizeof(ep->network_id));
-	if (!str_empty(w->mac))
+	memcpy(ep->network_id, e->n->id, sizeof(ep->network_id));
+	if (!str_empty(w->mac) && !b->host && !streq(e->n->driver, "null"))
 		ep->mac = xstrdup(w->mac);
 	if (w->names)
 		strv_copy(&ep->names, w->names);
@@ -125,41 +105,49 @@ static void endpoint_init(struct net_endpoint *ep, const struct network *n, cons
 		strmap_copy(&ep->options, w->options);
 }
 
-/* A wish with what it is about; the network is held. */
-struct errand {
-	const struct net_wish *wish;
-	struct network *n;
-	struct net_driver *d;
-};
+static int wire(struct net_controller *nc, struct net_driver *d, struct net_box *b, struct net_endpoint *ep, const struct inside *in, struct err *err)
+{
+	CLEANUP(net_joined_done) struct net_joined joined;
+
+	if (net_driver_join(d, ep, b->container, in->path, in->fd, false, &joined, err) < 0)
+		return -1;
+	if (net_wire(nc, b, ep, &joined, in->fd, in->rtnl, err) == 0)
+		return 0;
+	if (in->rtnl >= 0)
+		net_unwire(ep, in->rtnl);
+	net_driver_leave(d, ep, NULL);
+	return -1;
+}
 
 /* Address and wire; the endpoint is the box's from then on. */
-static int enter(struct net_controller *nc, const struct errand *e, struct net_box *b, struct net_endpoint *ep, const char *path, int rtnl,
-	struct err *err)
+static int enter(struct net_controller *nc, struct net_box *b, const struct errand *e, const struct inside *in, struct err *err)
 {
-	if (net_address_take(nc, e->d, e->n, ep, e->wish->ipv4, e->wish->ipv6, err) < 0)
-		return -1;
-	if (net_driver_join(e->d, ep, b, path, rtnl, false, err) < 0) {
-		net_address_give(nc, ep);
-		return -1;
-	}
-	b->eps[b->eps_len++] = *ep;
-	*ep = (struct net_endpoint){ 0 };
-	return 0;
+	struct net_endpoint ep;
+	int rc;
+
+	endpoint_init(&ep, b, e);
+	rc = net_endpoint_check(&ep.options, err);
+	if (rc == 0)
+		rc = net_address_take(nc, e->d, &ep, e->wish->ipv4, e->wish->ipv6, err);
+	if (rc == 0 && (rc = wire(nc, e->d, b, &ep, in, err)) < 0)
+		net_address_give(nc, &ep);
+	if (rc == 0)
+		net_box_add(b, &ep);
+	net_endpoint_done(&ep);
+	return rc < 0 ? err_wrap(err, "network %s", e->n->name) : 0;
 }
 
 /* All endpoints of a sandbox. Goes on after an error and reports the first. */
-static int leave_all(struct net_controller *nc, const struct net_box *b, struct err *err)
+static void leave_all(struct net_controller *nc, const struct net_box *b, struct err *first)
 {
-	OWN_ERR struct err first = ERR_INIT;
-
 	for (size_t i = b->eps_len; i-- > 0;) {
 		OWN_NETWORK struct network *n = net_find(nc, b->eps[i].network_id, NULL);
-		struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, first.msg ? NULL : &first) : NULL;
+		struct err *err = first && !first->msg ? first : NULL;
+		struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, err) : NULL;
 
 		if (d)
-			net_driver_leave(d, &b->eps[i], first.msg ? NULL : &first);
+			net_driver_leave(d, &b->eps[i], err && !err->msg ? err : NULL);
 	}
-	return first.msg ? err_move(err, &first) : 0;
 }
 
 static void give_all(struct net_controller *nc, const struct net_box *b)
@@ -168,69 +156,66 @@ static void give_all(struct net_controller *nc, const struct net_box *b)
 		net_address_give(nc, &b->eps[i]);
 }
 
-static int enter_all(struct net_controller *nc, struct net_box *b, const struct errand *v, size_t len, const char *path, int rtnl, struct err *err)
-{
-	for (size_t i = 0; i < len; i++) {
-		struct net_endpoint ep;
-		int rc;
-
-		endpoint_init(&ep, v[i].n, v[i].wish);
-		if (b->host || streq(v[i].n->driver, "null"))
-			str_set(&ep.mac, NULL);
-		rc = enter(nc, &v[i], b, &ep, path, rtnl, err);
-		net_endpoint_done(&ep);
-		if (rc < 0)
-			return err_wrap(err, "network %s", v[i].n->name);
-	}
-	return 0;
-}
-
-/* Namespace, addresses and wires, file, in this order; undone on failure. */
+/* Namespace, addresses and wires, routes, names, file, in this order; undone on failure. */
 static int build(struct net_controller *nc, struct net_box *b, const struct errand *v, size_t len, struct err *err)
 {
-	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
-	OWN_FREE char *path = b->host ? NULL : net_box_path(nc->exec_root, b);
-	OWN_FD int rtnl = -1;
+	CLEANUP(inside_done) struct inside in;
+	int rc = 0;
 
-	if (path && (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, path, &rtnl, err) < 0))
+	if (inside_make(nc, b, &in, err) < 0)
 		return -1;
-	if (enter_all(nc, b, v, len, path, rtnl, err) == 0 && net_box_write(nc->exec_root, b, err) == 0)
+	for (size_t i = 0; i < len && rc == 0; i++)
+		rc = enter(nc, b, &v[i], &in, err);
+	if (rc == 0 && (b->host || net_wire_gateways(b, in.rtnl, err) == 0) && net_dns_feed(nc, b, err) == 0 && net_box_write(nc->exec_root, b, err) == 0)
 		return 0;
+	net_dns_drop(nc, b);
 	leave_all(nc, b, NULL);
 	give_all(nc, b);
-	if (path)
-		spawner_netns_drop(nc->spawner, path, NULL);
+	if (in.path)
+		spawner_netns_drop(nc->spawner, in.path, NULL);
 	return -1;
 }
 
-static int find_errands(struct net_controller *nc, const struct net_wish *wishes, size_t len, struct errand *v, struct err *err)
+static int errand_init(struct net_controller *nc, const struct net_wish *w, struct errand *e, struct err *err)
 {
-	for (size_t i = 0; i < len; i++) {
-		v[i].wish = &wishes[i];
-		v[i].n = net_hold(nc, wishes[i].network, err);
-		v[i].d = v[i].n ? net_driver_get(nc->drivers, v[i].n->driver, err) : NULL;
-		if (!v[i].d)
-			return -1;
+	*e = (struct errand){ .wish = w, .n = net_hold(nc, w->network, err) };
+	e->d = e->n ? net_driver_get(nc->drivers, e->n->driver, err) : NULL;
+	return e->d ? 0 : -1;
+}
+
+/* The host's namespace and the one without anything have no other network beside them. */
+static int check_alone(const struct errand *v, size_t len, struct err *err)
+{
+	for (size_t i = 0; i < len && len > 1; i++) {
+		if (net_driver_host_sandbox(v[i].d))
+			return err_set(err, ERR_INVALID, "container sharing network namespace with another container or host cannot be connected to any "
+				"other network");
+		if (streq(v[i].n->driver, "null"))
+			return err_set(err, ERR_INVALID, "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+		for (size_t j = 0; j < i; j++)
+			if (streq(v[i].n->id, v[j].n->id))
+				return err_set(err, ERR_INVALID, "container is connected to network %s twice", v[i].n->name);
 	}
 	return 0;
 }
 
-static int create(struct net_controller *nc, const char *container_id, const struct errand *v, size_t len, struct sandbox *ret, struct err *err)
+static int create(struct net_controller *nc, const char *container_id, const struct errand *v, size_t len, const struct net_resolv *resolv,
+	struct sandbox *ret, struct err *err)
 {
 	CLEANUP(net_box_freep) struct net_box *b = NULL;
 
-	for (size_t i = 0; i < len && len > 1; i++)
-		if (net_driver_host_sandbox(v[i].d) || streq(v[i].n->driver, "null"))
-			return err_set(err, ERR_INVALID, "container cannot be connected to multiple networks with one of the networks in %s mode",
-				streq(v[i].n->driver, "null") ? "private (none)" : "host");
 	/* What an earlier run that ended badly left behind. */
-	if (sandbox_remove(nc, container_id, NULL, err) < 0)
+	if (check_alone(v, len, err) < 0 || sandbox_remove(nc, container_id, NULL, err) < 0)
 		return -1;
-	b = box_new(container_id, len);
+	b = net_box_new(container_id, len);
 	b->host = len && net_driver_host_sandbox(v[0].d);
+	if (resolv && resolv->servers)
+		strv_copy(&b->servers, resolv->servers);
+	if (resolv && resolv->search)
+		strv_copy(&b->search, resolv->search);
 	if (build(nc, b, v, len, err) < 0)
 		return -1;
-	publish(nc, STEAL(b), ret);
+	net_box_publish(nc, STEAL(b), ret);
 	return 0;
 }
 
@@ -238,71 +223,145 @@ int sandbox_create(struct net_controller *nc, const char *container_id, const ch
 	const struct net_resolv *resolv, struct sandbox *ret, struct err *err)
 {
 	OWN_FREE struct errand *v = xcalloc(len + 1, sizeof(*v));
-	int rc = -1;
+	size_t found = 0;
+	int rc = 0;
 
 	(void)hostname;
-	(void)resolv;
 	*ret = (struct sandbox){0};
 	if (!id_is_hex64(container_id))
 		return err_set(err, ERR_INVALID, "not the id of a container: %s", container_id);
-	if (find_errands(nc, wishes, len, v, err) == 0)
-		rc = create(nc, container_id, v, len, ret, err);
-	for (size_t i = 0; i < len; i++)
+	while (found < len && rc == 0)
+		rc = errand_init(nc, &wishes[found], &v[found], err), found++;
+	if (rc == 0)
+		rc = create(nc, container_id, v, len, resolv, ret, err);
+	for (size_t i = 0; i < found; i++)
 		net_let_go(nc, v[i].n);
 	return rc;
 }
 
+static int check_connect(const struct net_box *b, const struct errand *e, struct err *err)
+{
+	if (b->host || net_driver_host_sandbox(e->d))
+		return err_set(err, ERR_INVALID, "container sharing network namespace with another container or host cannot be connected to any "
+			"other network");
+	if (streq(e->n->driver, "null") || (b->eps_len && streq(b->eps[0].network, "none")))
+		return err_set(err, ERR_INVALID, "container cannot be connected to multiple networks with one of the networks in private (none) mode");
+	if (net_box_endpoint(b, e->n->id))
+		return err_set(err, ERR_FORBIDDEN, "endpoint with name %s already exists in network %s", b->container, e->n->name);
+	return 0;
+}
+
+/* Published ports lead by the default route; moved is whether that is another one than before. */
+static int follow(struct net_controller *nc, struct net_box *b, const struct net_box *before, struct err *err)
+{
+	for (int ipv6 = 0; ipv6 <= 1 && b->runs_len; ipv6++) {
+		const struct net_endpoint *was = net_gateway(before->eps, before->eps_len, ipv6), *is = net_gateway(b->eps, b->eps_len, ipv6);
+
+		if (was && (!is || !streq(was->id, is->id)) && net_box_endpoint(b, was->network_id))
+			net_ports_revoke_at(nc, was, NULL);
+		if (is && (!was || !streq(was->id, is->id)) && net_ports_again(nc, b, false, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* One endpoint's way out. */
+static void leave(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const struct inside *in, struct err *err)
+{
+	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
+	struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, err) : NULL;
+
+	net_unwire(ep, in->rtnl);
+	if (d)
+		net_driver_leave(d, ep, err && !err->msg ? err : NULL);
+	net_address_give(nc, ep);
+	net_box_del(b, ep);
+}
+
+static int connect_one(struct net_controller *nc, struct net_box *b, const struct errand *e, struct err *err)
+{
+	CLEANUP(net_box_freep) struct net_box *before = net_box_copy(b);
+	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1 };
+
+	if (check_connect(b, e, err) < 0 || inside_open(nc, b, &in, err) < 0 || enter(nc, b, e, &in, err) < 0)
+		return -1;
+	if (net_wire_gateways(b, in.rtnl, err) == 0 && follow(nc, b, before, err) == 0 && net_dns_feed(nc, b, err) == 0 &&
+	    net_box_write(nc->exec_root, b, err) == 0)
+		return 0;
+	leave(nc, b, &b->eps[b->eps_len - 1], &in, NULL);
+	net_wire_gateways(b, in.rtnl, NULL);
+	net_ports_again(nc, b, false, NULL);
+	net_dns_feed(nc, b, NULL);
+	return -1;
+}
+
+/* The caller's view becomes that of the list. */
+static void refresh(struct net_controller *nc, const struct net_box *b, struct sandbox *io)
+{
+	sandbox_done(io);
+	net_box_fill(nc, b, true, io);
+}
+
 int sandbox_connect(struct net_controller *nc, const char *container_id, const struct net_wish *wish, struct sandbox *io, struct err *err)
 {
-	(void)nc;
-	(void)container_id;
-	(void)wish;
-	(void)io;
-	return err_set(err, ERR_NOT_IMPLEMENTED, "running containers cannot be connected to networks yet");
+	struct net_box *b = NULL;
+	struct errand e;
+	int rc = errand_init(nc, wish, &e, err);
+
+	if (rc == 0 && (b = net_box_take(nc, container_id, err))) {
+		rc = connect_one(nc, b, &e, err);
+		if (rc == 0)
+			refresh(nc, b, io);
+		net_box_put(nc, b, rc == 0);
+	}
+	net_let_go(nc, e.n);
+	return b ? rc : -1;
+}
+
+static int disconnect_one(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, struct err *err)
+{
+	CLEANUP(net_box_freep) struct net_box *rest = net_box_copy(b);
+	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1 };
+	OWN_ERR struct err why = ERR_INIT;
+	bool published = net_published_at(b, ep);
+
+	if (inside_open(nc, b, &in, err) < 0)
+		return -1;
+	/* the way out is another one before this one goes */
+	net_box_del(rest, net_box_endpoint(rest, ep->network_id));
+	if (net_wire_gateways(rest, in.rtnl, err) < 0)
+		return -1;
+	if (published)
+		net_ports_revoke_at(nc, ep, NULL);
+	leave(nc, b, ep, &in, &why);
+	if (published && net_ports_again(nc, b, false, why.msg ? NULL : &why) < 0)
+		b->runs_len = 0;
+	if (net_dns_feed(nc, b, why.msg ? NULL : &why) < 0 || net_box_write(nc->exec_root, b, why.msg ? NULL : &why) < 0 || why.msg)
+		log_warn("container %.12s: %s", b->container, err_text(&why));
+	return 0;
 }
 
 int sandbox_disconnect(struct net_controller *nc, const char *container_id, const char *network, struct sandbox *io, struct err *err)
 {
-	(void)nc;
-	(void)container_id;
-	(void)network;
-	(void)io;
-	return err_set(err, ERR_NOT_IMPLEMENTED, "running containers cannot be disconnected from networks yet");
-}
+	struct net_box *b = net_box_take(nc, container_id, err);
+	struct net_endpoint *ep = NULL;
+	int rc;
 
-int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to)
-{
-	(void)nc;
-	(void)container_id;
-	(void)from;
-	(void)to;
-	return 0;
-}
-
-int sandbox_publish(struct net_controller *nc, const char *container_id, const struct net_port *ports, size_t len,
-	struct net_port **ret, size_t *ret_len, struct err *err)
-{
-	(void)nc;
-	(void)container_id;
-	(void)ports;
-	*ret = NULL;
-	*ret_len = 0;
-	return len ? err_set(err, ERR_NOT_IMPLEMENTED, "ports cannot be published yet") : 0;
-}
-
-void net_ports_free(struct net_port *v, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		free(v[i].host_ip);
-	free(v);
-}
-
-int sandbox_links(struct net_controller *nc, const char *container_id, const struct net_linked *to, size_t len, struct err *err)
-{
-	(void)nc;
-	(void)container_id;
-	(void)to;
-	return len ? err_set(err, ERR_NOT_IMPLEMENTED, "links on a network without communication between containers are not possible yet") : 0;
+	for (size_t i = 0; b && i < b->eps_len; i++)
+		if (streq(b->eps[i].network_id, network) || streq(b->eps[i].network, network))
+			ep = &b->eps[i];
+	if (!b)
+		return -1;
+	if (!ep)
+		rc = err_set(err, ERR_CONFLICT, "container %s is not connected to the network %s", container_id, network);
+	else if (b->host)
+		rc = err_set(err, ERR_INVALID, "container cannot be disconnected from host network or connected to host network");
+	else
+		rc = disconnect_one(nc, b, ep, err);
+	if (rc == 0)
+		refresh(nc, b, io);
+	net_box_put(nc, b, rc == 0);
+	return rc;
 }
 
 int sandbox_share(struct net_controller *nc, const char *container_id, struct sandbox *ret, struct err *err)
@@ -311,7 +370,7 @@ int sandbox_share(struct net_controller *nc, const char *container_id, struct sa
 	WITH_LOCK(&nc->lock);
 	for (const struct net_box *b = nc->boxes; b; b = b->next)
 		if (streq(b->container, container_id)) {
-			fill(nc, b, false, ret);
+			net_box_fill(nc, b, false, ret);
 			return 0;
 		}
 	return err_set(err, ERR_CONFLICT, "cannot join network of a non running container: %s", container_id);
@@ -323,6 +382,8 @@ static int demolish(struct net_controller *nc, const struct net_box *b, struct e
 	OWN_FREE char *path = net_box_path(nc->exec_root, b);
 	OWN_ERR struct err first = ERR_INIT;
 
+	net_ports_revoke(nc, b, &first);
+	net_dns_drop(nc, b);
 	leave_all(nc, b, &first);
 	if (!b->host)
 		spawner_netns_drop(nc->spawner, path, first.msg ? NULL : &first);
@@ -335,7 +396,7 @@ static int demolish(struct net_controller *nc, const struct net_box *b, struct e
 
 int sandbox_remove(struct net_controller *nc, const char *container_id, struct sandbox *sb, struct err *err)
 {
-	CLEANUP(net_box_freep) struct net_box *b = withdraw(nc, container_id);
+	CLEANUP(net_box_freep) struct net_box *b = net_box_withdraw(nc, container_id);
 	OWN_ERR struct err why = ERR_INIT;
 
 	(void)sb;
@@ -349,171 +410,4 @@ int sandbox_remove(struct net_controller *nc, const char *container_id, struct s
 			net_box_unlink(nc->exec_root, container_id);
 	}
 	return 0;
-}
-
-static bool is_netns(const char *path)
-{
-	struct statfs fs;
-
-	return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
-}
-
-bool net_in_use(struct net_controller *nc, const struct network *n)
-{
-	for (const struct net_box *b = nc->found; b; b = b->next) {
-		OWN_FREE char *path = net_box_path(nc->exec_root, b);
-
-		if (net_box_endpoint(b, n->id) && is_netns(path))
-			return true;
-	}
-	return false;
-}
-
-/* One endpoint of a sandbox that stands. changed: its record is to be written anew. */
-static int adopt_endpoint(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const char *mode, const char *path,
-	bool *changed, struct err *err)
-{
-	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
-	struct net_driver *d;
-
-	if (!n && !(n = net_find(nc, str_empty(ep->network) ? mode : ep->network, err)))
-		return -1;
-	/* The list of networks was lost and made anew. */
-	if (!streq(n->id, ep->network_id)) {
-		memcpy(ep->network_id, n->id, sizeof(ep->network_id));
-		str_set(&ep->network, n->name);
-		*changed = true;
-	}
-	d = net_driver_get(nc->drivers, n->driver, err);
-	if (!d || net_driver_join(d, ep, b, path, -1, true, err) < 0)
-		return err_wrap(err, "network %s", n->name);
-	net_address_hold(nc, ep);
-	return 0;
-}
-
-int sandbox_adopt(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err)
-{
-	CLEANUP(net_box_freep) struct net_box *b = net_box_read(nc->exec_root, container_id, err);
-	OWN_FREE char *path = NULL;
-	struct net_box *old;
-	bool changed = false;
-
-	*ret = (struct sandbox){0};
-	if (!b)
-		return err_wrap(err, "sandbox of container %.12s", container_id);
-	path = b->host ? NULL : net_box_path(nc->exec_root, b);
-	if (path && !is_netns(path))
-		return err_set(err, ERR_NOT_FOUND, "the network namespace of container %.12s is gone", container_id);
-	for (size_t i = 0; i < b->eps_len; i++)
-		if (adopt_endpoint(nc, b, &b->eps[i], mode, path, &changed, err) < 0)
-			return -1;
-	if (changed && net_box_write(nc->exec_root, b, err) < 0)
-		return -1;
-	old = withdraw(nc, container_id);
-	if (old)
-		net_box_free(old);
-	publish(nc, STEAL(b), ret);
-	return 0;
-}
-
-bool sandbox_mend(struct net_controller *nc, const char *container_id, const struct sandbox *known)
-{
-	CLEANUP(net_box_freep) struct net_box *b = NULL, *read = NULL;
-	OWN_ERR struct err err = ERR_INIT, why = ERR_INIT;
-	OWN_FREE char *path = NULL;
-
-	if (!id_is_hex64(container_id) || !id_is_hex64(known->id) || (read = net_box_read(nc->exec_root, container_id, &why)))
-		return false;
-	b = xcalloc(1, sizeof(*b));
-	b->container = xstrdup(container_id);
-	b->id = xstrdup(known->id);
-	b->host = known->key && str_has_suffix(known->key, "/netns/default");
-	b->eps = xcalloc(known->eps_len + 1, sizeof(*b->eps));
-	for (size_t i = 0; i < known->eps_len; i++)
-		net_endpoint_copy(&b->eps[b->eps_len++], &known->eps[i]);
-	path = b->host ? NULL : net_box_path(nc->exec_root, b);
-	if (path && !is_netns(path))
-		return false;
-	net_box_unlink(nc->exec_root, container_id);
-	if (net_box_write(nc->exec_root, b, &err) < 0) {
-		log_warn("sandbox of container %.12s: %s", container_id, err_text(&err));
-		return false;
-	}
-	damage_note("container", container_id, DAMAGE_REPAIRED,
-		"container %.12s: the record of its network was damaged (%s) and is repaired from the container's own", container_id, err_text(&why));
-	return true;
-}
-
-/*
- * Sandboxes of containers that are not there any more. used collects the files of the others' namespaces, endpoints theirs; false
- * when one of theirs cannot be read.
- */
-static bool sweep_boxes(struct net_controller *nc, const struct strv *keep, struct strv *used, struct strv *endpoints)
-{
-	OWN_FREE char *dir = xasprintf("%s/sandboxes", nc->exec_root);
-	OWN_DIR DIR *d = opendir(dir);
-	struct dirent *e;
-	bool whole = true;
-
-	while (d && (e = readdir(d))) {
-		CLEANUP(net_box_freep) struct net_box *b = NULL;
-		OWN_ERR struct err err = ERR_INIT;
-		char id[ID_HEX + 1];
-
-		if (strlen(e->d_name) != ID_HEX + 5 || !str_has_suffix(e->d_name, ".json"))
-			continue;
-		snprintf(id, sizeof(id), "%.64s", e->d_name);
-		if (!id_is_hex64(id))
-			continue;
-		if (!strv_contains(keep, id)) {
-			log_debug("removes the sandbox of container %.12s, which is gone", id);
-			if (sandbox_remove(nc, id, NULL, &err) < 0)
-				log_warn("cannot remove the sandbox of container %.12s: %s", id, err_text(&err));
-		} else if (!(b = net_box_read(nc->exec_root, id, &err))) {
-			log_warn("the sandbox of container %.12s: %s", id, err_text(&err));
-			whole = false;
-		} else if (!b->host) {
-			strv_addf(used, "%.12s", b->id);
-			for (size_t i = 0; i < b->eps_len; i++)
-				strv_add(endpoints, b->eps[i].id);
-		}
-	}
-	return whole;
-}
-
-static void sweep_driver(struct net_controller *nc, const struct strv *endpoints)
-{
-	OWN_ERR struct err err = ERR_INIT;
-	struct net_driver *d = net_driver_get(nc->drivers, "bridge", &err);
-
-	if (!d || net_driver_sweep(d, endpoints, &err) < 0)
-		log_warn("cannot remove interfaces that are nobody's: %s", err_text(&err));
-}
-
-void net_sweep(struct net_controller *nc, const struct strv *keep)
-{
-	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
-	OWN_DIR DIR *d = NULL;
-	OWN_STRV struct strv used = {0}, endpoints = {0};
-	struct dirent *e;
-	bool whole;
-
-	net_boxes_free(nc->found);
-	nc->found = NULL;
-	whole = sweep_boxes(nc, keep, &used, &endpoints);
-	d = opendir(dir);
-	while (d && (e = readdir(d))) {
-		OWN_FREE char *path = NULL;
-		OWN_ERR struct err err = ERR_INIT;
-
-		if (strlen(e->d_name) < 12 || !id_is_hex_prefix(e->d_name) || strv_contains(&used, e->d_name))
-			continue;
-		path = xasprintf("%s/%s", dir, e->d_name);
-		log_debug("removes the network namespace %s, which is no container's", path);
-		if (spawner_netns_drop(nc->spawner, path, &err) < 0)
-			log_warn("cannot remove %s: %s", path, err_text(&err));
-	}
-	/* an interface whose owner is not known may be a running container's */
-	if (nc->bridge && whole)
-		sweep_driver(nc, &endpoints);
 }

@@ -249,13 +249,12 @@ static int take(struct net_controller *nc, struct net_endpoint *ep, const char *
 	return -1;
 }
 
-int net_address_take(struct net_controller *nc, struct net_driver *d, const struct network *n, struct net_endpoint *ep, const char *want4,
-	const char *want6, struct err *err)
+int net_address_take(struct net_controller *nc, struct net_driver *d, struct net_endpoint *ep, const char *want4, const char *want6,
+	struct err *err)
 {
 	const struct timespec step = { 0, WAIT_STEP };
 	int64_t until = clock_mono() + WAIT_MAX;
 
-	(void)n;
 	ep->static_address = !str_empty(want4) || !str_empty(want6);
 	for (;;) {
 		OWN_ERR struct err why = ERR_INIT;

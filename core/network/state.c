@@ -35,7 +35,13 @@ struct box_item {
 	char *container, *id;
 	char *endpoint, *network, *network_id, *mac, *ipv4, *ipv6, *gateway4;
 	bool host;
-	struct jlist eps; /* struct ep_item */
+	struct jlist eps;   /* struct ep_item */
+	struct jlist ports; /* struct port_item */
+	struct strv servers, search;
+};
+struct port_item {
+	char *host_ip;
+	int64_t proto, host_port, port, count;
 };
 struct ep_item {
 	char *id, *network, *network_id, *mac, *ipv4, *ipv6, *gateway4, *gateway6, *interface;
@@ -91,12 +97,22 @@ JDESC(net_ep_desc, ep_item,
 	JFIELD(ep_item, priority, "GwPriority", J_I64, J_OMITEMPTY),
 	JFIELD(ep_item, static_address, "Static", J_BOOL, J_OMITEMPTY));
 
+JDESC(net_port_desc, port_item,
+	JFIELD(port_item, proto, "Proto", J_I64, J_REQUIRED),
+	JFIELD(port_item, host_ip, "HostIp", J_STR, J_REQUIRED),
+	JFIELD(port_item, host_port, "HostPort", J_I64, 0),
+	JFIELD(port_item, port, "Port", J_I64, J_REQUIRED),
+	JFIELD(port_item, count, "Count", J_I64, J_REQUIRED));
+
 JDESC(net_box_desc, box_item,
 	JFIELD(box_item, version, "Version", J_I64, J_REQUIRED),
 	JFIELD(box_item, container, "Container", J_STR, J_REQUIRED),
 	JFIELD(box_item, id, "SandboxID", J_STR, J_REQUIRED),
 	JFIELD(box_item, host, "Host", J_BOOL, 0),
 	JFIELD_SUB(box_item, eps, "Endpoints", J_LIST, J_NONNULL, net_ep_desc),
+	JFIELD_SUB(box_item, ports, "Ports", J_LIST, J_OMITEMPTY, net_port_desc),
+	JFIELD(box_item, servers, "DNS", J_STRV, J_OMITEMPTY),
+	JFIELD(box_item, search, "DNSSearch", J_STRV, J_OMITEMPTY),
 	JFIELD(box_item, endpoint, "EndpointID", J_STR, J_NOPRINT),
 	JFIELD(box_item, network, "Network", J_STR, J_NOPRINT),
 	JFIELD(box_item, network_id, "NetworkID", J_STR, J_NOPRINT),
@@ -212,16 +228,6 @@ int net_state_write(const char *data_root, struct network *const *nets, size_t l
 	return 0;
 }
 
-void net_box_free(struct net_box *b)
-{
-	free(b->container);
-	free(b->id);
-	for (size_t i = 0; i < b->eps_len; i++)
-		net_endpoint_done(&b->eps[i]);
-	free(b->eps);
-	free(b);
-}
-
 char *net_box_path(const char *exec_root, const struct net_box *b)
 {
 	return xasprintf("%s/netns/%.12s", exec_root, b->id);
@@ -236,7 +242,11 @@ int net_box_write(const char *exec_root, const struct net_box *b, struct err *er
 {
 	OWN_FREE char *path = box_file(exec_root, b->container), *dir = xasprintf("%s/sandboxes", exec_root);
 	OWN_FREE struct ep_item *eps = xcalloc(b->eps_len + 1, sizeof(*eps));
-	struct box_item it = { .version = BOX_VERSION, .container = b->container, .id = b->id, .host = b->host, .eps = { eps, b->eps_len, true } };
+	OWN_FREE struct port_item *ports = xcalloc(b->runs_len + 1, sizeof(*ports));
+	struct box_item it = {
+		.version = BOX_VERSION, .container = b->container, .id = b->id, .host = b->host, .eps = { eps, b->eps_len, true },
+		.ports = { ports, b->runs_len, b->runs_len > 0 }, .servers = b->servers, .search = b->search,
+	};
 	OWN_BUF struct buf text = {0};
 	struct jw w;
 
@@ -251,6 +261,11 @@ int net_box_write(const char *exec_root, const struct net_box *b, struct err *er
 			.link_local = e->link_local, .links = e->links, .options = e->options, .priority = e->priority,
 			.static_address = e->static_address,
 		};
+	}
+	for (size_t i = 0; i < b->runs_len; i++) {
+		const struct net_run *r = &b->runs[i];
+
+		ports[i] = (struct port_item){ .proto = r->proto, .host_ip = (char *)r->host_ip, .host_port = r->host_port, .port = r->port, .count = r->count };
 	}
 	jw_init(&w, &text);
 	jdesc_encode(&net_box_desc, &it, &w);
@@ -291,12 +306,27 @@ static void take_endpoints(struct net_box *b, const struct box_item *it)
 		take_endpoint(b, jlist_at(&it->eps, i, &net_ep_desc));
 }
 
-struct net_endpoint *net_box_endpoint(const struct net_box *b, const char *network_id)
+static bool is_port(int64_t first, int64_t count)
 {
-	for (size_t i = 0; i < b->eps_len; i++)
-		if (streq(b->eps[i].network_id, network_id))
-			return &b->eps[i];
-	return NULL;
+	return first > 0 && count > 0 && first + count <= 65536;
+}
+
+static void take_ports(struct net_box *b, const struct box_item *it)
+{
+	struct ip a;
+
+	b->runs = xcalloc(it->ports.len + 1, sizeof(*b->runs));
+	for (size_t i = 0; i < it->ports.len; i++) {
+		const struct port_item *p = jlist_at(&it->ports, i, &net_port_desc);
+		struct net_run *r = &b->runs[b->runs_len];
+
+		if (!is_port(p->port, p->count) || (p->host_port && !is_port(p->host_port, p->count)) || p->proto < 0 || p->proto > 255 ||
+		    !ip_parse(p->host_ip, &a))
+			continue;
+		*r = (struct net_run){ .proto = (int)p->proto, .host_port = (unsigned)p->host_port, .port = (unsigned)p->port, .count = (unsigned)p->count };
+		snprintf(r->host_ip, sizeof(r->host_ip), "%s", p->host_ip);
+		b->runs_len++;
+	}
 }
 
 struct net_box *net_box_read(const char *exec_root, const char *container_id, struct err *err)
@@ -323,6 +353,9 @@ struct net_box *net_box_read(const char *exec_root, const char *container_id, st
 		b->id = STEAL(it.id);
 		b->host = it.host;
 		take_endpoints(b, &it);
+		take_ports(b, &it);
+		strv_copy(&b->servers, &it.servers);
+		strv_copy(&b->search, &it.search);
 	}
 	jdesc_clear(&net_box_desc, &it);
 	return b;
@@ -354,14 +387,4 @@ struct net_box *net_boxes_read(const char *exec_root)
 		all = b;
 	}
 	return all;
-}
-
-void net_boxes_free(struct net_box *b)
-{
-	while (b) {
-		struct net_box *next = b->next;
-
-		net_box_free(b);
-		b = next;
-	}
 }
