@@ -106,24 +106,6 @@ bool net_is_predefined(const char *name)
 	return streq(name, "none") || streq(name, "host") || streq(name, "bridge") || streq(name, "default");
 }
 
-struct network *network_copy(const struct network *n)
-{
-	struct network *c = xcalloc(1, sizeof(*c));
-
-	*c = *n;
-	c->refs = 1;
-	c->name = xstrdup(n->name);
-	c->driver = xstrdup(n->driver);
-	c->scope = xstrdup(n->scope);
-	c->ipam_driver = xstrdup(n->ipam_driver);
-	c->config_from = xstrdup(n->config_from);
-	strmap_copy(&c->ipam_options, &n->ipam_options);
-	strmap_copy(&c->options, &n->options);
-	strmap_copy(&c->labels, &n->labels);
-	net_pools_copy(c, n->pools, n->pools_len);
-	return c;
-}
-
 struct net_entry *net_entry_find(struct net_controller *nc, const char *id)
 {
 	for (size_t i = 0; i < nc->nets_len; i++)

@@ -127,7 +127,7 @@ static void concerned(struct net_controller *nc, const char *container_id, const
 	}
 }
 
-int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to, struct err *err)
+int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to)
 {
 	OWN_ERR struct err first = ERR_INIT;
 	OWN_STRV struct strv ids = { 0 };
@@ -145,5 +145,7 @@ int sandbox_rename(struct net_controller *nc, const char *container_id, const ch
 			net_dns_feed(nc, b, e);
 		net_box_put(nc, b, changed);
 	}
-	return first.msg ? err_move(err, &first) : 0;
+	if (first.msg)
+		log_warn("container %.12s: its names: %s", container_id, err_text(&first));
+	return first.msg ? -1 : 0;
 }

@@ -153,7 +153,7 @@ int sandbox_create(struct net_controller *nc, const char *container_id, const ch
 int sandbox_connect(struct net_controller *nc, const char *container_id, const struct net_wish *wish, struct sandbox *io, struct err *err);
 int sandbox_disconnect(struct net_controller *nc, const char *container_id, const char *network, struct sandbox *io, struct err *err);
 /* Another name for the container: in the names of all of its endpoints, and in the links that others have to it. */
-int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to, struct err *err);
+int sandbox_rename(struct net_controller *nc, const char *container_id, const char *from, const char *to);
 
 /* A published port of a container. */
 struct net_port {

@@ -235,6 +235,5 @@ void net_restore(struct net_controller *nc);
 struct network *net_find_name(struct net_controller *nc, const char *name);
 struct network *network_new(const char *name, const char *driver);
 struct network *network_ref(struct network *n);
-struct network *network_copy(const struct network *n);
 
 #endif
