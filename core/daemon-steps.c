@@ -19,6 +19,7 @@
 #include "driver-crash.h"
 #include "driver.h"
 #include "image/unpack.h"
+#include "network/netd.h"
 
 #define INSECURE_DELAY_MS 15000
 
@@ -99,6 +100,8 @@ void unstep_events(struct daemon *d)
 void unstep_networks(struct daemon *d)
 {
 	net_close(d->nets);
+	if (d->netd)
+		netd_free(d->netd);
 }
 
 void unstep_defaults(struct daemon *d)
@@ -399,14 +402,22 @@ int step_networks(struct daemon *d, struct err *err)
 		.bridge = cfg->bridge, .bip = cfg->bip, .fixed_cidr = cfg->fixed_cidr, .default_gateway = cfg->default_gateway,
 		.host_ip = cfg->ip, .pools = &cfg->default_address_pools, .mtu = (int)cfg->mtu, .icc = cfg->icc,
 		.ip_masq = cfg->ip_masq, .ip_forward = cfg->ip_forward, .iptables = cfg->iptables,
-		.forward_drop = !cfg->ip_forward_no_drop,
+		.forward_drop = !cfg->ip_forward_no_drop, .userland_proxy = cfg->userland_proxy, .ip6tables = cfg->ip6tables,
+		.ipv6 = cfg->ipv6, .bip6 = cfg->bip6, .fixed_cidr_v6 = cfg->fixed_cidr_v6, .default_gateway_v6 = cfg->default_gateway_v6,
+		.firewall_backend = cfg->firewall_backend,
 	};
+	OWN_FREE char *program = daemon_program("dockerd-netd");
 
 	d->nets = net_open(d->data_root, d->exec_root, d->spawner, err);
+	if (d->nets) {
+		d->netd = netd_new(d->exec_root, program, d->spawner);
+		net_set_netd(d->nets, d->netd);
+	}
 	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0)
 		return 0;
-	net_close(d->nets);
+	unstep_networks(d);
 	d->nets = NULL;
+	d->netd = NULL;
 	return err_wrap(err, "error creating the network controller");
 }
 

@@ -41,6 +41,7 @@ struct daemon {
 	struct image_store *images;
 	struct volume_store *volumes;
 	struct net_controller *nets;
+	struct netd *netd;
 	struct events *events;
 	struct container_store *containers;
 	struct authz *authz;

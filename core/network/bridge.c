@@ -85,10 +85,72 @@ static void set_bool(struct network *n, const char *key, bool value)
 	strmap_set(&n->options, key, value ? "true" : "false");
 }
 
-static int fill(struct network *n, const struct choice *c, struct err *err)
+static int add_ula(struct net_controller *nc, const struct network *before, struct cidr *ret, struct err *err)
+{
+	const char *but = before ? before->id : NULL;
+	struct net_host host = { 0 };
+	WITH_LOCK(&nc->lock);
+
+	for (size_t i = 0; before && i < before->pools_len; i++)
+		if (cidr_parse(before->pools[i].subnet, ret) && ret->address.v6 && !net_pool_overlaps(nc, but, ret))
+			return 0;
+	return net_pool_choose(nc, &host, true, ret, err);
+}
+
+/* The bridge's own address is the first one, or that of --bip6. */
+static int choose6(struct net_controller *nc, const struct network *before, const struct net_bridge_config *cfg, const struct cidr *range,
+	struct cidr *ret, struct err *err)
+{
+	if (!str_empty(cfg->bip6)) {
+		if (!cidr_parse(cfg->bip6, ret) || !ret->address.v6 || ret->bits > 126)
+			return err_set(err, ERR_INVALID, "invalid --bip6: %s", cfg->bip6);
+		return 0;
+	}
+	if (range)
+		*ret = *range;
+	else if (add_ula(nc, before, ret, err) < 0)
+		return -1;
+	ret->address = cidr_first(ret);
+	ret->address.n++;
+	return 0;
+}
+
+/* The second pool, with --ipv6. */
+static int fill6(struct net_controller *nc, const struct network *before, struct network *n, const struct net_bridge_config *cfg, struct err *err)
+{
+	bool ranged = !str_empty(cfg->fixed_cidr_v6);
+	struct net_pool *p = &n->pools[1];
+	struct cidr net, own, range;
+	char text[CIDR_TEXT];
+	struct ip router;
+
+	if (ranged && (!cidr_parse(cfg->fixed_cidr_v6, &range) || !range.address.v6 || range.bits > 126))
+		return err_set(err, ERR_INVALID, "invalid --fixed-cidr-v6: %s", cfg->fixed_cidr_v6);
+	if (choose6(nc, before, cfg, ranged ? &range : NULL, &own, err) < 0)
+		return -1;
+	net = cidr_network(&own);
+	if (ranged && (range.bits < net.bits || !cidr_contains(&net, &range.address)))
+		return err_set(err, ERR_INVALID, "--fixed-cidr-v6 %s is not within the bridge's network", cfg->fixed_cidr_v6);
+	n->pools_len = 2;
+	n->enable_ipv6 = true;
+	cidr_text(&net, text);
+	p->subnet = xstrdup(text);
+	ip_text(&own.address, text);
+	p->gateway = xstrdup(text);
+	if (ranged)
+		p->range = xstrdup(cfg->fixed_cidr_v6);
+	if (str_empty(cfg->default_gateway_v6))
+		return 0;
+	if (!ip_parse(cfg->default_gateway_v6, &router) || !cidr_contains(&net, &router))
+		return err_set(err, ERR_INVALID, "--default-gateway-v6 %s is not within the bridge's network", cfg->default_gateway_v6);
+	strmap_set(&p->aux, "DefaultGatewayIPv6", cfg->default_gateway_v6);
+	return 0;
+}
+
+static int fill(struct net_controller *nc, const struct network *before, struct network *n, const struct choice *c, struct err *err)
 {
 	const struct net_bridge_config *cfg = c->cfg;
-	struct net_pool *p = n->pools = xcalloc(1, sizeof(*n->pools));
+	struct net_pool *p = n->pools = xcalloc(2, sizeof(*n->pools));
 	struct cidr net = cidr_network(&c->address);
 	char text[CIDR_TEXT];
 	struct ip router;
@@ -113,7 +175,7 @@ static int fill(struct network *n, const struct choice *c, struct err *err)
 	snprintf(text, sizeof(text), "%d", cfg->mtu > 0 ? cfg->mtu : 1500);
 	strmap_set(&n->options, "com.docker.network.driver.mtu", text);
 	strmap_sort(&n->options);
-	return 0;
+	return cfg->ipv6 ? fill6(nc, before, n, cfg, err) : 0;
 }
 
 bool net_forwarding(void)
@@ -167,12 +229,19 @@ static bool same_map(const struct strmap *a, const struct strmap *b)
 	return a->len == b->len;
 }
 
+static bool is_same_pool(const struct net_pool *p, const struct net_pool *q)
+{
+	return same_text(p->subnet, q->subnet) && same_text(p->range, q->range) && same_text(p->gateway, q->gateway) && same_map(&p->aux, &q->aux);
+}
+
 static bool is_same(const struct network *a, const struct network *b)
 {
-	const struct net_pool *p = a->pools, *q = b->pools;
-
-	return a->pools_len == 1 && b->pools_len == 1 && same_text(p->subnet, q->subnet) && same_text(p->range, q->range) &&
-		same_text(p->gateway, q->gateway) && same_map(&p->aux, &q->aux) && same_map(&a->options, &b->options);
+	if (a->pools_len != b->pools_len || a->enable_ipv6 != b->enable_ipv6)
+		return false;
+	for (size_t i = 0; i < a->pools_len; i++)
+		if (!is_same_pool(&a->pools[i], &b->pools[i]))
+			return false;
+	return same_map(&a->options, &b->options);
 }
 
 /*
@@ -210,6 +279,10 @@ static void set_extra(struct net_controller *nc, const struct net_bridge_config 
 	static const char *const words[] = { "false", "true" };
 
 	strmap_set(&nc->extra, "dockerd.firewall", words[cfg->iptables]);
+	strmap_set(&nc->extra, "dockerd.firewall6", words[cfg->ip6tables]);
+	strmap_set(&nc->extra, "dockerd.userland_proxy", words[cfg->userland_proxy]);
+	if (!str_empty(cfg->firewall_backend))
+		strmap_set(&nc->extra, "dockerd.firewall_backend", cfg->firewall_backend);
 	strmap_set(&nc->extra, "dockerd.ip_forward", words[cfg->ip_forward]);
 	strmap_set(&nc->extra, "dockerd.forward_drop", words[cfg->forward_drop]);
 }
@@ -232,7 +305,7 @@ static int set_up_bridge(struct net_controller *nc, const struct net_bridge_conf
 		memcpy(n->id, before->id, sizeof(n->id));
 		n->created = before->created;
 	}
-	if (!d || choose(nc, &c, before, err) < 0 || fill(n, &c, err) < 0)
+	if (!d || choose(nc, &c, before, err) < 0 || fill(nc, before, n, &c, err) < 0)
 		return err_wrap(err, "default network bridge");
 	if (must_stay(nc, before, n)) {
 		network_unref(n);

@@ -76,9 +76,12 @@ void net_close(struct net_controller *nc);
 struct net_bridge_config {
 	const char *bridge;          /* an existing bridge, "none" for no bridge network, else docker0 is made */
 	const char *bip, *fixed_cidr, *default_gateway, *host_ip;
+	const char *bip6, *fixed_cidr_v6, *default_gateway_v6;
+	const char *firewall_backend; /* "nftables", "iptables" */
 	const struct strv *pools;    /* "base=CIDR,size=N" */
 	int mtu;
-	bool icc, ip_masq, ip_forward, iptables;
+	bool icc, ip_masq, ip_forward, iptables, ip6tables;
+	bool ipv6;                   /* the bridge has addresses of both families */
 	bool userland_proxy;         /* connections that the kernel does not lead to published ports are handed on */
 	bool forward_drop;           /* when ip_forward has to turn it on, the host forwards for its bridges only */
 };

@@ -298,15 +298,15 @@ static void test_inert(void)
 	is_str(named.v[0], "the feature \"buildkit\" has no effect in this version", "a feature");
 
 	ok(LOAD("--bip 10.0.0.1/24 -b none --label a=1", "{\"dns\":[\"1.1.1.1\"]}") < 0, "bip and bridge");
-	ok(LOAD("--bip6 fd00::1/64 --label a=1", "{\"fixed-cidr-v6\":\"fd00::/64\"}") == 0, "options without effect are taken");
+	ok(LOAD("--network-control-plane-mtu 1400 --label a=1", "{\"network-diagnostic-port\":9}") == 0, "options without effect are taken");
 	config_inert(&cfg, &inert);
 	is_int(inert.len, 2, "and named, if set");
 	setenv("DOCKER_RAMDISK", "1", 1);
 	config_inert(&cfg, &more);
 	is_str(more.v[0], "DOCKER_RAMDISK has no effect in this version", "so are variables");
 	unsetenv("DOCKER_RAMDISK");
-	is_str(inert.v[0], "--bip6 has no effect in this version", "a flag");
-	ok(strstr(inert.v[1], "the option \"fixed-cidr-v6\" of /tmp/") != NULL, "a key");
+	is_str(inert.v[0], "--network-control-plane-mtu has no effect in this version", "a flag");
+	ok(strstr(inert.v[1], "the option \"network-diagnostic-port\" of /tmp/") != NULL, "a key");
 }
 
 static void test_reload(void)
