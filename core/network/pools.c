@@ -120,6 +120,7 @@ bool net_pool_overlaps(const struct net_controller *nc, const char *but, const s
 /* From the first to the last address. */
 struct span {
 	u128 first, last;
+	bool routed; /* the host reaches it by a gateway */
 };
 
 static int by_first(const void *a, const void *b)
@@ -129,14 +130,14 @@ static int by_first(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
-static void add_span(struct span *v, size_t *len, const struct cidr *c, bool ipv6)
+static void add_span(struct span *v, size_t *len, const struct cidr *c, bool ipv6, bool routed)
 {
 	if (c->address.v6 == ipv6)
-		v[(*len)++] = (struct span){ cidr_first(c).n, cidr_last(c).n };
+		v[(*len)++] = (struct span){ cidr_first(c).n, cidr_last(c).n, routed };
 }
 
-/* What is not free, in order. routed: also what the host reaches by gateways. */
-static struct span *taken(const struct net_controller *nc, const struct net_host *host, bool ipv6, bool routed, size_t *ret_len)
+/* What is not free, in order. */
+static struct span *taken(const struct net_controller *nc, const struct net_host *host, bool ipv6, size_t *ret_len)
 {
 	size_t room = host->len + 1, len = 0;
 	struct span *v;
@@ -146,28 +147,27 @@ static struct span *taken(const struct net_controller *nc, const struct net_host
 		room += nc->nets[i]->n->pools_len;
 	v = xcalloc(room, sizeof(*v));
 	for (size_t i = 0; i < host->len; i++)
-		if (routed || !host->v[i].routed)
-			add_span(v, &len, &host->v[i].net, ipv6);
+		add_span(v, &len, &host->v[i].net, ipv6, host->v[i].routed);
 	for (size_t i = 0; i < nc->nets_len; i++) {
 		const struct network *n = nc->nets[i]->n;
 
 		for (size_t j = 0; j < n->pools_len && !n->config_only; j++)
 			if (cidr_parse(n->pools[j].subnet, &c))
-				add_span(v, &len, &c, ipv6);
+				add_span(v, &len, &c, ipv6, false);
 	}
 	qsort(v, len, sizeof(*v), by_first);
 	*ret_len = len;
 	return v;
 }
 
-/* The first subnet of base that none of the spans touches. */
-static bool first_free(const struct net_base *base, const struct span *v, size_t len, struct cidr *ret)
+/* The first subnet of base that none of the spans touches. lax: what leads all of base and more to a gateway does not count. */
+static bool first_free(const struct net_base *base, const struct span *v, size_t len, bool lax, struct cidr *ret)
 {
 	u128 mask = cidr_last(&(struct cidr){ { 0, base->base.address.v6 }, base->bits }).n;
-	u128 at = cidr_first(&base->base).n, end = cidr_last(&base->base).n;
+	u128 begin = cidr_first(&base->base).n, end = cidr_last(&base->base).n, at = begin;
 
 	for (size_t i = 0; i < len; i++) {
-		if (v[i].last < at)
+		if (v[i].last < at || (lax && v[i].routed && v[i].last - v[i].first > end - begin))
 			continue;
 		if (v[i].first > (at | mask))
 			break;
@@ -181,21 +181,21 @@ static bool first_free(const struct net_base *base, const struct span *v, size_t
 	return true;
 }
 
-static bool choose(const struct net_controller *nc, const struct net_host *host, bool ipv6, bool routed, struct cidr *ret)
+static bool choose(const struct net_controller *nc, const struct net_host *host, bool ipv6, bool lax, struct cidr *ret)
 {
 	size_t len;
-	OWN_FREE struct span *v = taken(nc, host, ipv6, routed, &len);
+	OWN_FREE struct span *v = taken(nc, host, ipv6, &len);
 
 	for (size_t i = 0; i < nc->bases_len; i++)
-		if (nc->bases[i].base.address.v6 == ipv6 && first_free(&nc->bases[i], v, len, ret))
+		if (nc->bases[i].base.address.v6 == ipv6 && first_free(&nc->bases[i], v, len, lax, ret))
 			return true;
 	return false;
 }
 
-/* A VPN may lead all private addresses through itself: then only its own neighbours count. */
+/* A VPN may lead all private addresses through itself: it is as good as a default route then. */
 int net_pool_choose(struct net_controller *nc, const struct net_host *host, bool ipv6, struct cidr *ret, struct err *err)
 {
-	if (choose(nc, host, ipv6, true, ret) || choose(nc, host, ipv6, false, ret))
+	if (choose(nc, host, ipv6, false, ret) || choose(nc, host, ipv6, true, ret))
 		return 0;
 	return err_set(err, ERR_NOT_FOUND, "could not find an available, non-overlapping IPv%c address pool among the defaults to assign to "
 		"the network", ipv6 ? '6' : '4');

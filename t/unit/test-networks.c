@@ -194,7 +194,13 @@ static void test_subnets(struct net_controller *nc)
 	host_route("172.16.0.0/12", "172.17.1.1");
 	host_route("192.168.0.0/16", "172.17.1.1");
 	try_create(nc, (struct net_spec){ .name = "s3" }, &status);
-	is_str(subnet_of(nc, "s3", 0), "172.17.5.0/24", "where all is led away by gateways, only neighbours count");
+	is_str(subnet_of(nc, "s3", 0), "172.17.5.0/24", "where all is led away by a gateway, only neighbours and closer routes count");
+	strv_add(&pools, "base=10.88.0.0/24,size=24");
+	host_route("10.88.0.0/24", "172.17.1.1");
+	net_pools_set(nc, &pools, &err);
+	is_str(try_create(nc, (struct net_spec){ .name = "s4" }, &status),
+		"could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network", "a pool that is a network of others");
+	strv_del(&pools, "base=10.88.0.0/24,size=24");
 	strv_add(&pools, "base=10.77.0.0/16,size=30");
 	strv_add(&pools, "base=10.76.0.0/30,size=30");
 	is_int(net_pools_set(nc, &pools, &err), 0, "pools of one's own");
