@@ -38,6 +38,7 @@ static void net_pool_done(struct net_pool *p)
 	free(p->subnet);
 	free(p->range);
 	free(p->gateway);
+	free(p->id);
 	strmap_done(&p->aux);
 }
 
@@ -219,6 +220,7 @@ struct net_controller *net_open(const char *data_root, const char *exec_root, st
 	nc->exec_root = xstrdup(exec_root);
 	nc->spawner = sp;
 	nc->drivers = net_drivers_new(data_root, exec_root);
+	nc->ipams = net_ipams_new(nc);
 	lock_init(&nc->lock, LOCK_MAP);
 	lock_cond_init(&nc->changed);
 	if (fs_mkdir(dir, 0750, err) < 0) {
@@ -246,6 +248,7 @@ void net_close(struct net_controller *nc)
 	net_boxes_free(nc->found);
 	net_spaces_close(nc);
 	net_drivers_close(nc->drivers);
+	net_ipams_free(nc->ipams);
 	strmap_done(&nc->extra);
 	free(nc->bases);
 	pthread_cond_destroy(&nc->changed);

@@ -196,7 +196,7 @@ static int enter(struct net_controller *nc, const struct net_host *host, struct 
 
 	if (net_entry_named(nc, n->name))
 		return err_set(err, ERR_CONFLICT, "network with name %s already exists", n->name);
-	for (size_t i = 0; i < n->pools_len && !n->config_only; i++)
+	for (size_t i = 0; i < n->pools_len && !n->config_only && !net_ipam_is_external(n); i++)
 		if (net_pool_used(n, &n->pools[i]) && cidr_parse(n->pools[i].subnet, &c) && net_pool_overlaps(nc, n->id, &c))
 			return err_set(err, ERR_FORBIDDEN, OVERLAPS);
 	if ((pools && add_pools(nc, host, n, err) < 0) || (gateways && add_gateways(n, err) < 0))
@@ -238,8 +238,9 @@ static int make(struct net_controller *nc, struct net_driver *d, struct network 
 
 static int create(struct net_controller *nc, struct net_driver *d, struct network *n, struct err *err)
 {
-	bool ipam = !n->config_only && !streq(n->ipam_driver, "null") && !net_driver_no_ipam(d);
-	bool gateways = ipam && !net_driver_skip_gateway(d, n);
+	bool wanted = !n->config_only && !streq(n->ipam_driver, "null") && !net_driver_no_ipam(d);
+	bool external = wanted && net_ipam_is_external(n), ipam = wanted && !external;
+	bool gateways = wanted && !net_driver_skip_gateway(d, n);
 	struct net_host host = { 0 };
 	int rc;
 
@@ -247,9 +248,15 @@ static int create(struct net_controller *nc, struct net_driver *d, struct networ
 		return err_set(err, ERR_INVALID, "ipam driver null gives no addresses: no subnet can be set");
 	if (ipam && ((n->enable_ipv4 && !has_family(n, false)) || (n->enable_ipv6 && !has_family(n, true))))
 		net_host_read(NULL, &host);
-	rc = enter(nc, &host, n, ipam, gateways, err);
+	if (external && net_ipam_request(nc, n, gateways, err) < 0)
+		return -1;
+	rc = enter(nc, &host, n, ipam, gateways && ipam, err);
 	net_host_done(&host);
-	return rc < 0 ? -1 : make(nc, d, n, err);
+	if (rc == 0)
+		rc = make(nc, d, n, err);
+	if (rc < 0 && external)
+		net_ipam_release(nc, n);
+	return rc;
 }
 
 int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct strv *warnings, struct err *err)
@@ -269,8 +276,6 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 		return -1;
 	if (d && net_driver_predefined(d))
 		return err_set(err, ERR_FORBIDDEN, "only one instance of \"%s\" network is allowed", n->driver);
-	if (!streq(n->ipam_driver, "default") && !streq(n->ipam_driver, "null"))
-		return err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", n->ipam_driver);
 	if (create(nc, d, n, err) < 0)
 		return -1;
 	memcpy(ret_id, n->id, sizeof(n->id));
@@ -342,6 +347,8 @@ static int undo(struct net_controller *nc, struct network *n, struct err *err)
 	forget(nc, n->id);
 	if (net_save(nc, err) == 0) {
 		net_space_drop(nc, n->id);
+		if (net_ipam_is_external(n))
+			net_ipam_release(nc, n);
 		return 0;
 	}
 	/* the disk still has it: so it is still there */
@@ -413,7 +420,7 @@ void net_restore(struct net_controller *nc)
 		if (net_is_predefined(n->name) || n->config_only)
 			continue;
 		/* first of all, so that nobody gets an address that a running container has */
-		if (net_space_open(nc, n, &err) == 0 && (d = net_driver_get(nc->drivers, n->driver, &err)) &&
+		if (net_space_open(nc, n, &err) == 0 && (!net_ipam_is_external(n) || net_ipam_restore(nc, n, &err) == 0) && (d = net_driver_get(nc->drivers, n->driver, &err)) &&
 		    net_driver_create(d, n, &nc->extra, true, &err) == 0)
 			continue;
 		log_warn("network %s (%.12s): %s", n->name, n->id, err_text(&err));

@@ -20,6 +20,7 @@ struct netd; /* netd.h */
 struct net_pool {
 	char *subnet, *range, *gateway; /* range NULL: all of the subnet */
 	struct strmap aux;              /* name -> address that no container gets */
+	char *id;                       /* what its address driver calls it; NULL with the daemon's own */
 };
 
 /* A snapshot: never changes while somebody holds it. */

@@ -124,6 +124,7 @@ struct net_controller {
 	struct netd *netd;          /* or NULL; set at start only */
 	bool bridge;                /* there is a network "bridge"; set at start only */
 	bool userland_proxy;        /* set at start only */
+	struct driver_once *ipams;  /* address drivers */
 	struct strmap extra;        /* options that drivers get and users do not see; set at start only */
 	struct net_base *bases;     /* set at start only */
 	size_t bases_len;
@@ -199,13 +200,23 @@ int net_address_take(struct net_controller *nc, struct net_driver *d, struct net
 	struct err *err);
 /* Out of use; free once its interface is gone. */
 void net_address_give(struct net_controller *nc, const struct net_endpoint *ep);
-/* At once: there never was an interface. */
-void net_address_drop(struct net_controller *nc, const struct net_endpoint *ep);
 /* That of a sandbox that stands already. */
 void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep);
 /* The figures of each subnet in use; called with no lock held. */
 typedef void net_figures_fn(void *ctx, const char *subnet, uint64_t used, uint64_t left);
 void net_figures(struct net_controller *nc, const struct network *n, net_figures_fn *fn, void *ctx);
+
+/* net-ipam.c. Networks whose addresses are not the daemon's to give. */
+struct driver_once *net_ipams_new(struct net_controller *nc);
+void net_ipams_free(struct driver_once *ipams);
+bool net_ipam_is_external(const struct network *n);
+/* Subnets, gateways and auxiliary addresses for a network that nobody else sees yet. */
+int net_ipam_request(struct net_controller *nc, struct network *n, bool gateways, struct err *err);
+void net_ipam_release(struct net_controller *nc, const struct network *n);
+int net_ipam_take(struct net_controller *nc, const struct network *n, struct net_endpoint *ep, const char *want4, const char *want6, struct err *err);
+void net_ipam_give(struct net_controller *nc, const struct network *n, const struct net_endpoint *ep);
+/* At start, from nc->found. */
+int net_ipam_restore(struct net_controller *nc, const struct network *n, struct err *err);
 
 /* wire.c: the sandbox's half. rtnl is a netlink socket of the sandbox; what fails has left nothing but what goes with the interface. */
 int net_wire(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const struct net_joined *j, int netns_fd, int rtnl, struct err *err);

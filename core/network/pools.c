@@ -109,8 +109,9 @@ bool net_pool_overlaps(const struct net_controller *nc, const char *but, const s
 
 	for (size_t i = 0; i < nc->nets_len; i++) {
 		const struct network *n = nc->nets[i]->n;
+		bool other_space = n->config_only || net_ipam_is_external(n) || (but && streq(n->id, but));
 
-		for (size_t j = 0; j < n->pools_len && !n->config_only && !(but && streq(n->id, but)); j++)
+		for (size_t j = 0; j < n->pools_len && !other_space; j++)
 			if (net_pool_used(n, &n->pools[j]) && cidr_parse(n->pools[j].subnet, &other) && cidr_overlap(&other, c))
 				return true;
 	}
@@ -208,7 +209,7 @@ void net_pools_copy(struct network *n, const struct net_pool *pools, size_t len)
 		const struct net_pool *p = &pools[n->pools_len];
 		struct net_pool *q = &n->pools[n->pools_len];
 
-		*q = (struct net_pool){ .subnet = xstrdup(p->subnet), .range = xstrdup(p->range), .gateway = xstrdup(p->gateway) };
+		*q = (struct net_pool){ .subnet = xstrdup(p->subnet), .range = xstrdup(p->range), .gateway = xstrdup(p->gateway), .id = xstrdup(p->id) };
 		strmap_copy(&q->aux, &p->aux);
 	}
 }

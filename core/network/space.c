@@ -105,7 +105,7 @@ int net_space_open(struct net_controller *nc, const struct network *n, struct er
 	const struct net_endpoint *ep;
 
 	memcpy(s->network, n->id, sizeof(s->network));
-	for (size_t i = 0; i < n->pools_len && !n->config_only; i++)
+	for (size_t i = 0; i < n->pools_len && !n->config_only && !net_ipam_is_external(n); i++)
 		if (net_pool_used(n, &n->pools[i]) && open_pool(s, &n->pools[i], err) < 0)
 			return -1;
 	for (const struct net_box *b = nc->found; b; b = b->next)
@@ -253,9 +253,12 @@ int net_address_take(struct net_controller *nc, struct net_driver *d, struct net
 	struct err *err)
 {
 	const struct timespec step = { 0, WAIT_STEP };
+	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
 	int64_t until = clock_mono() + WAIT_MAX;
 
 	ep->static_address = !str_empty(want4) || !str_empty(want6);
+	if (n && net_ipam_is_external(n))
+		return net_ipam_take(nc, n, ep, want4, want6, err);
 	for (;;) {
 		OWN_ERR struct err why = ERR_INIT;
 		bool others = let_go(nc, d, ep->network_id);
@@ -280,12 +283,12 @@ static void each(struct net_controller *nc, const struct net_endpoint *ep, void 
 
 void net_address_give(struct net_controller *nc, const struct net_endpoint *ep)
 {
-	each(nc, ep, ipam_linger);
-}
+	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
 
-void net_address_drop(struct net_controller *nc, const struct net_endpoint *ep)
-{
-	each(nc, ep, ipam_drop);
+	if (n && net_ipam_is_external(n))
+		net_ipam_give(nc, n, ep);
+	else
+		each(nc, ep, ipam_linger);
 }
 
 void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep)

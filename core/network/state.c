@@ -55,7 +55,8 @@ JDESC(net_pool_desc, net_pool,
 	JFIELD(net_pool, subnet, "Subnet", J_STR, J_REQUIRED),
 	JFIELD(net_pool, range, "IPRange", J_STR, J_OMITEMPTY),
 	JFIELD(net_pool, gateway, "Gateway", J_STR, 0),
-	JFIELD(net_pool, aux, "AuxiliaryAddresses", J_STRMAP, 0));
+	JFIELD(net_pool, aux, "AuxiliaryAddresses", J_STRMAP, 0),
+	JFIELD(net_pool, id, "PoolID", J_STR, J_OMITEMPTY));
 
 JDESC(net_item_desc, net_item,
 	JFIELD(net_item, name, "Name", J_STR, J_REQUIRED),
