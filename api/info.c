@@ -393,7 +393,7 @@ static void put_firewall(const struct api *api, int api_minor, struct jw *w)
 	if (api_minor < 50 || !api->config || !api->config->iptables || !api->nets || streq(net_default(api->nets), "none"))
 		return;
 	jw_kobj(w, "FirewallBackend");
-	jw_kstr(w, "Driver", "nftables");
+	jw_kstr(w, "Driver", str_empty(api->config->firewall_backend) ? "nftables" : api->config->firewall_backend);
 	jw_obj_end(w);
 }
 

@@ -404,7 +404,8 @@ int step_networks(struct daemon *d, struct err *err)
 		.ip_masq = cfg->ip_masq, .ip_forward = cfg->ip_forward, .iptables = cfg->iptables,
 		.forward_drop = !cfg->ip_forward_no_drop, .userland_proxy = cfg->userland_proxy, .ip6tables = cfg->ip6tables,
 		.ipv6 = cfg->ipv6, .bip6 = cfg->bip6, .fixed_cidr_v6 = cfg->fixed_cidr_v6, .default_gateway_v6 = cfg->default_gateway_v6,
-		.firewall_backend = cfg->firewall_backend,
+		.firewall_backend = cfg->firewall_backend, .accept_fwmark = cfg->bridge_accept_fwmark,
+		.publish_policy = cfg->publish_policy, .direct_routing = cfg->allow_direct_routing,
 	};
 	OWN_FREE char *program = daemon_program("dockerd-netd");
 

@@ -116,6 +116,10 @@ static int check_modes(struct config *cfg, struct err *err)
 	if (*cfg->firewall_backend && !streq(cfg->firewall_backend, "iptables") && !streq(cfg->firewall_backend, "nftables"))
 		return err_set(err, ERR_INVALID, "invalid firewall-backend \"%s\"; use \"iptables\" or \"nftables\"",
 			cfg->firewall_backend);
+	if (!streq(cfg->publish_policy, "open") && !streq(cfg->publish_policy, "host"))
+		return err_set(err, ERR_INVALID, "invalid publish-policy \"%s\"; use \"open\" or \"host\"", cfg->publish_policy);
+	if (streq(cfg->publish_policy, "host") && !cfg->userland_proxy)
+		return err_set(err, ERR_INVALID, "--publish-policy=host needs the userland proxy");
 	return 0;
 }
 

@@ -283,6 +283,11 @@ static void set_extra(struct net_controller *nc, const struct net_bridge_config 
 	strmap_set(&nc->extra, "dockerd.userland_proxy", words[cfg->userland_proxy]);
 	if (!str_empty(cfg->firewall_backend))
 		strmap_set(&nc->extra, "dockerd.firewall_backend", cfg->firewall_backend);
+	if (!str_empty(cfg->accept_fwmark))
+		strmap_set(&nc->extra, "dockerd.accept_fwmark", cfg->accept_fwmark);
+	if (!str_empty(cfg->publish_policy))
+		strmap_set(&nc->extra, "dockerd.publish_policy", cfg->publish_policy);
+	strmap_set(&nc->extra, "dockerd.allow_direct_routing", words[cfg->direct_routing]);
 	strmap_set(&nc->extra, "dockerd.ip_forward", words[cfg->ip_forward]);
 	strmap_set(&nc->extra, "dockerd.forward_drop", words[cfg->forward_drop]);
 }

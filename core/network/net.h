@@ -79,10 +79,13 @@ struct net_bridge_config {
 	const char *bip, *fixed_cidr, *default_gateway, *host_ip;
 	const char *bip6, *fixed_cidr_v6, *default_gateway_v6;
 	const char *firewall_backend; /* "nftables", "iptables" */
+	const char *accept_fwmark;    /* "MARK/MASK": what carries it is let in */
+	const char *publish_policy;   /* "open", "host" */
 	const struct strv *pools;    /* "base=CIDR,size=N" */
 	int mtu;
 	bool icc, ip_masq, ip_forward, iptables, ip6tables;
 	bool ipv6;                   /* the bridge has addresses of both families */
+	bool direct_routing;         /* containers' own addresses are reached on published ports */
 	bool userland_proxy;         /* connections that the kernel does not lead to published ports are handed on */
 	bool forward_drop;           /* when ip_forward has to turn it on, the host forwards for its bridges only */
 };
