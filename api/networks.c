@@ -185,7 +185,7 @@ static int create_network(struct api *api, const struct network_body *b, int api
 	for (size_t i = 0; i < b->ipam.pools.len; i++) {
 		const struct pool_body *p = jlist_at(&b->ipam.pools, i, &pool_body_desc);
 
-		pools[i] = (struct net_pool){ p->subnet, p->range, p->gateway, p->aux };
+		pools[i] = (struct net_pool){ .subnet = p->subnet, .range = p->range, .gateway = p->gateway, .aux = p->aux };
 	}
 	return net_create(api->nets, &spec, id, warnings, err);
 }
