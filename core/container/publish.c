@@ -193,30 +193,50 @@ static bool is_any(const char *ip)
 	return str_empty(ip) || streq(ip, "0.0.0.0") || streq(ip, "::");
 }
 
+static bool is_fixed(const struct net_port *p)
+{
+	return p->host_port && p->host_port == p->host_port_end;
+}
+
+/* Whether q, which is bound, is what p asks for. */
+static bool answers(const struct net_port *p, const struct net_port *q)
+{
+	return q->proto == p->proto && q->port == p->port && (streq(p->host_ip, q->host_ip) || (str_empty(p->host_ip) && is_any(q->host_ip))) &&
+		(!p->host_port || (q->host_port >= p->host_port && q->host_port <= p->host_port_end));
+}
+
+/* Both families of a binding have one number; used: the bindings that are somebody's. 0: there is none. */
+static unsigned claim(const struct container *c, const struct net_port *p, bool *used)
+{
+	unsigned found = 0;
+
+	for (size_t k = 0; k < c->n_published; k++)
+		if (!used[k] && answers(p, &c->published[k]) && (!found || c->published[k].host_port == found)) {
+			found = c->published[k].host_port;
+			used[k] = true;
+		}
+	return found;
+}
+
 /* Ports that the client left open and that have been chosen are asked for by their number. */
 static void keep_chosen(struct container *c, struct port_list *l)
 {
 	WITH_LOCK(&c->lock);
 	OWN_FREE bool *used = xcalloc(c->n_published + 1, sizeof(*used));
+	bool open = false;
 
+	for (size_t i = 0; i < l->len; i++)
+		open |= !is_fixed(&l->v[i]);
+	if (!open || !c->n_published)
+		return;
+	for (size_t i = 0; i < l->len; i++)
+		if (is_fixed(&l->v[i]))
+			claim(c, &l->v[i], used);
 	for (size_t i = 0; i < l->len; i++) {
-		struct net_port *p = &l->v[i];
-		unsigned found = 0;
+		unsigned found = is_fixed(&l->v[i]) ? 0 : claim(c, &l->v[i], used);
 
-		if (p->host_port && p->host_port == p->host_port_end)
-			continue;
-		for (size_t k = 0; k < c->n_published; k++) {
-			const struct net_port *q = &c->published[k];
-
-			if (used[k] || q->proto != p->proto || q->port != p->port || (found && q->host_port != found) ||
-			    !(streq(p->host_ip, q->host_ip) || (str_empty(p->host_ip) && is_any(q->host_ip))) ||
-			    (p->host_port && (q->host_port < p->host_port || q->host_port > p->host_port_end)))
-				continue;
-			found = q->host_port;
-			used[k] = true;
-		}
 		if (found)
-			p->host_port = p->host_port_end = found;
+			l->v[i].host_port = l->v[i].host_port_end = found;
 	}
 }
 
@@ -296,22 +316,12 @@ void publish_read(struct container *c)
 	set_published(c, l.v, l.len);
 }
 
-/* The endpoint that the ports are bound at, for messages. */
-static const char *bound_at(const struct container *c)
-{
-	const struct net_endpoint *ep = sandbox_gateway(&c->sandbox, false);
-
-	ep = ep ? ep : sandbox_gateway(&c->sandbox, true);
-	return ep ? ep->id : NULL;
-}
-
 int publish_do(struct container *c, const struct host_config *hc, struct err *err)
 {
 	CLEANUP(port_list_done) struct port_list want = { 0 };
 	OWN_STRV struct strv exposed = { 0 };
 	struct net_port *got = NULL;
-	const char *at = bound_at(c);
-	bool had;
+	bool out = sandbox_gateway(&c->sandbox, false) || sandbox_gateway(&c->sandbox, true), had;
 	size_t n = 0;
 
 	lock_take(&c->lock);
@@ -319,13 +329,15 @@ int publish_do(struct container *c, const struct host_config *hc, struct err *er
 	had = c->n_published > 0;
 	lock_drop(&c->lock);
 	/* without a way out of the sandbox there is none in: Docker publishes nothing either */
-	if (!c->store->deps.nets || (at && wanted(hc, &exposed, &want, err) < 0))
-		return c->store->deps.nets ? -1 : 0;
+	if (!c->store->deps.nets)
+		return 0;
+	if (out && wanted(hc, &exposed, &want, err) < 0)
+		return -1;
 	if (!want.len && !had)
 		return 0;
 	keep_chosen(c, &want);
 	if (sandbox_publish(c->store->deps.nets, c->id, want.v, want.len, &got, &n, err) < 0)
-		return at ? err_wrap(err, "driver failed programming external connectivity on endpoint %s (%s)", c->rec.name + 1, at) : -1;
+		return -1;
 	set_published(c, got, n);
 	return 0;
 }

@@ -97,7 +97,7 @@ is "$(addresses plain)$(nets plain)" "" "no network is left"
 connect() { like "$(said POST "/networks/$1/connect" "{\"Container\":\"$2\"${3:+,\"EndpointConfig\":$3}}")" "$4" "refused: $5"; }
 connect nonesuch one "" 'network nonesuch not found"\} 404' "no such network"
 connect n3 nonesuch "" 'No such container: nonesuch"\} 404' "no such container"
-connect n3 "" "" 'invalid name or ID supplied: ..""?\} 400' "no name"
+connect n3 "" "" 'invalid name or ID supplied: .".""\} 400' "no name"
 connect n3 one '{"IPAMConfig":{"IPv4Address":"foo"}}' 'invalid IPv4 address: foo"\} 400' "no address"
 connect n3 one '{"MacAddress":"foo"}' 'invalid MAC address"\} 400' "no MAC"
 connect n3 one '{"IPAMConfig":{"IPv4Address":"10.99.0.1"}}' "10.99.0.1.*(400|500)" "an address of elsewhere"

@@ -8,14 +8,14 @@ need python3
 
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null
-# a server that answers with its word, for any number of connections
-SERVE='while :; do echo "$WORD" | nc -l -p 80 >/dev/null 2>&1 || sleep 0.1; done'
+# a server that answers with its word
+SERVE='mkdir -p /w && echo "$WORD" > /w/index.html && exec httpd -f -p 80 -h /w'
 serve() { # NAME WORD [args of run]
 	_name=$1 _word=$2
 	shift 2
 	docker run -d --name "$_name" -e WORD="$_word" "$@" busybox sh -c "$SERVE" >/dev/null
 }
-get() { "$1" timeout 3 busybox nc -w 2 "$2" "$3" </dev/null 2>/dev/null; }
+get() { "$1" curl -s -m 3 --noproxy '*' "http://$2:$3/"; }
 gets() { [ "$(get "$1" "$2" "$3")" = "$4" ]; }
 gets_not() { [ -z "$(get "$1" "$2" "$3")" ]; }
 ports() { docker inspect -f '{{json .NetworkSettings.Ports}}' "$1"; }
@@ -36,7 +36,7 @@ is "$(ps_ports web)" "77/tcp, 0.0.0.0:8080->80/tcp, [::]:8080->80/tcp" "ps"
 is "$(docker port web | paste -sd ' ')" "80/tcp -> 0.0.0.0:8080 80/tcp -> [::]:8080" "port"
 gateway=$(docker network inspect -f '{{range .IPAM.Config}}{{.Gateway}}{{end}}' n1)
 docker run -d --name peer --network n1 busybox sleep 1000 >/dev/null
-from_peer() { docker exec peer timeout 3 nc -w 2 "$1" 8080 </dev/null; }
+from_peer() { docker exec peer sh -c "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 $1 8080" | grep -q yes; }
 soon "from a container of the same network, by the host's address" from_peer "$gateway"
 is "$(docker ps -q --filter publish=8080 | wc -l) $(docker ps -q --filter publish=80 | wc -l) $(docker ps -q --filter expose=77 | wc -l) $(docker ps -q --filter expose=70-79/tcp | wc -l)" "1 0 1 1" "filters publish and expose"
 
@@ -45,7 +45,7 @@ like "$(docker run -d --name late --network n1 -p 8080:80 busybox sleep 1000 2>&
 	'driver failed programming external connectivity on endpoint late \([0-9a-f]{64}\): Bind for 0.0.0.0:8080 failed: port is already allocated' "a port of another container"
 is "$(docker inspect -f '{{.State.Running}} {{.NetworkSettings.Ports}}' late)" "false map[]" "it does not run"
 docker rm -f late >/dev/null
-here busybox nc -l -p 8089 >/dev/null 2>&1 &
+nsenter "--net=$NETNS" busybox nc -l -p 8089 >/dev/null 2>&1 &
 nc=$!
 soon "a process of the host listens" sh -c "ip netns exec $ME busybox netstat -ltn | grep -q :8089"
 like "$(docker run --rm --network n1 -p 8089:80 busybox true 2>&1)" "8089.*(address already in use|port is already allocated)" "a port of the host's"
@@ -66,10 +66,10 @@ docker run -d --name all --network n1 -P --expose 81 --expose 82/udp busybox sle
 like "$(docker port all | grep -c '0.0.0.0:')" 2 "-P: all that are exposed"
 docker rm -f all >/dev/null
 refused() { like "$(said POST /containers/create "{\"Image\":\"busybox\",\"Cmd\":[\"true\"],\"HostConfig\":{\"NetworkMode\":\"n1\",\"PortBindings\":$1}}")" "$2" "refused: $3"; }
-refused '{"80/tcp":[{"HostPort":"x"}]}' 'invalid port specification: ."x."."\} 400' "a port that is none"
-refused '{"80/tcp":[{"HostPort":"99999"}]}' 'invalid port specification: ."99999."."\} 400' "one too high"
-refused '{"foo/tcp":[{"HostPort":"80"}]}' 'invalid port specification: ."foo."."\} 400' "a container's port that is none"
-refused '{"80-82/tcp":[{"HostPort":"80-82"}]}' 'invalid port specification: ."80-82."."\} 400' "a range of them"
+refused '{"80/tcp":[{"HostPort":"x"}]}' 'invalid port specification: ."x.""\} 400' "a port that is none"
+refused '{"80/tcp":[{"HostPort":"99999"}]}' 'invalid port specification: ."99999.""\} 400' "one too high"
+refused '{"foo/tcp":[{"HostPort":"80"}]}' 'invalid port specification: ."foo.""\} 400' "a container's port that is none"
+refused '{"80-82/tcp":[{"HostPort":"80-82"}]}' 'invalid port specification: ."80-82.""\} 400' "a range of them"
 refused '{"80/tcp":[{"HostIp":"foo","HostPort":"80"}]}' 'invalid host IP address of a port' "an address that is none"
 refused '{"80/tcp":[{"HostPort":80}]}' 'expected a string"\} 400' "a number"
 refused '{"80/tcp":{}}' 'expected an array"\} 400' "no list"
