@@ -541,7 +541,7 @@ def prune(w):
     w.check(len(c["ContainersDeleted"] or []) == 3, f"prune: {c}")
     v = json.loads(w.call("POST", "/volumes/prune?filters=" + filters))
     w.check(len(v["VolumesDeleted"] or []) == 3, f"prune: {v}")
-    w.call("POST", "/images/prune?filters=" + filters)
+    w.call("POST", "/images/prune?filters=" + filters, want=(409,))  # another worker's
 
 
 def vanish(w):

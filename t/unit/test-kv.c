@@ -75,6 +75,12 @@ static void mirror_done(struct mirror *m)
 	bool held_ = (cond_); \
 	lock_drop(&(m)->lock); \
 	held_; })
+/* A value of the mirror's as it is now. */
+#define NOW(m, value_) ({ \
+	lock_take(&(m)->lock); \
+	__auto_type now_ = (value_); \
+	lock_drop(&(m)->lock); \
+	now_; })
 #define IS(m, key, value) (strmap_get(&(m)->keys, key) && streq(strmap_get(&(m)->keys, key), value))
 
 static void etcd_start(void)
@@ -167,7 +173,7 @@ static void test_changes(struct kv *a, struct mirror *ma, struct kv *b, struct m
 	err = (struct err)ERR_INIT;
 	is_int(kv_delete(a, &keys, &err), 0, "deleted: %s", err_text(&err));
 	ok(UNTIL(mb, !strmap_get(&mb->keys, "x/2")), "which all hear");
-	ok(!strmap_get(&mb->keys, "x/4"), "and of the two that were refused none came");
+	ok(NOW(mb, !strmap_get(&mb->keys, "x/4")), "and of the two that were refused none came");
 	ok(kv_put(a, "bad", "\xff\xfe", false, &err) < 0 && err.class == ERR_INVALID, "%s", err_text(&err));
 }
 
@@ -179,9 +185,9 @@ static void test_prefix(struct mirror *ma)
 
 	mirror_init(&m);
 	kv = connect_to(&m, "other/", URL);
-	ok(UNTIL(&m, m.synced > 0) && m.keys.len == 0, "another prefix has other keys");
+	ok(UNTIL(&m, m.synced > 0) && NOW(&m, m.keys.len == 0), "another prefix has other keys");
 	is_int(kv_put(kv, "y", "1", false, &err), 0, "put there");
-	ok(UNTIL(&m, IS(&m, "y", "1")) && !strmap_get(&ma->keys, "y"), "is not seen here");
+	ok(UNTIL(&m, IS(&m, "y", "1")) && NOW(ma, !strmap_get(&ma->keys, "y")), "is not seen here");
 	kv_close(kv);
 	mirror_done(&m);
 }
@@ -230,7 +236,7 @@ static void test_lease(struct kv *a, struct mirror *ma)
 static void test_outage(struct kv *a, struct mirror *ma, struct mirror *mb)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	int synced = ma->synced, other = mb->synced;
+	int synced = NOW(ma, ma->synced), other = NOW(mb, mb->synced);
 
 	etcd_stop();
 	ok(UNTIL(ma, ma->down > 0), "the store dies: %s", ma->why);
