@@ -15,6 +15,9 @@ static int web4, web6, closed4, two80, two81, two6;
 static const struct dkd_net_port ports[] = {
 	PORT(DKD_NET_TCP, "0.0.0.0", 8080, 80, 1), PORT(DKD_NET_TCP, "::", 8080, 80, 1),
 };
+static const struct dkd_net_port overlapping[] = {
+	PORT(DKD_NET_TCP, "0.0.0.0", 0, 81, 10), PORT(DKD_NET_TCP, "0.0.0.0", 0, 79, 4), PORT(DKD_NET_TCP, "0.0.0.0", 8080, 81, 1),
+};
 static const struct dkd_net_port open_ports[] = { PORT(DKD_NET_TCP, "0.0.0.0", 0, 80, 1), PORT(DKD_NET_TCP, "::", 0, 80, 1) };
 
 /* A network of these options, with the three of this file on it. */
@@ -69,7 +72,10 @@ static void test_routed(void)
 	ok(in(world_ns, "busybox ping -c 1 -W 2 %s >/dev/null", two.ip4) == 0, "but echoes are answered");
 	ok(talks(one.ns, "198.51.100.2", 80, world4), "the world is reached");
 	is_str(peer, one.ip4, "with the container's address");
+	is_int(publish(&one, 0, overlapping, 3), 0, "ports more than once: %s", failed);
+	ok(talks(world_ns, one.ip4, 80, web4) && talks(world_ns, one.ip4, 81, closed4), "are open");
 	is_int(publish(&one, 0, ports, 2), 0, "ports of the host: %s", failed);
+	ok(is_deaf(world_ns, one.ip4, 81, closed4), "in place of those");
 	ok(is_deaf(world_ns, "198.51.100.1", 8080, web4), "are not there");
 	ok(talks(world_ns, one.ip4, 80, web4), "but the container's");
 	close(world4);
@@ -156,6 +162,7 @@ static void test_links(void)
 	ok(is_deaf(two.ns, one.ip4, 80, web4), "in that direction only");
 	system("ip link del bra");
 	is_int(box_join(&four, NULL, 0), 0, "a bridge that is made anew: %s", failed);
+	in(one.ns, "ip neigh flush dev eth0");
 	ok(talks(one.ns, two.ip4, 80, two80) && is_deaf(three.ns, two.ip4, 80, two80), "and its links with it");
 	close(four.ns);
 	is_int(ops->program_links(&call, net, A, one.id, NULL, 0), 0, "taken back");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Inside the bridge driver: its functions (bridge.c), what a network is by its options (options.c), what its endpoints publish
+ * Inside the bridge driver: its functions (bridge.c, network.c, publish.c), what a network is by its options (options.c), what its endpoints publish
  * (ports.c), links by rtnetlink (link.c, port.c, shaping.c), switches of the kernel (sysctl.c), the firewall by nfnetlink
  * (firewall.c over nft.c and iptables.c; conntrack.c) and the eye on it (watch.c).
  * Of endpoints only what has rules is remembered; the name of an endpoint's interface follows from its id.
