@@ -130,7 +130,8 @@ __attribute__((unused)) static void box_reopen(void)
 /* The host has 198.51.100.1, .9 and 2001:db8::1, the world .2 and ::2 and a way to containers by the host. */
 static void box_start(void)
 {
-	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 || system("ip link set lo up && nft list tables >/dev/null 2>&1 && sysctl -qw net.ipv4.ip_forward=0 "
+	if (geteuid() != 0 || unshare(CLONE_NEWNET) < 0 ||
+		system("ip link set lo up && nft list tables >/dev/null 2>&1 && sysctl -qw net.ipv4.ip_forward=0 "
 		"net.ipv6.conf.all.forwarding=0 net.ipv6.conf.default.forwarding=0") != 0) {
 		printf("1..0 # SKIP needs root, network namespaces, ip and nft\n");
 		exit(0);
@@ -138,7 +139,8 @@ static void box_start(void)
 	host_ns = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	world_ns = make_ns();
 	in(host_ns, "ip link add out type veth peer name world netns /proc/%d/fd/%d && ip addr add 198.51.100.1/24 dev out && "
-		"ip addr add 198.51.100.9/24 dev out && ip link set out up && ip addr add 2001:db8::1/64 dev out nodad", getpid(), world_ns);
+		"ip addr add 198.51.100.9/24 dev out && ip link set out up && ip addr add 2001:db8::1/64 dev out nodad",
+		getpid(), world_ns);
 	in(world_ns, "ip link set lo up && ip addr add 198.51.100.2/24 dev world && ip link set world up && "
 		"ip addr add 2001:db8::2/64 dev world nodad && ip route add 172.31.0.0/16 via 198.51.100.1 && "
 		"ip route add fd00::/8 via 2001:db8::1");
@@ -176,8 +178,10 @@ static int32_t box_pair(void *to, const char *key, const char *value)
 static int box_join(struct box *b, const struct dkd_pair *options, uint32_t options_len)
 {
 	char cidr4[64], cidr6[64], name[IFNAMSIZ] = "";
-	struct dkd_net_endpoint ep = { .size = sizeof(ep), .network = b->network, .id = b->id, .options = options, .options_len = options_len };
-	struct dkd_net_join j = { .size = sizeof(j), .network = b->network, .endpoint = b->id, .container = b->id, .sandbox_userns_fd = -1,
+	struct dkd_net_endpoint ep = { .size = sizeof(ep), .network = b->network, .id = b->id, .options = options,
+		.options_len = options_len };
+	struct dkd_net_join j = { .size = sizeof(j), .network = b->network, .endpoint = b->id, .container = b->id,
+		.sandbox_userns_fd = -1,
 		.options = options, .options_len = options_len };
 
 	if (!b->ns)
@@ -201,11 +205,13 @@ static int box_join(struct box *b, const struct dkd_pair *options, uint32_t opti
 	return 0;
 }
 
-static int make_network(const char *id, uint32_t flags, const char *subnet4, const char *gateway4, const char *subnet6, const char *gateway6,
+static int make_network(const char *id, uint32_t flags, const char *subnet4, const char *gateway4, const char *subnet6,
+	const char *gateway6,
 	const struct dkd_pair *options, uint32_t options_len)
 {
 	struct dkd_net_pool pools[2] = { { .size = sizeof(pools[0]) }, { .size = sizeof(pools[0]) } };
-	struct dkd_net_network w = { .size = sizeof(w), .id = id, .name = "n", .pools = pools, .options = options, .options_len = options_len };
+	struct dkd_net_network w = { .size = sizeof(w), .id = id, .name = "n", .pools = pools, .options = options,
+		.options_len = options_len };
 
 	w.flags = flags | (subnet4 ? DKD_NET_IPV4 : 0) | (subnet6 ? DKD_NET_IPV6 : 0);
 	if (subnet4)
@@ -217,7 +223,8 @@ static int make_network(const char *id, uint32_t flags, const char *subnet4, con
 
 static int publish(const struct box *b, uint32_t flags, const struct dkd_net_port *ports, uint32_t len)
 {
-	struct dkd_net_publish p = { .size = sizeof(p), .flags = flags, .network = b->network, .endpoint = b->id, .ports = ports, .ports_len = len };
+	struct dkd_net_publish p = { .size = sizeof(p), .flags = flags, .network = b->network, .endpoint = b->id,
+		.ports = ports, .ports_len = len };
 	char cidr4[64], cidr6[64];
 
 	snprintf(cidr4, sizeof(cidr4), "%s/24", b->ip4 ? b->ip4 : "");
@@ -310,7 +317,8 @@ static int talks_ms(int ns, const char *to, int port, int server, int ms)
 		got = accept4(server, (void *)&from, &from_size, SOCK_CLOEXEC);
 	if (got >= 0) {
 		see_peer(&from);
-		good = wait_for(got, POLLIN, ms) && recv(got, &c, 1, 0) == 1 && c == 'x' && send(got, "y", 1, MSG_NOSIGNAL) == 1 &&
+		good = wait_for(got, POLLIN, ms) && recv(got, &c, 1, 0) == 1 && c == 'x' && send(got, "y", 1,
+			MSG_NOSIGNAL) == 1 &&
 			wait_for(fd, POLLIN, ms) && recv(fd, &c, 1, 0) == 1 && c == 'y';
 		cut(got);
 	}
@@ -342,7 +350,8 @@ __attribute__((unused)) static int talks_udp(int ns, const char *to, int port, i
 		recvfrom(server, &c, 1, 0, (void *)&from, &from_size) == 1;
 	if (good) {
 		see_peer(&from);
-		good = sendto(server, "y", 1, 0, (void *)&from, from_size) == 1 && wait_for(fd, POLLIN, ms) && recv(fd, &c, 1, 0) == 1 && c == 'y';
+		good = sendto(server, "y", 1, 0, (void *)&from, from_size) == 1 && wait_for(fd, POLLIN, ms) && recv(fd,
+			&c, 1, 0) == 1 && c == 'y';
 	}
 	close(fd);
 	return good;
@@ -360,10 +369,14 @@ static uint32_t crc32c(const uint8_t *data, size_t size)
 	return ~crc;
 }
 
-/* Sends the beginning of an SCTP association; the port that it comes to in the other namespace, 0 for none. Kernels need no SCTP for that. */
+/*
+ * Sends the beginning of an SCTP association; the port that it comes to in the other namespace, 0 for none. Kernels need no
+ * SCTP for that.
+ */
 __attribute__((unused)) static int sctp_arrives(int from, const char *to, int port, int ns, int ms)
 {
-	uint8_t init[12 + 20] = { 0x30, 0x39, (uint8_t)(port >> 8), (uint8_t)port, [12] = 1, [15] = 20, [19] = 1, [20] = 0, 0, 0xff, 0xff, 0, 1, 0, 1, [31] = 1 };
+	uint8_t init[12 + 20] = { 0x30, 0x39, (uint8_t)(port >> 8), (uint8_t)port, [12] = 1, [15] = 20, [19] = 1,
+		[20] = 0, 0, 0xff, 0xff, 0, 1, 0, 1, [31] = 1 };
 	struct sockaddr_storage a;
 	socklen_t size = address_of(to, 0, &a);
 	uint8_t got[256];

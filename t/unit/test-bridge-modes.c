@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What options make of bridge networks, with packets: gateway modes, internal networks, links, addresses towards the world, rates. */
+/*
+ * What options make of bridge networks, with packets: gateway modes, internal networks, links, addresses towards the world,
+ * rates.
+ */
 #include "bridge-box.h"
 
 #define A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
@@ -16,7 +19,8 @@ static const struct dkd_net_port ports[] = {
 	PORT(DKD_NET_TCP, "0.0.0.0", 8080, 80, 1), PORT(DKD_NET_TCP, "::", 8080, 80, 1),
 };
 static const struct dkd_net_port overlapping[] = {
-	PORT(DKD_NET_TCP, "0.0.0.0", 0, 81, 10), PORT(DKD_NET_TCP, "0.0.0.0", 0, 79, 4), PORT(DKD_NET_TCP, "0.0.0.0", 8080, 81, 1),
+	PORT(DKD_NET_TCP, "0.0.0.0", 0, 81, 10), PORT(DKD_NET_TCP, "0.0.0.0", 0, 79, 4), PORT(DKD_NET_TCP, "0.0.0.0",
+		8080, 81, 1),
 };
 static const struct dkd_net_port open_ports[] = { PORT(DKD_NET_TCP, "0.0.0.0", 0, 80, 1), PORT(DKD_NET_TCP, "::", 0, 80, 1) };
 
@@ -60,7 +64,8 @@ static void drop(void)
 
 static void test_routed(void)
 {
-	if (!ok(make(0, OPTIONS({ BR "gateway_mode_ipv4", "routed" }, { BR "gateway_mode_ipv6", "routed" })) == 0, "routed: %s", failed))
+	if (!ok(make(0, OPTIONS({ BR "gateway_mode_ipv4", "routed" }, { BR "gateway_mode_ipv6", "routed" })) == 0,
+		"routed: %s", failed))
 		return;
 	int world4 = serve(world_ns, SOCK_STREAM, "198.51.100.2", 80);
 
@@ -97,7 +102,8 @@ static void test_unprotected(void)
 	drop();
 	ok(make(0, OPTIONS({ BR "trusted_host_interfaces", "nosuch:out" })) == 0, "a trusted interface: %s", failed);
 	is_int(publish(&one, 0, ports, 2), 0, "ports: %s", failed);
-	ok(talks(world_ns, one.ip4, 80, web4) && talks(world_ns, one.ip6, 80, web6), "reaches published ports at the container's address");
+	ok(talks(world_ns, one.ip4, 80, web4) && talks(world_ns, one.ip6, 80, web6),
+		"reaches published ports at the container's address");
 	ok(is_deaf(world_ns, one.ip4, 81, closed4), "and no others");
 	drop();
 	ok(make(0, OPTIONS({ "dockerd.allow_direct_routing", "true" })) == 0, "direct routing: %s", failed);
@@ -126,7 +132,8 @@ static void test_internal(void)
 	ok(talks(one.ns, "172.31.1.1", 999, host), "the bridge is there");
 	close(host);
 	drop();
-	ok(make(DKD_NET_INTERNAL, OPTIONS({ BR "gateway_mode_ipv4", "isolated" }, { BR "gateway_mode_ipv6", "isolated" })) == 0, "isolated: %s", failed);
+	ok(make(DKD_NET_INTERNAL, OPTIONS({ BR "gateway_mode_ipv4", "isolated" }, { BR "gateway_mode_ipv6",
+		"isolated" })) == 0, "isolated: %s", failed);
 	ok(talks(one.ns, two.ip4, 80, two80), "containers talk");
 	ok(system("ip -o addr show dev bra scope global | grep -q .") != 0, "the bridge has no address");
 	drop();
@@ -171,7 +178,8 @@ static void test_links(void)
 	is_int(ops->leave(&call, net, A, one.id), 0, "it leaves");
 	ok(is_deaf(one.ns, two.ip4, 80, two80), "and its links with it");
 	drop();
-	ok(make(0, OPTIONS({ BR "enable_icc", "false" }, { "dockerd.userland_proxy", "false" })) == 0, "icc=false without a proxy: %s", failed);
+	ok(make(0, OPTIONS({ BR "enable_icc", "false" }, { "dockerd.userland_proxy", "false" })) == 0,
+		"icc=false without a proxy: %s", failed);
 	is_int(publish(&two, DKD_NET_LOCALHOST, ports, 2), 0, "ports: %s", failed);
 	ok(is_deaf(one.ns, two.ip4, 80, two80) && is_deaf(one.ns, two.ip6, 80, two6), "containers do not talk");
 	ok(talks(one.ns, "198.51.100.1", 8080, two80) && talks(two.ns, "198.51.100.1", 8080, two80), "but by published ports");
@@ -193,7 +201,8 @@ static void test_sources(void)
 	ok(talks(four.ns, "198.51.100.2", 80, world4), "the world");
 	is_str(peer, "198.51.100.1", "sees that");
 	is_int(box_join(&five, bad, 1), -1, "one of the other family");
-	ok(failed_class == DKD_ERR_INVALID && strstr(failed, "failed to parse com.docker.network.host_ipv4 value: fd00::1"), "is refused: %s", failed);
+	ok(failed_class == DKD_ERR_INVALID && strstr(failed,
+		"failed to parse com.docker.network.host_ipv4 value: fd00::1"), "is refused: %s", failed);
 	is_int(ops->delete_endpoint(&call, net, A, four.id), 0, "without it");
 	ok(talks(four.ns, "198.51.100.2", 80, world4), "the world");
 	is_str(peer, "198.51.100.9", "sees the network's");
@@ -211,12 +220,14 @@ static void test_host_policy(void)
 {
 	int proxy;
 
-	ok(make(0, OPTIONS({ "dockerd.publish_policy", "host" }, { "dockerd.accept_fwmark", "0x10" })) == 0, "behind the host's own rules: %s", failed);
+	ok(make(0, OPTIONS({ "dockerd.publish_policy", "host" }, { "dockerd.accept_fwmark", "0x10" })) == 0,
+		"behind the host's own rules: %s", failed);
 	is_int(publish(&one, 0, ports, 2), 0, "ports: %s", failed);
 	proxy = serve(host_ns, SOCK_STREAM, "0.0.0.0", 8080);
 	ok(talks(world_ns, "198.51.100.1", 8080, proxy), "are the proxy's");
 	system("nft 'add table ip mine; add chain ip mine in { type filter hook input priority 0; }; add rule ip mine in iifname out tcp dport 8080 drop'");
-	ok(is_deaf(world_ns, "198.51.100.1", 8080, proxy) && is_deaf(world_ns, "198.51.100.1", 8080, web4), "and a host that takes in nothing there shuts them");
+	ok(is_deaf(world_ns, "198.51.100.1", 8080, proxy) && is_deaf(world_ns, "198.51.100.1", 8080, web4),
+		"and a host that takes in nothing there shuts them");
 	system("nft 'add chain ip mine pre { type filter hook prerouting priority -150; }; add rule ip mine pre ip saddr 198.51.100.2 meta mark set 0x10'");
 	ok(talks(world_ns, "198.51.100.1", 8080, web4), "what carries the mark goes to the container");
 	is_str(peer, "198.51.100.2", "which sees who comes");
@@ -260,8 +271,10 @@ static void refused(const struct dkd_pair *options, uint32_t flags, uint32_t cla
 static void test_refusals(void)
 {
 	static const struct dkd_pair rate_bad[] = { { "com.docker.network.endpoint.rate", "fast" } };
-	struct dkd_net_pool two_pools[2] = { { .size = sizeof(two_pools[0]), .subnet = "10.1.0.0/24" }, { .size = sizeof(two_pools[0]), .subnet = "10.2.0.0/24" } };
-	struct dkd_net_network w = { .size = sizeof(w), .id = B, .name = "n", .flags = DKD_NET_IPV4, .pools = two_pools, .pools_len = 2 };
+	struct dkd_net_pool two_pools[2] = { { .size = sizeof(two_pools[0]), .subnet = "10.1.0.0/24" },
+		{ .size = sizeof(two_pools[0]), .subnet = "10.2.0.0/24" } };
+	struct dkd_net_network w = { .size = sizeof(w), .id = B, .name = "n", .flags = DKD_NET_IPV4, .pools = two_pools,
+		.pools_len = 2 };
 
 	refused(OPTIONS({ BR "enable_icc", "foo" }), 0, DKD_ERR_INVALID,
 		"failed to parse com.docker.network.bridge.enable_icc value: foo (strconv.ParseBool: parsing \"foo\": invalid syntax)");
@@ -283,22 +296,27 @@ static void test_refusals(void)
 	refused(OPTIONS({ "dockerd.publish_policy", "host" }, { "dockerd.userland_proxy", "false" }), 0, DKD_ERR_INVALID,
 		"published ports behind the host's own rules need the userland proxy");
 	refused(OPTIONS({ BR "name", "lo" }), 0, DKD_ERR_INVALID, "existing interface lo is not a bridge");
-	is_int(make_network(B, 0, "172.30.0.0/24", "172.30.0.1", "ff02::/64", "ff02::1", OPTIONS({ BR "name", "half" }), 1), -1, "an address that the bridge cannot have");
+	is_int(make_network(B, 0, "172.30.0.0/24", "172.30.0.1", "ff02::/64", "ff02::1", OPTIONS({ BR "name", "half" }),
+		1), -1, "an address that the bridge cannot have");
 	ok(!if_nametoindex("half") && system("nft list tables | grep -q dockerd-half") != 0, "leaves nothing behind: %s", failed);
 	is_int(ops->create_network(&call, net, &w), -1, "two subnets of a family");
 	is_str(failed, "bridge driver doesn't support multiple subnets", "are refused");
 	is_int(failed_class, DKD_ERR_FORBIDDEN, "with 403");
 	ok(make(0, NULL) == 0, "a network: %s", failed);
-	is_int(make_network(B, 0, "172.30.0.0/24", "172.30.0.1", NULL, NULL, OPTIONS({ BR "name", "bra" }), 1), -1, "another of its bridge");
-	ok(failed_class == DKD_ERR_FORBIDDEN && strstr(failed, "cannot create network " B " (bra): conflicts with network " A " (bra): networks have same bridge name"),
+	is_int(make_network(B, 0, "172.30.0.0/24", "172.30.0.1", NULL, NULL, OPTIONS({ BR "name", "bra" }), 1), -1,
+		"another of its bridge");
+	ok(failed_class == DKD_ERR_FORBIDDEN && strstr(failed,
+		"cannot create network " B " (bra): conflicts with network " A " (bra): networks have same bridge name"),
 		"is refused: %s", failed);
 	is_int(make_network(B, 0, "172.31.0.0/16", "172.31.0.1", NULL, NULL, NULL, 0), -1, "another that overlaps");
 	ok(failed_class == DKD_ERR_FORBIDDEN && strstr(failed, "networks have overlapping IPv4"), "is refused: %s", failed);
 	is_int(box_join(&(struct box){ A, E("7"), "172.31.1.9", NULL, 0 }, rate_bad, 1), -1, "a rate that is none");
-	is_str(failed, "failed to parse com.docker.network.endpoint.rate value: fast (a rate like 10mbit is wanted)", "is refused");
+	is_str(failed, "failed to parse com.docker.network.endpoint.rate value: fast (a rate like 10mbit is wanted)",
+		"is refused");
 	drop();
 	system("ip link add mine type bridge && ip addr add 10.5.5.5/24 dev mine");
-	is_int(make_network(B, 0, "172.30.0.0/24", "172.30.0.1", NULL, NULL, OPTIONS({ BR "name", "mine" }), 1), 0, "a bridge that is there: %s", failed);
+	is_int(make_network(B, 0, "172.30.0.0/24", "172.30.0.1", NULL, NULL, OPTIONS({ BR "name", "mine" }), 1), 0,
+		"a bridge that is there: %s", failed);
 	ok(system("ip -o addr show dev mine | grep -q 10.5.5.5/24 && ip -o addr show dev mine | grep -q 172.30.0.1/24") == 0, "keeps its address beside the network's");
 	is_int(ops->delete_network(&call, net, B), 0, "the network goes");
 	ok(if_nametoindex("mine"), "the bridge stays");

@@ -13,7 +13,8 @@ static int web4, web6, web5000, udp53, two80, far80;
 
 static int networks(uint32_t flags)
 {
-	static const struct dkd_pair a[] = { { "com.docker.network.bridge.name", "bra" } }, b[] = { { "com.docker.network.bridge.name", "brb" } };
+	static const struct dkd_pair a[] = { { "com.docker.network.bridge.name", "bra" } },
+		b[] = { { "com.docker.network.bridge.name", "brb" } };
 
 	return make_network(A, flags, "172.31.1.0/24", "172.31.1.1", "fd00:1::/64", "fd00:1::1", a, 1) < 0 ||
 		make_network(B, flags, "172.31.2.0/24", "172.31.2.1", "fd00:2::/64", "fd00:2::1", b, 1) < 0 ? -1 : 0;
@@ -43,14 +44,16 @@ static void test_set_up(void)
 	udp53 = serve(one.ns, SOCK_DGRAM, "0.0.0.0", 53);
 	two80 = serve(two.ns, SOCK_STREAM, "0.0.0.0", 80);
 	far80 = serve(far.ns, SOCK_STREAM, "0.0.0.0", 80);
-	says(text, sizeof(text), "cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/default/forwarding | tr '\\n' ' '");
+	says(text, sizeof(text),
+		"cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/default/forwarding | tr '\\n' ' '");
 	is_str(text, "1 1 1 ", "the host forwards both families");
 	says(text, sizeof(text), "cat /proc/sys/net/ipv6/conf/out/accept_ra /proc/sys/net/ipv6/conf/lo/accept_ra | tr '\\n' ' '");
 	is_str(text, "2 0 ", "and takes routers' advertisements where it did");
 	says(text, sizeof(text), "ip -6 -o addr show dev bra scope global");
 	ok(strstr(text, "fd00:1::1/64"), "the bridge has its IPv6 address");
 	says(text, sizeof(text), "nft list tables | sort | tr '\\n' ' '");
-	is_str(text, "table ip dockerd table ip dockerd-bra table ip dockerd-brb table ip6 dockerd table ip6 dockerd-bra table ip6 dockerd-brb ",
+	is_str(text,
+		"table ip dockerd table ip dockerd-bra table ip dockerd-brb table ip6 dockerd table ip6 dockerd-bra table ip6 dockerd-brb ",
 		"a table for each network and family, one for all");
 }
 
@@ -103,7 +106,8 @@ static void test_loopback(void)
 	int local = serve(host_ns, SOCK_STREAM, "127.0.0.1", 8081), proxy = serve(host_ns, SOCK_STREAM, "127.0.0.1", 8080);
 
 	ok(talks(host_ns, "127.0.0.1", 8080, proxy), "the host's loopback is the proxy's");
-	in(world_ns, "ip route add 203.0.113.7 via 198.51.100.1; nft 'add table ip w; add chain ip w post { type filter hook postrouting priority 0; }; add chain ip w pre { type filter hook "
+	in(world_ns,
+		"ip route add 203.0.113.7 via 198.51.100.1; nft 'add table ip w; add chain ip w post { type filter hook postrouting priority 0; }; add chain ip w pre { type filter hook "
 		"prerouting priority -400; }; add rule ip w post tcp dport 8081 ip daddr set 127.0.0.1; add rule ip w pre tcp sport 8081 ip saddr set 203.0.113.7'");
 	ok(is_deaf(world_ns, "203.0.113.7", 8081, web4), "nobody else reaches what is published there");
 	is_int(publish(&one, DKD_NET_LOCALHOST, first, FIRST), 0, "without a proxy: %s", failed);
@@ -128,7 +132,8 @@ static void test_changes(void)
 	static const struct dkd_net_port other[] = { PORT(DKD_NET_TCP, "0.0.0.0", 8090, 80, 1) };
 	static const struct dkd_net_port less[] = { PORT(DKD_NET_TCP, "0.0.0.0", 8080, 5000, 1) };
 	static const struct dkd_net_port wrong[] = { PORT(DKD_NET_TCP, "0.0.0.0", 8090, 81, 1) };
-	static const struct dkd_net_port bad[] = { PORT(99, "0.0.0.0", 8090, 81, 1) }, far_end[] = { PORT(DKD_NET_TCP, "0.0.0.0", 65530, 80, 10) };
+	static const struct dkd_net_port bad[] = { PORT(99, "0.0.0.0", 8090, 81, 1) }, far_end[] = { PORT(DKD_NET_TCP,
+		"0.0.0.0", 65530, 80, 10) };
 	char text[65536];
 
 	system("nft add element ip dockerd-bra any '{ tcp . 1 : 10.1.2.3 . 4 }'");
@@ -142,7 +147,8 @@ static void test_changes(void)
 	ok(is_deaf(world_ns, "198.51.100.1", 5001, web5000), "of which none is left");
 	is_int(publish(&one, 0, wrong, 1), -1, "a port that is another's");
 	is_str(failed, "port is already allocated", "is refused");
-	ok(failed_class == DKD_ERR_CONFLICT && talks(world_ns, "198.51.100.1", 8080, web5000) && talks(world_ns, "198.51.100.1", 8090, two80),
+	ok(failed_class == DKD_ERR_CONFLICT && talks(world_ns, "198.51.100.1", 8080, web5000) && talks(world_ns,
+		"198.51.100.1", 8090, two80),
 		"and all is as before");
 	is_int(publish(&one, 0, bad, 1), -1, "an unknown protocol: %s", failed);
 	is_int(publish(&one, 0, far_end, 1), -1, "a range beyond the last port: %s", failed);
@@ -182,7 +188,8 @@ static void test_losses(void)
 static void test_restart(void)
 {
 	const char *const alive[] = { one.id, two.id, far.id };
-	struct dkd_net_join j = { .size = sizeof(j), .flags = DKD_NET_RESTORED, .network = A, .endpoint = one.id, .container = one.id, .sandbox_fd = -1, .sandbox_userns_fd = -1 };
+	struct dkd_net_join j = { .size = sizeof(j), .flags = DKD_NET_RESTORED, .network = A, .endpoint = one.id,
+		.container = one.id, .sandbox_fd = -1, .sandbox_userns_fd = -1 };
 	static const struct dkd_net_port two_ports[] = { PORT(DKD_NET_TCP, "0.0.0.0", 8090, 80, 1) };
 
 	publish(&two, 0, two_ports, 1);
@@ -214,11 +221,14 @@ static void test_datagrams(void)
 	connect(client, (void *)&a, size);
 	ok(send(client, "x", 1, 0) == 1 && wait_for(host, POLLIN, WAIT_MS) && recv(host, &c, 1, 0) == 1, "datagrams to the host");
 	is_int(publish(&one, 0, there, 1), 0, "a port in their way: %s", failed);
-	ok(send(client, "x", 1, 0) == 1 && wait_for(udp53, POLLIN, WAIT_MS) && recv(udp53, &c, 1, 0) == 1, "they come to the container");
+	ok(send(client, "x", 1, 0) == 1 && wait_for(udp53, POLLIN, WAIT_MS) && recv(udp53, &c, 1, 0) == 1,
+		"they come to the container");
 	is_int(ops->revoke_ports(&call, net, A, one.id) | publish(&two, 0, there, 1), 0, "another's: %s", failed);
-	ok(send(client, "x", 1, 0) == 1 && wait_for(two53, POLLIN, WAIT_MS) && recv(two53, &c, 1, 0) == 1, "they come to that one");
+	ok(send(client, "x", 1, 0) == 1 && wait_for(two53, POLLIN, WAIT_MS) && recv(two53, &c, 1, 0) == 1,
+		"they come to that one");
 	is_int(ops->revoke_ports(&call, net, A, two.id), 0, "nobody's");
-	ok(send(client, "x", 1, 0) == 1 && wait_for(host, POLLIN, WAIT_MS) && recv(host, &c, 1, 0) == 1, "they come to the host again");
+	ok(send(client, "x", 1, 0) == 1 && wait_for(host, POLLIN, WAIT_MS) && recv(host, &c, 1, 0) == 1,
+		"they come to the host again");
 	close(two53);
 	close(host);
 	close(client);
@@ -246,7 +256,8 @@ static void test_many(void)
 	t = now_ms();
 	is_int(publish(&one, 0, many, 2), 0, "60000 that change their numbers: %s", failed);
 	printf("# in %.2f ms\n", now_ms() - t);
-	ok(talks(world_ns, "198.51.100.1", 1024, web4) && talks(world_ns, "198.51.100.1", 4999, web5000), "of which one is another's no more");
+	ok(talks(world_ns, "198.51.100.1", 1024, web4) && talks(world_ns, "198.51.100.1", 4999, web5000),
+		"of which one is another's no more");
 	t = now_ms();
 	is_int(publish(&two, 0, beside, 1), 0, "one port beside them: %s", failed);
 	printf("# in %.2f ms\n", now_ms() - t);
@@ -275,7 +286,8 @@ static void test_crowd(void)
 		char id[65], ip[32], name[IFNAMSIZ];
 		struct box b = { A, id, ip, NULL, make_ns() };
 		struct dkd_net_port p = PORT(DKD_NET_TCP, "0.0.0.0", 20000 + (uint32_t)i, 80, 1);
-		struct dkd_net_join j = { .size = sizeof(j), .network = A, .endpoint = id, .container = id, .sandbox_fd = b.ns, .sandbox_userns_fd = -1 };
+		struct dkd_net_join j = { .size = sizeof(j), .network = A, .endpoint = id, .container = id,
+			.sandbox_fd = b.ns, .sandbox_userns_fd = -1 };
 		double t = cpu_ms();
 
 		snprintf(id, sizeof(id), "%011dffffffffffffffffffffffffffffffffffffffffffffffffffff", i);
@@ -291,7 +303,8 @@ static void test_crowd(void)
 		if (i == len - 1)
 			ok(1, "%d containers come and publish", len);
 	}
-	printf("# processor time: a join %.2f ms, %.2f ms in the second half; a port %.2f ms, %.2f ms\n", joins[0] * 2 / len, joins[1] * 2 / len, ports[0] * 2 / len,
+	printf("# processor time: a join %.2f ms, %.2f ms in the second half; a port %.2f ms, %.2f ms\n",
+		joins[0] * 2 / len, joins[1] * 2 / len, ports[0] * 2 / len,
 		ports[1] * 2 / len);
 	for (int i = 0; i < len; i++) {
 		char id[65];

@@ -76,7 +76,8 @@ static int parse_mac(const char *text, unsigned char mac[6])
 	unsigned v[6];
 	int end = -1;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) != 6 || end < 0 || text[end])
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) != 6 || end < 0 ||
+	    text[end])
 		return -1;
 	for (int i = 0; i < 6; i++)
 		mac[i] = (unsigned char)v[i];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Inside the bridge driver: its functions (bridge.c, network.c, publish.c), what a network is by its options (options.c), what its endpoints publish
- * (ports.c), links by rtnetlink (link.c, port.c, shaping.c), switches of the kernel (sysctl.c), the firewall by nfnetlink
- * (firewall.c over nft.c and iptables.c; conntrack.c) and the eye on it (watch.c).
- * Of endpoints only what has rules is remembered; the name of an endpoint's interface follows from its id.
+ * Inside the bridge driver: its functions (bridge.c, network.c, publish.c), what a network is by its options (options.c),
+ * what its endpoints publish (ports.c), links by rtnetlink (link.c, port.c, shaping.c), switches of the kernel (sysctl.c),
+ * the firewall by nfnetlink (firewall.c over nft.c and iptables.c; conntrack.c) and the eye on it (watch.c). Of endpoints
+ * only what has rules is remembered; the name of an endpoint's interface follows from its id.
  */
 #ifndef NET_BRIDGE_H
 #define NET_BRIDGE_H
@@ -135,7 +135,10 @@ int ports_copy(const struct br_endpoint *from, struct br_endpoint *ret); /* an e
 void ports_done(struct br_endpoint *ep);
 void ports_free_all(struct br_net *n);
 
-/* conntrack.c: talks by datagrams that ports of before led, or that those of after would lead. A kernel that tells of no talks keeps them. */
+/*
+ * conntrack.c: talks by datagrams that ports of before led, or that those of after would lead. A kernel that tells of no talks
+ * keeps them.
+ */
 void ct_forget(const struct br_endpoint *before, const struct br_endpoint *after);
 
 /* Makes the bridge unless it is there (a net of an existing bridge: it must be), gives it its addresses, takes it up. */
@@ -157,7 +160,10 @@ int link_attach(const struct br_net *n, const char *name, struct br_error *e);
 int link_hairpin(const char *name, struct br_error *e);
 /* All of the network's, as their aliases tell. */
 int link_attach_all(const struct br_net *n, struct br_error *e);
-/* Calls fn for each port of the network, also for those of which only what shaped them is left; fn returns nonzero for those to delete. */
+/*
+ * Calls fn for each port of the network, also for those of which only what shaped them is left; fn returns nonzero for those to
+ * delete.
+ */
 typedef int link_port_fn(void *ctx, const char *name);
 int link_sweep(const struct br_net *n, link_port_fn *fn, void *ctx, struct br_error *e);
 /* An address of a sibling that answers for it at the bridge: neighbours ask the host for it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Datagrams that are under way when ports change: the kernel leads the next one of a talk as it led those before it, to a container
- * that is no more, or to the host where now a container listens. Such talks are forgotten.
+ * Datagrams that are under way when ports change: the kernel leads the next one of a talk as it led those before it, to a
+ * container that is no more, or to the host where now a container listens. Such talks are forgotten.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -102,7 +102,8 @@ static int is_published(const struct search *s, const struct tuple *t)
 	for (size_t i = 0; i < s->after->ports_len; i++) {
 		const struct br_port *p = &s->after->ports[i];
 
-		if (p->proto == IPPROTO_UDP && p->family == s->family && t->to_port >= p->host_port && t->to_port < p->host_port + p->count &&
+		if (p->proto == IPPROTO_UDP && p->family == s->family && t->to_port >= p->host_port &&
+			t->to_port < p->host_port + p->count &&
 		    (p->host.len ? ip_equal(&p->host, &t->to) : is_own(s, &t->to)))
 			return 1;
 	}

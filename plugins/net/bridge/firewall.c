@@ -96,7 +96,8 @@ int fw_each_open(const struct br_endpoint *ep, int family, fw_range_fn *fn, void
 		return -1;
 	for (size_t i = 0; i < ep->ports_len && ep->address[family].len; i++)
 		if (ep->ports[i].family == family)
-			v[len++] = (struct fw_range){ ep->ports[i].proto, ep->ports[i].port, ep->ports[i].port + ep->ports[i].count - 1 };
+			v[len++] = (struct fw_range){ ep->ports[i].proto, ep->ports[i].port,
+				ep->ports[i].port + ep->ports[i].count - 1 };
 	qsort(v, len, sizeof(*v), compare);
 	for (size_t i = 0; i < len; i++) {
 		now = v[i];

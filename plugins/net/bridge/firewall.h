@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The two ways to write rules, behind firewall.c. Functions return 0, or -1 with errno; those that ask whether something stands 1 or 0. */
+/*
+ * The two ways to write rules, behind firewall.c. Functions return 0, or -1 with errno; those that ask whether something stands
+ * 1 or 0.
+ */
 #ifndef NET_BRIDGE_FIREWALL_H
 #define NET_BRIDGE_FIREWALL_H
 

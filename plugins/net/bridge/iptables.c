@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The firewall of a network in the tables of iptables, as its nf_tables variant has them, with Docker's chains: DOCKER-USER, which is
- * never touched once it is there, DOCKER-FORWARD and what it leads to. Each rule of ours carries a comment that says whose it is:
- * "dockerd" (all networks'), "dockerd:BRIDGE" or "dockerd:BRIDGE:ENDPOINT"; by that it is found again. Changes are one
- * transaction each.
+ * The firewall of a network in the tables of iptables, as its nf_tables variant has them, with Docker's chains: DOCKER-USER,
+ * which is never touched once it is there, DOCKER-FORWARD and what it leads to. Each rule of ours carries a comment that says
+ * whose it is: "dockerd" (all networks'), "dockerd:BRIDGE" or "dockerd:BRIDGE:ENDPOINT"; by that it is found again. Changes
+ * are one transaction each.
  */
 #include <endian.h>
 #include <errno.h>
@@ -85,7 +85,8 @@ static struct cidr single(const struct ip *ip)
 /* Chains that are there stay as they are, their policies as well. */
 static void put_chains(const struct writer *w)
 {
-	static const char *const own[] = { "DOCKER-USER", "DOCKER-FORWARD", "DOCKER-CT", "DOCKER-INTERNAL", "DOCKER-BRIDGE", "DOCKER" };
+	static const char *const own[] = { "DOCKER-USER", "DOCKER-FORWARD", "DOCKER-CT", "DOCKER-INTERNAL",
+		"DOCKER-BRIDGE", "DOCKER" };
 
 	use(w, "filter");
 	put_table(w->b, NFT_MSG_NEWTABLE);
@@ -300,7 +301,8 @@ static void put_endpoint(struct batch *b, const struct br_net *n, const struct b
 
 	use(&w, "nat");
 	for (size_t i = 0; fw_translates(n, b->family) && ep->address[b->family].len && i < ep->ports_len; i++)
-		if (ep->ports[i].family == b->family && ep->ports[i].host_port && (n->localhost || !ip_is_loopback(&ep->ports[i].host)))
+		if (ep->ports[i].family == b->family && ep->ports[i].host_port &&
+		    (n->localhost || !ip_is_loopback(&ep->ports[i].host)))
 			put_dnat(&w, &ep->ports[i]);
 	put_source(&w);
 	use(&w, "filter");

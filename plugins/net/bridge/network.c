@@ -133,7 +133,8 @@ static int check_conflicts(const struct dkd_net *d, const struct br_net *n, stru
 			overlap(&o->f[V6], &n->f[V6]) ? "networks have overlapping IPv6" : NULL;
 
 		if (why && strcmp(o->id, n->id) != 0)
-			return br_refuse(e, DKD_ERR_FORBIDDEN, "cannot create network %s (%s): conflicts with network %s (%s): %s", n->id,
+			return br_refuse(e, DKD_ERR_FORBIDDEN,
+			"cannot create network %s (%s): conflicts with network %s (%s): %s", n->id,
 				n->bridge, o->id, o->bridge, why);
 	}
 	return 0;

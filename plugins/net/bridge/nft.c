@@ -180,8 +180,8 @@ static struct cidr loopback(int family)
 
 /*
  * To the host's loopback addresses nobody else has business: neighbours that send there all the same find nothing published.
- * Containers that may not talk with each other come to published ports by the proxy, when there is one: a bridge that hands its packets to
- * the firewall would take what is turned back there as a talk of two isolated ports.
+ * Containers that may not talk with each other come to published ports by the proxy, when there is one: a bridge that hands
+ * its packets to the firewall would take what is turned back there as a talk of two isolated ports.
  */
 static void put_translation(struct batch *b, const struct br_net *n)
 {
@@ -323,7 +323,8 @@ static void put_port(const struct putting *p, const struct br_port *port)
 static void put_open(void *ctx, const struct fw_range *r)
 {
 	const struct putting *p = ctx;
-	struct element e = { .address = &p->ep->address[p->b->family], .proto = r->proto, .first = (uint16_t)r->first, .last = (uint16_t)r->last };
+	struct element e = { .address = &p->ep->address[p->b->family], .proto = r->proto, .first = (uint16_t)r->first,
+		.last = (uint16_t)r->last };
 
 	put(p, &open_ports, &e);
 }
@@ -341,7 +342,8 @@ static void put_links(const struct putting *p)
 }
 
 /* All elements of an endpoint in the batch's family. */
-static void put_endpoint(struct batch *b, uint16_t type, const struct br_net *n, const struct br_endpoint *ep, struct tally *tally)
+static void put_endpoint(struct batch *b, uint16_t type, const struct br_net *n, const struct br_endpoint *ep,
+	struct tally *tally)
 {
 	struct putting p = { b, type, ep, tally };
 	struct element source = { .address = &ep->address[b->family], .to = &ep->source[b->family] };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a network is: the users' options with Docker's keys and, where it has any, Docker's words for bad values; the daemon's own,
- * "dockerd."; pools of addresses.
+ * What a network is: the users' options with Docker's keys and, where it has any, Docker's words for bad values; the daemon's
+ * own, "dockerd."; pools of addresses.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -128,7 +128,8 @@ static int read_trusted(const struct reader *r)
 }
 
 static const struct { const char *name; enum mode mode; } modes[] = {
-	{ "nat", MODE_NAT }, { "nat-unprotected", MODE_NAT_UNPROTECTED }, { "routed", MODE_ROUTED }, { "isolated", MODE_ISOLATED },
+	{ "nat", MODE_NAT }, { "nat-unprotected", MODE_NAT_UNPROTECTED }, { "routed", MODE_ROUTED },
+	{ "isolated", MODE_ISOLATED },
 };
 
 static int read_mode(const struct reader *r, const char *key, enum mode *ret)
@@ -170,8 +171,10 @@ static int read_address(const struct reader *r, const char *key, int family, str
 static int read_family(const struct reader *r, int family)
 {
 	static const struct { const char *mode, *source, *binding, *firewall; } keys[FAMILIES] = {
-		{ BRIDGE_OPTION "gateway_mode_ipv4", "com.docker.network.host_ipv4", BRIDGE_OPTION "host_binding_ipv4", "dockerd.firewall" },
-		{ BRIDGE_OPTION "gateway_mode_ipv6", "com.docker.network.host_ipv6", BRIDGE_OPTION "host_binding_ipv6", "dockerd.firewall6" },
+		{ BRIDGE_OPTION "gateway_mode_ipv4", "com.docker.network.host_ipv4", BRIDGE_OPTION "host_binding_ipv4",
+			"dockerd.firewall" },
+		{ BRIDGE_OPTION "gateway_mode_ipv6", "com.docker.network.host_ipv6", BRIDGE_OPTION "host_binding_ipv6",
+			"dockerd.firewall6" },
 	};
 	struct br_family *f = &r->n->f[family];
 
@@ -209,7 +212,8 @@ static int read_pool(const struct reader *r, const struct dkd_net_pool *p)
 /* Pools of a family that the network has not are nobody's. */
 static int read_pools(const struct reader *r)
 {
-	static const struct { uint32_t flag; const char *name; } families[FAMILIES] = { { DKD_NET_IPV4, "IPv4" }, { DKD_NET_IPV6, "IPv6" } };
+	static const struct { uint32_t flag; const char *name; } families[FAMILIES] = { { DKD_NET_IPV4, "IPv4" },
+		{ DKD_NET_IPV6, "IPv6" } };
 	const struct dkd_net_network *w = r->w;
 	uint32_t size = w->pools_len ? w->pools->size : 0, wanted = w->flags & (DKD_NET_IPV4 | DKD_NET_IPV6);
 
@@ -267,7 +271,8 @@ static int read_choices(const struct reader *r)
 	if (policy && strcmp(policy, "host") == 0)
 		r->n->host_policy = 1;
 	else if (policy && *policy && strcmp(policy, "open") != 0)
-		return br_refuse(r->e, DKD_ERR_INVALID, "unknown policy of published ports: %.64s (open and host are known)", policy);
+		return br_refuse(r->e, DKD_ERR_INVALID,
+		"unknown policy of published ports: %.64s (open and host are known)", policy);
 	if (r->n->host_policy && !proxy)
 		return br_refuse(r->e, DKD_ERR_INVALID, "published ports behind the host's own rules need the userland proxy");
 	return 0;

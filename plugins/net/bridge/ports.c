@@ -28,10 +28,12 @@ static int read_port(const struct dkd_net_port *p, struct br_port *ret, struct b
 		return br_refuse(e, DKD_ERR_INVALID, "unknown protocol %u of a port", p->proto);
 	if (!p->count || !p->port || p->count > PORTS_MAX || p->port + p->count > PORTS_MAX ||
 	    p->host_port + p->count > PORTS_MAX + (p->host_port == 0))
-		return br_refuse(e, DKD_ERR_INVALID, "invalid range of %u ports from %u on to %u", p->count, p->host_port, p->port);
+		return br_refuse(e, DKD_ERR_INVALID, "invalid range of %u ports from %u on to %u", p->count, p->host_port,
+		p->port);
 	if (!ip_parse(p->host_ip && *p->host_ip ? p->host_ip : "0.0.0.0", &host))
 		return br_refuse(e, DKD_ERR_INVALID, "invalid address of the host: %.64s", p->host_ip);
-	*ret = (struct br_port){ .proto = p->proto, .host = host, .family = host.len == 4 ? V4 : V6, .host_port = (uint16_t)p->host_port,
+	*ret = (struct br_port){ .proto = p->proto, .host = host, .family = host.len == 4 ? V4 : V6,
+		.host_port = (uint16_t)p->host_port,
 		.port = (uint16_t)p->port, .count = p->count };
 	if (ip_is_any(&host))
 		ret->host.len = 0;

@@ -186,7 +186,8 @@ int32_t bridge_revoke_ports(const struct dkd_call *call, struct dkd_net *d, cons
 }
 
 /* Under d->rules. */
-static int link_endpoints(struct br_net *n, const char *endpoint, const struct dkd_net_link *links, uint32_t len, struct br_error *e)
+static int link_endpoints(struct br_net *n, const char *endpoint, const struct dkd_net_link *links, uint32_t len,
+	struct br_error *e)
 {
 	struct br_endpoint after;
 	int rc;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How fast an endpoint may be, by its driver-opts. What goes to the container waits in a token bucket at the port; what comes from
- * it is led through an interface of its own ("ifb"), where it waits in another one. The kernel takes the first one away
+ * How fast an endpoint may be, by its driver-opts. What goes to the container waits in a token bucket at the port; what comes
+ * from it is led through an interface of its own ("ifb"), where it waits in another one. The kernel takes the first one away
  * with the port.
  */
 #include <arpa/inet.h>
@@ -104,15 +104,17 @@ static int done(struct talk *t, const char *what, const char *name, struct br_er
 
 static int put_bucket(struct talk *t, int index, const char *name, uint64_t bits, struct br_error *e)
 {
-	uint64_t rate = bits / 8, burst = rate * BURST_MS / 1000;
+	uint64_t rate = bits / 8, burst = rate * BURST_MS / 1000, ticks, limit;
 	struct tc_tbf_qopt q = { .rate = { .linklayer = TC_LINKLAYER_ETHERNET } };
 	struct nlattr *options;
 
 	if (burst < BURST_MIN)
 		burst = BURST_MIN;
 	q.rate.rate = rate > UINT32_MAX ? UINT32_MAX : (uint32_t)rate;
-	q.buffer = (uint32_t)(burst * 1000000000u / rate / BYTE_TICKS_NS > UINT32_MAX ? UINT32_MAX : burst * 1000000000u / rate / BYTE_TICKS_NS);
-	q.limit = (uint32_t)(rate * LATENCY_MS / 1000 + burst > UINT32_MAX ? UINT32_MAX : rate * LATENCY_MS / 1000 + burst);
+	ticks = burst * 1000000000u / rate / BYTE_TICKS_NS;
+	limit = rate * LATENCY_MS / 1000 + burst;
+	q.buffer = ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks;
+	q.limit = limit > UINT32_MAX ? UINT32_MAX : (uint32_t)limit;
 	begin(t, RTM_NEWQDISC, index, TC_H_ROOT, "tbf")->tcm_handle = TC_H_MAKE(1 << 16, 0);
 	options = mnl_attr_nest_start(t->h, TCA_OPTIONS);
 	mnl_attr_put(t->h, TCA_TBF_PARMS, sizeof(q), &q);
@@ -184,7 +186,9 @@ static int set(struct talk *t, const struct br_net *n, const char *port, const s
 		return -1;
 	if (!rate->out)
 		return 0;
-	return make_ifb(t, n, ifb, &to, e) < 0 || put_bucket(t, to, ifb, rate->out, e) < 0 || redirect(t, l.index, to, port, e) < 0 ? -1 : 0;
+	if (make_ifb(t, n, ifb, &to, e) < 0 || put_bucket(t, to, ifb, rate->out, e) < 0)
+		return -1;
+	return redirect(t, l.index, to, port, e);
 }
 
 int rate_set(const struct br_net *n, const char *port, const struct br_rate *rate, struct br_error *e)

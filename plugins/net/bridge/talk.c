@@ -42,7 +42,9 @@ struct ifinfomsg *talk_link(struct talk *t, uint16_t type, uint16_t flags)
 	return mnl_nlmsg_put_extra_header(t->h, sizeof(struct ifinfomsg));
 }
 
-/* The kernel's mark of a list that changed under its hands. libmnl would stop there, with the rest of the answer still to come. */
+/*
+ * The kernel's mark of a list that changed under its hands. libmnl would stop there, with the rest of the answer still to come.
+ */
 static int was_interrupted(char *answer, ssize_t size)
 {
 	int left = (int)size, found = 0;

@@ -65,7 +65,8 @@ static void put(struct batch *b, struct nftnl_rule *r, enum place where)
 	then_put(b, r, where == TAIL);
 }
 
-static void put_target(struct batch *b, struct nftnl_rule *r, enum place where, const char *name, uint32_t revision, const void *info, size_t size)
+static void put_target(struct batch *b, struct nftnl_rule *r, enum place where, const char *name, uint32_t revision,
+	const void *info, size_t size)
 {
 	struct nftnl_expr *e;
 	uint32_t aligned;
@@ -131,7 +132,8 @@ static void compare_port(struct nftnl_rule *r, uint32_t op, uint32_t port)
 
 void xt_ports(struct nftnl_rule *r, uint32_t proto, uint32_t first, uint32_t last)
 {
-	struct xt_sctp_info m = { .dpts = { (uint16_t)first, (uint16_t)last }, .spts = { 0, 65535 }, .flags = XT_SCTP_DEST_PORTS };
+	struct xt_sctp_info m = { .dpts = { (uint16_t)first, (uint16_t)last }, .spts = { 0, 65535 },
+		.flags = XT_SCTP_DEST_PORTS };
 
 	set_proto(r, proto);
 	if (proto == IPPROTO_SCTP) {
@@ -206,7 +208,8 @@ static union nf_inet_addr inet_of(const struct ip *ip)
 void xt_snat(struct batch *b, struct nftnl_rule *r, enum place where, const struct ip *to)
 {
 	union nf_inet_addr a = inet_of(to);
-	struct nf_nat_ipv4_multi_range_compat m4 = { .rangesize = 1, .range = { { .flags = NF_NAT_RANGE_MAP_IPS, .min_ip = a.ip, .max_ip = a.ip } } };
+	struct nf_nat_ipv4_multi_range_compat m4 = { .rangesize = 1, .range = { { .flags = NF_NAT_RANGE_MAP_IPS,
+		.min_ip = a.ip, .max_ip = a.ip } } };
 	struct nf_nat_range m6 = { .flags = NF_NAT_RANGE_MAP_IPS, .min_addr = a, .max_addr = a };
 
 	if (b->family == V4)
@@ -215,7 +218,8 @@ void xt_snat(struct batch *b, struct nftnl_rule *r, enum place where, const stru
 		put_target(b, r, where, "SNAT", 1, &m6, sizeof(m6));
 }
 
-void xt_dnat(struct batch *b, struct nftnl_rule *r, enum place where, const struct ip *address, uint32_t from, uint32_t to, uint32_t count)
+void xt_dnat(struct batch *b, struct nftnl_rule *r, enum place where, const struct ip *address, uint32_t from,
+	uint32_t to, uint32_t count)
 {
 	struct nf_nat_range2 m = { .flags = NF_NAT_RANGE_MAP_IPS, .min_addr = inet_of(address), .max_addr = inet_of(address) };
 

@@ -22,6 +22,7 @@ void xt_nothing(struct batch *b, struct nftnl_rule *r, enum place where);
 void xt_masquerade(struct batch *b, struct nftnl_rule *r, enum place where);
 void xt_snat(struct batch *b, struct nftnl_rule *r, enum place where, const struct ip *to);
 /* count ports from "from" on become those from "to" on. */
-void xt_dnat(struct batch *b, struct nftnl_rule *r, enum place where, const struct ip *address, uint32_t from, uint32_t to, uint32_t count);
+void xt_dnat(struct batch *b, struct nftnl_rule *r, enum place where, const struct ip *address, uint32_t from,
+	uint32_t to, uint32_t count);
 
 #endif
