@@ -14,6 +14,8 @@
 #include "tap.h"
 
 #define C1 "1111111111111111111111111111111111111111111111111111111111111111"
+#define C2 "2222222222222222222222222222222222222222222222222222222222222222"
+#define C3 "3333333333333333333333333333333333333333333333333333333333333333"
 
 static char root[] = "/tmp/test-networks.XXXXXX";
 static char *exec_root;
@@ -379,6 +381,73 @@ static void test_figures(struct net_controller *nc)
 	net_remove(nc, "figures", NULL);
 }
 
+static void fail_at(const char *where)
+{
+	OWN_STRMAP struct strmap o = { 0 };
+
+	strmap_set(&o, "ipam.leases.fail", where);
+	driver_set_options(&o);
+}
+
+/* What the address driver of t/abi/leases.c has given out: it tells when it refuses. */
+static const char *out(struct net_controller *nc, const char *network)
+{
+	static char text[256];
+	const struct net_wish wish = { .network = network };
+	OWN_ERR struct err err = ERR_INIT;
+	struct sandbox sb;
+
+	fail_at("address");
+	sandbox_create(nc, C1, "h", &wish, 1, NULL, &sb, &err);
+	fail_at("nothing");
+	snprintf(text, sizeof(text), "%s", err_text(&err));
+	return text;
+}
+
+/* Addresses that another driver gives. */
+static void test_addresses(struct net_controller **nc)
+{
+	struct net_spec spec = { .name = "led", .ipam_driver = "leases", .enable_ipv6 = 1 };
+	const struct net_wish wish = { .network = "led" }, wanted = { .network = "led", .ipv4 = "10.200.0.99" }, outside = { .network = "led", .ipv4 = "10.1.0.1" };
+	struct net_pool none = { .subnet = (char *)"10.4.0.0/24" };
+	OWN_NETWORK struct network *n = NULL;
+	OWN_ERR struct err err = ERR_INIT;
+	struct sandbox a, b;
+	int status;
+
+	is_str(try_create(*nc, (struct net_spec){ .name = "y", .ipam_driver = "nosuch" }, &status), "plugin \"nosuch\" not found", "no such driver");
+	is_int(status, 404, "404");
+	try_create(*nc, (struct net_spec){ .name = "y", .ipam_driver = "null", .pools = &none, .pools_len = 1 }, &status);
+	is_int(status, 400, "null has no subnets");
+	is_str(try_create(*nc, (struct net_spec){ .name = "y", .ipam_driver = "null" }, &status), "", "but networks without");
+	is_str(subnet_of(*nc, "y", 0), "none", "none at all");
+	net_remove(*nc, "y", NULL);
+	fail_at("pool");
+	is_str(try_create(*nc, spec, &status), "no pools left", "the driver's reason");
+	fail_at("nothing");
+	is_str(try_create(*nc, spec, &status), "", "subnets of the driver's choice");
+	is_str(subnet_of(*nc, "led", 0), "10.200.0.0/24", "IPv4");
+	is_str(subnet_of(*nc, "led", 1), "fd77::/64", "IPv6");
+	is_str(gateway_of(*nc, "led", 0), "10.200.0.1", "a gateway");
+	is_str(gateway_of(*nc, "led", 1), "fd77::2", "of each");
+	is_str(out(*nc, "led"), "network led: 2 pools, 2 addresses", "what is out");
+	is_int(sandbox_create(*nc, C1, "h", &wish, 1, NULL, &a, &err), 0, "a container: %s", err_text(&err));
+	is_int(sandbox_create(*nc, C2, "h", &wanted, 1, NULL, &b, &err), 0, "another with a wish: %s", err_text(&err));
+	is_str(b.eps_len ? b.eps[0].ipv6 : "", "fd77::5/64", "has an address of the other family, too");
+	sandbox_done(&b);
+	ok(sandbox_create(*nc, C3, "h", &outside, 1, NULL, &b, &err) < 0 && err.class == ERR_INVALID, "an address of no subnet: %s", err_text(&err));
+	*nc = reopen(*nc);
+	n = net_find(*nc, "led", NULL);
+	ok(n && n->pools_len == 2 && n->pools[0].id && streq(n->pools[0].id, "four") && streq(n->ipam_driver, "leases"), "kept over a restart");
+	is_int(sandbox_remove(*nc, C1, NULL, NULL), 0, "removed");
+	is_int(sandbox_remove(*nc, C2, NULL, NULL), 0, "removed");
+	is_int(net_remove(*nc, "led", &err), 0, "the network goes: %s", err_text(&err));
+	is_str(try_create(*nc, spec, &status), "", "and is made anew");
+	is_str(out(*nc, "led"), "network led: 4 pools, 8 addresses", "all was given back, but what was told again after the restart: 2 pools, 2 gateways, 2 containers");
+	net_remove(*nc, "led", NULL);
+	sandbox_done(&a);
+}
+
 int main(void)
 {
 	OWN_FREE char *fixtures = xasprintf("%s/t/abi/.libs", getenv("top_builddir") ? getenv("top_builddir") : ".");
@@ -407,6 +476,7 @@ int main(void)
 	test_config(&nc);
 	test_life(&nc);
 	test_figures(nc);
+	test_addresses(&nc);
 	test_crowd(&nc);
 	net_close(nc);
 	spawner_stop(spawner);
