@@ -317,6 +317,7 @@ static int seize(struct net_controller *nc, const struct network *n, bool *ret_b
 	struct net_entry *e;
 	WITH_LOCK(&nc->lock);
 
+	*ret_busy = false;
 	e = net_entry_find(nc, n->id);
 	if (!e || e->state == NET_REMOVING)
 		return err_set(err, ERR_NOT_FOUND, "network %s not found", n->name);
@@ -330,40 +331,42 @@ static int seize(struct net_controller *nc, const struct network *n, bool *ret_b
 	return 0;
 }
 
-static void release(struct net_controller *nc, const struct network *n)
-{
-	show(nc, n);
-}
-
-static int undo(struct net_controller *nc, struct network *n, struct err *err)
+/* The driver's half; the entry is gone then, but the disk still has it. */
+static int undo(struct net_controller *nc, const struct network *n, struct err *err)
 {
 	struct net_driver *d = n->config_only ? NULL : net_driver_get(nc->drivers, n->driver, err);
-	OWN_NETWORK struct network *copy = network_ref(n);
 
 	if ((!d && !n->config_only) || (d && net_driver_delete(d, n->id, err) < 0)) {
-		release(nc, n);
+		show(nc, n);
 		return -1;
 	}
 	forget(nc, n->id);
+	return 0;
+}
+
+/* Writes the list without them. When the disk keeps them, so does the daemon. */
+static int settle(struct net_controller *nc, struct network *const *v, size_t len, struct err *err)
+{
 	if (net_save(nc, err) == 0) {
-		net_space_drop(nc, n->id);
-		if (net_ipam_is_external(n))
-			net_ipam_release(nc, n);
+		for (size_t i = 0; i < len; i++) {
+			net_space_drop(nc, v[i]->id);
+			if (net_ipam_is_external(v[i]))
+				net_ipam_release(nc, v[i]);
+		}
 		return 0;
 	}
-	/* the disk still has it: so it is still there */
 	lock_take(&nc->lock);
-	net_entry_add(nc, STEAL(copy))->broken = d != NULL;
+	for (size_t i = 0; i < len; i++)
+		net_entry_add(nc, network_ref(v[i]))->broken = !v[i]->config_only;
 	lock_drop(&nc->lock);
 	return -1;
 }
 
 static int remove_one(struct net_controller *nc, struct network *n, bool *ret_busy, struct err *err)
 {
-	*ret_busy = false;
-	if (seize(nc, n, ret_busy, err) < 0)
+	if (seize(nc, n, ret_busy, err) < 0 || undo(nc, n, err) < 0)
 		return -1;
-	return undo(nc, n, err);
+	return settle(nc, &n, 1, err);
 }
 
 int net_remove(struct net_controller *nc, const char *name, struct err *err)
@@ -387,23 +390,31 @@ int net_remove(struct net_controller *nc, const char *name, struct err *err)
 int net_prune(struct net_controller *nc, net_pass_fn *pass, void *ctx, struct strv *names, struct err *err)
 {
 	struct network **v;
-	size_t len = net_list(nc, &v);
-	bool busy;
+	size_t len = net_list(nc, &v), gone = 0;
+	bool busy = false;
+	int rc = 0;
 
-	(void)err;
 	names->set = true;
 	for (size_t i = 0; i < len; i++) {
 		OWN_ERR struct err why = ERR_INIT;
 
 		if (net_is_predefined(v[i]->name) || (pass && !pass(ctx, v[i])))
 			continue;
-		if (remove_one(nc, v[i], &busy, &why) == 0)
-			strv_add(names, v[i]->name);
-		else if (!busy && why.class != ERR_NOT_FOUND)
+		if (seize(nc, v[i], &busy, &why) == 0 && undo(nc, v[i], &why) == 0) {
+			struct network *n = v[i];
+
+			v[i] = v[gone];
+			v[gone++] = n;
+		} else if (!busy && why.class != ERR_NOT_FOUND) {
 			log_warn("network prune: network %s: %s", v[i]->name, err_text(&why));
+		}
 	}
+	/* one list for all of them */
+	if (gone && (rc = settle(nc, v, gone, err)) == 0)
+		for (size_t i = 0; i < gone; i++)
+			strv_add(names, v[i]->name);
 	net_list_free(v, len);
-	return 0;
+	return rc;
 }
 
 void net_restore(struct net_controller *nc)
