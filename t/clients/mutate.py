@@ -71,7 +71,7 @@ CONFIG = {
 }
 HOST = {
     "Binds": ["vol:/b:ro"], "ContainerIDFile": "", "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m"}}, "NetworkMode": "none",
-    "PortBindings": {}, "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}, "AutoRemove": False, "VolumeDriver": "local",
+    "PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080-8090"}]}, "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}, "AutoRemove": False, "VolumeDriver": "local",
     "VolumesFrom": [], "CapAdd": ["NET_ADMIN"], "CapDrop": ["CHOWN"], "CgroupnsMode": "private", "Dns": ["1.1.1.1"], "DnsOptions": [], "DnsSearch": [],
     "ExtraHosts": ["a:1.2.3.4"], "GroupAdd": ["5"], "IpcMode": "private", "Cgroup": "", "Links": [], "OomScoreAdj": 10, "PidMode": "",
     "Privileged": False, "PublishAllPorts": False, "ReadonlyRootfs": True, "SecurityOpt": ["no-new-privileges"], "Tmpfs": {"/t": "size=1m"}, "UTSMode": "",
@@ -100,6 +100,10 @@ SEEDS = [
                                   "Labels": {"l": "v"}}),
     ("POST", "/networks/none/connect", {"Container": "probe", "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.9.0.5"}, "Aliases": ["x"]}}),
     ("POST", "/networks/none/disconnect", {"Container": "probe", "Force": True}),
+    ("POST", "/networks/mm/connect", {"Container": "probe", "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.9.0.5", "IPv6Address": "fd00::5",
+                                      "LinkLocalIPs": ["169.254.1.1"]}, "Aliases": ["x"], "Links": ["probe:y"], "MacAddress": "02:42:0a:09:00:05",
+                                      "DriverOpts": {"k": "v"}, "GwPriority": 5}}),
+    ("POST", "/networks/mm/disconnect", {"Container": "probe", "Force": False}),
     ("POST", "/auth", {"username": "u", "password": "p", "email": "e", "serveraddress": "http://127.0.0.1:1"}),
 ]
 FILTERS = ["label", "label!", "name", "id", "status", "driver", "type", "dangling", "before", "since", "until", "ancestor", "reference", "event", "exited",
@@ -297,6 +301,7 @@ def clean():
             call("DELETE", "/containers/%s?force=1&v=1" % c["Id"])
     for v in json.loads(call("GET", "/volumes")[1])["Volumes"] or []:
         call("DELETE", "/volumes/" + urllib.parse.quote(v["Name"], safe=""))
+    call("POST", "/networks/prune")
     for i in json.loads(call("GET", "/images/json?all=1")[1]):
         for t in (i["RepoTags"] or []) + [i["Id"]]:
             if t != "busybox:latest" and "busybox:latest" not in (i["RepoTags"] or []) or (t not in ("busybox:latest", i["Id"])):

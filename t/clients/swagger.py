@@ -160,6 +160,36 @@ class Run:
         report(not notes, what, notes)
         return value
 
+    def networks(self):
+        """Two networks, one with all of it, and a container that comes, goes and publishes a port."""
+        check, n = self.check, "/networks/{id}"
+        check("POST", "/networks/create", body={"Name": "swgn", "Driver": "bridge", "Internal": False, "Attachable": True, "EnableIPv6": True,
+              "IPAM": {"Driver": "default", "Options": {"a": "b"}, "Config": [{"Subnet": "10.71.0.0/24", "IPRange": "10.71.0.128/25",
+              "Gateway": "10.71.0.1", "AuxiliaryAddresses": {"x": "10.71.0.9"}}, {"Subnet": "fd71::/64"}]}, "Options": {"o": "p"}, "Labels": {"l": "m"}}, want=201)
+        check("POST", "/networks/create", body={"Name": "swgo"}, want=201)
+        check("POST", "/networks/create", body={"Name": "bridge"}, want=403)
+        check("POST", "/networks/create", body={"Name": "swgp", "Driver": "nonesuch"}, want=404)
+        check("POST", "/networks/create", body={"Name": "swgp", "IPAM": {"Config": [{"Subnet": "x"}]}}, want=400)
+        check("POST", "/containers/create", "/containers/create?name=swgc", {"Image": "busybox:latest", "Cmd": ["sleep", "100"], "ExposedPorts": {"81/udp": {}},
+              "HostConfig": {"NetworkMode": "swgn", "PortBindings": {"80/tcp": [{"HostPort": ""}]}},
+              "NetworkingConfig": {"EndpointsConfig": {"swgn": {"Aliases": ["y"], "IPAMConfig": {"IPv4Address": "10.71.0.5"}}}}}, 201)
+        check("POST", "/containers/{id}/start", "/containers/swgc/start", want=204)
+        check("POST", n + "/connect", "/networks/swgo/connect", {"Container": "swgc", "EndpointConfig": {"Aliases": ["z"], "DriverOpts": {"k": "v"}}})
+        check("POST", n + "/connect", "/networks/swgo/connect", {"Container": "swgc"}, 403)
+        check("POST", n + "/connect", "/networks/swgo/connect", {"Container": "nope"}, 404)
+        check("GET", n, "/networks/swgn")
+        check("GET", n, "/networks/swgo?verbose=true")
+        check("GET", "/networks")
+        check("GET", "/containers/json")
+        check("GET", "/containers/{id}/json", "/containers/swgc/json")
+        check("DELETE", n, "/networks/swgo", want=403)
+        check("POST", n + "/disconnect", "/networks/swgo/disconnect", {"Container": "swgc"})
+        check("POST", n + "/disconnect", "/networks/swgo/disconnect", {"Container": "nope", "Force": True}, 404)
+        check("DELETE", n, "/networks/swgo", want=204)
+        check("DELETE", "/containers/{id}", "/containers/swgc?force=1", want=204)
+        check("DELETE", n, "/networks/none", want=403)
+        check("POST", "/networks/prune")
+
     def all(self):
         c = "/containers/{id}"
         n = "/containers/swg"
@@ -172,7 +202,7 @@ class Run:
         check("POST", "/volumes/create", body={"Name": "swgv", "Labels": {"a": "b"}}, want=201)
         check("GET", "/volumes/{name}", "/volumes/swgv")
         check("GET", "/networks/{id}", "/networks/none")
-        check("POST", "/networks/create", body={"Name": "swgn"}, want=201)
+        self.networks()
         body = {"Image": "busybox:latest", "Cmd": ["sh", "-c", "echo hi; exec sleep 100"], "Labels": {"x": "y"}, "Env": ["A=b"],
                 "ExposedPorts": {"80/tcp": {}}, "Volumes": {"/anon": {}},
                 "HostConfig": {"NetworkMode": "none", "Binds": ["swgv:/v"], "Memory": 67108864, "RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}}}
