@@ -396,3 +396,35 @@ void container_note_network(struct container *c)
 			str_set(&nets->keys[i], e->network);
 	}
 }
+
+/* As a wish, of what it got. */
+static void from_joined(const struct container *c, const struct net_endpoint *e, struct endpoint *to)
+{
+	OWN_STRV struct strv own = { 0 };
+
+	endpoint_names(c, to, &own);
+	for (size_t i = 0; i < e->names.len; i++)
+		if (!strv_contains(&own, e->names.v[i]))
+			strv_add(&to->aliases, e->names.v[i]);
+	for (size_t i = 0; i < e->links.len; i++)
+		strv_addf(&to->links, "%s:%s", e->links.v[i].value, e->links.v[i].key);
+	strmap_copy(&to->driver_opts, &e->options);
+	to->gw_priority = e->priority;
+	str_set(&to->network_id, e->network_id);
+}
+
+void endpoints_adopt(struct container *c)
+{
+	struct jmap *nets = &c->rec.net.networks;
+	WITH_LOCK(&c->lock);
+
+	for (size_t i = 0; i < c->sandbox.eps_len && !c->rec.config.network_disabled; i++) {
+		const struct net_endpoint *e = &c->sandbox.eps[i];
+		bool known = false;
+
+		for (size_t k = 0; k < nets->len && !known; k++)
+			known = find_ep(&c->sandbox, nets->keys[k], ((struct endpoint *)jmap_at(nets, k, &endpoint_desc))->network_id) == e;
+		if (!known && e->network)
+			from_joined(c, e, jmap_add(nets, e->network, &endpoint_desc));
+	}
+}

@@ -399,6 +399,8 @@ void wishes_find(struct container *c, struct wishes *w);
 /* Takes what the sandbox got from its networks into the record. */
 void container_note_network(struct container *c);
 void endpoints_forget(struct container *c); /* the opposite: they are not joined any more */
+/* The last daemon ended within a connect: what the sandbox is on, and the record does not tell, is taken into it. */
+void endpoints_adopt(struct container *c);
 
 /* publish.c, by the holder of the operation. Ports are published as PortBindings and PublishAllPorts of hc say. */
 const char *publish_proto(int proto);

@@ -153,6 +153,7 @@ static void adopt_mounts(struct container *c)
 	}
 	c->shm_mounted = !str_empty(c->rec.shm_path);
 	if (c->store->deps.nets && !str_has_prefix(container_mode(c), "container:") && adopt_sandbox(c)) {
+		endpoints_adopt(c);
 		container_note_network(c);
 		adopt_ports(c);
 	}
