@@ -395,6 +395,27 @@ int step_events(struct daemon *d, struct err *err)
 	return 0;
 }
 
+static int join_cluster(struct daemon *d, struct err *err)
+{
+	const struct config *cfg = d->config;
+	const struct strmap *more = &cfg->cluster_store_opts;
+	const char *ttl = strmap_get(more, "discovery.ttl");
+	OWN_FREE char *program = daemon_program("dockerd-kv");
+	struct net_cluster_config c = {
+		.store = cfg->cluster_store, .advertise = cfg->cluster_advertise, .program = program, .ca = strmap_get(more, "kv.cacertfile"),
+		.cert = strmap_get(more, "kv.certfile"), .key = strmap_get(more, "kv.keyfile"), .ttl = 60,
+	};
+	int64_t n;
+
+	if (!*cfg->cluster_store)
+		return 0;
+	if (ttl && (!str_to_i64(ttl, &n) || n < 2 || n > 86400))
+		return err_set(err, ERR_INVALID, "invalid discovery.ttl %s: it is a number of seconds from 2 to 86400", ttl);
+	if (ttl)
+		c.ttl = (int)n;
+	return net_set_cluster(d->nets, &c, err);
+}
+
 int step_networks(struct daemon *d, struct err *err)
 {
 	const struct config *cfg = d->config;
@@ -414,7 +435,7 @@ int step_networks(struct daemon *d, struct err *err)
 		d->netd = netd_new(d->exec_root, program, d->spawner);
 		net_set_netd(d->nets, d->netd);
 	}
-	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0)
+	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0 && join_cluster(d, err) == 0)
 		return 0;
 	unstep_networks(d);
 	d->nets = NULL;

@@ -16,13 +16,13 @@
 
 typedef int check_fn(struct config *cfg, struct err *err);
 
-static check_fn fill_empty, check_log, check_numbers, check_modes, check_runtime, check_labels, check_lists, check_cgroup, check_network,
+static check_fn fill_empty, check_log, check_numbers, check_modes, check_runtime, check_labels, check_lists, check_cgroup, check_network, check_cluster,
 	check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths;
 
 int config_validate(struct config *cfg, struct err *err)
 {
 	static check_fn *const checks[] = { fill_empty, check_log, check_labels, check_numbers, check_modes, check_runtime, check_lists,
-		check_cgroup, check_network, check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths };
+		check_cgroup, check_network, check_cluster, check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths };
 
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
 		if (checks[i](cfg, err) < 0)
@@ -186,6 +186,26 @@ static int check_cgroup(struct config *cfg, struct err *err)
 		!str_has_suffix(cfg->cgroup_parent, ".slice")))
 		return err_set(err, ERR_INVALID, "cgroup-parent for systemd cgroup should be a valid slice named as "
 			"\"xxx.slice\"");
+	return 0;
+}
+
+static int check_cluster(struct config *cfg, struct err *err)
+{
+	static const char *const known[] = { "kv.cacertfile", "kv.certfile", "kv.keyfile", "discovery.ttl" };
+
+	if (*cfg->cluster_store && !*cfg->cluster_advertise)
+		return err_set(err, ERR_INVALID, "--cluster-store needs --cluster-advertise: the address by which other hosts reach this one");
+	if (!*cfg->cluster_store && (*cfg->cluster_advertise || cfg->cluster_store_opts.len))
+		return err_set(err, ERR_INVALID, "--cluster-advertise needs --cluster-store");
+	for (size_t i = 0; i < cfg->cluster_store_opts.len; i++) {
+		const char *key = cfg->cluster_store_opts.v[i].key;
+		size_t k = 0;
+
+		while (k < ARRAY_LEN(known) && !streq(known[k], key))
+			k++;
+		if (k == ARRAY_LEN(known))
+			return err_set(err, ERR_INVALID, "unknown cluster store option %s", key);
+	}
 	return 0;
 }
 

@@ -23,12 +23,6 @@ static const struct legacy legacies[] = {
 		"--api-enable-cors is gone: put a reverse proxy that sets the CORS headers before the API", "false" },
 	{ "api-cors-header", "api-cors-header", 0, false, LEGACY_REFUSED, NULL,
 		"--api-cors-header is gone: put a reverse proxy that sets the CORS headers before the API", "" },
-	{ "cluster-advertise", "cluster-advertise", 0, false, LEGACY_REFUSED, NULL,
-		"--cluster-advertise is gone: there are no clusters over external key-value stores any more", "" },
-	{ "cluster-store", "cluster-store", 0, false, LEGACY_REFUSED, NULL,
-		"--cluster-store is gone: there are no clusters over external key-value stores any more", "" },
-	{ "cluster-store-opt", "cluster-store-opts", 0, false, LEGACY_REFUSED, NULL,
-		"--cluster-store-opt is gone: there are no clusters over external key-value stores any more", NULL },
 	{ "disable-legacy-registry", "disable-legacy-registry", 0, true, LEGACY_IGNORED, NULL,
 		"--disable-legacy-registry is not needed: registries of version 1 are never spoken to", NULL },
 	{ "oom-score-adjust", "oom-score-adjust", 0, false, LEGACY_IGNORED, NULL,
@@ -42,7 +36,7 @@ static const struct legacy legacies[] = {
 	{ "default-network", NULL, 0, false, LEGACY_REFUSED, NULL,
 		"--default-network is gone: name the network of each container with docker run --network", NULL },
 	{ "kv-store", NULL, 0, false, LEGACY_REFUSED, NULL,
-		"--kv-store is gone: there are no clusters over external key-value stores any more", NULL },
+		"--kv-store is gone: name the store with --cluster-store", NULL },
 };
 
 const struct legacy *legacy_by_flag(const char *flag, char letter)

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "network/cluster.h"
 #include "network/net_i.h"
 #include "network/netd.h"
 
@@ -207,6 +208,7 @@ void net_sweep(struct net_controller *nc, const struct strv *keep)
 	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
 	OWN_DIR DIR *d = NULL;
 	OWN_STRV struct strv used = {0}, endpoints = {0};
+	OWN_ERR struct err failed = ERR_INIT;
 	struct dirent *e;
 	bool whole;
 
@@ -229,4 +231,6 @@ void net_sweep(struct net_controller *nc, const struct strv *keep)
 	if (whole)
 		sweep_drivers(nc, &endpoints);
 	sweep_netd(nc);
+	if (nc->cluster && net_cluster_begin(nc->cluster, &failed) < 0)
+		log_error("%s", err_text(&failed));
 }

@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "network/cluster.h"
 #include "network/net_i.h"
 
 static const struct { const char *name, *driver; } predefined[] = { { "none", "null" }, { "host", "host" } };
@@ -241,6 +242,7 @@ void net_close(struct net_controller *nc)
 {
 	if (!nc)
 		return;
+	net_cluster_close(nc->cluster);
 	for (size_t i = 0; i < nc->nets_len; i++)
 		entry_free(nc->nets[i]);
 	free(nc->nets);

@@ -8,7 +8,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
-#include "network/net_i.h"
+#include "network/cluster.h"
 
 #define NAME_MAX_BYTES 1024
 #define POOLS_MAX 64
@@ -230,6 +230,8 @@ static int make(struct net_controller *nc, struct net_driver *d, struct network 
 		show(nc, n);
 		return 0;
 	}
+	if (network_is_global(n))
+		net_cluster_release(nc->cluster, n, NULL);
 	net_space_drop(nc, n->id);
 	forget(nc, n->id);
 	net_save(nc, NULL);
@@ -252,6 +254,8 @@ static int create(struct net_controller *nc, struct net_driver *d, struct networ
 		return -1;
 	rc = enter(nc, &host, n, ipam, gateways && ipam, err);
 	net_host_done(&host);
+	if (rc == 0 && d && net_driver_is_global(d) && (rc = net_cluster_claim(nc->cluster, d, n, err)) < 0)
+		forget(nc, n->id);
 	if (rc == 0)
 		rc = make(nc, d, n, err);
 	if (rc < 0 && external)
@@ -269,7 +273,7 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 	if (check_name(spec->name, err) < 0 || check_spec(spec, err) < 0 || !(n = from_spec(spec, err)) ||
 	    (!str_empty(spec->config_from) && take_config(nc, n, spec->config_from, err) < 0))
 		return -1;
-	if (streq(n->driver, "overlay"))
+	if (streq(n->driver, "overlay") && !nc->cluster)
 		return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" "
 			"or \"docker swarm join\" to connect this node to swarm and try again.");
 	if (!n->config_only && !(d = net_driver_get(nc->drivers, n->driver, err)))
@@ -336,7 +340,8 @@ static int undo(struct net_controller *nc, const struct network *n, struct err *
 {
 	struct net_driver *d = n->config_only ? NULL : net_driver_get(nc->drivers, n->driver, err);
 
-	if ((!d && !n->config_only) || (d && net_driver_delete(d, n->id, err) < 0)) {
+	if ((!d && !n->config_only) || (network_is_global(n) && net_cluster_release(nc->cluster, n, err) < 0) ||
+	    (d && net_driver_delete(d, n->id, err) < 0)) {
 		show(nc, n);
 		return -1;
 	}

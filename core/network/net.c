@@ -318,6 +318,48 @@ int net_driver_delete(struct net_driver *d, const char *network_id, struct err *
 	return driver_call_end(&c, d->ops->delete_network(&c.abi, d->handle, network_id), err);
 }
 
+bool net_driver_is_global(const struct net_driver *d)
+{
+	return d->caps.scope == DKD_NET_SCOPE_GLOBAL;
+}
+
+static int32_t emit_option(void *to, const char *key, const char *value)
+{
+	struct network *n = to;
+
+	strmap_set(&n->options, key, value);
+	strmap_sort(&n->options);
+	return 0;
+}
+
+int net_driver_allocate(struct net_driver *d, struct network *n, const char *number, struct err *err)
+{
+	OWN_STRMAP struct strmap extra = { 0 };
+	CLEANUP(shape_done) struct shape s;
+	struct driver_call c;
+
+	if (!d->ops->allocate_network)
+		return 0;
+	strmap_set(&extra, "dockerd.number", number);
+	shape_init(&s, n, &extra);
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->allocate_network(&c.abi, d->handle, &s.w, emit_option, n), err);
+}
+
+int net_driver_discover(struct net_driver *d, bool came, const char *type, const char *const *data, struct err *err)
+{
+	struct dkd_pair v[16];
+	struct driver_call c;
+	uint32_t len = 0;
+
+	if (came ? !d->ops->discover_new : !d->ops->discover_delete)
+		return 0;
+	for (; data[0] && len < ARRAY_LEN(v); data += 2)
+		v[len++] = (struct dkd_pair){ data[0], data[1] };
+	call_begin(&c, d);
+	return driver_call_end(&c, came ? d->ops->discover_new(&c.abi, d->handle, type, v, len) : d->ops->discover_delete(&c.abi, d->handle, type, v, len), err);
+}
+
 bool net_driver_skip_gateway(struct net_driver *d, const struct network *n)
 {
 	CLEANUP(shape_done) struct shape s;

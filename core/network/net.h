@@ -133,6 +133,17 @@ int net_prune(struct net_controller *nc, net_pass_fn *pass, void *ctx, struct st
 /* Before any sandbox: who answers DNS in sandboxes and holds published ports. Without one, neither is done. */
 void net_set_netd(struct net_controller *nc, struct netd *netd);
 
+/* What the daemon's options say about a cluster (cluster.h). Borrowed. */
+struct net_cluster_config {
+	const char *store;              /* "etcd://host:port,.../path" */
+	const char *advertise;          /* "10.0.0.1:2376", "eth0:2376", or without a port */
+	const char *program;            /* path of dockerd-kv */
+	const char *ca, *cert, *key;    /* PEM files of the store's TLS; NULL or "" for none */
+	int ttl;                        /* s: of this daemon's entry among the nodes */
+};
+/* After net_restore(), before any sandbox is adopted. Waits a little for the store, and goes on without it. */
+int net_set_cluster(struct net_controller *nc, const struct net_cluster_config *cfg, struct err *err);
+
 /* What one endpoint shall be. Borrowed, NULL or empty for none. */
 struct net_wish {
 	const char *network;         /* id or name; "" and "default" are the default one */

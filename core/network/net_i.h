@@ -71,6 +71,12 @@ bool net_driver_predefined(const struct net_driver *d);
 /* extra: options that users do not see. */
 int net_driver_create(struct net_driver *d, const struct network *n, const struct strmap *extra, bool restored, struct err *err);
 int net_driver_delete(struct net_driver *d, const char *network_id, struct err *err);
+/* Its networks are a cluster's (cluster.h). */
+bool net_driver_is_global(const struct net_driver *d);
+/* What all hosts need to know of a new network goes into its options. number: its own in the cluster. */
+int net_driver_allocate(struct net_driver *d, struct network *n, const char *number, struct err *err);
+/* Something came or went. data: keys and values in turn, then NULL; a value may be NULL. */
+int net_driver_discover(struct net_driver *d, bool came, const char *type, const char *const *data, struct err *err);
 /* It has no use for addresses. */
 bool net_driver_no_ipam(const struct net_driver *d);
 /* No gateway address is to be set aside for such a network. */
@@ -117,11 +123,14 @@ struct net_base {
 	unsigned bits; /* of each subnet */
 };
 
+struct net_cluster;
+
 struct net_controller {
 	char *data_root, *exec_root;
 	struct spawner *spawner;
 	struct net_drivers *drivers;
 	struct netd *netd;          /* or NULL; set at start only */
+	struct net_cluster *cluster; /* or NULL; set at start only */
 	bool bridge;                /* there is a network "bridge"; set at start only */
 	bool userland_proxy;        /* set at start only */
 	struct driver_once *ipams;  /* address drivers */
@@ -144,6 +153,9 @@ struct net_controller {
 /* DATA-ROOT/network/dockerd.json: ids of the networks, so that they stay. A damaged file is put aside with a warning. */
 /* True when the file was damaged and is to be written anew. */
 bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len);
+/* One of them as it stands there. */
+char *network_to_text(const struct network *n);
+struct network *network_from_text(const char *text, struct err *err);
 int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err);
 /* EXEC-ROOT/sandboxes/CONTAINER.json; a reboot forgets them with the namespaces. */
 int net_box_write(const char *exec_root, const struct net_box *b, struct err *err);
@@ -200,6 +212,11 @@ int net_address_take(struct net_controller *nc, struct net_driver *d, struct net
 	struct err *err);
 /* Out of use; free once its interface is gone. */
 void net_address_give(struct net_controller *nc, const struct net_endpoint *ep);
+/* At once: there never was an interface. */
+void net_address_drop(struct net_controller *nc, const struct net_endpoint *ep);
+/* One that somebody of another host has, and has no more; plain. */
+void net_address_hold_far(struct net_controller *nc, const char *network_id, const char *owner, const char *address);
+void net_address_drop_far(struct net_controller *nc, const char *network_id, const char *owner, const char *address);
 /* That of a sandbox that stands already. */
 void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep);
 /* The figures of each subnet in use; called with no lock held. */

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "network/cluster.h"
 #include "network/net_i.h"
 
 void sandbox_done(struct sandbox *sb)
@@ -128,9 +129,14 @@ static int enter(struct net_controller *nc, struct net_box *b, const struct erra
 	endpoint_init(&ep, b, e);
 	rc = net_endpoint_check(&ep.options, err);
 	if (rc == 0)
-		rc = net_address_take(nc, e->d, &ep, e->wish->ipv4, e->wish->ipv6, err);
-	if (rc == 0 && (rc = wire(nc, e->d, b, &ep, in, err)) < 0)
+		rc = net_cluster_address(nc, e->d, e->n, &ep, e->wish->ipv4, e->wish->ipv6, err);
+	if (rc == 0 && (rc = wire(nc, e->d, b, &ep, in, err)) < 0) {
 		net_address_give(nc, &ep);
+		if (network_is_global(e->n))
+			net_cluster_left(nc->cluster, &ep);
+	}
+	if (rc == 0 && network_is_global(e->n))
+		net_cluster_arrived(nc->cluster, &ep, b->container);
 	if (rc == 0)
 		net_box_add(b, &ep);
 	net_endpoint_done(&ep);
@@ -147,6 +153,8 @@ static void leave_all(struct net_controller *nc, const struct net_box *b, struct
 
 		if (d)
 			net_driver_leave(d, &b->eps[i], err && !err->msg ? err : NULL);
+		if (n && network_is_global(n))
+			net_cluster_left(nc->cluster, &b->eps[i]);
 	}
 }
 
@@ -274,6 +282,8 @@ static void leave(struct net_controller *nc, struct net_box *b, struct net_endpo
 	net_unwire(ep, in->rtnl);
 	if (d)
 		net_driver_leave(d, ep, err && !err->msg ? err : NULL);
+	if (n && network_is_global(n))
+		net_cluster_left(nc->cluster, ep);
 	net_address_give(nc, ep);
 	net_box_del(b, ep);
 }

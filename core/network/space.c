@@ -291,6 +291,41 @@ void net_address_give(struct net_controller *nc, const struct net_endpoint *ep)
 		each(nc, ep, ipam_linger);
 }
 
+void net_address_drop(struct net_controller *nc, const struct net_endpoint *ep)
+{
+	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
+
+	if (n && net_ipam_is_external(n))
+		net_ipam_give(nc, n, ep);
+	else
+		each(nc, ep, ipam_drop);
+}
+
+void net_address_hold_far(struct net_controller *nc, const char *network_id, const char *owner, const char *address)
+{
+	struct net_space *s;
+	struct ip a;
+	WITH_LOCK(&nc->lock);
+
+	s = find(nc, network_id);
+	for (size_t i = 0; s && ip_parse(address, &a) && i < s->len; i++)
+		if (cidr_contains(ipam_subnet(s->pools[i]), &a))
+			ipam_take_one(s->pools[i], owner, &a, NULL);
+}
+
+/* One that lingers is this host's, and goes with its interface. */
+void net_address_drop_far(struct net_controller *nc, const char *network_id, const char *owner, const char *address)
+{
+	struct net_space *s;
+	struct ip a;
+	WITH_LOCK(&nc->lock);
+
+	s = find(nc, network_id);
+	for (size_t i = 0; s && ip_parse(address, &a) && i < s->len; i++)
+		if (!ipam_lingers_at(s->pools[i], &a))
+			ipam_drop(s->pools[i], owner);
+}
+
 void net_address_hold(struct net_controller *nc, const struct net_endpoint *ep)
 {
 	struct net_space *s;

@@ -204,6 +204,41 @@ bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_le
 	return again;
 }
 
+/* Borrowed, never to be cleared. */
+static struct net_item to_item(const struct network *n)
+{
+	return (struct net_item){
+		.name = n->name, .id = (char *)n->id, .driver = n->driver, .scope = n->scope,
+		.created = n->created, .internal = n->internal, .attachable = n->attachable,
+		.ingress = n->ingress, .config_only = n->config_only, .config_from = n->config_from,
+		.enable_ipv4 = { true, n->enable_ipv4 }, .enable_ipv6 = n->enable_ipv6,
+		.ipam_driver = n->ipam_driver, .ipam_options = n->ipam_options, .options = n->options, .labels = n->labels,
+		.pools = { n->pools, n->pools_len, true },
+	};
+}
+
+char *network_to_text(const struct network *n)
+{
+	struct net_item it = to_item(n);
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	jw_init(&w, &b);
+	jdesc_encode(&net_item_desc, &it, &w);
+	return buf_steal(&b);
+}
+
+struct network *network_from_text(const char *text, struct err *err)
+{
+	struct net_item it = { 0 };
+	struct network *n = NULL;
+
+	if (jdesc_parse(&net_item_desc, text, strlen(text), &it, err) == 0 && !(n = from_item(&it)))
+		err_set(err, ERR_INVALID, "it is no network");
+	jdesc_clear(&net_item_desc, &it);
+	return n;
+}
+
 int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err)
 {
 	OWN_FREE char *path = net_path(data_root);
@@ -212,15 +247,8 @@ int net_state_write(const char *data_root, struct network *const *nets, size_t l
 	OWN_BUF struct buf text = {0};
 	struct jw w;
 
-	for (size_t i = 0; i < len; i++) /* borrowed, never cleared */
-		items[i] = (struct net_item){
-			.name = nets[i]->name, .id = nets[i]->id, .driver = nets[i]->driver, .scope = nets[i]->scope,
-			.created = nets[i]->created, .internal = nets[i]->internal, .attachable = nets[i]->attachable,
-			.ingress = nets[i]->ingress, .config_only = nets[i]->config_only, .config_from = nets[i]->config_from,
-			.enable_ipv4 = { true, nets[i]->enable_ipv4 }, .enable_ipv6 = nets[i]->enable_ipv6,
-			.ipam_driver = nets[i]->ipam_driver, .ipam_options = nets[i]->ipam_options, .options = nets[i]->options, .labels = nets[i]->labels,
-			.pools = { nets[i]->pools, nets[i]->pools_len, true },
-		};
+	for (size_t i = 0; i < len; i++)
+		items[i] = to_item(nets[i]);
 	jw_init(&w, &text);
 	jdesc_encode(&net_file_desc, &file, &w);
 	buf_addc(&text, '\n');

@@ -97,7 +97,9 @@ ini '[volume.local]\nnonsense = 1\n'
 refused "unknown option nonsense|has options, and it knows none" "an unknown option of the volume driver" --config-file "$WORK/d.ini"
 refused "unknown option overlay2.nonsense|overlay2: unknown" "--storage-opt" --storage-opt overlay2.nonsense=1 --storage-driver overlay
 refused "api-cors-header is gone" "--api-cors-header" --api-cors-header '*'
-refused "cluster-store is gone" "--cluster-store" --cluster-store consul://x
+refused "invalid cluster store consul://x: it is etcd://" "--cluster-store of another kind" --cluster-store consul://x --cluster-advertise 127.0.0.1
+refused "cluster-store needs --cluster-advertise" "a store alone" --cluster-store etcd://127.0.0.1:1
+refused "cluster-advertise needs --cluster-store" "an address alone" --cluster-advertise 127.0.0.1
 refused "kv-store|default-network is gone" "--default-network" --default-network x
 refused "exec-driver is gone" "--exec-driver lxc" --exec-driver lxc
 ini '[net.none]\nx = y\n'

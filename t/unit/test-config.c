@@ -126,7 +126,7 @@ static void test_legacy(void)
 	ok(args("dockerd -e native") == 0, "the execution driver there was");
 	ok(args("dockerd --exec-driver lxc") < 0, "another one is refused");
 	has("--default-runtime", "naming what to use");
-	ok(args("dockerd --cluster-store etcd://x") < 0, "cluster stores are refused");
+	ok(args("dockerd --kv-store etcd://x") < 0, "an old word for the cluster store is refused");
 	ok(args("dockerd --api-enable-cors=false") == 0, "asking for nothing is fine");
 	ok(args("dockerd --api-enable-cors") < 0, "asking for it is not");
 	has("reverse proxy", "and says what to do");
