@@ -285,6 +285,32 @@ async function events() {
 	is(past.trim().split('\n').map((l) => JSON.parse(l).Action), ['create', 'start', 'die', 'destroy'], 'events of the past, to an end');
 }
 
+async function networks() {
+	const n = await docker.createNetwork({ Name: 'js1', CheckDuplicate: true, Labels: { a: 'b' }, IPAM: { Config: [{ Subnet: '10.83.0.0/24' }] } });
+	is((await n.inspect()).IPAM.Config[0].Subnet, '10.83.0.0/24', 'createNetwork');
+	is((await rejects('another of that name', () => docker.createNetwork({ Name: 'js1' }))).statusCode, 409, 'is a conflict');
+	is((await docker.listNetworks({ filters: { label: ['a=b'] } })).map((x) => x.Name), ['js1'], 'listNetworks by label');
+	const m = await docker.createNetwork({ Name: 'js2' });
+	const c = await docker.createContainer({
+		Image: image, Cmd: ['sleep', '600'], Labels: labels,
+		HostConfig: { NetworkMode: 'js1', PortBindings: { '80/tcp': [{ HostPort: '' }] } },
+		NetworkingConfig: { EndpointsConfig: { js1: { IPAMConfig: { IPv4Address: '10.83.0.9' }, Aliases: ['x'] } } },
+	});
+	await c.start();
+	let s = (await c.inspect()).NetworkSettings;
+	is(s.Networks.js1.IPAddress, '10.83.0.9', 'an address of its own');
+	ok(s.Ports['80/tcp'].every((p) => Number(p.HostPort) >= 1024), 'a port of the host');
+	await m.connect({ Container: c.id, EndpointConfig: { Aliases: ['y'] } });
+	is(Object.keys((await c.inspect()).NetworkSettings.Networks).sort(), ['js1', 'js2'], 'connect');
+	is((await rejects('remove of one in use', () => m.remove())).statusCode, 403, 'is forbidden');
+	await m.disconnect({ Container: c.id });
+	s = (await c.inspect()).NetworkSettings;
+	is(Object.keys(s.Networks), ['js1'], 'disconnect');
+	await c.remove({ force: true });
+	await n.remove();
+	is((await docker.pruneNetworks()).NetworksDeleted, ['js2'], 'pruneNetworks');
+}
+
 async function aborts() {
 	const c = await start();
 	for (const [what, fn] of [
@@ -303,4 +329,4 @@ async function aborts() {
 	await c.remove({ force: true });
 }
 
-run([load, images, engine, runs, attach, execs, archives, life, volumes, events, aborts], clean);
+run([load, images, engine, runs, attach, execs, archives, life, volumes, events, networks, aborts], clean);

@@ -44,8 +44,8 @@ stop_daemon KILL 2> /dev/null
 start_daemon
 is "$(docker inspect -f '{{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Memory}}' xx)" "on-failure 100663296" "both outlive the daemon"
 is "$(upd xx '{"Env":["NEW=1"],"Labels":{"a":"b"},"StopTimeout":0,"StopSignal":"KILL"}')" '{"Warnings":null}' "environment, labels, stop time-out and signal"
-is "$(upd xx '{"Binds":["/a:/b"],"Mounts":[],"PortBindings":{"80/tcp":[]}}' | jq -rc '[.Warnings[] | split(" ")[0]]')" \
-	'["Binds","PortBindings"]' "what no update changes is told of"
+is "$(upd xx '{"Binds":["/a:/b"],"Mounts":[],"CgroupParent":"/x"}' | jq -rc '[.Warnings[] | split(" ")[0]]')" \
+	'["Binds","CgroupParent"]' "what no update changes is told of"
 is "$(docker inspect -f '{{index .Config.Labels "a"}} {{.Config.StopTimeout}} {{.Config.StopSignal}}' xx)" "b 0 KILL" "are set"
 is "$(docker exec xx sh -c 'echo $NEW')" 1 "what is executed sees the environment"
 docker restart xx > /dev/null

@@ -7,6 +7,7 @@ need curl busybox runc
 need_node dockerode
 find_docker
 scratch
+own_net
 start_daemon || { echo "1..1"; echo "not ok 1 - daemon starts"; exit 1; }
 "$top_srcdir/t/tools/mkimage" checks/busybox:latest > "$WORK/busybox.tar"
 DOCKER_HOST=unix://$SOCK BUSYBOX_TAR=$WORK/busybox.tar node "$top_srcdir/t/clients/dockerode.js"
