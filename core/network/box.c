@@ -103,8 +103,7 @@ void net_box_fill(const struct net_controller *nc, const struct net_box *b, bool
 	if (!b->host)
 		ret->netns_path = net_box_path(nc->exec_root, b);
 	ret->key = b->host ? xasprintf("%s/netns/default", nc->exec_root) : xstrdup(ret->netns_path);
-	for (size_t i = 0; i < b->eps_len; i++)
-		ret->resolver |= net_has_names(&b->eps[i]);
+	ret->resolver = net_box_named(b);
 	if (!endpoints)
 		return;
 	ret->eps = xcalloc(b->eps_len + 1, sizeof(*ret->eps));

@@ -9,6 +9,14 @@ bool net_has_names(const struct net_endpoint *ep)
 	return ep->network && !net_is_predefined(ep->network);
 }
 
+bool net_box_named(const struct net_box *b)
+{
+	for (size_t i = 0; i < b->eps_len; i++)
+		if (net_has_names(&b->eps[i]))
+			return true;
+	return false;
+}
+
 /* A name is looked for first where the default route is, and so on. */
 static int by_rank(const void *a, const void *b)
 {
@@ -70,7 +78,7 @@ void net_dns_drop(struct net_controller *nc, const struct net_box *b)
 {
 	OWN_ERR struct err err = ERR_INIT;
 
-	if (nc->netd && netd_sandbox_drop(nc->netd, b->container, &err) < 0)
+	if (nc->netd && net_box_named(b) && netd_sandbox_drop(nc->netd, b->container, &err) < 0)
 		log_warn("%s", err_text(&err));
 }
 

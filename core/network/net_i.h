@@ -252,6 +252,7 @@ void net_ports_revoke(struct net_controller *nc, const struct net_box *b, struct
 
 /* dns.c: tells the resolver what the sandbox is; nothing for one without networks of users. */
 bool net_has_names(const struct net_endpoint *ep);
+bool net_box_named(const struct net_box *b);
 int net_dns_feed(struct net_controller *nc, const struct net_box *b, struct err *err);
 void net_dns_drop(struct net_controller *nc, const struct net_box *b);
 

@@ -333,6 +333,7 @@ static int disconnect_one(struct net_controller *nc, struct net_box *b, struct n
 	CLEANUP(net_box_freep) struct net_box *rest = net_box_copy(b);
 	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1 };
 	OWN_ERR struct err why = ERR_INIT;
+	CLEANUP(net_box_freep) struct net_box *before = net_box_copy(b);
 	bool published = net_published_at(b, ep);
 
 	if (inside_open(nc, b, &in, err) < 0)
@@ -346,6 +347,9 @@ static int disconnect_one(struct net_controller *nc, struct net_box *b, struct n
 	leave(nc, b, ep, &in, &why);
 	if (published && net_ports_again(nc, b, false, why.msg ? NULL : &why) < 0)
 		b->runs_len = 0;
+	/* with its last network of users its resolver goes */
+	if (!net_box_named(b))
+		net_dns_drop(nc, before);
 	if (net_dns_feed(nc, b, why.msg ? NULL : &why) < 0 || net_box_write(nc->exec_root, b, why.msg ? NULL : &why) < 0 || why.msg)
 		log_warn("container %.12s: %s", b->container, err_text(&why));
 	return 0;

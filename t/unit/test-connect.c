@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sandboxes on several networks of the driver "bridge": joined and left while they stand, in a network namespace of the test's own. */
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/stat.h>
 
@@ -8,6 +9,7 @@
 #include "base/log.h"
 #include "driver.h"
 #include "network/net_i.h"
+#include "network/netd.h"
 #include "tap.h"
 
 #define C1 "1111111111111111111111111111111111111111111111111111111111111111"
@@ -17,6 +19,7 @@
 static char root[] = "/tmp/test-connect-XXXXXX";
 static char *exec_root;
 static struct spawner *spawner;
+static struct netd *netd; /* or NULL */
 static struct net_bridge_config cfg = { .mtu = 1500, .icc = true, .ip_masq = true, .ip_forward = true, .userland_proxy = true };
 
 static struct net_controller *reopen(struct net_controller *nc)
@@ -25,6 +28,8 @@ static struct net_controller *reopen(struct net_controller *nc)
 
 	net_close(nc);
 	nc = net_open(root, exec_root, spawner, &err);
+	if (nc)
+		net_set_netd(nc, netd);
 	if (nc && net_setup_bridge(nc, &cfg, &err) == 0)
 		return nc;
 	printf("# %s\n", err_text(&err));
@@ -208,9 +213,80 @@ static void test_ports_refused(struct net_controller *nc)
 	sandbox_done(&sb);
 }
 
+static struct netd_status status(void)
+{
+	struct netd_status s = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (netd_status(netd, &s, &err) < 0)
+		printf("# %s\n", err_text(&err));
+	return s;
+}
+
+static unsigned port_at(const struct net_port *v, size_t len, const char *ip, unsigned port)
+{
+	for (size_t i = 0; i < len; i++)
+		if (streq(v[i].host_ip, ip) && v[i].port == port)
+			return v[i].host_port;
+	return 0;
+}
+
+/* With dockerd-netd: ports of both families, kept over a change of the way out and a restart; names come and go. */
+static void test_published(struct net_controller **nc)
+{
+	struct net_port ports[] = {
+		{ .proto = IPPROTO_TCP, .host_ip = (char *)"", .port = 70 }, { .proto = IPPROTO_TCP, .host_ip = (char *)"", .host_port = 8081, .port = 81 },
+		{ .proto = IPPROTO_TCP, .host_ip = (char *)"", .host_port = 8080, .port = 80 },
+		{ .proto = IPPROTO_UDP, .host_ip = (char *)"172.17.0.1", .host_port = 8080, .host_port_end = 8090, .port = 80 },
+	};
+	const struct net_wish wish = { .network = "net-b" }, front = { .network = "net-a", .priority = 1 }, plain = { .network = "bridge" };
+	OWN_FREE char *want = NULL;
+	OWN_ERR struct err err = ERR_INIT;
+	struct net_port *v = NULL, *w = NULL;
+	struct sandbox sb, other;
+	size_t len = 0, w_len = 0;
+	unsigned any;
+
+	sandbox_create(*nc, C1, "h", &wish, 1, NULL, &sb, &err);
+	is_int(status().sandboxes, 1, "the resolver knows it");
+	is_int(sandbox_publish(*nc, C1, ports, ARRAY_LEN(ports), &v, &len, &err), 0, "published: %s", err_text(&err));
+	is_int(len, 7, "three of both families, one of one");
+	any = port_at(v, len, "0.0.0.0", 70);
+	ok(any && port_at(v, len, "::", 70) == any, "a free one, the same for both families");
+	ok(port_at(v, len, "0.0.0.0", 80) == 8080 && port_at(v, len, "::", 81) == 8081 && port_at(v, len, "172.17.0.1", 80) == 8080, "those that were asked for");
+	is_int(sandbox_create(*nc, C2, "h", &plain, 1, NULL, &other, &err), 0, "another container");
+	ok(!other.resolver && status().sandboxes == 1, "on the default bridge, which has no names");
+	ok(sandbox_publish(*nc, C2, &ports[2], 1, &w, &w_len, &err) < 0, "wants a port that is taken");
+	want = xasprintf("driver failed programming external connectivity on endpoint  (%s): Bind for 0.0.0.0:8080 failed: port is already allocated", other.eps[0].id);
+	is_str(err.msg, want, "in Docker's words");
+	err_done(&err);
+	*nc = reopen(*nc);
+	sandbox_done(&sb);
+	is_int(sandbox_adopt(*nc, C1, "net-b", &sb, &err), 0, "adopted: %s", err_text(&err));
+	is_int(status().endpoints, 1, "with its ports");
+	is_int(sandbox_connect(*nc, C1, &front, &sb, &err), 0, "another way out: %s", err_text(&err));
+	is_int(sandbox_publish(*nc, C1, ports, ARRAY_LEN(ports), &w, &w_len, &err), 0, "published again: %s", err_text(&err));
+	ok(w_len == 7 && port_at(w, w_len, "0.0.0.0", 70) == any, "keeps its numbers");
+	is_int(sandbox_disconnect(*nc, C1, "net-a", &sb, &err), 0, "and back");
+	is_int(status().endpoints, 1, "still published");
+	net_ports_free(w, w_len);
+	is_int(sandbox_publish(*nc, C1, NULL, 0, &w, &w_len, &err), 0, "none any more");
+	ok(w_len == 0 && status().ports == 0, "none");
+	net_ports_free(w, w_len);
+	is_int(sandbox_connect(*nc, C1, &plain, &sb, &err), 0, "on the default bridge");
+	is_int(sandbox_disconnect(*nc, C1, "net-b", &sb, &err), 0, "and there only");
+	ok(!sb.resolver && status().sandboxes == 0, "it has no names any more");
+	sandbox_remove(*nc, C1, NULL, NULL);
+	sandbox_remove(*nc, C2, NULL, NULL);
+	sandbox_done(&sb);
+	sandbox_done(&other);
+	net_ports_free(v, len);
+}
+
 int main(void)
 {
 	OWN_FREE char *dir = xasprintf("%s/plugins/net/.libs", getenv("top_builddir") ? getenv("top_builddir") : ".");
+	OWN_FREE char *build = realpath(getenv("top_builddir") ? getenv("top_builddir") : ".", NULL), *program = xasprintf("%s/dockerd-netd", build ? build : ".");
 	OWN_STRV struct strv dirs = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 	struct net_controller *nc;
@@ -235,9 +311,18 @@ int main(void)
 		test_wishes(nc);
 		test_old(&nc);
 		test_ports_refused(nc);
+		if (access(program, X_OK) == 0) {
+			netd = netd_new(exec_root, program, spawner);
+			net_set_netd(nc, netd);
+			test_published(&nc);
+		} else {
+			skip("published ports", "no dockerd-netd");
+		}
 		is_int(net_remove(nc, "net-a", NULL), 0, "its bridge goes");
 	}
 	net_close(nc);
+	if (netd)
+		netd_free(netd);
 	spawner_stop(spawner);
 	fs_remove_tree(AT_FDCWD, root, NULL);
 	free(exec_root);
