@@ -84,7 +84,7 @@ static int fail(struct ini *ini)
 /* "graph.overlay2": a kind of driver, a dot, a driver's name. */
 static bool is_driver_section(const char *section)
 {
-	static const char *const kinds[] = { "graph.", "net.", "volume.", "authz.", "log." };
+	static const char *const kinds[] = { "graph.", "net.", "volume.", "authz.", "log.", "ipam." };
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		if (!str_has_prefix(section, kinds[i]))
@@ -120,7 +120,7 @@ static int on_value(void *ctx, const char *section, const char *name, const char
 	}
 	if (!streq(section, "daemon")) {
 		err_set(ini->err, ERR_INVALID, *section ? "unknown section [%s]: there are [daemon] and "
-			"[KIND.DRIVER], KIND being graph, net, volume, authz or log" :
+			"[KIND.DRIVER], KIND being graph, net, volume, authz, log or ipam" :
 			"a key stands before the first section%s", section);
 		return fail(ini);
 	}

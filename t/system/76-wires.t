@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Networks of other drivers than the bridge through the daemon: macvlan on an interface of the host, and a plugin of Docker's protocol that is a
+# process of its own and gives wires and addresses.
+. "$(dirname "$0")/lib.sh" || exit 1
+. "$(dirname "$0")/netlib.sh"
+need python3
+mkdir "$WORK/sockets"
+printf '[net.remote]\nsockets = %s\n[ipam.remote]\nsockets = %s\n' "$WORK/sockets" "$WORK/sockets" > "$WORK/d.ini"
+here python3 "$top_srcdir/t/clients/network-plugin.py" "$WORK/sockets/wires.sock" "$WORK/heard" &
+PLUGIN=$!
+trap 'kill $PLUGIN 2>/dev/null; cleanup; undo_networks' EXIT
+start_daemon --config-file "$WORK/d.ini"
+ok "the daemon is up" || done_testing
+load_busybox >/dev/null
+ip_on() { docker inspect -f "{{(index .NetworkSettings.Networks \"$2\").IPAddress}}" "$1"; }
+
+docker network create -d macvlan --subnet 198.51.100.0/24 --gateway 198.51.100.2 --ip-range 198.51.100.64/26 -o parent=dkdv0 lan > /dev/null
+ok "a macvlan network" || tail -2 "$WORK/log" | sed 's/^/# /'
+like "$(docker network inspect lan)" '"parent": "dkdv0"' "its options"
+docker run -d --name box --network lan busybox sleep 100000 > /dev/null; ok "a container on it" || tail -2 "$WORK/log" | sed 's/^/# /'
+docker run -d --name tin --network lan --ip 198.51.100.99 busybox sleep 100000 > /dev/null; ok "another, with an address of its choice"
+is "$(ip_on tin lan)" 198.51.100.99 "which it has"
+like "$(ip_on box lan)" '^198\.51\.100\.(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])$' "the first has one of the range"
+soon "they meet" docker exec box ping -c 1 -W 2 198.51.100.99
+soon "by name" docker exec box ping -c 1 -W 2 tin
+soon "the wire's other end is a neighbour" docker exec box ping -c 1 -W 2 198.51.100.2
+soon "which finds them, too" outside busybox ping -c 1 -W 2 198.51.100.99
+like "$(docker exec box ip route)" 'default via 198\.51\.100\.2 dev eth0' "its way out"
+like "$(docker network create -d macvlan -o parent=dkdv0 -o macvlan_mode=passthru --subnet 10.55.0.0/24 alone 2>&1)" "cannot use mode passthru" "passthru wants the interface alone"
+like "$(docker network create -d macvlan -o parent=nosuch --subnet 10.55.0.0/24 none9 2>&1)" "invalid subinterface vlan name nosuch" "a parent that is not there"
+unlike "$(docker network ls)" "alone|none9" "nothing is left of those"
+kill -9 "$DPID"; wait "$DPID" 2>/dev/null; DPID=
+start_daemon --config-file "$WORK/d.ini"; ok "the daemon starts again after kill -9"
+soon "they meet still" docker exec box ping -c 1 -W 2 tin
+docker network disconnect lan tin; ok "one is disconnected"
+unlike "$(docker exec tin ip addr)" "198.51.100" "and has no address there"
+docker network connect --ip 198.51.100.99 lan tin; ok "and connected"
+soon "it is found again" docker exec box ping -c 1 -W 2 198.51.100.99
+docker rm -f box tin > /dev/null
+docker network rm lan > /dev/null; ok "the network goes"
+here ip link show dkdv0 > /dev/null; ok "the interface stays"
+
+docker network create -d wires --ipam-driver wires -o colour=blue foreign > /dev/null
+ok "a network of a plugin" || tail -2 "$WORK/log" | sed 's/^/# /'
+is "$(docker network inspect -f '{{.Driver}} {{.IPAM.Driver}} {{(index .IPAM.Config 0).Subnet}}' foreign)" "wires wires 10.66.1.0/24" "with its addresses"
+docker run -d --name one --network foreign busybox sleep 100000 > /dev/null; ok "a container on it" || tail -2 "$WORK/log" | sed 's/^/# /'
+docker run -d --name two --network foreign busybox sleep 100000 > /dev/null; ok "another"
+like "$(docker exec one ip addr)" 'plug0' "its interface has the plugin's name"
+mac=$(docker inspect -f '{{(index .NetworkSettings.Networks "foreign").MacAddress}}' one)
+is "$(docker exec one cat /sys/class/net/plug0/address)" "$mac" "and the MAC that the plugin was told for the address"
+like "$(grep RequestAddress "$WORK/heard")" "macaddress\": \"$mac" "as it wants to hear"
+like "$(docker exec one ip route)" '10\.200\.0\.0/16 dev plug0' "and route"
+soon "they meet" docker exec one ping -c 1 -W 2 "$(ip_on two foreign)"
+soon "by name" docker exec one ping -c 1 -W 2 two
+like "$(docker network rm foreign 2>&1)" "has active endpoints" "it is in use"
+docker rm -f one two > /dev/null
+docker network rm foreign > /dev/null; ok "it goes"
+like "$(tail -3 "$WORK/heard")" 'IpamDriver.ReleasePool' "with its addresses"
+like "$(docker network create -d wires -o fail=CreateNetwork bad 2>&1)" "remote: the plugin is told to fail" "a plugin's refusal"
+docker network create -d wires --subnet 10.77.0.0/24 -o fail=Join half > /dev/null; ok "one whose plugin fails later"
+like "$(docker run --rm --network half busybox true 2>&1)" "the plugin is told to fail" "a container is refused"
+is "$(docker ps -qa | wc -l)" 0 "and nothing of it stays"
+docker network rm half > /dev/null; ok "its network goes"
+like "$(docker network create -d nosuch x9 2>&1)" 'plugin "nosuch" not found' "no plugin of that name"
+kill "$PLUGIN"; wait "$PLUGIN" 2>/dev/null
+unlike "$(here ip -o link)" ': (np|nv|nf)' "no wires are left"
+done_testing
