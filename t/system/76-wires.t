@@ -3,7 +3,7 @@
 # Networks of other drivers than the bridge through the daemon: macvlan on an interface of the host, and a plugin of Docker's protocol that is a
 # process of its own and gives wires and addresses.
 . "$(dirname "$0")/lib.sh" || exit 1
-. "$(dirname "$0")/netlib.sh"
+. "$(dirname "$0")/netlib.sh" || exit 1
 need python3
 mkdir "$WORK/sockets"
 printf '[net.remote]\nsockets = %s\n[ipam.remote]\nsockets = %s\n' "$WORK/sockets" "$WORK/sockets" > "$WORK/d.ini"
