@@ -4,7 +4,9 @@
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
 need busybox runc ip nsenter curl
-[ -x /usr/bin/etcd ] || skip_all "no etcd"
+ETCD_BIN=/usr/bin/etcd
+[ -x "$ETCD_BIN" ] || ETCD_BIN=$top_builddir/etcd/usr/bin/etcd
+[ -x "$ETCD_BIN" ] || skip_all "no etcd"
 find_docker
 scratch
 ip link add "dkdx$$" type vxlan id 1 dstport 4789 2>/dev/null && ip link del "dkdx$$" || skip_all "the kernel has no VXLAN"
@@ -41,7 +43,7 @@ for h in $HOSTS; do
 	mkdir "$BASE/h$h"
 done
 etcd_start() {
-	nsenter "--net=/run/netns/$HUB" /usr/bin/etcd --data-dir "$BASE/etcd" --listen-client-urls http://10.1.0.100:2379 --advertise-client-urls http://10.1.0.100:2379 \
+	nsenter "--net=/run/netns/$HUB" "$ETCD_BIN" --data-dir "$BASE/etcd" --listen-client-urls http://10.1.0.100:2379 --advertise-client-urls http://10.1.0.100:2379 \
 		--listen-peer-urls http://10.1.0.100:2380 --initial-advertise-peer-urls http://10.1.0.100:2380 --initial-cluster default=http://10.1.0.100:2380 \
 		--log-level fatal >/dev/null 2>&1 &
 	ETCD=$!
