@@ -108,6 +108,17 @@ int link_get(struct mnl_socket *nl, const char *name, struct link *ret, struct l
 	return 0;
 }
 
+/* The kernel takes no alias with the making of an interface. */
+static int set_alias(struct mnl_socket *nl, const char *name, const char *alias)
+{
+	char msg[LINK_MSG];
+
+	begin(msg, RTM_NEWLINK, 0);
+	mnl_attr_put_strz((struct nlmsghdr *)msg, IFLA_IFNAME, name);
+	mnl_attr_put_str((struct nlmsghdr *)msg, IFLA_IFALIAS, alias);
+	return link_talk(nl, (struct nlmsghdr *)msg, NULL, NULL);
+}
+
 int link_make(struct mnl_socket *nl, const struct link_make *m, struct link_error *e)
 {
 	char msg[LINK_MSG];
@@ -128,8 +139,6 @@ int link_make(struct mnl_socket *nl, const struct link_make *m, struct link_erro
 		mnl_attr_put_u32(h, IFLA_MTU, m->mtu);
 	if (m->mac)
 		mnl_attr_put(h, IFLA_ADDRESS, 6, m->mac);
-	if (m->alias)
-		mnl_attr_put_str(h, IFLA_IFALIAS, m->alias);
 	info = mnl_attr_nest_start(h, IFLA_LINKINFO);
 	mnl_attr_put_str(h, IFLA_INFO_KIND, m->kind);
 	if (m->fill) {
@@ -140,7 +149,11 @@ int link_make(struct mnl_socket *nl, const struct link_make *m, struct link_erro
 	mnl_attr_nest_end(h, info);
 	if (link_talk(nl, h, NULL, NULL) < 0)
 		return link_fail(e, errno, "make the %s interface %s", m->kind, m->name);
-	return 0;
+	if (!m->alias || set_alias(nl, m->name, m->alias) == 0)
+		return 0;
+	link_fail(e, errno, "name the owner of interface %s", m->name);
+	link_delete(nl, m->name, &(struct link_error){ 0 });
+	return -1;
 }
 
 int link_delete(struct mnl_socket *nl, const char *name, struct link_error *e)

@@ -29,7 +29,7 @@ int link_get(struct mnl_socket *nl, const char *name, struct link *ret, struct l
 
 struct link_make {
 	const char *name, *kind;
-	const char *alias;        /* NULL: none */
+	const char *alias;        /* NULL: none; only for one that lies here */
 	int parent;               /* index, or 0 */
 	int master;               /* index of the bridge, or 0 */
 	int netns_fd;             /* where it shall lie; -1: here */
