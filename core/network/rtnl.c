@@ -299,8 +299,11 @@ static bool is_inet(uint8_t f)
 	return f == AF_INET || f == AF_INET6;
 }
 
-static bool attr_ip(const struct nlattr *a, uint8_t f, struct ip *ret)
+static bool attr_ip(const struct nlmsghdr *h, const struct nlattr *a, uint8_t f, struct ip *ret)
 {
+	/* the end of what is walked over is a multiple of four, the message's may be before that */
+	if ((const char *)a + a->nla_len > (const char *)h + h->nlmsg_len)
+		return false;
 	return mnl_attr_get_payload_len(a) == (f == AF_INET ? 4 : 16) && ip_from_bytes(mnl_attr_get_payload(a), mnl_attr_get_payload_len(a), ret);
 }
 
@@ -315,7 +318,7 @@ static int on_address(const struct nlmsghdr *h, void *ctx)
 	    (f->except && m->ifa_index == f->except))
 		return MNL_CB_OK;
 	mnl_attr_for_each(a, h, sizeof(*m))
-		if (mnl_attr_get_type(a) == (m->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS) && attr_ip(a, m->ifa_family, &ip))
+		if (mnl_attr_get_type(a) == (m->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS) && attr_ip(h, a, m->ifa_family, &ip))
 			found_add(f, &ip, m->ifa_prefixlen, false);
 	return MNL_CB_OK;
 }
@@ -337,7 +340,7 @@ static int on_route(const struct nlmsghdr *h, void *ctx)
 		uint16_t type = mnl_attr_get_type(a);
 
 		if (type == RTA_DST)
-			attr_ip(a, m->rtm_family, &to);
+			attr_ip(h, a, m->rtm_family, &to);
 		else if (type == RTA_OIF && mnl_attr_validate(a, MNL_TYPE_U32) == 0)
 			link = mnl_attr_get_u32(a);
 		routed |= type == RTA_GATEWAY || type == RTA_VIA || type == RTA_MULTIPATH;

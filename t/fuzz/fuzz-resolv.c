@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	OWN_BUF struct buf host = { 0 };
 	OWN_BUF struct buf out = { 0 };
 	OWN_BUF struct buf hosts = { 0 };
-	OWN_STRV struct strv lines = { 0 };
+	OWN_STRV struct strv lines = { 0 }, gateways = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 
 	if (!size)
@@ -19,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	add_host_lines(&host, data[0] & 1, data[0] & 2, data[0] & 4, data[0] & 8, &out);
 	FUZZ_CHECK(out.size <= host.size + 1);
 	strv_split(&lines, host.data, "\n");
-	FUZZ_CHECK(add_extra_hosts(&lines, "192.0.2.1", &hosts, &err) == 0 || err.msg);
+	strv_add(&gateways, "192.0.2.1");
+	FUZZ_CHECK(add_extra_hosts(&lines, &gateways, &hosts, &err) == 0 || err.msg);
 	return 0;
 }
