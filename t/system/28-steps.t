@@ -65,7 +65,7 @@ stop_daemon; is "$DSTATUS" 0 "stops"
 (ulimit -n 64; exec "$DOCKERD" -b none --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
 	--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" >> "$WORK/log" 2>&1 < /dev/null) &
 DPID=$!
-for _i in $(seq 50); do [ -S "$SOCK" ] && [ "$(api GET /_ping 2>/dev/null)" = OK ] && break; sleep 0.1; done
+for _i in $(seq $((50 * DKD_SLOW))); do [ -S "$SOCK" ] && [ "$(api GET /_ping 2>/dev/null)" = OK ] && break; sleep 0.1; done
 python3 - "$SOCK" <<'P'
 import socket, sys, time
 held = []

@@ -15,7 +15,7 @@ echo new > "$WORK/hosts"
 echo host > "$WORK/outer"
 docker run -d --name cc --network none --add-host q:192.0.2.4 -v vol:/data -v "$WORK/outer:/f" --tmpfs /t busybox \
 	sh -c 'mkdir /real; ln -s /real /tmp/link; echo p > /data/p; echo g > /t/g; exec sleep 1000' > /dev/null
-for _i in $(seq 50); do docker exec cc test -e /t/g && break; sleep 0.1; done
+for _i in $(seq $((50 * DKD_SLOW))); do docker exec cc test -e /t/g && break; sleep 0.1; done
 mounts() { docker exec cc cat /proc/self/mountinfo | cut -d' ' -f5 | sort; }
 mounts > "$WORK/before"
 for file in hosts hostname resolv.conf; do

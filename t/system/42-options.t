@@ -180,7 +180,7 @@ out=$(docker run -d --name again --network none --restart on-failure:2 busybox s
 case $out in
 *not\ implemented* | *not\ supported*) skip "--restart" "$out" ;;
 *)
-	for _i in $(seq 60); do [ "$(inspect '{{.RestartCount}} {{.State.Status}}' again)" = "2 exited" ] && break; sleep 0.1; done
+	for _i in $(seq $((60 * DKD_SLOW))); do [ "$(inspect '{{.RestartCount}} {{.State.Status}}' again)" = "2 exited" ] && break; sleep 0.1; done
 	is "$(inspect '{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}' again)" "2 exited 1" "--restart on-failure:2"
 	is "$(docker logs again | wc -l)" 3 "three runs"
 	docker rm -f again >/dev/null

@@ -17,7 +17,7 @@ is "$(docker exec web env | grep -E '^DA_TA_(PORT|NAME|ENV_K|ENV_HOME|PORT_80_TC
 docker exec web sh -c 'tr "\0" "\n" < /proc/1/environ' | grep -q '^DB_ENV_K=v$'; ok "the first process has them, too"
 docker exec web ping -c 1 -W 2 da-ta >/dev/null; ok "the name leads there"
 docker stop -t 0 db >/dev/null
-for _i in $(seq 50); do [ "$(veths)" = 1 ] && break; sleep 0.1; done
+for _i in $(seq $((50 * DKD_SLOW))); do [ "$(veths)" = 1 ] && break; sleep 0.1; done
 docker run -d --name between busybox sleep 1000 >/dev/null
 docker run -d --name between2 busybox sleep 1000 >/dev/null
 docker start db >/dev/null

@@ -9,7 +9,7 @@ scratch
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null
 folder() { echo "$WORK/root/containers/$(docker inspect -f '{{.Id}}' "$1")"; }
-settled() { for _i in $(seq 100); do ls "$1"*.[0-9] >/dev/null 2>&1 || break; sleep 0.05; done; ls "$1"*.[0-9] 2>/dev/null | wc -l; }
+settled() { for _i in $(seq $((100 * DKD_SLOW))); do ls "$1"*.[0-9] >/dev/null 2>&1 || break; sleep 0.05; done; ls "$1"*.[0-9] 2>/dev/null | wc -l; }
 bad() { # description, text, log options: what create answers
 	_what=$1 _text=$2; shift 2
 	_body=$(printf '{"Image":"busybox","HostConfig":{"LogConfig":{"Type":"%s","Config":{%s}}}}' "$1" "$2")
@@ -73,7 +73,7 @@ like "$(docker run --rm --network none --log-opt tag='{{foo}}' busybox true 2>&1
 
 # age
 docker run -d --name ag --network none --log-opt max-age=2s --log-opt max-file=3 busybox sh -c 'echo old; sleep 6; echo new; sleep 100' >/dev/null
-for i in $(seq 200); do docker logs ag | grep -q new && break; sleep 0.1; done
+for i in $(seq $((200 * DKD_SLOW))); do docker logs ag | grep -q new && break; sleep 0.1; done
 is "$(docker logs ag)" new "records older than max-age are gone"
 docker rm -f ag >/dev/null
 

@@ -62,7 +62,7 @@ done
 docker run -d --name dn --network none --log-driver syslog --log-opt "syslog-address=tcp://127.0.0.1:$port" \
 	busybox sh -c 'i=0; while [ $i -lt 300 ]; do echo "early line $i"; i=$((i+1)); done; while [ ! -e /go ]; do sleep 0.1; done; echo "late line"; sleep 1000' >/dev/null
 ok "a container starts without its log server"
-for _i in $(seq 100); do [ "$(docker logs dn | wc -l)" = 300 ] && break; sleep 0.1; done
+for _i in $(seq $((100 * DKD_SLOW))); do [ "$(docker logs dn | wc -l)" = 300 ] && break; sleep 0.1; done
 is "$(docker logs dn | wc -l)" 300 "its output is there"
 sink tcp "$port" "$WORK/down"
 arrives "$WORK/down" 300 "early line" "and comes to the server when that is there"

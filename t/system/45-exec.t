@@ -34,7 +34,7 @@ settles() { # want command...: what it prints in the end
 }
 calm() { # command...: what it prints when it prints the same twice, half a second apart
 	_was=
-	for _i in $(seq 20); do _is=$("$@"); [ "$_is" = "$_was" ] && break; _was=$_is; sleep 0.5; done
+	for _i in $(seq $((20 * DKD_SLOW))); do _is=$("$@"); [ "$_is" = "$_was" ] && break; _was=$_is; sleep 0.5; done
 	echo "$_is"
 }
 open_files() { ls "/proc/$1/fd" | wc -l; }

@@ -30,7 +30,7 @@ like "$(upd part '{"Ulimits":[{"Name":"nofile","Soft":1,"Hard":1}],"Devices":[],
 # execs: those of checks are forgotten, and a client that makes many gets more
 since=$(date +%s)
 docker run -d --name probed --network none --health-cmd true --health-interval 100ms busybox sleep 1000 > /dev/null
-for _i in $(seq 100); do [ "$(docker inspect -f '{{.State.Health.Status}}' probed)" = healthy ] && break; sleep 0.1; done
+for _i in $(seq $((100 * DKD_SLOW))); do [ "$(docker inspect -f '{{.State.Health.Status}}' probed)" = healthy ] && break; sleep 0.1; done
 exec=$(docker events --since "$since" --until "$(($(date +%s) + 1))" --filter event=exec_die --format '{{.Actor.Attributes.execID}}' | head -1)
 is "$(api_status GET "/exec/$exec/json")" 404 "the exec of a check is forgotten"
 docker rm -f probed > /dev/null
@@ -48,7 +48,7 @@ docker rm -f part > /dev/null
 # a stop while the policy restarts
 docker run -d --name uu --network none --restart on-unhealthy --stop-timeout 4 --health-cmd false --health-interval 300ms --health-retries 1 \
 	busybox sh -c 'trap "" TERM; while :; do sleep 1; done' > /dev/null
-for _i in $(seq 100); do grep -q 'is unhealthy: it is restarted' "$WORK/log" && break; sleep 0.1; done
+for _i in $(seq $((100 * DKD_SLOW))); do grep -q 'is unhealthy: it is restarted' "$WORK/log" && break; sleep 0.1; done
 sleep 0.5
 docker stop -t 0 uu > /dev/null
 sleep 1.5

@@ -142,7 +142,7 @@ rm "$WORK/fails"
 
 touch "$WORK/slow"
 cpt aa '{"CheckpointID":"c4"}' > /dev/null 2>&1 &
-for _ in $(seq 100); do [ -e "$D/checkpoints/.c4.new" ] && break; sleep 0.05; done
+for _ in $(seq $((100 * DKD_SLOW))); do [ -e "$D/checkpoints/.c4.new" ] && break; sleep 0.05; done
 is "$(api GET /containers/aa/checkpoints | jq -c .)" '[{"Name":"c2"}]' "one that is not whole is not listed"
 stop_daemon KILL 2> /dev/null
 wait $! 2> /dev/null

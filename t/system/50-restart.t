@@ -29,13 +29,13 @@ kill -0 "$pid"; ok "the container outlives a killed daemon"
 sleep "${AWAY:-2.5}"
 start_daemon; ok "comes back"
 is "$(docker exec aa cat /by-exec)" end "an exec came to its end without a daemon"
-for i in $(seq 20); do docker exec aa test -e /by-cat && break; sleep 0.1; done
+for i in $(seq $((20 * DKD_SLOW))); do docker exec aa test -e /by-cat && break; sleep 0.1; done
 is "$(docker exec aa cat /by-cat)" end "one that read from a client comes to its end when that cannot come back"
 is "$(docker inspect -f '{{.State.Status}}' pp)" paused "the paused is paused"
 is "$(docker inspect -f '{{.State.Status}}' fz) $(timeout 20 "$DOCKER" -H "unix://$SOCK" exec fz echo in)" "running in" "what a dead daemon was freezing goes on"
 docker unpause pp >/dev/null; n1=$(docker exec pp cat /n)
 # empty between the shell's truncation and its line
-for i in $(seq 50); do n2=$(docker exec pp cat /n); [ "${n2:-0}" -gt "${n1:-0}" ] && break; sleep 0.1; done
+for i in $(seq $((50 * DKD_SLOW))); do n2=$(docker exec pp cat /n); [ "${n2:-0}" -gt "${n1:-0}" ] && break; sleep 0.1; done
 [ "${n2:-0}" -gt "${n1:-0}" ]; ok "and goes on"
 is "$(api_status POST '/containers/tt/resize?h=37&w=91')" 200 "a terminal is resized"
 python3 - "$SOCK" <<'P'
@@ -66,7 +66,7 @@ is "$(docker start -a made)" "copied
 copied" "there when it runs"
 docker create --rm --name made --network none busybox true >/dev/null
 docker cp "$WORK/in" made:/in >/dev/null 2>&1
-for i in $(seq 50); do docker exec brief test -e /one 2>/dev/null && break; sleep 0.1; done
+for i in $(seq $((50 * DKD_SLOW))); do docker exec brief test -e /one 2>/dev/null && break; sleep 0.1; done
 is "$(docker diff brief)" "A /one" "diff"
 docker commit brief briefly >/dev/null; is "$(docker run --rm --network none briefly cat /one)" 1 "commit"
 is "$(docker export brief | tar xO one)" 1 "export"
@@ -74,20 +74,20 @@ stop_daemon KILL >/dev/null 2>&1
 start_daemon; ok "comes back"
 is "$(docker exec brief cat /one)" 1 "adopted"
 is "$(docker diff brief)" "A /one" "diff"
-for i in $(seq 50); do docker inspect made >/dev/null 2>&1 || break; sleep 0.1; done
+for i in $(seq $((50 * DKD_SLOW))); do docker inspect made >/dev/null 2>&1 || break; sleep 0.1; done
 is "$(docker ps -aq --filter name=made | wc -l)" 0 "one that did not run is removed"
-docker kill brief >/dev/null; for i in $(seq 50); do docker inspect brief >/dev/null 2>&1 || break; sleep 0.1; done
+docker kill brief >/dev/null; for i in $(seq $((50 * DKD_SLOW))); do docker inspect brief >/dev/null 2>&1 || break; sleep 0.1; done
 is "$(docker ps -aq | wc -l) $(ls "$WORK/root/overlay2" | grep -c init)" "0 0" "nothing stays of either"
 docker run -d --rm --name brief --network none busybox sleep 1000 >/dev/null
 pid=$(docker inspect -f '{{.State.Pid}}' brief) id=$(docker inspect -f '{{.Id}}' brief)
 stop_daemon KILL >/dev/null 2>&1
 kill -9 $(shims) "$pid" 2>/dev/null
-for i in $(seq 50); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+for i in $(seq $((50 * DKD_SLOW))); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
 like "$(grep "$id/merged " /proc/self/mountinfo)" 'volatile' "its mount syncs nothing"
 umount "$WORK/root/overlay2/$id/merged" "$WORK"/exec/netns/*
 rm -rf "$WORK/exec"
 start_daemon; ok "comes back"
-for i in $(seq 50); do docker inspect brief >/dev/null 2>&1 || break; sleep 0.1; done
+for i in $(seq $((50 * DKD_SLOW))); do docker inspect brief >/dev/null 2>&1 || break; sleep 0.1; done
 is "$(docker ps -aq | wc -l) $(ls "$WORK/root/overlay2" | grep -c "$id")" "0 0" "nothing stays of one that a power cut ended"
 docker rmi briefly >/dev/null; ok "nor holds an image"
 # SIGTERM stops the containers, each by its own signal
@@ -101,7 +101,7 @@ sleep 1
 is "$(docker inspect -f '{{.State.Status}}' t2)" running "--restart always comes back"
 docker rm -f t1 t2 >/dev/null
 docker run -d --name of --network none --restart on-failure:2 busybox sh -c 'exit 1' >/dev/null
-for i in $(seq 50); do [ "$(docker inspect -f '{{.State.Status}}' of)" = exited ] && break; sleep 0.2; done
+for i in $(seq $((50 * DKD_SLOW))); do [ "$(docker inspect -f '{{.State.Status}}' of)" = exited ] && break; sleep 0.2; done
 is "$(docker inspect -f '{{.RestartCount}} {{.State.Status}}' of)" "2 exited" "on-failure:2 tries twice"
 docker rm -f of >/dev/null
 stop_daemon

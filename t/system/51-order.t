@@ -24,7 +24,7 @@ order() { # field names...: the names by that time
 }
 up() { # names...: until they run
 	for _n in "$@"; do
-		for _i in $(seq 200); do [ "$(docker inspect -f '{{.State.Running}}' "$_n")" = true ] && break; sleep 0.1; done
+		for _i in $(seq $((200 * DKD_SLOW))); do [ "$(docker inspect -f '{{.State.Running}}' "$_n")" = true ] && break; sleep 0.1; done
 	done
 }
 service web app:service_started:false,cache:service_started:true

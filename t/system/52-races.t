@@ -80,7 +80,7 @@ is "$(state aa) $(shims | wc -l)" "running 1" "its container runs, watched by on
 docker rm -f aa >/dev/null; settled "and can be removed"
 # killed within a restart of the policy
 docker run -d --name aa --network none --restart always --runtime slow busybox sh -c 'sleep 0.3; exit 1' >/dev/null
-for i in $(seq 60); do [ "$(state aa)" = restarting ] && break; sleep 0.1; done
+for i in $(seq $((60 * DKD_SLOW))); do [ "$(state aa)" = restarting ] && break; sleep 0.1; done
 sleep 0.5; stop_daemon KILL >/dev/null 2>&1
 sleep 0.3
 daemon; ok "comes back after a restart that was cut off"

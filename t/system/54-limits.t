@@ -27,7 +27,7 @@ while IFS= read -r line; do
 	last=$line
 done < <("$PY" -B "$top_srcdir/t/clients/limits.py" "$SOCK" "$DPID" "$N" "$ATTACHES" "$LISTENERS" "$STUCK" "${NETWORKS:-none bridge}" "$PS_MS" "$DKD_SLOW" 2>&1; echo "# status $?")
 is "$last" "# status 0" "the client came to its end"
-for _i in $(seq 100); do [ "$(left)" = "$none" ] && break; sleep 0.1; done
+for _i in $(seq $((100 * DKD_SLOW))); do [ "$(left)" = "$none" ] && break; sleep 0.1; done
 is "$(left)" "$none" "nothing is left of them"
 gone 0 "nor an interface"
 stop_daemon

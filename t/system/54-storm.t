@@ -11,7 +11,7 @@ N=${N:-40} LIVES=${LIVES:-50} TERMS=${TERMS:-2} READERS=${READERS:-50} ATTACHES=
 rss() { awk '/^Pss_Anon:/ { print $2 }' "/proc/$DPID/smaps_rollup"; } # kB of its own
 threads() { awk '/^Threads/ { print $2 }' "/proc/$DPID/status"; }
 fds() { ls "/proc/$DPID/fd" | wc -l; }
-quiet() { for _i in $(seq 60); do [ "$(threads)" -le "$1" ] && break; sleep 0.1; done; }
+quiet() { for _i in $(seq $((60 * DKD_SLOW))); do [ "$(threads)" -le "$1" ] && break; sleep 0.1; done; }
 left() {
 	printf 'shims %s mounts %s ' "$(shims | wc -l)" "$(grep -c "$WORK/" /proc/self/mountinfo)"
 	for _d in exec/containers exec/runtime exec/netns exec/sandboxes root/containers root/image/*/layerdb/mounts; do
@@ -19,7 +19,7 @@ left() {
 	done
 }
 none="shims 0 mounts 0 0 0 0 0 0 0 "
-settled() { for _i in $(seq 100); do [ "$(left)" = "$none" ] && break; sleep 0.1; done; is "$(left)" "$none" "$1"; }
+settled() { for _i in $(seq $((100 * DKD_SLOW))); do [ "$(left)" = "$none" ] && break; sleep 0.1; done; is "$(left)" "$none" "$1"; }
 storm() { # count: exit codes that are not the right one
 	seq "$1" | xargs -P 20 -I{} sh -c "timeout 60 $DOCKER -H unix://$SOCK run --rm --network none busybox sh -c 'echo {}; exit 7' > $WORK/out.{} 2>&1; \
 		[ \$? = 7 ] && [ \"\$(cat $WORK/out.{})\" = {} ] || { echo {}; cat $WORK/out.{}; }; rm -f $WORK/out.{}"
@@ -89,7 +89,7 @@ docker rm -f aa >/dev/null
 docker run -d --name ll --network none --log-opt max-size=-1 busybox sh -c 'sleep 1.5; seq 1 1000000; echo end > /done; sleep 1000' >/dev/null
 d0=$(rss)
 python3 "$WORK/attach.py" "$SOCK" ll "$READERS" 12 'GET /containers/%s/logs?follow=1&stdout=1' > "$WORK/ready" & holding=$!
-for i in $(seq 100); do docker exec ll test -e /done 2>/dev/null && break; sleep 0.1; done
+for i in $(seq $((100 * DKD_SLOW))); do docker exec ll test -e /done 2>/dev/null && break; sleep 0.1; done
 is "$(docker exec ll cat /done)" end "$READERS readers of a log that do not read hold nobody up"
 grown=$(($(rss) - d0)); [ "$grown" -le $((READERS * 256 + 1024)) ]; small "and take little memory"
 echo "# $grown kB"
@@ -105,7 +105,7 @@ s1=$(awk '/^VmRSS/ { print $2 }' "/proc/$shim/status") grown=$(($(rss) - d0))
 [ $((s1 - m0)) -le $((READERS * 64 + 256)) ] && [ "$grown" -le $((READERS * 256 + 1024)) ]; small "$READERS attached readers that do not read: bounded memory"
 echo "# shim $((s1 - m0)) kB, daemon $grown kB"
 kill $holding; wait $holding 2>/dev/null
-for i in $(seq 100); do docker exec ll test -e /done 2>/dev/null && break; sleep 0.1; done
+for i in $(seq $((100 * DKD_SLOW))); do docker exec ll test -e /done 2>/dev/null && break; sleep 0.1; done
 is "$(docker exec ll cat /done)" end "when they are gone the container goes on"
 docker rm -f ll >/dev/null
 settled "nothing is left"

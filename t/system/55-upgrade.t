@@ -45,7 +45,7 @@ is "$(docker ps -q | wc -l)" 10 "what ran goes on"
 is "$(state short)" "exited 6" "what ended is known"
 docker events --filter container=oom --filter event=oom --format '{{.Action}}' > "$WORK/oom" & watching=$!
 # the end of stdin would be the end of the attachment
-{ sleep 0.3; echo hello; for _i in $(seq 300); do grep -q got "$WORK/out" && break; sleep 0.1; done; } |
+{ sleep 0.3; echo hello; for _i in $(seq $((300 * DKD_SLOW))); do grep -q got "$WORK/out" && break; sleep 0.1; done; } |
 	timeout $((10 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" attach input > "$WORK/out" 2>&1
 is "$(cat "$WORK/out") $(state input)" "got hello exited 4" "attach, stdin, its end and exit code"
 is "$(api_status POST '/containers/term/resize?h=31&w=72')" 200 "resize"
@@ -60,7 +60,7 @@ sleep 0.5
 like "$(docker inspect -f '{{.RestartCount}} {{.State.Running}}' always)" '^[1-9]' "restart policy"
 docker stop -t 5 trap >/dev/null; is "$(state trap)" "exited 7" "stop by its signal"
 docker kill -s KILL rm0 >/dev/null
-for i in $(seq 40); do docker inspect rm0 >/dev/null 2>&1 || break; sleep 0.05; done
+for i in $(seq $((40 * DKD_SLOW))); do docker inspect rm0 >/dev/null 2>&1 || break; sleep 0.05; done
 ! docker inspect rm0 >/dev/null 2>&1; ok "kill, and --rm goes"
 is "$(docker exec logger cat /by-exec)" over "an exec in flight came to its end"
 kill -KILL "$(sed 's/.*"shim":\([0-9]*\).*/\1/' "$WORK/exec/containers/$lost/shim.json")"

@@ -10,7 +10,7 @@ scratch
 RUNS=${RUNS:-3}
 state() { docker inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.OOMKilled}}' "$1"; }
 ooms() { grep -c "^oom" "$WORK/events"; }
-settle() { for _i in $(seq 40); do [ "$(ooms)" -ge "$1" ] && break; sleep 0.05; done; sleep 0.3; ooms; }
+settle() { for _i in $(seq $((40 * DKD_SLOW))); do [ "$(ooms)" -ge "$1" ] && break; sleep 0.05; done; sleep 0.3; ooms; }
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null
 watch() { docker events --filter event=oom --filter event=die --format '{{.Action}}' > "$WORK/events" & watching=$!; sleep 0.4; }

@@ -102,7 +102,7 @@ while read -r n i pid; do
 	st=$(timeout $((20 * DKD_SLOW)) "$DOCKER" -H "unix://$SOCK" inspect -f '{{.State.Status}}' "$n")
 	case $st in
 	running) dead "$pid" && st="said to run" ;;
-	*) for _i in $(seq 50); do dead "$pid" && break; sleep 0.1; done; dead "$pid" || st="$st, but it lives" ;;
+	*) for _i in $(seq $((50 * DKD_SLOW))); do dead "$pid" && break; sleep 0.1; done; dead "$pid" || st="$st, but it lives" ;;
 	esac
 	case $n in
 	shim.json-bit) ;; # may still be what it was

@@ -26,7 +26,7 @@ start_daemon; ok "starts" || { tail -5 "$WORK/log" | sed 's/^/# /'; done_testing
 load_busybox > "$WORK/out" 2>&1; ok "load" || sed 's/^/# /' "$WORK/out"
 docker create --name vg --network none --health-cmd 'echo well' --health-interval 500ms -e A=1 -v vol:/data --restart on-failure:1 busybox sh -c 'echo one; echo two >&2; cat > /data/in; sleep 100' > "$WORK/out" 2>&1; ok "create" || sed 's/^/# /' "$WORK/out"
 docker start vg > "$WORK/out" 2>&1; ok "start" || sed 's/^/# /' "$WORK/out"
-for _i in $(seq 50); do [ "$(docker logs vg 2>&1 | wc -l)" = 2 ] && break; sleep 0.2; done
+for _i in $(seq $((50 * DKD_SLOW))); do [ "$(docker logs vg 2>&1 | wc -l)" = 2 ] && break; sleep 0.2; done
 is "$(docker logs vg 2>&1 | sort | tr '\n' ' ')" "one two " "logs"
 is "$(docker exec -e B=2 vg sh -c 'echo $A $B; exit 3'; echo $?)" "1 2
 3" "exec"

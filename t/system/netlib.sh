@@ -29,12 +29,12 @@ outside() { nsenter "--net=/run/netns/$OUT" "$@"; }
 right() { nsenter "--net=/run/netns/$RIGHT" "$@"; }
 pings() { "$@" >/dev/null 2>&1; } # a command that ends with: ping -c 1 -W 2 ADDRESS
 veths() { ip -n "$ME" -o link show type veth | grep -c ": veth"; }
-gone() { for _i in $(seq 50); do [ "$(veths)" = "$1" ] && break; sleep 0.1; done; is "$(veths)" "$1" "$2"; }
+gone() { for _i in $(seq $((50 * DKD_SLOW))); do [ "$(veths)" = "$1" ] && break; sleep 0.1; done; is "$(veths)" "$1" "$2"; }
 address() { docker inspect -f '{{.NetworkSettings.IPAddress}}' "$1"; }
 soon() { # description, command: within 5 s
 	_what=$1
 	shift
-	for _i in $(seq 50); do "$@" >/dev/null 2>&1 && break; sleep 0.1; done
+	for _i in $(seq $((50 * DKD_SLOW))); do "$@" >/dev/null 2>&1 && break; sleep 0.1; done
 	"$@" >/dev/null 2>&1
 	ok "$_what"
 }
