@@ -508,6 +508,21 @@ static void test_hand_over(void)
 	close(userver);
 }
 
+/* The first dockerd-netd, t/abi/netd-1, hands over as today's does. */
+static void test_first(void)
+{
+	const char *build = getenv("top_builddir");
+	OWN_FREE char *first = xasprintf("%s/t/abi/netd-1/dockerd-netd", build ? build : ".");
+	struct netd_status st = { 0 };
+
+	publish(E1, NULL, 0);
+	netd_status(n, &st, NULL);
+	netd_free(n);
+	ok(NB_WAIT(nb_gone(st.pid)), "the first version takes its place");
+	n = netd_new(nb_root, first, nb_spawner);
+	test_hand_over();
+}
+
 /* As another user: a connection that is closed at once. */
 static bool is_shut_out(const char *path)
 {
@@ -592,6 +607,7 @@ int main(void)
 	test_death();
 	test_restart();
 	test_hand_over();
+	test_first();
 	test_confined();
 	test_end();
 	nb_end();

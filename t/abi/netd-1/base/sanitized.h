@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Builds with a sanitizer (--enable-asan, --enable-tsan): its reports must leave every process that a test starts. */
+#ifndef BASE_SANITIZED_H
+#define BASE_SANITIZED_H
+
+#include "base/str.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#else
+#define SANITIZED 0
+#endif
+
+/* Adds the variables with the sanitizers' options to an environment that is made from nothing. Nothing in other builds. */
+void sanitized_environment(struct strv *env);
+
+/*
+ * For a process that may not open files once it works: it opens its report, named like those of others, at its start, as its
+ * standard error. The environment is made for it by its parent. Nothing in other builds.
+ */
+void sanitized_confined_environment(struct strv *env);
+void sanitized_open_report(void);
+
+#endif
