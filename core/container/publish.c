@@ -321,7 +321,7 @@ int publish_do(struct container *c, const struct host_config *hc, struct err *er
 	CLEANUP(port_list_done) struct port_list want = { 0 };
 	OWN_STRV struct strv exposed = { 0 };
 	struct net_port *got = NULL;
-	bool out = sandbox_gateway(&c->sandbox, false) || sandbox_gateway(&c->sandbox, true), had;
+	bool had;
 	size_t n = 0;
 
 	lock_take(&c->lock);
@@ -331,7 +331,7 @@ int publish_do(struct container *c, const struct host_config *hc, struct err *er
 	/* without a way out of the sandbox there is none in: Docker publishes nothing either */
 	if (!c->store->deps.nets)
 		return 0;
-	if (out && wanted(hc, &exposed, &want, err) < 0)
+	if (c->sandbox.leads_out && wanted(hc, &exposed, &want, err) < 0)
 		return -1;
 	if (!want.len && !had)
 		return 0;

@@ -81,6 +81,8 @@ void net_box_del(struct net_box *b, const struct net_endpoint *e)
 
 static bool leads_before(const struct net_endpoint *a, const struct net_endpoint *b)
 {
+	if (a->way_out != b->way_out)
+		return b->way_out;
 	if (a->priority != b->priority)
 		return a->priority > b->priority;
 	return a->network && b->network && strcmp(a->network, b->network) < 0;
@@ -104,11 +106,13 @@ void net_box_fill(const struct net_controller *nc, const struct net_box *b, bool
 		ret->netns_path = net_box_path(nc->exec_root, b);
 	ret->key = b->host ? xasprintf("%s/netns/default", nc->exec_root) : xstrdup(ret->netns_path);
 	ret->resolver = net_box_named(b);
+	ret->leads_out = net_gateway(b->eps, b->eps_len, false) || net_gateway(b->eps, b->eps_len, true);
 	if (!endpoints)
 		return;
 	ret->eps = xcalloc(b->eps_len + 1, sizeof(*ret->eps));
 	for (size_t i = 0; i < b->eps_len; i++)
-		net_endpoint_copy(&ret->eps[ret->eps_len++], &b->eps[i]);
+		if (!b->eps[i].way_out)
+			net_endpoint_copy(&ret->eps[ret->eps_len++], &b->eps[i]);
 }
 
 void net_box_publish(struct net_controller *nc, struct net_box *b, struct sandbox *ret)

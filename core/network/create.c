@@ -209,6 +209,7 @@ static void forget(struct net_controller *nc, const char *id)
 {
 	WITH_LOCK(&nc->lock);
 	net_entry_drop(nc, id);
+	pthread_cond_broadcast(&nc->changed);
 }
 
 /* The entry's network in the shape that it has now, seen by all. */
@@ -220,6 +221,7 @@ static void show(struct net_controller *nc, const struct network *n)
 	e = net_entry_find(nc, n->id);
 	if (e)
 		e->state = NET_UP;
+	pthread_cond_broadcast(&nc->changed);
 }
 
 static int make(struct net_controller *nc, struct net_driver *d, struct network *n, struct err *err)
@@ -289,7 +291,7 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 /* Who is on it, as Docker lists them. Called with no lock held. */
 static void describe_users(struct net_controller *nc, const struct network *n, struct buf *b)
 {
-	OWN_STRV struct strv ids = { 0 }, eps = { 0 };
+	OWN_STRV struct strv ids = { 0 }, eps = { 0 }, ours = { 0 };
 	net_name_fn *name_of;
 	void *ctx;
 
@@ -303,10 +305,11 @@ static void describe_users(struct net_controller *nc, const struct network *n, s
 			continue;
 		strv_add(&ids, x->container);
 		strv_addf(&eps, "%.12s", ep->id);
+		strv_add(&ours, ep->way_out ? "gateway_" : "");
 	}
 	lock_drop(&nc->lock);
 	for (size_t i = 0; i < ids.len; i++) {
-		OWN_FREE char *name = name_of ? name_of(ctx, ids.v[i]) : NULL;
+		OWN_FREE char *name = *ours.v[i] ? xasprintf("%s%.12s", ours.v[i], ids.v[i]) : name_of ? name_of(ctx, ids.v[i]) : NULL;
 
 		buf_addf(b, "%sname:\"%s\" id:\"%s\"", i ? ", " : " (", name ? name : "", eps.v[i]);
 	}

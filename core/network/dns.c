@@ -6,7 +6,7 @@
 
 bool net_has_names(const struct net_endpoint *ep)
 {
-	return ep->network && !net_is_predefined(ep->network);
+	return ep->network && !ep->way_out && !net_is_predefined(ep->network);
 }
 
 bool net_box_named(const struct net_box *b)

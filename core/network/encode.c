@@ -34,8 +34,12 @@ static size_t collect(struct net_controller *nc, const struct network *n, struct
 		net_endpoint_copy(&v[len++].ep, ep);
 	}
 	lock_drop(&nc->lock);
-	for (size_t i = 0; i < len; i++)
-		v[i].name = name_of ? name_of(ctx, v[i].container) : NULL;
+	for (size_t i = 0; i < len; i++) {
+		if (v[i].ep.way_out)
+			v[i].name = xasprintf("gateway_%.12s", v[i].container);
+		else
+			v[i].name = name_of ? name_of(ctx, v[i].container) : NULL;
+	}
 	if (len)
 		qsort(v, len, sizeof(*v), by_container);
 	*ret = v;

@@ -203,6 +203,7 @@ static int32_t emit_joined(void *to, const struct dkd_net_joined *j)
 	struct net_joined *mine = to;
 	bool way_out = !(j->flags & DKD_NET_NO_GATEWAY);
 
+	mine->closed = !way_out;
 	str_set(&mine->interface, j->interface_name);
 	str_set(&mine->prefix, j->interface_prefix);
 	str_set(&mine->wanted, j->interface_wanted);

@@ -52,6 +52,8 @@ struct net_endpoint {
 	struct strmap options;   /* driver-opts */
 	int64_t priority;        /* gw-priority; the greatest leads the default route, at a tie the first by network name */
 	bool static_address;     /* was asked for */
+	bool way_out;            /* the daemon's own: it leads out a container whose networks do not */
+	bool leads_nowhere;      /* the network has no gateway for containers, and could do with one: see gateway.c */
 };
 void net_endpoint_done(struct net_endpoint *e);
 void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src);
@@ -65,6 +67,7 @@ struct sandbox {
 	struct net_endpoint *eps; /* in the order of joining; none in a sandbox that is another container's */
 	size_t eps_len;
 	bool resolver;            /* 127.0.0.11 answers in it: one of its networks is a user's (not bridge, host or none) */
+	bool leads_out;           /* it has a default route, be it by an endpoint that is the daemon's own and not among eps */
 };
 /* By the network's id or name; NULL when it is not on it. */
 const struct net_endpoint *sandbox_endpoint(const struct sandbox *sb, const char *network);

@@ -46,6 +46,13 @@ void net_box_del(struct net_box *b, const struct net_endpoint *e);
 /* Whose default route of that family it has, or NULL. */
 const struct net_endpoint *net_gateway(const struct net_endpoint *eps, size_t len, bool ipv6);
 
+/* gateway.c: the endpoint that is the daemon's own, or NULL. */
+struct net_endpoint *net_box_way_out(const struct net_box *b);
+/* Whether it needs one, without its place on a network (NULL: with all). */
+bool net_needs_way_out(const struct net_box *b, const char *but_network_id);
+/* The network of such endpoints, made when it is not there; held. */
+struct network *net_hold_way_out(struct net_controller *nc, struct err *err);
+
 /* box.c: the list. A complete sandbox goes into it; it is owned by it from then on. */
 void net_box_publish(struct net_controller *nc, struct net_box *b, struct sandbox *ret);
 /* Out of the list, or NULL; waits for whoever changes it. */
@@ -88,6 +95,7 @@ struct net_joined {
 	char *gateway4, *gateway6;
 	struct strmap routes;   /* destination -> via, "" for the link itself */
 	bool in_sandbox;        /* it is there already */
+	bool closed;            /* the driver wants no way out, by whatever network */
 };
 void net_joined_done(struct net_joined *j);
 /* The driver's half of a container's way onto a network; undone when it fails. */

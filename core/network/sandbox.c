@@ -43,6 +43,7 @@ struct errand {
 	const struct net_wish *wish;
 	struct network *n;
 	struct net_driver *d;
+	bool way_out;       /* see gateway.c */
 };
 
 /* A namespace, open; none of them for the host's. */
@@ -91,7 +92,7 @@ static void endpoint_init(struct net_endpoint *ep, const struct net_box *b, cons
 {
 	const struct net_wish *w = e->wish;
 
-	*ep = (struct net_endpoint){ .network = xstrdup(e->n->name), .priority = w->priority };
+	*ep = (struct net_endpoint){ .network = xstrdup(e->n->name), .priority = w->priority, .way_out = e->way_out };
 	id_random_hex(ep->id, ID_HEX);
 	memcpy(ep->network_id, e->n->id, sizeof(ep->network_id));
 	if (!str_empty(w->mac) && !b->host && !streq(e->n->driver, "null"))
@@ -143,6 +144,22 @@ static int enter(struct net_controller *nc, struct net_box *b, const struct erra
 	return rc < 0 ? err_wrap(err, "network %s", e->n->name) : 0;
 }
 
+/* The daemon's own way out, for a container that needs one, also without its place on a network (NULL: with all). */
+static int add_way_out(struct net_controller *nc, struct net_box *b, const char *but, const struct inside *in, struct err *err)
+{
+	static const struct net_wish nothing;
+	struct errand e = { .wish = &nothing, .way_out = true };
+	int rc;
+
+	if (b->host || net_box_way_out(b) || !net_needs_way_out(b, but))
+		return 0;
+	e.n = net_hold_way_out(nc, err);
+	e.d = e.n ? net_driver_get(nc->drivers, e.n->driver, err) : NULL;
+	rc = e.d ? enter(nc, b, &e, in, err) : -1;
+	net_let_go(nc, e.n);
+	return rc;
+}
+
 /* All endpoints of a sandbox. Goes on after an error and reports the first. */
 static void leave_all(struct net_controller *nc, const struct net_box *b, struct err *first)
 {
@@ -174,6 +191,8 @@ static int build(struct net_controller *nc, struct net_box *b, const struct erra
 		return -1;
 	for (size_t i = 0; i < len && rc == 0; i++)
 		rc = enter(nc, b, &v[i], &in, err);
+	if (rc == 0)
+		rc = add_way_out(nc, b, NULL, &in, err);
 	if (rc == 0 && (b->host || net_wire_gateways(b, in.rtnl, err) == 0) && net_dns_feed(nc, b, err) == 0 && net_box_write(nc->exec_root, b, err) == 0)
 		return 0;
 	net_dns_drop(nc, b);
@@ -288,6 +307,21 @@ static void leave(struct net_controller *nc, struct net_box *b, struct net_endpo
 	net_box_del(b, ep);
 }
 
+/* When another network leads out. What is published there is led elsewhere already, or nowhere any more. */
+static void drop_way_out(struct net_controller *nc, struct net_box *b, const struct inside *in)
+{
+	struct net_endpoint *own = net_box_way_out(b);
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (!own || net_needs_way_out(b, NULL))
+		return;
+	if (b->runs_len)
+		net_ports_revoke_at(nc, own, NULL);
+	leave(nc, b, own, in, &err);
+	if (err.msg)
+		log_warn("container %.12s: %s", b->container, err_text(&err));
+}
+
 static int connect_one(struct net_controller *nc, struct net_box *b, const struct errand *e, struct err *err)
 {
 	CLEANUP(net_box_freep) struct net_box *before = net_box_copy(b);
@@ -295,10 +329,14 @@ static int connect_one(struct net_controller *nc, struct net_box *b, const struc
 
 	if (check_connect(b, e, err) < 0 || inside_open(nc, b, &in, err) < 0 || enter(nc, b, e, &in, err) < 0)
 		return -1;
-	if (net_wire_gateways(b, in.rtnl, err) == 0 && follow(nc, b, before, err) == 0 && net_dns_feed(nc, b, err) == 0 &&
-	    net_box_write(nc->exec_root, b, err) == 0)
-		return 0;
-	leave(nc, b, &b->eps[b->eps_len - 1], &in, NULL);
+	if (add_way_out(nc, b, NULL, &in, err) == 0 && net_wire_gateways(b, in.rtnl, err) == 0 && follow(nc, b, before, err) == 0) {
+		drop_way_out(nc, b, &in);
+		if (net_dns_feed(nc, b, err) == 0 && net_box_write(nc->exec_root, b, err) == 0)
+			return 0;
+	}
+	leave(nc, b, net_box_endpoint(b, e->n->id), &in, NULL);
+	add_way_out(nc, b, NULL, &in, NULL);
+	drop_way_out(nc, b, &in);
 	net_wire_gateways(b, in.rtnl, NULL);
 	net_ports_again(nc, b, false, NULL);
 	net_dns_feed(nc, b, NULL);
@@ -328,23 +366,40 @@ int sandbox_connect(struct net_controller *nc, const char *container_id, const s
 	return b ? rc : -1;
 }
 
-static int disconnect_one(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, struct err *err)
+/* The way out is another one before this one goes. */
+static int turn_away(struct net_controller *nc, struct net_box *b, const char *network_id, const struct inside *in, struct err *err)
 {
-	CLEANUP(net_box_freep) struct net_box *rest = net_box_copy(b);
+	CLEANUP(net_box_freep) struct net_box *rest = NULL;
+
+	if (add_way_out(nc, b, network_id, in, err) < 0)
+		return -1;
+	rest = net_box_copy(b);
+	net_box_del(rest, net_box_endpoint(rest, network_id));
+	if (net_box_way_out(rest) && !net_needs_way_out(rest, NULL))
+		net_box_del(rest, net_box_way_out(rest));
+	if (net_wire_gateways(rest, in->rtnl, err) == 0)
+		return 0;
+	drop_way_out(nc, b, in);
+	return -1;
+}
+
+static int disconnect_one(struct net_controller *nc, struct net_box *b, const char *network_id, struct err *err)
+{
 	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1 };
 	OWN_ERR struct err why = ERR_INIT;
 	CLEANUP(net_box_freep) struct net_box *before = net_box_copy(b);
-	bool published = net_published_at(b, ep);
+	struct net_endpoint *ep;
+	bool published;
 
-	if (inside_open(nc, b, &in, err) < 0)
+	if (inside_open(nc, b, &in, err) < 0 || turn_away(nc, b, network_id, &in, err) < 0)
 		return -1;
-	/* the way out is another one before this one goes */
-	net_box_del(rest, net_box_endpoint(rest, ep->network_id));
-	if (net_wire_gateways(rest, in.rtnl, err) < 0)
-		return -1;
+	ep = net_box_endpoint(b, network_id);
+	published = net_published_at(b, ep);
 	if (published)
 		net_ports_revoke_at(nc, ep, NULL);
 	leave(nc, b, ep, &in, &why);
+	published |= net_box_way_out(b) && net_published_at(b, net_box_way_out(b));
+	drop_way_out(nc, b, &in);
 	if (published && net_ports_again(nc, b, false, why.msg ? NULL : &why) < 0)
 		b->runs_len = 0;
 	/* with its last network of users its resolver goes */
@@ -362,7 +417,7 @@ int sandbox_disconnect(struct net_controller *nc, const char *container_id, cons
 	int rc;
 
 	for (size_t i = 0; b && i < b->eps_len; i++)
-		if (streq(b->eps[i].network_id, network) || streq(b->eps[i].network, network))
+		if (!b->eps[i].way_out && (streq(b->eps[i].network_id, network) || streq(b->eps[i].network, network)))
 			ep = &b->eps[i];
 	if (!b)
 		return -1;
@@ -371,7 +426,7 @@ int sandbox_disconnect(struct net_controller *nc, const char *container_id, cons
 	else if (b->host)
 		rc = err_set(err, ERR_INVALID, "container cannot be disconnected from host network or connected to host network");
 	else
-		rc = disconnect_one(nc, b, ep, err);
+		rc = disconnect_one(nc, b, ep->network_id, err);
 	if (rc == 0)
 		refresh(nc, b, io);
 	net_box_put(nc, b, rc == 0);

@@ -48,7 +48,7 @@ struct ep_item {
 	struct strv names, link_local;
 	struct strmap links, options;
 	int64_t priority;
-	bool static_address;
+	bool static_address, way_out, leads_nowhere;
 };
 
 JDESC(net_pool_desc, net_pool,
@@ -96,7 +96,9 @@ JDESC(net_ep_desc, ep_item,
 	JFIELD(ep_item, link_local, "LinkLocalIPs", J_STRV, J_OMITEMPTY),
 	JFIELD(ep_item, options, "DriverOpts", J_STRMAP, J_OMITEMPTY),
 	JFIELD(ep_item, priority, "GwPriority", J_I64, J_OMITEMPTY),
-	JFIELD(ep_item, static_address, "Static", J_BOOL, J_OMITEMPTY));
+	JFIELD(ep_item, static_address, "Static", J_BOOL, J_OMITEMPTY),
+	JFIELD(ep_item, way_out, "WayOut", J_BOOL, J_OMITEMPTY),
+	JFIELD(ep_item, leads_nowhere, "LeadsNowhere", J_BOOL, J_OMITEMPTY));
 
 JDESC(net_port_desc, port_item,
 	JFIELD(port_item, proto, "Proto", J_I64, J_REQUIRED),
@@ -288,7 +290,7 @@ int net_box_write(const char *exec_root, const struct net_box *b, struct err *er
 			.id = (char *)e->id, .network = e->network, .network_id = (char *)e->network_id, .mac = e->mac, .ipv4 = e->ipv4,
 			.ipv6 = e->ipv6, .gateway4 = e->gateway4, .gateway6 = e->gateway6, .interface = e->interface, .names = e->names,
 			.link_local = e->link_local, .links = e->links, .options = e->options, .priority = e->priority,
-			.static_address = e->static_address,
+			.static_address = e->static_address, .way_out = e->way_out, .leads_nowhere = e->leads_nowhere,
 		};
 	}
 	for (size_t i = 0; i < b->runs_len; i++) {
@@ -310,7 +312,7 @@ static void take_endpoint(struct net_box *b, const struct ep_item *it)
 	*e = (struct net_endpoint){
 		.network = xstrdup(it->network), .mac = xstrdup(it->mac), .ipv4 = xstrdup(it->ipv4), .ipv6 = xstrdup(it->ipv6),
 		.gateway4 = xstrdup(it->gateway4), .gateway6 = xstrdup(it->gateway6), .interface = xstrdup(it->interface),
-		.priority = it->priority, .static_address = it->static_address,
+		.priority = it->priority, .static_address = it->static_address, .way_out = it->way_out, .leads_nowhere = it->leads_nowhere,
 	};
 	memcpy(e->id, it->id, sizeof(e->id));
 	memcpy(e->network_id, it->network_id, sizeof(e->network_id));

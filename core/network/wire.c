@@ -133,6 +133,11 @@ static int add_addresses(int rtnl, int index, const struct net_endpoint *ep, str
 	return 0;
 }
 
+static bool has_default_route(const struct net_joined *j)
+{
+	return strmap_get(&j->routes, "0.0.0.0/0") || strmap_get(&j->routes, "::/0");
+}
+
 int net_wire(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const struct net_joined *j, int netns_fd, int rtnl, struct err *err)
 {
 	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
@@ -156,6 +161,7 @@ int net_wire(struct net_controller *nc, struct net_box *b, struct net_endpoint *
 			return -1;
 	str_set(&ep->gateway4, j->gateway4);
 	str_set(&ep->gateway6, j->gateway6);
+	ep->leads_nowhere = n && !n->internal && !j->closed && str_empty(j->gateway4) && str_empty(j->gateway6) && !has_default_route(j);
 	return 0;
 }
 

@@ -297,7 +297,7 @@ static void drop_member(struct dkd_net *d, struct ov_net *n, const char *endpoin
 
 static int32_t overlay_join(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_join *j, dkd_emit_joined *emit, void *to)
 {
-	struct dkd_net_joined done = { .size = sizeof(done), .flags = DKD_NET_NO_GATEWAY, .interface_prefix = "eth", .in_sandbox = 1 };
+	struct dkd_net_joined done = { .size = sizeof(done), .interface_prefix = "eth", .in_sandbox = 1 };
 	struct link_error e = { 0, "" };
 	char name[IFNAMSIZ];
 	struct ov_net *n;

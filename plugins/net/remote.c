@@ -250,6 +250,8 @@ static int32_t remote_join(const struct dkd_call *call, struct dkd_net *n, const
 	done.gateway4 = docker_plugin_text(answer, "Gateway");
 	done.gateway6 = docker_plugin_text(answer, "GatewayIPv6");
 	done.routes_len = read_routes(answer, routes);
+	if (json_is_true(json_object_get(answer, "DisableGatewayService")) && !done.gateway4 && !done.gateway6)
+		done.flags = DKD_NET_NO_GATEWAY;
 	emit(to, &done);
 	json_decref(answer);
 	return 0;

@@ -94,6 +94,8 @@ isnt() { [ "$1" != "$2" ]; ok "$3"; }
 isnt "$(address one)" "$b" "they have addresses of their own"
 soon "packets go from host to host" reaches one "$b"
 soon "by the name of a container there" reaches one two
+soon "and out of the networks of the cluster" reaches one 10.1.0.100
+like "$(docker network inspect -f '{{json .Containers}}' docker_gwbridge)" "\"Name\":\"gateway_$(docker ps -q -f name=one)\"" "by docker_gwbridge"
 soon "and by its alias" reaches one bee
 on 3
 up three >/dev/null; ok "a container on host 3"

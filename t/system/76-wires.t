@@ -41,6 +41,52 @@ docker rm -f box tin > /dev/null
 docker network rm lan > /dev/null; ok "the network goes"
 here ip link show dkdv0 > /dev/null; ok "the interface stays"
 
+# Networks that lead nowhere: the daemon's own bridge network leads out.
+docker network create -d macvlan --ipam-driver null -o parent=dkdv0 bare > /dev/null; ok "a network without addresses" || tail -2 "$WORK/log" | sed 's/^/# /'
+docker network create --internal inner > /dev/null
+docker run -d --name in --network inner busybox sleep 100000 > /dev/null
+unlike "$(docker network ls)" docker_gwbridge "an internal network needs no way out"
+docker run -d --name go --network bare -p 8088:80 busybox sh -c 'mkdir /w && echo hello > /w/index.html && exec httpd -f -p 80 -h /w' > /dev/null
+ok "a container there" || tail -2 "$WORK/log" | sed 's/^/# /'
+docker run -d --name gone --network bare busybox sleep 100000 > /dev/null; ok "and another"
+hello() { [ "$(outside curl -s -m 3 --noproxy '*' http://198.51.100.1:8088/)" = hello ]; }
+gw=$(docker exec go ip -4 -o addr show dev eth1 | awk '{ sub("/.*", "", $4); print $4 }')
+like "$(docker exec go ip route)" "default via $(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' docker_gwbridge) dev eth1" "the way out is by docker_gwbridge"
+soon "packets go out" docker exec go ping -c 1 -W 2 198.51.100.2
+soon "what is published comes in there" hello
+like "$(docker port go)" "80/tcp -> 0.0.0.0:8088" "and is shown"
+id=$(docker inspect -f '{{.Id}}' go)
+is "$(docker network inspect -f "{{(index .Containers \"$id\").Name}} {{(index .Containers \"$id\").IPv4Address}}" docker_gwbridge)" \
+	"gateway_${id:0:12} $gw/24" "the network shows it by a name of its own"
+is "$(docker network inspect -f '{{index .Options "com.docker.network.bridge.enable_icc"}} {{index .Options "com.docker.network.bridge.name"}} {{.Driver}} {{.Scope}}' docker_gwbridge)" \
+	"false docker_gwbridge bridge local" "as in Docker"
+is "$(docker inspect -f '{{len .NetworkSettings.Networks}}' go)" 1 "the container does not"
+unlike "$(docker exec go cat /etc/hosts)" "$gw" "nor do its files"
+docker exec go ping -c 1 -W 1 "$(docker exec gone ip -4 -o addr show dev eth1 | awk '{ sub("/.*", "", $4); print $4 }')" > /dev/null; [ $? = 1 ]
+ok "two containers do not meet there"
+like "$(docker network disconnect docker_gwbridge go 2>&1)" "is not connected to" "nobody is disconnected from it"
+like "$(docker network rm docker_gwbridge 2>&1)" "has active endpoints .*name:\"gateway_" "it is in use"
+docker network create road > /dev/null
+docker network connect road go; ok "a network that leads out comes"
+unlike "$(docker network inspect docker_gwbridge)" "$id" "and the own way goes"
+unlike "$(docker exec go ip -o addr)" "$gw" "with its interface"
+like "$(docker exec go ip route)" "default via [0-9.]+ dev eth2" "there is another way out"
+soon "the ports followed" hello
+kill -9 "$DPID"; wait "$DPID" 2>/dev/null; DPID=
+start_daemon --config-file "$WORK/d.ini"; ok "the daemon starts again after kill -9"
+soon "who had the own way out has it still" docker exec gone ping -c 1 -W 2 198.51.100.2
+docker network disconnect road go; ok "the network is left"
+soon "the own way is back" docker exec go ping -c 1 -W 2 198.51.100.2
+soon "with the ports" hello
+docker network connect inner go
+docker network disconnect bare go; ok "only an internal network is left"
+unlike "$(docker exec go ip route)" default "which leads nowhere"
+! hello; ok "and no port comes in"
+docker network connect bare in; ok "a container of an internal network comes to one that could do with a way out"
+soon "and gets it" docker exec in ping -c 1 -W 2 198.51.100.2
+docker rm -f go gone in > /dev/null
+docker network rm docker_gwbridge bare road inner > /dev/null; ok "all go"
+
 docker network create -d wires --ipam-driver wires -o colour=blue foreign > /dev/null
 ok "a network of a plugin" || tail -2 "$WORK/log" | sed 's/^/# /'
 is "$(docker network inspect -f '{{.Driver}} {{.IPAM.Driver}} {{(index .IPAM.Config 0).Subnet}}' foreign)" "wires wires 10.66.1.0/24" "with its addresses"

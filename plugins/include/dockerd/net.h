@@ -119,7 +119,11 @@ struct dkd_net_route {
 	const char *via;         /* NULL: the link itself */
 };
 
-#define DKD_NET_NO_GATEWAY UINT32_C(1) /* no default route leads here, also when the network has a gateway */
+/*
+ * No default route leads here, also when the network has a gateway, and none elsewhere for its sake: a container on networks that are not
+ * internal, without a gateway and without this, gets a place on the bridge network docker_gwbridge.
+ */
+#define DKD_NET_NO_GATEWAY UINT32_C(1)
 
 /* What join() emits, once. */
 struct dkd_net_joined {
