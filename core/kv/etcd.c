@@ -46,6 +46,7 @@ struct etcd {
 	bool resync;           /* the mirror is to be fetched anew; a watch cannot begin that itself */
 	int64_t retry_at, retry_after, renew_at;
 	long long revision;    /* seen so far */
+	long long written;     /* by an answered change of this host */
 	char *lease;           /* NULL: none now */
 	bool granting;
 	json_t *leased;        /* key -> value */
@@ -227,6 +228,11 @@ static void on_sync(struct etcd *e, const json_t *js)
 	const json_t *kvs = json_object_get(js, "kvs");
 
 	e->revision = number_of(json_object_get(js, "header"), "revision");
+	if (e->written > e->revision) { /* what this host was told it has is missing there; a store that was made anew never gets that far */
+		e->written = 0;
+		start_sync(e);
+		return;
+	}
 	e->told = false;
 	e->retry_after = RETRY_MIN;
 	say_event(e, "begin", NULL, NULL);
@@ -297,6 +303,10 @@ static json_t *read_answer(const struct req *r)
 
 static void on_change(struct etcd *e, struct req *r, const json_t *js)
 {
+	long long revision = number_of(json_object_get(js, "header"), "revision");
+
+	if (revision > e->written)
+		e->written = revision;
 	if (!r->id)
 		return;
 	if (r->create && !json_is_true(json_object_get(js, "succeeded")))

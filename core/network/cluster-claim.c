@@ -89,6 +89,15 @@ static void claim_keys(const struct network *n, const char *number, struct strma
 	}
 }
 
+/* The mirror has it from now on, not only when the watch tells: cluster_mend() takes what the mirror lacks for removed. */
+static void claimed(struct net_cluster *c, const struct strmap *pairs)
+{
+	WITH_LOCK(&c->lock);
+
+	for (size_t i = 0; i < pairs->len; i++)
+		mirror_put(&c->mirror, pairs->v[i].key, pairs->v[i].value);
+}
+
 /* 1: the number was somebody's already. */
 static int claim(struct net_cluster *c, struct net_driver *d, struct network *n, unsigned try, struct err *err)
 {
@@ -104,8 +113,10 @@ static int claim(struct net_cluster *c, struct net_driver *d, struct network *n,
 	if (net_driver_allocate(d, n, text, err) < 0)
 		return -1;
 	claim_keys(n, text, &pairs);
-	if (kv_create(c->kv, &pairs, &why) == 0)
+	if (kv_create(c->kv, &pairs, &why) == 0) {
+		claimed(c, &pairs);
 		return 0;
+	}
 	strmap_done(&n->options);
 	n->options = before;
 	before = (struct strmap){ 0 };

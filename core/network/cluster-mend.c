@@ -78,6 +78,25 @@ static void enter_again(struct net_cluster *c, const struct network *n)
 		log_warn("network %s in the cluster store: %s", n->name, err_text(&err));
 }
 
+/* Networks that others removed while this host could not hear it, or did not run. */
+static void drop_lost(struct net_cluster *c)
+{
+	struct network **v;
+	size_t len = net_list(c->nc, &v);
+
+	for (size_t i = 0; i < len; i++) {
+		OWN_FREE char *key = xasprintf("network/%s", v[i]->id);
+		bool there;
+
+		lock_take(&c->lock);
+		there = mirror_get(&c->mirror, key) != NULL;
+		lock_drop(&c->lock);
+		if (!there && kv_is_up(c->kv))
+			cluster_network_went(c, v[i]->id);
+	}
+	net_list_free(v, len);
+}
+
 /* dockerd-netd was told, when the sandboxes were adopted, to forget whom it does not know. */
 void cluster_tell_all(struct net_cluster *c)
 {
@@ -108,6 +127,7 @@ void cluster_mend(struct net_cluster *c)
 	collect_stale(c, &stale);
 	if (stale.len && kv_delete(c->kv, &stale, &err) < 0)
 		log_warn("%s", err_text(&err));
+	drop_lost(c);
 	for (size_t i = 0; i < len; i++)
 		net_endpoint_done(&v[i]);
 	free(v);

@@ -150,7 +150,7 @@ static void network_came(struct net_cluster *c, const char *id, const char *valu
 }
 
 /* Whoever is on it here stays on it: the network goes with the last of them, at the next start. */
-static void network_went(struct net_cluster *c, const char *id)
+void cluster_network_went(struct net_cluster *c, const char *id)
 {
 	OWN_NETWORK struct network *n = cluster_network(c->nc, id);
 	OWN_ERR struct err err = ERR_INIT;
@@ -216,7 +216,7 @@ void cluster_went(struct net_cluster *c, const char *key, const char *value)
 	const char *rest;
 
 	if (cluster_split_key(key, "network/", id, &rest))
-		network_went(c, id);
+		cluster_network_went(c, id);
 	else if (cluster_split_key(key, "address/", id, &rest))
 		address_went(c, id, value, rest);
 	else if (cluster_split_key(key, "endpoint/", id, &rest))

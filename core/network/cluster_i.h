@@ -45,6 +45,8 @@ struct network *cluster_network(struct net_controller *nc, const char *id);
 /* cluster-tell.c. A key came, or got another value; it went. No lock is held. */
 void cluster_came(struct net_cluster *c, const char *key, const char *value);
 void cluster_went(struct net_cluster *c, const char *key, const char *value);
+/* A network that the store has no more: it goes here too, unless somebody is on it. */
+void cluster_network_went(struct net_cluster *c, const char *id);
 /* All that the mirror has of a network, told again. */
 void cluster_tell_network(struct net_cluster *c, const char *id);
 /* This host's address, to a driver. */
