@@ -2,7 +2,6 @@
 """More streams than the daemon has descriptors: crowd.py SOCKET PID CONTAINER, against one with "ulimit -n 200". Prints TAP."""
 import json
 import os
-import select
 import socket
 import sys
 import time

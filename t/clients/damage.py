@@ -80,7 +80,7 @@ def wreck(path, way):
 FILE = ["empty", "cut", "random", "missing", "folder", "fifo", "link"]
 names = {m["Name"]: m for m in json.load(open(f"{base}/../facts.json"))}
 run_id, made_id, top, low = (names[n]["Id"] for n in ("ran", "made", "top", "low"))
-layers = f"image/overlay2/layerdb"
+layers = "image/overlay2/layerdb"
 rd = lambda p: open(f"{base}/{p}").read().strip()
 chains = [os.path.basename(p) for p in glob.glob(f"{base}/{layers}/sha256/*")]
 child = next(c for c in chains if os.path.exists(f"{base}/{layers}/sha256/{c}/parent"))

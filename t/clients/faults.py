@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the clients with faults in their requests have in common: TAP, nonsense, JSON that is none, the daemon's figures."""
+"""What the clients with faults in their requests have in common: nonsense, JSON that is none, the daemon's figures."""
 import json
-
-from checks import ok, plan, small  # noqa: F401
 
 # Text of every kind that readers trip over, and numbers past each bound; both also stand where the other is expected.
 TEXTS = ["", " ", "x" * 70000, "../../../etc/passwd", "/", "a\x00b", "\ud800", "a\nroot::0:0", "%s%n", "é\u202e", "-1", "0x10", "18446744073709551616", "\x7f\x1b[2J",

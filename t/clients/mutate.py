@@ -14,7 +14,8 @@ import time
 import urllib.parse
 
 sys.dont_write_bytecode = True
-from faults import DEEP, NUMBERS, TEXTS, Raw, dump, ok, plan, rss, small  # noqa: E402
+from checks import ok, plan, small  # noqa: E402
+from faults import DEEP, NUMBERS, TEXTS, Raw, dump, rss  # noqa: E402
 
 SOCK, PID, RUNS, SEED = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 FOLDER = sys.argv[5] if len(sys.argv) > 5 else ""

@@ -21,7 +21,8 @@ import urllib.parse
 import yaml
 
 sys.dont_write_bytecode = True
-from faults import DEEP, NUMBERS, TEXTS, Raw, dump, ok, plan, small, status_of  # noqa: E402
+from checks import ok, plan, small  # noqa: E402
+from faults import DEEP, NUMBERS, TEXTS, Raw, dump, status_of  # noqa: E402
 
 SOCK, PID, FOLDER, CASES, SEED = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 ONLY = sys.argv[6] if len(sys.argv) > 6 else ""
