@@ -204,7 +204,7 @@ static int check_disconnect(const struct container *c, const struct network *n, 
 	if (streq(n->name, "host") && (key_of(c, n) || streq(c->host.network_mode ? c->host.network_mode : "", "host")))
 		return cannot(err, HOST_ALONE);
 	if (!key_of(c, n))
-		return err_set(err, ERR_CONFLICT, "container %s is not connected to the network %s", c->id, n->name);
+		return err_set(err, ERR_INTERNAL, "container %s is not connected to %s%s", c->id, is_live(c) ? "network " : "the network ", n->name);
 	return 0;
 }
 

@@ -248,6 +248,28 @@ void wishes_done(struct wishes *w)
 	*w = (struct wishes){ 0 };
 }
 
+void endpoint_asked(struct container *c, const struct network *n, struct strv *ret)
+{
+	const struct jmap *nets = &c->rec.net.networks;
+	WITH_LOCK(&c->lock);
+
+	for (size_t i = 0; i < nets->len; i++) {
+		const struct endpoint *ep = jmap_at(nets, i, &endpoint_desc);
+		struct ipam_wish ip = { 0 };
+
+		if (str_empty(ep->ipam_config) || streq(ep->ipam_config, "null") || !(streq(nets->keys[i], n->name) || streq(nets->keys[i], n->id) ||
+		    (ep->network_id && streq(ep->network_id, n->id))))
+			continue;
+		if (jdesc_parse(&ipam_wish_desc, ep->ipam_config, strlen(ep->ipam_config), &ip, NULL) == 0) {
+			if (!str_empty(ip.ipv4))
+				strv_add(ret, ip.ipv4);
+			if (!str_empty(ip.ipv6))
+				strv_add(ret, ip.ipv6);
+		}
+		jdesc_clear(&ipam_wish_desc, &ip);
+	}
+}
+
 void wishes_add(struct wishes *w, const struct container *c, const char *network, const char *mac, const struct endpoint *ep)
 {
 	struct wish_own *o;

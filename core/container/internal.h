@@ -387,6 +387,8 @@ int endpoints_settle(struct container *c, const char *networking, struct strv *w
 int endpoint_take(json_t *js, const char *network, struct endpoint *ret, struct strv *warnings, struct err *err);
 /* What it is called on a network of the user's. Under the lock. */
 void endpoint_names(const struct container *c, const struct endpoint *ep, struct strv *ret);
+/* Adds the addresses of that network that it asks for. */
+void endpoint_asked(struct container *c, const struct network *n, struct strv *ret);
 /* The network of the mode if the container is on it, else the first. Under the lock, or the operation. */
 const char *endpoint_main(const struct container *c, const char *mode);
 struct wishes { struct net_wish *v; struct wish_own *own; size_t len; };

@@ -24,6 +24,19 @@ static char *name_of(void *ctx, const char *container_id)
 	return c->rec.name ? xstrdup(c->rec.name + (*c->rec.name == '/')) : NULL;
 }
 
+/* Also of containers that run: those have them already. */
+static void asked_of(void *ctx, const struct network *n, struct strv *ret)
+{
+	struct container **all;
+	size_t len = store_all(ctx, &all);
+
+	for (size_t i = 0; i < len; i++) {
+		endpoint_asked(all[i], n, ret);
+		container_unref(all[i]);
+	}
+	free(all);
+}
+
 struct container_store *container_store_open(const struct container_deps *deps, struct err *err)
 {
 	struct container_store *s = xcalloc(1, sizeof(*s));
@@ -46,8 +59,10 @@ struct container_store *container_store_open(const struct container_deps *deps, 
 	if (!s->monitor)
 		goto fail;
 	shim_monitor_on_oom(s->monitor, container_on_oom);
-	if (deps->nets)
+	if (deps->nets) {
 		net_set_namer(deps->nets, name_of, s);
+		net_set_asked(deps->nets, asked_of, s);
+	}
 	return s;
 fail:
 	container_store_close(s);
@@ -59,8 +74,10 @@ void container_store_close(struct container_store *s)
 	if (!s)
 		return;
 	atomic_store(&s->stopping, true);
-	if (s->deps.nets)
+	if (s->deps.nets) {
 		net_set_namer(s->deps.nets, NULL, NULL);
+		net_set_asked(s->deps.nets, NULL, NULL);
+	}
 	container_store_settle(s, -1);
 	health_pool_stop(s->health);
 	shim_monitor_stop(s->monitor);

@@ -405,6 +405,13 @@ void net_set_namer(struct net_controller *nc, net_name_fn *fn, void *ctx)
 	nc->name_ctx = ctx;
 }
 
+void net_set_asked(struct net_controller *nc, net_asked_fn *fn, void *ctx)
+{
+	WITH_LOCK(&nc->lock);
+	nc->asked = fn;
+	nc->asked_ctx = ctx;
+}
+
 size_t net_users(struct net_controller *nc, const struct network *n, struct strv *ret)
 {
 	size_t len = 0;

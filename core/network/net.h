@@ -114,6 +114,12 @@ bool net_forwarding(void);
  */
 typedef char *net_name_fn(void *ctx, const char *container_id);
 void net_set_namer(struct net_controller *nc, net_name_fn *fn, void *ctx);
+/*
+ * Who knows which addresses of a network containers ask for when they start, those among them that do not run: nobody gets one of these
+ * without asking for it, as long as there are others. fn adds plain addresses; it is called with no lock held.
+ */
+typedef void net_asked_fn(void *ctx, const struct network *n, struct strv *ret);
+void net_set_asked(struct net_controller *nc, net_asked_fn *fn, void *ctx);
 /* Containers that are on a network now. */
 size_t net_users(struct net_controller *nc, const struct network *n, struct strv *ret);
 /* The API's Network object. containers false prints none of them. */

@@ -156,6 +156,8 @@ struct net_controller {
 	bool saving;
 	net_name_fn *name_of;
 	void *name_ctx;
+	net_asked_fn *asked;
+	void *asked_ctx;
 };
 
 /* DATA-ROOT/network/dockerd.json: ids of the networks, so that they stay. A damaged file is put aside with a warning. */

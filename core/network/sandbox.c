@@ -422,7 +422,7 @@ int sandbox_disconnect(struct net_controller *nc, const char *container_id, cons
 	if (!b)
 		return -1;
 	if (!ep)
-		rc = err_set(err, ERR_CONFLICT, "container %s is not connected to the network %s", container_id, network);
+		rc = err_set(err, ERR_INTERNAL, "container %s is not connected to network %s", container_id, network);
 	else if (b->host)
 		rc = err_set(err, ERR_INVALID, "container cannot be disconnected from host network or connected to host network");
 	else

@@ -13,6 +13,7 @@
 #define WAIT_MAX (3 * NSEC_PER_SEC) /* for an interface that is being taken down */
 #define WAIT_STEP 20000000L
 #define GATEWAY "gateway"
+#define ASKED "asked for"
 
 struct net_space {
 	char network[ID_HEX + 1];
@@ -207,40 +208,58 @@ static int take_wanted(struct net_space *s, bool ipv6, const struct net_endpoint
 	return err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", want);
 }
 
-static int take_any(struct net_space *s, bool ipv6, const struct net_endpoint *ep, struct cidr *ret, struct err *err)
+/* One that none of the others will ask for. */
+static int take_but(struct ipam *p, const char *owner, const struct strv *asked, struct ip *ret)
 {
-	for (size_t i = 0; i < s->len; i++) {
-		if (ipam_subnet(s->pools[i])->address.v6 != ipv6 || ipam_take(s->pools[i], ep->id, &ret->address, NULL) < 0)
-			continue;
-		ret->bits = ipam_subnet(s->pools[i])->bits;
-		return 0;
-	}
+	struct ip a;
+	int rc;
+
+	for (size_t i = 0; i < asked->len; i++)
+		if (ip_parse(asked->v[i], &a))
+			ipam_take_one(p, ASKED, &a, NULL);
+	rc = ipam_take(p, owner, ret, NULL);
+	if (asked->len)
+		ipam_drop(p, ASKED);
+	return rc;
+}
+
+static int take_any(struct net_space *s, bool ipv6, const struct net_endpoint *ep, const struct strv *asked, struct cidr *ret, struct err *err)
+{
+	static const struct strv none;
+
+	for (int last = 0; last <= (asked->len > 0); last++)
+		for (size_t i = 0; i < s->len; i++) {
+			if (ipam_subnet(s->pools[i])->address.v6 != ipv6 || take_but(s->pools[i], ep->id, last ? &none : asked, &ret->address) < 0)
+				continue;
+			ret->bits = ipam_subnet(s->pools[i])->bits;
+			return 0;
+		}
 	return err_set(err, ERR_UNAVAILABLE, "no available IPv%c addresses on this network's address pools: %s (%s)", ipv6 ? '6' : '4', ep->network,
 		ep->network_id);
 }
 
 /* Of one family, which the network may lack. */
-static int take_family(struct net_space *s, bool ipv6, struct net_endpoint *ep, const char *want, struct err *err)
+static int take_family(struct net_space *s, bool ipv6, struct net_endpoint *ep, const char *want, const struct strv *asked, struct err *err)
 {
 	char text[CIDR_TEXT];
 	struct cidr c;
 
 	if (!s || !has_family(s, ipv6))
 		return str_empty(want) ? 0 : err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", want);
-	if ((str_empty(want) ? take_any(s, ipv6, ep, &c, err) : take_wanted(s, ipv6, ep, want, &c, err)) < 0)
+	if ((str_empty(want) ? take_any(s, ipv6, ep, asked, &c, err) : take_wanted(s, ipv6, ep, want, &c, err)) < 0)
 		return -1;
 	cidr_text(&c, text);
 	str_set(ipv6 ? &ep->ipv6 : &ep->ipv4, text);
 	return 0;
 }
 
-static int take(struct net_controller *nc, struct net_endpoint *ep, const char *want4, const char *want6, struct err *err)
+static int take(struct net_controller *nc, struct net_endpoint *ep, const char *want4, const char *want6, const struct strv *asked, struct err *err)
 {
 	struct net_space *s;
 	WITH_LOCK(&nc->lock);
 
 	s = find(nc, ep->network_id);
-	if (take_family(s, false, ep, want4, err) == 0 && take_family(s, true, ep, want6, err) == 0)
+	if (take_family(s, false, ep, want4, asked, err) == 0 && take_family(s, true, ep, want6, asked, err) == 0)
 		return 0;
 	for (size_t i = 0; s && i < s->len; i++)
 		ipam_drop(s->pools[i], ep->id);
@@ -249,21 +268,38 @@ static int take(struct net_controller *nc, struct net_endpoint *ep, const char *
 	return -1;
 }
 
+/* What others ask for of a network from which an address is to be chosen. */
+static void others_ask(struct net_controller *nc, const struct network *n, struct strv *ret)
+{
+	net_asked_fn *fn;
+	void *ctx;
+
+	lock_take(&nc->lock);
+	fn = nc->asked;
+	ctx = nc->asked_ctx;
+	lock_drop(&nc->lock);
+	if (fn && n)
+		fn(ctx, n, ret);
+}
+
 int net_address_take(struct net_controller *nc, struct net_driver *d, struct net_endpoint *ep, const char *want4, const char *want6,
 	struct err *err)
 {
 	const struct timespec step = { 0, WAIT_STEP };
 	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
 	int64_t until = clock_mono() + WAIT_MAX;
+	OWN_STRV struct strv asked = { 0 };
 
 	ep->static_address = !str_empty(want4) || !str_empty(want6);
 	if (n && net_ipam_is_external(n))
 		return net_ipam_take(nc, n, ep, want4, want6, err);
+	if (!ep->static_address)
+		others_ask(nc, n, &asked);
 	for (;;) {
 		OWN_ERR struct err why = ERR_INIT;
 		bool others = let_go(nc, d, ep->network_id);
 
-		if (take(nc, ep, want4, want6, &why) == 0)
+		if (take(nc, ep, want4, want6, &asked, &why) == 0)
 			return 0;
 		if (!others || clock_mono() > until || why.class == ERR_INVALID || why.class == ERR_FORBIDDEN)
 			return err_move(err, &why);

@@ -66,6 +66,20 @@ soon "a link is a name for one container" looks linked friend "$a2"
 is "$(lookup one friend)" "" "and for no other"
 docker rm -f linked >/dev/null
 
+# an address that a container asked for which does not run
+docker network create --subnet 10.65.0.0/29 tight >/dev/null
+docker create --name asks --network tight --ip 10.65.0.2 busybox sleep 1000 >/dev/null
+for i in 1 2 3; do docker run -d --name "t$i" --network tight busybox sleep 1000 >/dev/null; done
+is "$(ep t1 tight IPAddress) $(ep t2 tight IPAddress) $(ep t3 tight IPAddress)" "10.65.0.3 10.65.0.4 10.65.0.5" "an address that somebody asked for is given to nobody else"
+docker start asks >/dev/null; ok "he has it when he starts"
+docker stop -t 0 asks >/dev/null
+docker run -d --name t4 --network tight busybox sleep 1000 >/dev/null
+docker run -d --name t5 --network tight busybox sleep 1000 >/dev/null; ok "until there is no other"
+is "$(ep t4 tight IPAddress) $(ep t5 tight IPAddress)" "10.65.0.6 10.65.0.2" "then the last one gets it"
+like "$(docker start asks 2>&1)" "Address already in use" "as with Docker he cannot start then"
+docker rm -f asks t1 t2 t3 t4 t5 >/dev/null
+docker network rm tight >/dev/null
+
 # connect and disconnect of one that runs
 t0=$(now)
 docker network connect --alias x3 --ip 10.62.0.30 n2 two; ok "connect"
@@ -79,7 +93,11 @@ docker network disconnect n2 two; ok "disconnect"
 is "$(addresses two) $(nets two)" "eth0=$a2/24 n1 " "it is gone"
 unlike "$(docker exec two cat /etc/hosts)" "^10.62.0.30	" "from hosts as well"
 is "$(events "$t0")" "connect:n2 disconnect:n2" "events"
-like "$(said POST /networks/n2/disconnect '{"Container":"two"}')" 'container [0-9a-f]{64} is not connected to the network n2"\} 409' "not twice either"
+like "$(said POST /networks/n2/disconnect '{"Container":"two"}')" 'container [0-9a-f]{64} is not connected to network n2"\} 500' "not twice either"
+docker create --name still busybox true >/dev/null
+like "$(said POST /networks/n2/disconnect '{"Container":"still"}')" 'container [0-9a-f]{64} is not connected to the network n2"\} 500' "nor one that does not run"
+like "$(said POST /networks/n2/disconnect '{"Container":"nosuch","Force":true}')" 'endpoint nosuch not found"\} 404' "nor nobody by force"
+docker rm still >/dev/null
 docker run -d --name plain busybox sleep 1000 >/dev/null
 before=$(docker exec plain cat /etc/resolv.conf)
 docker network connect n1 plain; ok "from the default bridge to one with names"
