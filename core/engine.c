@@ -10,7 +10,6 @@
 #include "base/metrics.h"
 #include "base/reserve.h"
 
-#define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 
 struct handler {
 	char *name;

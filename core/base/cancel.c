@@ -13,7 +13,7 @@ int cancel_wait(const struct cancel *c, int fd, short events, int timeout_ms)
 		{ .fd = c ? c->client_fd : -1, .events = POLLRDHUP },
 		{ .fd = c ? c->stop_fd : -1, .events = POLLIN },
 	};
-	int64_t end = timeout_ms < 0 ? 0 : clock_mono() + timeout_ms * (NSEC_PER_SEC / 1000);
+	int64_t end = timeout_ms < 0 ? 0 : clock_mono() + timeout_ms * NSEC_PER_MSEC;
 
 	for (;;) {
 		int n = poll(p, 3, timeout_ms);
@@ -28,7 +28,7 @@ int cancel_wait(const struct cancel *c, int fd, short events, int timeout_ms)
 		if (errno != EINTR)
 			return -1;
 		if (timeout_ms > 0) {
-			int64_t left = (end - clock_mono()) / (NSEC_PER_SEC / 1000);
+			int64_t left = (end - clock_mono()) / NSEC_PER_MSEC;
 
 			timeout_ms = left > 0 ? (int)left : 0;
 		}

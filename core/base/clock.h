@@ -8,6 +8,7 @@
 
 #define CLOCK_TEXT 40
 #define NSEC_PER_SEC INT64_C(1000000000)
+#define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 /* Go's zero time, "0001-01-01T00:00:00Z". */
 #define CLOCK_ZERO INT64_MIN
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define CONTAINER_OF(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
 
 void *xmalloc(size_t size);
 void *xcalloc(size_t n, size_t size); /* zeroed */

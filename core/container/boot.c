@@ -8,7 +8,7 @@
 #include "container/internal.h"
 
 #define WAIT_NS (60 * NSEC_PER_SEC)
-#define LOOK_NS (50 * (NSEC_PER_SEC / 1000))
+#define LOOK_NS (50 * NSEC_PER_MSEC)
 
 struct boot { struct container *container; int64_t end; };
 

@@ -4,10 +4,10 @@
 #include "base/log.h"
 #include "container/internal.h"
 
-#define DELAY_FIRST (100 * NSEC_PER_SEC / 1000)
+#define DELAY_FIRST (100 * NSEC_PER_MSEC)
 #define DELAY_MAX (60 * NSEC_PER_SEC)
 #define RAN_WELL (10 * NSEC_PER_SEC)
-#define RESTORING_NS (20 * NSEC_PER_SEC / 1000)
+#define RESTORING_NS (20 * NSEC_PER_MSEC)
 #define OOM_EVENTS 100 /* the most that one message of a shim makes */
 
 struct exit_note {

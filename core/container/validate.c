@@ -29,7 +29,7 @@ static bool has_control(const char *s)
 
 static int check_health(const struct image_health *h, struct err *err)
 {
-	static const int64_t least = NSEC_PER_SEC / 1000;
+	static const int64_t least = NSEC_PER_MSEC;
 	const struct { const char *name; int64_t v; } times[] = {
 		{ "Interval", h->interval }, { "Timeout", h->timeout }, { "StartPeriod", h->start_period }, { "StartInterval", h->start_interval },
 	};

@@ -16,7 +16,6 @@
 #include "base/log.h"
 #include "http/conn.h"
 
-#define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 #define TICK_MS 500 /* how exact deadlines are */
 #define LINGER_MAX (1u << 20)
 #define EVICT_AFTER_MS 1000

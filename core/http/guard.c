@@ -19,7 +19,6 @@
 #include "base/cleanup.h"
 #include "http/conn.h"
 
-#define NSEC_PER_MSEC (NSEC_PER_SEC / 1000)
 #define FIRST_LOOK 2048      /* most header blocks */
 #define COUNT_FROM (1 << 30) /* a Unix socket's peek offset goes down with every byte read */
 #define NAP_MAX_MS 50

@@ -134,7 +134,7 @@ int http_server_start(struct http_server *s, struct err *err)
 
 static bool wait_for_requests(struct http_server *s, int timeout_ms)
 {
-	int64_t end = clock_mono() + timeout_ms * (NSEC_PER_SEC / 1000), left;
+	int64_t end = clock_mono() + timeout_ms * NSEC_PER_MSEC, left;
 	WITH_LOCK(&s->lock);
 
 	while (s->n_requests) {

@@ -152,14 +152,14 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 
 void raw_linger(int fd, int timeout_ms)
 {
-	int64_t end = clock_mono() + timeout_ms * (NSEC_PER_SEC / 1000);
+	int64_t end = clock_mono() + timeout_ms * NSEC_PER_MSEC;
 	size_t total = 0;
 	char junk[16384];
 
 	shutdown(fd, SHUT_WR);
 	while (total < LINGER_BYTES) {
 		ssize_t n = recv(fd, junk, sizeof(junk), MSG_DONTWAIT);
-		int64_t left = (end - clock_mono()) / (NSEC_PER_SEC / 1000);
+		int64_t left = (end - clock_mono()) / NSEC_PER_MSEC;
 
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			return;

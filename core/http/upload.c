@@ -11,7 +11,7 @@
 
 #define OUT_MAX (1u << 20)
 #define STACK (512u << 10)
-#define LOOK_NS (200 * (NSEC_PER_SEC / 1000)) /* how often a sleeping reader looks at its cancel token */
+#define LOOK_NS (200 * NSEC_PER_MSEC) /* how often a sleeping reader looks at its cancel token */
 
 struct upload {
 	struct http_request *h;

@@ -532,7 +532,7 @@ void etcd_request(struct etcd *e, json_t *m)
 /* Milliseconds until there is something to do by the clock; does what is due. */
 static int due(struct etcd *e, int timeout_ms)
 {
-	int64_t now = clock_mono(), next = now + timeout_ms * (NSEC_PER_SEC / 1000);
+	int64_t now = clock_mono(), next = now + timeout_ms * NSEC_PER_MSEC;
 
 	if (e->state == DOWN) {
 		if (now >= e->retry_at)
@@ -546,7 +546,7 @@ static int due(struct etcd *e, int timeout_ms)
 	} else if (e->lease && e->renew_at < next) {
 		next = e->renew_at;
 	}
-	return (int)((next - now + NSEC_PER_SEC / 1000 - 1) / (NSEC_PER_SEC / 1000));
+	return (int)((next - now + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
 }
 
 /* Those that are not listened to any more. */

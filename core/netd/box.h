@@ -10,10 +10,11 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/loop.h"
 #include "base/str.h"
 #include "netd/address.h"
 #include "netd/dns.h"
-#include "netd/loop.h"
+#include "netd/list.h"
 #include "netd/names.h"
 #include "network/netd-wire.h"
 

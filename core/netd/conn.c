@@ -9,7 +9,7 @@
 #include "netd/log.h"
 
 #define IDLE_NS    (10 * NSEC_PER_SEC)
-#define REST_NS    (100 * MSEC)
+#define REST_NS    (100 * NSEC_PER_MSEC)
 #define MAX_CONNS  128 /* of one sandbox */
 
 struct conn {
@@ -50,7 +50,7 @@ static void idle_due(struct timer *t)
 		struct conn *c = LIST_FIRST(&by_time, struct conn, by_time);
 
 		if (c->deadline > loop_now()) {
-			loop_timer(t, c->deadline, idle_due);
+			loop_timer_at(t, c->deadline, idle_due);
 			return;
 		}
 		conn_free(c);
@@ -63,7 +63,7 @@ static void touch(struct conn *c)
 	list_del(&c->by_time);
 	list_add(&by_time, &c->by_time);
 	if (!timer.at)
-		loop_timer(&timer, c->deadline, idle_due);
+		loop_timer_at(&timer, c->deadline, idle_due);
 }
 
 /* False: the connection is gone. */
@@ -179,7 +179,7 @@ void conn_accept(struct box *b)
 		list_del(&b->resting);
 		list_add(&resting, &b->resting);
 		if (!rest_timer.at)
-			loop_timer(&rest_timer, loop_now() + REST_NS, rest_over);
+			loop_timer_at(&rest_timer, loop_now() + REST_NS, rest_over);
 		return;
 	}
 	c->src = (struct source){ .fd = fd, .fn = conn_ready };

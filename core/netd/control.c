@@ -24,7 +24,7 @@
 #define RECORD_SIZE 256
 #define MAX_OUT     (32u << 20)
 #define FIRST_NS    (30 * NSEC_PER_SEC) /* within which the first daemon has to come */
-#define REST_NS     (100 * MSEC)
+#define REST_NS     (100 * NSEC_PER_MSEC)
 
 struct peer {
 	struct source src;
@@ -360,7 +360,7 @@ static void listener_ready(struct source *src, uint32_t events)
 	if (fd < 0) {
 		if (errno != EAGAIN && errno != ECONNABORTED) {
 			loop_unwatch(src);
-			loop_timer(&rest_timer, loop_now() + REST_NS, rest_over);
+			loop_timer_at(&rest_timer, loop_now() + REST_NS, rest_over);
 		}
 		return;
 	}
@@ -383,6 +383,6 @@ int control_start(int fd, const char *id)
 	identity = id;
 	listener = (struct source){ .fd = fd, .fn = listener_ready };
 	fcntl(fd, F_SETFL, O_NONBLOCK);
-	loop_timer(&first_timer, loop_now() + FIRST_NS, first_due);
+	loop_timer_at(&first_timer, loop_now() + FIRST_NS, first_due);
 	return loop_watch(&listener, EPOLLIN);
 }

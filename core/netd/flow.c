@@ -66,7 +66,7 @@ static void idle_due(struct timer *t)
 		struct flow *f = LIST_FIRST(&by_use, struct flow, by_use);
 
 		if (f->used + IDLE_NS > loop_now()) {
-			loop_timer(t, f->used + IDLE_NS, idle_due);
+			loop_timer_at(t, f->used + IDLE_NS, idle_due);
 			return;
 		}
 		flow_end(f);
@@ -79,7 +79,7 @@ static void touch(struct flow *f)
 	list_del(&f->by_use);
 	list_add(&by_use, &f->by_use);
 	if (!idle_timer.at)
-		loop_timer(&idle_timer, f->used + IDLE_NS, idle_due);
+		loop_timer_at(&idle_timer, f->used + IDLE_NS, idle_due);
 }
 
 /* From the address that the client knows. */

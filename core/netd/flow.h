@@ -8,8 +8,9 @@
 
 #include <stddef.h>
 
+#include "base/loop.h"
 #include "netd/address.h"
-#include "netd/loop.h"
+#include "netd/list.h"
 
 struct port;
 

@@ -159,7 +159,7 @@ static void ask(struct forward *f)
 		list_del(&f->by_time);
 		list_add(&by_time, &f->by_time);
 		if (!timer.at)
-			loop_timer(&timer, f->deadline, time_out);
+			loop_timer_at(&timer, f->deadline, time_out);
 		return;
 	}
 	failed(f);
@@ -177,7 +177,7 @@ static void time_out(struct timer *t)
 		struct forward *f = LIST_FIRST(&by_time, struct forward, by_time);
 
 		if (f->deadline > loop_now()) {
-			loop_timer(t, f->deadline, time_out);
+			loop_timer_at(t, f->deadline, time_out);
 			return;
 		}
 		ask_next(f);

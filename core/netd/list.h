@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/str.h"
+
 struct list { struct list *prev, *next; };
 #define LIST_INIT(l) { &(l), &(l) }
 
@@ -26,7 +28,6 @@ static inline void list_add(struct list *head, struct list *l)
 	head->prev = l;
 }
 
-#define CONTAINER_OF(p, type, member) ((type *)((char *)(p) - offsetof(type, member)))
 /* The entry of type at the front; only where the list is not empty. */
 #define LIST_FIRST(head, type, member) CONTAINER_OF((head)->next, type, member)
 /* The current entry may be taken out, and nothing else. */

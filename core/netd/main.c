@@ -17,14 +17,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "netd/box.h"
 #include "netd/confine.h"
 #include "netd/control.h"
 #include "netd/enter.h"
 #include "netd/flow.h"
 #include "netd/forward.h"
+#include "netd/list.h"
 #include "netd/log.h"
-#include "netd/loop.h"
 #include "netd/ports.h"
 #include "netd/stream.h"
 

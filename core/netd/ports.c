@@ -14,7 +14,7 @@
 #include "netd/log.h"
 #include "netd/stream.h"
 
-#define REST_NS  (100 * MSEC)     /* after which a full table of descriptors is tried again */
+#define REST_NS  (100 * NSEC_PER_MSEC)     /* after which a full table of descriptors is tried again */
 
 static struct list endpoints = LIST_INIT(endpoints), resting = LIST_INIT(resting);
 static struct timer rest_timer;
@@ -104,7 +104,7 @@ static void rest(struct port *p)
 	list_del(&p->paused);
 	list_add(&resting, &p->paused);
 	if (!rest_timer.at)
-		loop_timer(&rest_timer, loop_now() + REST_NS, rest_over);
+		loop_timer_at(&rest_timer, loop_now() + REST_NS, rest_over);
 }
 
 static void port_ready(struct source *src, uint32_t events)

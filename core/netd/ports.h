@@ -7,8 +7,9 @@
 #include <stddef.h>
 
 #include "base/err.h"
+#include "base/loop.h"
 #include "netd/address.h"
-#include "netd/loop.h"
+#include "netd/list.h"
 #include "network/netd-wire.h"
 
 /* A held port of one address. */

@@ -251,7 +251,7 @@ static void connects_due(struct timer *t)
 		struct stream *s = LIST_FIRST(&connecting, struct stream, by_time);
 
 		if (s->deadline > loop_now()) {
-			loop_timer(t, s->deadline, connects_due);
+			loop_timer_at(t, s->deadline, connects_due);
 			return;
 		}
 		stream_cut(s);
@@ -293,7 +293,7 @@ static void wait_connect(struct stream *s)
 	s->deadline = loop_now() + CONNECT_NS;
 	list_add(&connecting, &s->by_time);
 	if (!connect_timer.at)
-		loop_timer(&connect_timer, s->deadline, connects_due);
+		loop_timer_at(&connect_timer, s->deadline, connects_due);
 }
 
 static void refuse(int fd)

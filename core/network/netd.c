@@ -25,7 +25,6 @@
 #define CALM_MS       2000  /* one that ends sooner after its start is started again a little later */
 #define MIN_PAUSE_MS  250
 #define MAX_PAUSE_MS  30000
-#define MSEC          (NSEC_PER_SEC / 1000)
 #define BACKLOG       64
 
 /* What dockerd-netd was told and has to be told again when it starts anew. */
@@ -94,9 +93,9 @@ static void died(struct netd *n)
 	int64_t now = clock_mono();
 
 	disconnect(n);
-	n->quick = now - n->started > CALM_MS * MSEC ? 0 : n->quick + 1;
+	n->quick = now - n->started > CALM_MS * NSEC_PER_MSEC ? 0 : n->quick + 1;
 	n->pause_ms = n->quick < 2 ? 0 : n->quick < 9 ? MIN_PAUSE_MS << (n->quick - 2) : MAX_PAUSE_MS;
-	n->not_before = now + n->pause_ms * MSEC;
+	n->not_before = now + n->pause_ms * NSEC_PER_MSEC;
 }
 
 static enum err_class class_of(int64_t status)
@@ -120,13 +119,13 @@ static void tell_log(const struct netd_msg *m)
 /* The next message that is no record of its log. 1, 0 after timeout_ms, -1 with errno (0 for the end). */
 static int next_message(struct netd *n, int timeout_ms, struct netd_msg *ret)
 {
-	int64_t until = clock_mono() + timeout_ms * MSEC;
+	int64_t until = clock_mono() + timeout_ms * NSEC_PER_MSEC;
 	struct netd_fds none = { .len = 0 };
 
 	for (;;) {
 		OWN_NETD_MSG struct netd_msg m = { 0 };
 		struct pollfd p = { .fd = n->fd, .events = POLLIN };
-		int64_t left = (until - clock_mono()) / MSEC;
+		int64_t left = (until - clock_mono()) / NSEC_PER_MSEC;
 		int r = netd_msg_parse(&n->in, &m);
 		long got;
 
@@ -276,12 +275,12 @@ static int hello(struct netd *n, bool *ret_same, struct err *err)
 /* The old process ended, and not the new one. */
 static bool handed_over(struct netd *n, int successor)
 {
-	int64_t until = clock_mono() + TAKE_OVER_MS * MSEC;
+	int64_t until = clock_mono() + TAKE_OVER_MS * NSEC_PER_MSEC;
 
 	for (;;) {
 		OWN_NETD_MSG struct netd_msg m = { 0 };
 		struct pollfd p[2] = { { .fd = n->fd, .events = POLLIN }, { .fd = successor, .events = POLLIN } };
-		int64_t left = (until - clock_mono()) / MSEC;
+		int64_t left = (until - clock_mono()) / NSEC_PER_MSEC;
 
 		if (left <= 0 || (poll(p, 2, (int)left) < 0 && errno != EINTR) || p[1].revents)
 			return false;

@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "base/loop.h"
 #include "base/str.h"
-#include "shim/loop.h"
 #include "shim/self.h"
 
 struct conn {
@@ -30,7 +30,7 @@ static struct conn *conn_new(int fd, void (*fn)(struct source *src, uint32_t eve
 	c->src = (struct source){ .fd = fd, .fn = fn };
 	c->next = conns;
 	conns = c;
-	loop_watch(&c->src, EPOLLIN);
+	loop_must_watch(&c->src, EPOLLIN);
 	return c;
 }
 
@@ -255,7 +255,7 @@ static int start_listening(struct err *err)
 		return -1;
 	}
 	listener = (struct source){ .fd = fd, .fn = accept_ready };
-	loop_watch(&listener, EPOLLIN);
+	loop_must_watch(&listener, EPOLLIN);
 	return 0;
 }
 

@@ -59,7 +59,7 @@ static bool undo(void)
 	enum undone undone = runtime_is_runc(&self.runtime) ? undo_runc(self.runtime.root, self.runtime.id, UNDO_GROUPS) : UNDO_NOT;
 
 	if (undone == UNDO_BUSY && undo_tries < UNDO_TRIES)
-		loop_timer(&delete_timer, NSEC_PER_SEC / 1000 << undo_tries++, start_delete);
+		loop_timer(&delete_timer, NSEC_PER_MSEC << undo_tries++, start_delete);
 	else if (undone != UNDO_DONE)
 		return false;
 	deleted = undone == UNDO_DONE;

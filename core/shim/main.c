@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/loop.h"
 #include "shim/control.h"
 #include "shim/join.h"
-#include "shim/loop.h"
 #include "shim/task.h"
 
 #define DAEMON_FD 3
@@ -71,7 +71,7 @@ int main(int argc, char **argv)
 	umask(022);
 	setsid();
 	protect();
-	loop_watch(&signals, EPOLLIN);
+	loop_must_watch(&signals, EPOLLIN);
 	control_start(DAEMON_FD);
 	loop_run();
 	return 0;

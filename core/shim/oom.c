@@ -42,7 +42,7 @@ void oom_watch(void)
 {
 	watch = (struct source){ .fd = cgroup_oom_watch(self.oom_file), .fn = signalled };
 	if (watch.fd >= 0)
-		loop_watch(&watch, EPOLLIN);
+		loop_must_watch(&watch, EPOLLIN);
 }
 
 void oom_end(void)

@@ -121,7 +121,7 @@ static void attacher_update(struct attacher *a)
 	if (a->gone && !take)
 		loop_unwatch(&a->src);
 	else
-		loop_watch(&a->src, events);
+		loop_must_watch(&a->src, events);
 }
 
 static void attacher_free(struct attacher *a)
@@ -163,7 +163,7 @@ static void update(struct streams *s)
 		if (s->reading && !s->stall_timer.at && is_blocked(s, true))
 			loop_timer(&s->stall_timer, STALL, stall_over);
 		if (s->reading && !blocked)
-			loop_watch(src, EPOLLIN);
+			loop_must_watch(src, EPOLLIN);
 		else
 			loop_unwatch(src);
 	}
@@ -212,7 +212,7 @@ static void stdin_put(struct streams *s, const char *data, size_t size)
 		n = 0;
 	if ((size_t)n < size) {
 		buf_add(&s->in_pending, data + n, size - (size_t)n);
-		loop_watch(&s->in, EPOLLOUT);
+		loop_must_watch(&s->in, EPOLLOUT);
 	}
 }
 

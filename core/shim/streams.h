@@ -13,8 +13,8 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/loop.h"
 #include "shim/logger.h"
-#include "shim/loop.h"
 
 struct attacher;
 

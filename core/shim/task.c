@@ -184,7 +184,7 @@ static int console_listen(struct task *t, struct sockaddr_un *a, struct err *err
 		return -1;
 	}
 	t->console = (struct source){ .fd = fd, .fn = console_ready };
-	loop_watch(&t->console, EPOLLIN);
+	loop_must_watch(&t->console, EPOLLIN);
 	return 0;
 }
 

@@ -4,7 +4,7 @@
 
 #include "netd/box.h"
 #include "netd/enter.h"
-#include "netd/loop.h"
+#include "base/loop.h"
 
 static int redirects;
 
@@ -56,7 +56,7 @@ int main(void)
 	is_int(redirects, 2, "without nftables");
 	fd = nb_connect(ns, "127.0.0.11", 53, SOCK_DGRAM);
 	ok(send(fd, query, sizeof(query) - 1, 0) == sizeof(query) - 1, "a query");
-	loop_timer(&timer, clock_mono() + NSEC_PER_SEC / 5, stop);
+	loop_timer_at(&timer, clock_mono() + NSEC_PER_SEC / 5, stop);
 	loop_run();
 	n = recv(fd, answer, sizeof(answer), MSG_DONTWAIT);
 	ok(n == (ssize_t)sizeof(query) - 1 + 16 && memcmp(answer + n - 4, "\xAC\x1E\0\2", 4) == 0, "is answered");

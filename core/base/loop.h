@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The event loop of dockerd-netd, which has one thread. One event is taken at a time, so that a callback may end any source,
- * its own included, and the kernel's order among the ready ones keeps a busy one from starving the rest.
+ * The event loop of a process with one thread (dockerd-shim, dockerd-netd); nothing here or above it locks. One event is taken at a time, so that a
+ * callback may end any source, its own included, and the kernel's order among the ready ones keeps a busy one from starving the rest.
  */
-#ifndef NETD_LOOP_H
-#define NETD_LOOP_H
+#ifndef BASE_LOOP_H
+#define BASE_LOOP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
 #include "base/clock.h"
-#include "netd/list.h"
-
-#define MSEC (NSEC_PER_SEC / 1000)
 
 struct source {
 	int fd;          /* -1: not there */
@@ -32,10 +29,13 @@ struct timer {
 int loop_init(void);
 /* Watches for events (0: for nothing but hang-up and error). -1 with errno when the kernel has no memory for it. */
 int loop_watch(struct source *s, uint32_t events);
+/* For what cannot go on without: it ends the process. */
+void loop_must_watch(struct source *s, uint32_t events);
 void loop_unwatch(struct source *s);
 void loop_close(struct source *s);
-/* A handful of these exist; what has many deadlines keeps them in order and sets one for the first. */
-void loop_timer(struct timer *t, int64_t at, void (*fn)(struct timer *t));
+/* A handful of these exist; what has many deadlines keeps them in order and sets one for the first. One that is set is set anew. */
+void loop_timer(struct timer *t, int64_t after_ns, void (*fn)(struct timer *t));
+void loop_timer_at(struct timer *t, int64_t at, void (*fn)(struct timer *t));
 void loop_timer_off(struct timer *t);
 /* clock_mono() as of the last event. */
 int64_t loop_now(void);

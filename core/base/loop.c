@@ -1,31 +1,39 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "shim/loop.h"
+#include "base/loop.h"
 
 #include <stddef.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/err.h"
 
 static int epfd = -1;
 static bool ended;
 static struct timer *timers;
+static int64_t now;
 
 int loop_init(void)
 {
 	epfd = epoll_create1(EPOLL_CLOEXEC);
+	now = clock_mono();
 	return epfd < 0 ? -1 : 0;
 }
 
-void loop_watch(struct source *s, uint32_t events)
+int loop_watch(struct source *s, uint32_t events)
 {
 	struct epoll_event ev = { .events = events, .data.ptr = s };
 
 	if (s->fd < 0 || (s->watched && s->events == events))
-		return;
-	BUG_ON(epoll_ctl(epfd, s->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->fd, &ev) < 0);
+		return 0;
+	if (epoll_ctl(epfd, s->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, s->fd, &ev) < 0)
+		return -1;
 	s->watched = true;
 	s->events = events;
+	return 0;
+}
+
+void loop_must_watch(struct source *s, uint32_t events)
+{
+	BUG_ON(loop_watch(s, events) < 0);
 }
 
 void loop_unwatch(struct source *s)
@@ -45,11 +53,17 @@ void loop_close(struct source *s)
 
 void loop_timer(struct timer *t, int64_t after_ns, void (*fn)(struct timer *t))
 {
-	loop_timer_off(t);
-	t->at = clock_mono() + after_ns;
+	loop_timer_at(t, clock_mono() + after_ns, fn);
+}
+
+void loop_timer_at(struct timer *t, int64_t at, void (*fn)(struct timer *t))
+{
+	if (!t->at) {
+		t->next = timers;
+		timers = t;
+	}
+	t->at = at;
 	t->fn = fn;
-	t->next = timers;
-	timers = t;
 }
 
 void loop_timer_off(struct timer *t)
@@ -65,6 +79,11 @@ void loop_timer_off(struct timer *t)
 	t->at = 0;
 }
 
+int64_t loop_now(void)
+{
+	return now;
+}
+
 /* Fires one timer that is due, or tells how many ms the nearest has left (-1: there is none). */
 static int next_timer(void)
 {
@@ -73,12 +92,13 @@ static int next_timer(void)
 
 	if (!first)
 		return -1;
+	now = clock_mono(); /* the last callback may have taken long */
 	for (struct timer *t = timers; t; t = t->next)
 		if (t->at < first->at)
 			first = t;
-	left = first->at - clock_mono();
+	left = first->at - now;
 	if (left > 0)
-		return (int)(left / (NSEC_PER_SEC / 1000)) + 1;
+		return left > 3600 * NSEC_PER_SEC ? 3600000 : (int)(left / NSEC_PER_MSEC) + 1;
 	loop_timer_off(first);
 	first->fn(first);
 	return 0;
@@ -93,6 +113,7 @@ void loop_run(void)
 		if (ended)
 			return;
 		n = epoll_wait(epfd, &ev, 1, timeout);
+		now = clock_mono();
 		if (n > 0) {
 			struct source *s = ev.data.ptr;
 
