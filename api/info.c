@@ -27,6 +27,7 @@ static void put_plugins(const struct api *api, struct jw *w);
 static void put_cgroups(const struct api *api, int api_minor, struct jw *w);
 static void put_host(const struct api *api, struct jw *w);
 static void put_registry(int api_minor, struct jw *w);
+static void put_cluster(const struct api *api, int api_minor, struct jw *w);
 static void put_runtimes(const struct api *api, int api_minor, struct jw *w);
 static void put_swarm(struct jw *w);
 static void put_security(const struct api *api, int api_minor, struct jw *w);
@@ -72,6 +73,7 @@ int system_info(struct job *job, struct err *err)
 	jw_kstr(&w, "HttpProxy", "");
 	jw_kstr(&w, "HttpsProxy", "");
 	jw_kstr(&w, "NoProxy", api->config ? api->config->no_proxy : "");
+	put_cluster(api, minor, &w);
 	put_runtimes(api, minor, &w);
 	put_swarm(&w);
 	jw_kbool(&w, "LiveRestoreEnabled", api->config && api->config->live_restore);
@@ -221,6 +223,17 @@ static void put_features(const struct api *api, const char *path, struct jw *w)
 	jw_kobj(w, "status");
 	jw_kstr(w, "org.opencontainers.runtime-spec.features", text);
 	jw_obj_end(w);
+}
+
+/* Clients of later versions know no cluster stores. */
+static void put_cluster(const struct api *api, int minor, struct jw *w)
+{
+	if (minor > 41 || !api->config)
+		return;
+	if (*api->config->cluster_store)
+		jw_kstr(w, "ClusterStore", api->config->cluster_store);
+	if (*api->config->cluster_advertise)
+		jw_kstr(w, "ClusterAdvertise", api->config->cluster_advertise);
 }
 
 static void put_runtimes(const struct api *api, int api_minor, struct jw *w)

@@ -87,6 +87,25 @@ static void attributes(const struct config *cfg, struct strmap *ret)
 	}
 }
 
+/* A store that the daemon had none of yet is taken; another one would have other networks, and those of the old are in use. */
+static int reload_cluster(struct daemon *d, const struct config *next, struct err *err)
+{
+	static const enum opt_id keys[] = { OPT_ID_cluster_store, OPT_ID_cluster_advertise, OPT_ID_cluster_store_opts };
+	bool same = true;
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		OWN_FREE char *before = opt_text(d->config, keys[i]), *after = opt_text(next, keys[i]);
+
+		same &= streq(before, after);
+	}
+	if (same)
+		return 0;
+	if (*d->config->cluster_store)
+		return err_set(err, ERR_FORBIDDEN, "cluster-store, cluster-advertise and cluster-store-opts cannot be changed while the daemon runs: "
+			"there is a cluster store already");
+	return daemon_join_cluster(d, next, true, err);
+}
+
 /* First what can fail, then what cannot. */
 static int apply(struct daemon *d, struct config *next, struct err *err)
 {
@@ -95,6 +114,11 @@ static int apply(struct daemon *d, struct config *next, struct err *err)
 
 	driver_set_options(&next->driver_options);
 	if (authz_reload(d->authz, &next->authorization_plugins, err) < 0) {
+		driver_set_options(&d->config->driver_options);
+		return -1;
+	}
+	if (reload_cluster(d, next, err) < 0) {
+		authz_reload(d->authz, &d->config->authorization_plugins, NULL);
 		driver_set_options(&d->config->driver_options);
 		return -1;
 	}

@@ -395,15 +395,14 @@ int step_events(struct daemon *d, struct err *err)
 	return 0;
 }
 
-static int join_cluster(struct daemon *d, struct err *err)
+int daemon_join_cluster(struct daemon *d, const struct config *cfg, bool late, struct err *err)
 {
-	const struct config *cfg = d->config;
 	const struct strmap *more = &cfg->cluster_store_opts;
 	const char *ttl = strmap_get(more, "discovery.ttl");
 	OWN_FREE char *program = daemon_program("dockerd-kv");
 	struct net_cluster_config c = {
 		.store = cfg->cluster_store, .advertise = cfg->cluster_advertise, .program = program, .ca = strmap_get(more, "kv.cacertfile"),
-		.cert = strmap_get(more, "kv.certfile"), .key = strmap_get(more, "kv.keyfile"), .ttl = 60,
+		.cert = strmap_get(more, "kv.certfile"), .key = strmap_get(more, "kv.keyfile"), .ttl = 60, .late = late,
 	};
 	int64_t n;
 
@@ -425,7 +424,7 @@ int step_networks(struct daemon *d, struct err *err)
 		.ip_masq = cfg->ip_masq, .ip_forward = cfg->ip_forward, .iptables = cfg->iptables,
 		.forward_drop = !cfg->ip_forward_no_drop, .userland_proxy = cfg->userland_proxy, .ip6tables = cfg->ip6tables,
 		.ipv6 = cfg->ipv6, .bip6 = cfg->bip6, .fixed_cidr_v6 = cfg->fixed_cidr_v6, .default_gateway_v6 = cfg->default_gateway_v6,
-		.firewall_backend = cfg->firewall_backend, .accept_fwmark = cfg->bridge_accept_fwmark,
+		.default_options = &cfg->default_network_opts, .firewall_backend = cfg->firewall_backend, .accept_fwmark = cfg->bridge_accept_fwmark,
 		.publish_policy = cfg->publish_policy, .direct_routing = cfg->allow_direct_routing,
 	};
 	OWN_FREE char *program = daemon_program("dockerd-netd");
@@ -435,7 +434,7 @@ int step_networks(struct daemon *d, struct err *err)
 		d->netd = netd_new(d->exec_root, program, d->spawner);
 		net_set_netd(d->nets, d->netd);
 	}
-	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0 && join_cluster(d, err) == 0)
+	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0 && daemon_join_cluster(d, d->config, false, err) == 0)
 		return 0;
 	unstep_networks(d);
 	d->nets = NULL;

@@ -83,6 +83,8 @@ void daemon_dump(struct daemon *d);
 /* daemon-defaults.c: what containers inherit from the configuration. Borrows its strings. */
 /* One of our other programs, owned by the caller: beside the build's dockerd, or where it was installed. */
 char *daemon_program(const char *name);
+/* The store that the configuration names, if any. late: as the daemon runs. */
+int daemon_join_cluster(struct daemon *d, const struct config *cfg, bool late, struct err *err);
 struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char *default_network);
 void daemon_defaults_free(struct daemon_defaults *def);
 

@@ -231,6 +231,6 @@ void net_sweep(struct net_controller *nc, const struct strv *keep)
 	if (whole)
 		sweep_drivers(nc, &endpoints);
 	sweep_netd(nc);
-	if (nc->cluster && net_cluster_begin(nc->cluster, &failed) < 0)
+	if (net_cluster_of(nc) && net_cluster_begin(net_cluster_of(nc), &failed) < 0)
 		log_error("%s", err_text(&failed));
 }

@@ -327,6 +327,8 @@ int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *
 	if (net_pools_set(nc, cfg->pools, err) < 0)
 		return -1;
 	nc->userland_proxy = cfg->userland_proxy;
+	if (cfg->default_options)
+		strmap_copy(&nc->default_options, cfg->default_options);
 	set_extra(nc, cfg);
 	if (set_up_bridge(nc, cfg, err) < 0)
 		return -1;

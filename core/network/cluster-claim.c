@@ -217,7 +217,7 @@ int net_cluster_address(struct net_controller *nc, struct net_driver *d, const s
 
 		if (net_address_take(nc, d, ep, want4, want6, err) < 0)
 			return -1;
-		if (!network_is_global(n) || net_cluster_take(nc->cluster, ep, &why) == 0)
+		if (!network_is_global(n) || net_cluster_take(net_cluster_of(nc), ep, &why) == 0)
 			return 0;
 		net_address_drop(nc, ep);
 		if (why.class != ERR_CONFLICT)

@@ -20,6 +20,11 @@ bool network_is_global(const struct network *n)
 	return n->scope && streq(n->scope, "global");
 }
 
+struct net_cluster *net_cluster_of(const struct net_controller *nc)
+{
+	return __atomic_load_n(&nc->cluster, __ATOMIC_ACQUIRE);
+}
+
 static char *address_of_interface(const char *name)
 {
 	struct ifaddrs *all = NULL;
@@ -189,12 +194,12 @@ int net_set_cluster(struct net_controller *nc, const struct net_cluster_config *
 	}
 	tell_drivers(c);
 	lock_take(&c->lock);
-	while (!c->heard && clock_mono() < until)
+	while (!cfg->late && !c->heard && clock_mono() < until)
 		lock_wait(&c->lock, &c->changed, until - clock_mono());
 	c->mended = c->synced; /* who is here is not known yet: the sandboxes come first */
 	lock_drop(&c->lock);
-	nc->cluster = c;
-	return 0;
+	__atomic_store_n(&nc->cluster, c, __ATOMIC_RELEASE);
+	return cfg->late ? net_cluster_begin(c, err) : 0;
 }
 
 int net_cluster_begin(struct net_cluster *c, struct err *err)

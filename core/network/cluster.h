@@ -19,6 +19,8 @@
 
 struct net_cluster;
 
+/* The controller's, or NULL: there is none yet. Once there is one it stays. */
+struct net_cluster *net_cluster_of(const struct net_controller *nc);
 /* All sandboxes that stand are adopted: from now on the store is kept in line with them. */
 int net_cluster_begin(struct net_cluster *c, struct err *err);
 void net_cluster_close(struct net_cluster *c);

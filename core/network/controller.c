@@ -252,6 +252,7 @@ void net_close(struct net_controller *nc)
 	net_drivers_close(nc->drivers);
 	net_ipams_free(nc->ipams);
 	strmap_done(&nc->extra);
+	strmap_done(&nc->default_options);
 	free(nc->bases);
 	pthread_cond_destroy(&nc->changed);
 	lock_done(&nc->lock);

@@ -89,18 +89,32 @@ static int families(const struct net_spec *s, struct network *n, struct err *err
 {
 	int ipv4 = s->enable_ipv4, ipv6 = s->enable_ipv6;
 
-	if (option_bool(s->options, "com.docker.network.enable_ipv4", &ipv4, err) < 0 ||
-	    option_bool(s->options, "com.docker.network.enable_ipv6", &ipv6, err) < 0)
+	if (option_bool(&n->options, "com.docker.network.enable_ipv4", &ipv4, err) < 0 ||
+	    option_bool(&n->options, "com.docker.network.enable_ipv6", &ipv6, err) < 0)
 		return -1;
 	n->enable_ipv4 = ipv4 != 0;
 	n->enable_ipv6 = ipv6 > 0;
 	return n->enable_ipv4 || n->enable_ipv6 ? 0 : err_set(err, ERR_INVALID, "IPv4 or IPv6 must be enabled");
 }
 
-/* The snapshot that a user asks for, as far as he says. */
-static struct network *from_spec(const struct net_spec *s, struct err *err)
+/* What the daemon's options say about networks of a driver, as far as the user says nothing. */
+static void add_default_options(const struct net_controller *nc, const char *driver, struct strmap *options)
 {
-	CLEANUP(network_unrefp) struct network *n = network_new(s->name, s->config_only ? "null" : str_empty(s->driver) ? "bridge" : s->driver);
+	size_t len = strlen(driver);
+
+	for (size_t i = 0; i < nc->default_options.len; i++) {
+		const struct strmap_entry *p = &nc->default_options.v[i];
+
+		if (str_has_prefix(p->key, driver) && p->key[len] == '/' && !strmap_get(options, p->key + len + 1))
+			strmap_set(options, p->key + len + 1, p->value);
+	}
+}
+
+/* The snapshot that a user asks for, as far as he says. */
+static struct network *from_spec(const struct net_controller *nc, const struct net_spec *s, struct err *err)
+{
+	const char *driver = str_empty(s->driver) ? "bridge" : s->driver;
+	CLEANUP(network_unrefp) struct network *n = network_new(s->name, s->config_only ? "null" : driver);
 
 	n->internal = s->internal;
 	n->attachable = s->attachable;
@@ -113,6 +127,8 @@ static struct network *from_spec(const struct net_spec *s, struct err *err)
 		strmap_copy(&n->options, s->options);
 	if (s->labels)
 		strmap_copy(&n->labels, s->labels);
+	if (!s->plain && str_empty(s->config_from))
+		add_default_options(nc, driver, &n->options);
 	n->options.set = n->labels.set = true;
 	strmap_sort(&n->options);
 	if (families(s, n, err) < 0 || net_pools_validate(s->pools, s->pools_len, n->enable_ipv4, n->enable_ipv6, err) < 0)
@@ -233,7 +249,7 @@ static int make(struct net_controller *nc, struct net_driver *d, struct network 
 		return 0;
 	}
 	if (network_is_global(n))
-		net_cluster_release(nc->cluster, n, NULL);
+		net_cluster_release(net_cluster_of(nc), n, NULL);
 	net_space_drop(nc, n->id);
 	forget(nc, n->id);
 	net_save(nc, NULL);
@@ -256,7 +272,7 @@ static int create(struct net_controller *nc, struct net_driver *d, struct networ
 		return -1;
 	rc = enter(nc, &host, n, ipam, gateways && ipam, err);
 	net_host_done(&host);
-	if (rc == 0 && d && net_driver_is_global(d) && (rc = net_cluster_claim(nc->cluster, d, n, err)) < 0)
+	if (rc == 0 && d && net_driver_is_global(d) && (rc = net_cluster_claim(net_cluster_of(nc), d, n, err)) < 0)
 		forget(nc, n->id);
 	if (rc == 0)
 		rc = make(nc, d, n, err);
@@ -272,10 +288,10 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 
 	(void)warnings;
 	ret_id[0] = '\0';
-	if (check_name(spec->name, err) < 0 || check_spec(spec, err) < 0 || !(n = from_spec(spec, err)) ||
+	if (check_name(spec->name, err) < 0 || check_spec(spec, err) < 0 || !(n = from_spec(nc, spec, err)) ||
 	    (!str_empty(spec->config_from) && take_config(nc, n, spec->config_from, err) < 0))
 		return -1;
-	if (streq(n->driver, "overlay") && !nc->cluster)
+	if (streq(n->driver, "overlay") && !net_cluster_of(nc))
 		return err_set(err, ERR_UNAVAILABLE, "This node is not a swarm manager. Use \"docker swarm init\" "
 			"or \"docker swarm join\" to connect this node to swarm and try again.");
 	if (!n->config_only && !(d = net_driver_get(nc->drivers, n->driver, err)))
@@ -343,7 +359,7 @@ static int undo(struct net_controller *nc, const struct network *n, struct err *
 {
 	struct net_driver *d = n->config_only ? NULL : net_driver_get(nc->drivers, n->driver, err);
 
-	if ((!d && !n->config_only) || (network_is_global(n) && net_cluster_release(nc->cluster, n, err) < 0) ||
+	if ((!d && !n->config_only) || (network_is_global(n) && net_cluster_release(net_cluster_of(nc), n, err) < 0) ||
 	    (d && net_driver_delete(d, n->id, err) < 0)) {
 		show(nc, n);
 		return -1;

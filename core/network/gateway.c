@@ -39,7 +39,7 @@ static int make(struct net_controller *nc, struct err *err)
 {
 	OWN_STRMAP struct strmap options = { 0 };
 	OWN_STRV struct strv warnings = { 0 };
-	const struct net_spec spec = { .name = WAY_OUT, .driver = "bridge", .enable_ipv4 = 1, .enable_ipv6 = 0, .options = &options };
+	const struct net_spec spec = { .name = WAY_OUT, .driver = "bridge", .plain = true, .enable_ipv4 = 1, .enable_ipv6 = 0, .options = &options };
 	OWN_ERR struct err why = ERR_INIT;
 	char id[65];
 

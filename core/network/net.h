@@ -85,6 +85,7 @@ struct net_bridge_config {
 	const char *accept_fwmark;    /* "MARK/MASK": what carries it is let in */
 	const char *publish_policy;   /* "open", "host" */
 	const struct strv *pools;    /* "base=CIDR,size=N" */
+	const struct strmap *default_options; /* "DRIVER/OPTION" -> value: of users' networks that do not say otherwise; NULL for none */
 	int mtu;
 	bool icc, ip_masq, ip_forward, iptables, ip6tables;
 	bool ipv6;                   /* the bridge has addresses of both families */
@@ -129,6 +130,7 @@ void net_encode(struct net_controller *nc, const struct network *n, bool contain
 struct net_spec {
 	const char *name, *driver, *scope, *config_from, *ipam_driver;
 	bool internal, attachable, ingress, config_only;
+	bool plain;                   /* the daemon's own: its default options are not for this one */
 	int enable_ipv4, enable_ipv6; /* -1: not said */
 	const struct strmap *options, *labels, *ipam_options;
 	const struct net_pool *pools;
@@ -149,8 +151,9 @@ struct net_cluster_config {
 	const char *program;            /* path of dockerd-kv */
 	const char *ca, *cert, *key;    /* PEM files of the store's TLS; NULL or "" for none */
 	int ttl;                        /* s: of this daemon's entry among the nodes */
+	bool late;                      /* the daemon is up, and its sandboxes adopted: nothing is waited for */
 };
-/* After net_restore(), before any sandbox is adopted. Waits a little for the store, and goes on without it. */
+/* Once. After net_restore(), before any sandbox is adopted, or late. Waits a little for the store, and goes on without it. */
 int net_set_cluster(struct net_controller *nc, const struct net_cluster_config *cfg, struct err *err);
 
 /* What one endpoint shall be. Borrowed, NULL or empty for none. */

@@ -138,10 +138,11 @@ struct net_controller {
 	struct spawner *spawner;
 	struct net_drivers *drivers;
 	struct netd *netd;          /* or NULL; set at start only */
-	struct net_cluster *cluster; /* or NULL; set at start only */
+	struct net_cluster *cluster; /* or NULL; by net_cluster_of(), for it may come late */
 	bool bridge;                /* there is a network "bridge"; set at start only */
 	bool userland_proxy;        /* set at start only */
 	struct driver_once *ipams;  /* address drivers */
+	struct strmap default_options; /* "DRIVER/OPTION"; set at start only */
 	struct strmap extra;        /* options that drivers get and users do not see; set at start only */
 	struct net_base *bases;     /* set at start only */
 	size_t bases_len;

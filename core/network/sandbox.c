@@ -134,10 +134,10 @@ static int enter(struct net_controller *nc, struct net_box *b, const struct erra
 	if (rc == 0 && (rc = wire(nc, e->d, b, &ep, in, err)) < 0) {
 		net_address_give(nc, &ep);
 		if (network_is_global(e->n))
-			net_cluster_left(nc->cluster, &ep);
+			net_cluster_left(net_cluster_of(nc), &ep);
 	}
 	if (rc == 0 && network_is_global(e->n))
-		net_cluster_arrived(nc->cluster, &ep, b->container);
+		net_cluster_arrived(net_cluster_of(nc), &ep, b->container);
 	if (rc == 0)
 		net_box_add(b, &ep);
 	net_endpoint_done(&ep);
@@ -171,7 +171,7 @@ static void leave_all(struct net_controller *nc, const struct net_box *b, struct
 		if (d)
 			net_driver_leave(d, &b->eps[i], err && !err->msg ? err : NULL);
 		if (n && network_is_global(n))
-			net_cluster_left(nc->cluster, &b->eps[i]);
+			net_cluster_left(net_cluster_of(nc), &b->eps[i]);
 	}
 }
 
@@ -302,7 +302,7 @@ static void leave(struct net_controller *nc, struct net_box *b, struct net_endpo
 	if (d)
 		net_driver_leave(d, ep, err && !err->msg ? err : NULL);
 	if (n && network_is_global(n))
-		net_cluster_left(nc->cluster, ep);
+		net_cluster_left(net_cluster_of(nc), ep);
 	net_address_give(nc, ep);
 	net_box_del(b, ep);
 }

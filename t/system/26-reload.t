@@ -66,6 +66,20 @@ is "$(inspect '{{.HostConfig.CgroupnsMode}}' "$(docker create busybox true)")" p
 hup '{"default-cgroupns-mode":"host"}'
 is "$(inspect '{{.HostConfig.CgroupnsMode}}' "$(docker create busybox true)")" host "default-cgroupns-mode: host"
 
+hup '{"cluster-store":"etcd://127.0.0.1:1/x"}'
+like "$(tail -n 3 "$WORK/log")" "Error reconfiguring the daemon.*needs --cluster-advertise" "cluster-store: not without an address"
+like "$(docker network create -d overlay x 2>&1)" "not a swarm manager" "cluster-store: there is none"
+STORE='"cluster-store":"etcd://127.0.0.1:1/x","cluster-advertise":"127.0.0.1:2376"'
+hup "{$STORE}"
+like "$(docker network create -d overlay x 2>&1)" "cluster store is out of reach" "cluster-store: where there was none, one is taken"
+like "$(api GET /v1.41/info)" '"ClusterStore":"etcd://127.0.0.1:1/x","ClusterAdvertise":"127.0.0.1:2376"' "cluster-store: in info"
+unlike "$(api GET /v1.42/info)" '"Cluster(Store|Advertise)"' "cluster-store: not for later clients"
+hup "{${STORE%:2376\"}:2377\",\"debug\":true}"
+like "$(tail -n 3 "$WORK/log")" "Error reconfiguring the daemon.*there is a cluster store already" "cluster-advertise: another one is refused"
+is "$(docker info -f '{{.Debug}}')" false "with the rest of that file"
+hup "{$STORE}"
+unlike "$(tail -n 1 "$WORK/log")" "Error reconfiguring" "cluster-store: the same again is fine"
+
 hup '{"runtimes":{"other":{"path":"'"$WORK/other-runtime"'"},"arg":{"path":"'"$WORK/arg-runtime"'","runtimeArgs":["--made-up"]}},"default-runtime":"other"}'
 like "$(docker info -f '{{json .Runtimes}}')" '"other":' "runtimes: in info"
 like "$(docker info -f '{{json .Runtimes}}')" '"runtimeArgs":."--made-up".' "runtimes: their arguments, too"

@@ -103,10 +103,23 @@ like "$(events "$t0")" "^create:full:bridge create:cfg:null create:fromcfg:bridg
 
 # they outlive the daemon
 stop_daemon KILL >/dev/null 2>&1
-start_daemon; ok "killed, and back"
+start_daemon --default-network-opt bridge=com.docker.network.driver.mtu=1234 --default-network-opt macvlan=parent=nosuch; ok "killed, and back"
 is "$(field full '{{.Id}} {{.Labels.l}} {{len .Containers}}')" "$id 1 2" "the network is what it was"
 docker exec aa ping -c 1 -W 2 "$(ip_of bb full)" >/dev/null; ok "and carries packets"
 docker run --rm --network full busybox ping -c 1 -W 2 "$(ip_of aa full)" >/dev/null; ok "also of a new container"
+
+# --default-network-opt
+docker network create small >/dev/null
+is "$(field small '{{json .Options}}')" '{"com.docker.network.driver.mtu":"1234"}' "a new network has its driver's default options"
+is "$(docker run --rm --network small busybox cat /sys/class/net/eth0/mtu)" 1234 "in effect"
+docker network create -o com.docker.network.driver.mtu=1300 own >/dev/null
+is "$(docker run --rm --network own busybox cat /sys/class/net/eth0/mtu)" 1300 "its own go before"
+is "$(docker run --rm busybox cat /sys/class/net/eth0/mtu)" 1500 "they are not the default bridge's"
+like "$(docker network create -d macvlan lan 2>&1)" "invalid subinterface vlan name nosuch" "another driver has others"
+docker network create --config-only -o com.docker.network.driver.mtu=1250 conf >/dev/null
+docker network create --config-from conf its >/dev/null
+is "$(field its '{{json .Options}}')" '{"com.docker.network.driver.mtu":"1250"}' "nor of one that has its configuration from another"
+docker network rm small own its conf >/dev/null
 
 # prune
 docker rm -f aa bb s1 s2 >/dev/null
