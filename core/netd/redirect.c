@@ -12,9 +12,11 @@
 #include <linux/netlink.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "netd/enter.h"
+#include "netd/loop.h"
 
 #define TABLE         "dockerd-resolver"
 #define CHAIN         "output"
@@ -25,6 +27,8 @@
 #define DESTINATION   16
 #define SPORT         0
 #define DPORT         2
+#define SETTLING      64
+#define SETTLE_NS     NSEC_PER_SEC
 
 struct batch {
 	_Alignas(struct nlmsghdr) char data[ROOM];
@@ -243,29 +247,107 @@ static int take_acks(int fd, uint32_t first, uint32_t count)
 	return sys ? -1 : 0;
 }
 
-int redirect_write(uint16_t udp, uint16_t tcp)
+static void build(struct batch *b, bool anew, uint16_t udp, uint16_t tcp)
+{
+	b->size = b->seq = 0;
+	message(b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	message_end(b);
+	if (anew)
+		table(b, NFT_MSG_DELTABLE, 0);
+	table(b, NFT_MSG_NEWTABLE, NLM_F_CREATE | NLM_F_EXCL);
+	chain(b);
+	rule(b, IPPROTO_UDP, DESTINATION, 53, udp);
+	rule(b, IPPROTO_UDP, SOURCE, udp, 53);
+	rule(b, IPPROTO_TCP, DESTINATION, 53, tcp);
+	rule(b, IPPROTO_TCP, SOURCE, tcp, 53);
+	message(b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	message_end(b);
+}
+
+static int commit(int fd, const struct batch *b)
 {
 	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+
+	if (sendto(fd, b->data, b->size, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -1;
+	return take_acks(fd, 1, b->seq - 2);
+}
+
+/*
+ * Closing a socket waits for all that the kernel still has to free of nftables, a grace period of its: some 10 ms in which nobody
+ * would be answered. A socket that took something away is closed when that is over.
+ */
+static struct { int fd; int64_t at; } settling[SETTLING];
+static size_t n_settling;
+static struct timer timer;
+
+static void settled(struct timer *t)
+{
+	size_t done = 0;
+
+	while (done < n_settling && settling[done].at <= loop_now())
+		close(settling[done++].fd);
+	n_settling -= done;
+	memmove(settling, settling + done, n_settling * sizeof(*settling));
+	if (n_settling)
+		loop_timer(t, settling[0].at, settled);
+}
+
+static void settle(int fd)
+{
+	if (n_settling == SETTLING) {
+		close(fd);
+		return;
+	}
+	settling[n_settling].fd = fd;
+	settling[n_settling++].at = loop_now() + SETTLE_NS;
+	if (!timer.at)
+		loop_timer(&timer, settling[0].at, settled);
+}
+
+/* Whether an earlier resolver's table is there; -1 when the kernel does not say. To ask is cheap, a change that fails is not. */
+static int is_there(int fd, struct batch *b)
+{
+	struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
+	_Alignas(struct nlmsghdr) char answer[4096];
+	const struct nlmsghdr *h = (void *)answer;
+	const struct nlmsgerr *e = NLMSG_DATA(h);
+	ssize_t n;
+
+	b->size = b->seq = 0;
+	message(b, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0, NFPROTO_IPV4, 0);
+	attr_str(b, NFTA_TABLE_NAME, TABLE);
+	message_end(b);
+	if (sendto(fd, b->data, b->size, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+		return -1;
+	while ((n = recv(fd, answer, sizeof(answer), 0)) < 0 && errno == EINTR)
+		;
+	if (n < (ssize_t)NLMSG_HDRLEN)
+		return -1;
+	if (h->nlmsg_type != NLMSG_ERROR)
+		return 1;
+	if (n < (ssize_t)NLMSG_LENGTH(sizeof(*e)))
+		errno = EIO;
+	else
+		errno = -e->error;
+	return errno == ENOENT ? 0 : -1;
+}
+
+int redirect_write(uint16_t udp, uint16_t tcp)
+{
 	const struct timeval patience = { .tv_sec = 2 };
 	OWN_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	static struct batch b;
+	int there, rc;
 
-	b.size = b.seq = 0;
-	message(&b, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	message_end(&b);
-	/* there is no "delete if it exists" */
-	table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-	table(&b, NFT_MSG_DELTABLE, 0);
-	table(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
-	chain(&b);
-	rule(&b, IPPROTO_UDP, DESTINATION, 53, udp);
-	rule(&b, IPPROTO_UDP, SOURCE, udp, 53);
-	rule(&b, IPPROTO_TCP, DESTINATION, 53, tcp);
-	rule(&b, IPPROTO_TCP, SOURCE, tcp, 53);
-	message(&b, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	message_end(&b);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0 ||
-	    sendto(fd, b.data, b.size, 0, (struct sockaddr *)&kernel, sizeof(kernel)) < 0)
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
 		return -1;
-	return take_acks(fd, 1, b.seq - 2);
+	there = is_there(fd, &b);
+	if (there < 0)
+		return -1;
+	build(&b, there, udp, tcp);
+	rc = commit(fd, &b);
+	if (there)
+		settle(STEAL_FD(fd));
+	return rc;
 }
