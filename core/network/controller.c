@@ -243,6 +243,7 @@ void net_close(struct net_controller *nc)
 	if (!nc)
 		return;
 	net_cluster_close(nc->cluster);
+	net_removals_wait(nc);
 	for (size_t i = 0; i < nc->nets_len; i++)
 		entry_free(nc->nets[i]);
 	free(nc->nets);

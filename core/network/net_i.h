@@ -155,6 +155,7 @@ struct net_controller {
 	struct net_space *spaces;
 	uint64_t change, saved;     /* of the list of networks */
 	bool saving;
+	size_t removals;            /* of interfaces, under way */
 	net_name_fn *name_of;
 	void *name_ctx;
 	net_asked_fn *asked;
@@ -251,6 +252,9 @@ int net_wire(struct net_controller *nc, struct net_box *b, struct net_endpoint *
 /* The default routes, by the endpoints that b has. */
 int net_wire_gateways(const struct net_box *b, int rtnl, struct err *err);
 void net_unwire(const struct net_endpoint *ep, int rtnl);
+/* The same, which returns when it is gone from the sandbox, while the kernel still takes it down. */
+void net_unwire_soon(struct net_controller *nc, const struct net_endpoint *ep, int rtnl);
+void net_removals_wait(struct net_controller *nc);
 /* Options of an endpoint that this room reads itself. */
 int net_endpoint_check(const struct strmap *options, struct err *err);
 

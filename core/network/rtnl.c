@@ -7,6 +7,7 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <stdio.h>
 
@@ -26,12 +27,16 @@ struct talk {
 	char msg[MSG_SIZE];
 };
 
+/* Every request has a number of its own: on a socket there may be answers to an earlier one, which nobody waited for. */
 static void *begin(struct talk *t, uint16_t type, uint16_t flags, size_t size)
 {
+	static _Atomic uint32_t last;
+	uint32_t seq = ++last;
+
 	t->h = mnl_nlmsg_put_header(t->msg);
 	t->h->nlmsg_type = type;
 	t->h->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
-	t->h->nlmsg_seq = 1;
+	t->h->nlmsg_seq = seq ? seq : ++last;
 	return mnl_nlmsg_put_extra_header(t->h, size);
 }
 
@@ -50,6 +55,13 @@ static bool was_interrupted(char *answer, ssize_t size)
 	return found;
 }
 
+static bool is_answer(const struct talk *t, const char *answer, ssize_t size)
+{
+	const struct nlmsghdr *h = (const void *)answer;
+
+	return size < (ssize_t)sizeof(*h) || h->nlmsg_seq == t->h->nlmsg_seq;
+}
+
 /* Sends the request and takes all of its answer; -1 with errno: EINTR means a list to ask for again. */
 static int talk(int sock, struct talk *t, mnl_cb_t cb, void *ctx)
 {
@@ -63,11 +75,11 @@ static int talk(int sock, struct talk *t, mnl_cb_t cb, void *ctx)
 	while (rc > MNL_CB_STOP) {
 		ssize_t n = recv(sock, answer, ANSWER_SIZE, 0);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 ? errno == EINTR : !is_answer(t, answer, n))
 			continue;
 		if (n > 0)
 			changed |= was_interrupted(answer, n);
-		rc = n < 0 ? -1 : mnl_cb_run(answer, (size_t)n, 1, 0, cb, ctx);
+		rc = n < 0 ? -1 : mnl_cb_run(answer, (size_t)n, t->h->nlmsg_seq, 0, cb, ctx);
 	}
 	if (rc >= 0 && changed) {
 		errno = EINTR;
@@ -277,6 +289,64 @@ int rtnl_del_link(int sock, const char *name, int netns_fd, struct err *err)
 			return 0;
 	}
 	return err_errno(err, errno, "remove interface %s from the sandbox", name);
+}
+
+int rtnl_hear_links(int sock, bool yes)
+{
+	int group = RTNLGRP_LINK;
+
+	return setsockopt(sock, SOL_NETLINK, yes ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP, &group, sizeof(group));
+}
+
+int rtnl_start_del_link(int sock, int index)
+{
+	struct ifinfomsg *i;
+	struct talk t;
+
+	lock_none_held();
+	i = begin(&t, RTM_DELLINK, NLM_F_ACK, sizeof(*i));
+	i->ifi_index = index;
+	return send(sock, t.h, t.h->nlmsg_len, MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* 1: that is the interface's end; 0: something else; -1: an error of the kernel's, in errno. */
+static int tells_end(const char *answer, ssize_t size, int index)
+{
+	int left = (int)size;
+
+	for (const struct nlmsghdr *h = (const void *)answer; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+		const struct ifinfomsg *i = mnl_nlmsg_get_payload(h);
+		const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+
+		if (h->nlmsg_type == RTM_DELLINK && mnl_nlmsg_get_payload_len(h) >= sizeof(*i) && i->ifi_family == AF_UNSPEC && i->ifi_index == index)
+			return 1;
+		/* of the request: the only one that is under way on this socket */
+		if (h->nlmsg_type == NLMSG_ERROR && mnl_nlmsg_get_payload_len(h) >= sizeof(*e)) {
+			errno = -e->error;
+			return e->error ? -1 : 1;
+		}
+	}
+	return 0;
+}
+
+int rtnl_await_gone(int sock, int index, int timeout_ms)
+{
+	OWN_FREE char *answer = xmalloc(ANSWER_SIZE);
+	struct pollfd p = { .fd = sock, .events = POLLIN };
+	int rc = 0;
+
+	lock_none_held();
+	while (rc == 0) {
+		int ready = poll(&p, 1, timeout_ms);
+		ssize_t n = ready > 0 ? recv(sock, answer, ANSWER_SIZE, MSG_DONTWAIT) : -1;
+
+		if (ready == 0)
+			errno = ETIMEDOUT;
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		rc = n < 0 ? -1 : tells_end(answer, n, index);
+	}
+	return rc < 0 ? -1 : 0;
 }
 
 struct found {

@@ -28,6 +28,14 @@ int rtnl_set_default(int sock, int index, const char *via, struct err *err);
 int rtnl_del_default(int sock, bool ipv6, struct err *err);
 /* Deletes an interface; one that cannot be deleted is moved to the namespace of netns_fd. Missing is fine. */
 int rtnl_del_link(int sock, const char *name, int netns_fd, struct err *err);
+/*
+ * The same for who does not wait for all of it: the kernel frees an interface a grace period after it is gone. sock hears of
+ * interfaces, some thread starts the deletion (on a copy of the descriptor: the call returns when all is over), and the interface is
+ * gone when rtnl_await_gone() says so. -1 with errno.
+ */
+int rtnl_hear_links(int sock, bool yes);
+int rtnl_start_del_link(int sock, int index);
+int rtnl_await_gone(int sock, int index, int timeout_ms);
 
 /* A piece of what the host's routes and addresses take. */
 struct rtnl_net {

@@ -298,7 +298,7 @@ static void leave(struct net_controller *nc, struct net_box *b, struct net_endpo
 	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
 	struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, err) : NULL;
 
-	net_unwire(ep, in->rtnl);
+	net_unwire_soon(nc, ep, in->rtnl);
 	if (d)
 		net_driver_leave(d, ep, err && !err->msg ? err : NULL);
 	if (n && network_is_global(n))

@@ -9,6 +9,8 @@
 #include "base/log.h"
 #include "network/net_i.h"
 
+#define REMOVAL_MS 10000
+#define REMOVAL_STACK (128 << 10)
 #define OPTION_IFNAME "com.docker.network.endpoint.ifname"
 #define OPTION_SYSCTLS "com.docker.network.endpoint.sysctls"
 #define OPTION_PREFIX "com.docker.network.container_iface_prefix"
@@ -189,4 +191,72 @@ void net_unwire(const struct net_endpoint *ep, int rtnl)
 
 	if (!str_empty(ep->interface) && rtnl_del_link(rtnl, ep->interface, host, &err) < 0)
 		log_warn("%s", err_text(&err));
+}
+
+/* The kernel's half of a removal, that takes longest: nobody waits for it but net_close(). */
+struct removal {
+	struct net_controller *nc;
+	int rtnl, index;
+};
+
+static void *removal_main(void *arg)
+{
+	struct removal *r = arg;
+	struct net_controller *nc = r->nc;
+
+	rtnl_start_del_link(r->rtnl, r->index);
+	fd_close(&r->rtnl);
+	free(r);
+	WITH_LOCK(&nc->lock);
+	nc->removals--;
+	pthread_cond_broadcast(&nc->changed);
+	return NULL;
+}
+
+static bool removal_start(struct net_controller *nc, int rtnl, int index)
+{
+	struct removal *r = xcalloc(1, sizeof(*r));
+	pthread_attr_t attr;
+	pthread_t thread;
+	bool started;
+
+	*r = (struct removal){ .nc = nc, .rtnl = fcntl(rtnl, F_DUPFD_CLOEXEC, 0), .index = index };
+	lock_take(&nc->lock);
+	nc->removals++;
+	lock_drop(&nc->lock);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, REMOVAL_STACK);
+	started = r->rtnl >= 0 && pthread_create(&thread, &attr, removal_main, r) == 0;
+	pthread_attr_destroy(&attr);
+	if (started)
+		return true;
+	fd_close(&r->rtnl);
+	free(r);
+	lock_take(&nc->lock);
+	nc->removals--;
+	lock_drop(&nc->lock);
+	return false;
+}
+
+void net_removals_wait(struct net_controller *nc)
+{
+	WITH_LOCK(&nc->lock);
+
+	while (nc->removals)
+		lock_wait(&nc->lock, &nc->changed, -1);
+}
+
+void net_unwire_soon(struct net_controller *nc, const struct net_endpoint *ep, int rtnl)
+{
+	bool gone = false;
+	int index;
+
+	if (str_empty(ep->interface) || rtnl_index(rtnl, ep->interface, &index, NULL) < 0)
+		return;
+	if (rtnl_hear_links(rtnl, true) == 0 && removal_start(nc, rtnl, index))
+		gone = rtnl_await_gone(rtnl, index, REMOVAL_MS) == 0;
+	rtnl_hear_links(rtnl, false);
+	if (!gone)
+		net_unwire(ep, rtnl);
 }
