@@ -5,7 +5,7 @@ Our daemon beside another one, interleaved A B A B; medians, their ratio and whe
 asserts a time: a bar that is missed is a word in the table, an exit status of 1 means that a case could not be measured.
 Environment: DOCKERD (ours), PLUGINS (its drivers), HTTPBENCH, OTHER_DOCKERD (default /usr/sbin/dockerd; "" for none), DOCKER (the
 CLI), MKIMAGE, RUNS (docker run --rm before the idle weight is taken, default 1000; the other makes a twentieth), ROUNDS (default
-5), CASES (names of cases, default all but grow), MARKDOWN (the table is written there as well), BENCH_TMP (default /tmp). The case
+5), CASES (names of cases, "networks" for those of networks.py; default all but grow), MARKDOWN (the table is written there as well), BENCH_TMP (default /tmp). The case
 grow: GROW (default "1 10 50 100 200 500 1000") and GROW_OTHER (default 100) say how many containers run, PLOT names an SVG file.
 """
 import datetime
@@ -24,6 +24,7 @@ import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 
+import networks
 import nullserver
 import plot
 from engines import Engine, Peak
@@ -34,7 +35,7 @@ CLI = env("DOCKER") or shutil.which("docker")
 HTTPBENCH = env("HTTPBENCH", os.path.join(os.getcwd(), "t/bench/httpbench"))
 MKIMAGE = env("MKIMAGE", os.path.join(here, "../tools/mkimage"))
 RUNS, ROUNDS = int(env("RUNS", "1000")), int(env("ROUNDS", "5"))
-CASES = ("ready", "run", "starts", "exec", "crowd", "files", "logs", "http", "slope", "archives", "idle", "grow")
+CASES = ("ready", "run", "starts", "exec", "crowd", "files", "logs", "http", "slope", "archives", *networks.CASES, "idle", "grow")
 MB = 1e6
 LOG_MB = 48 # its records stay within what our logs may take by default
 
@@ -59,7 +60,10 @@ def quiet(argv, **kw):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, **kw)
 
 
-class Bench:
+class Bench(networks.Cases):
+    cli, rounds = CLI, ROUNDS
+    clock, times, at_most = staticmethod(clock), staticmethod(times), staticmethod(at_most)
+
     def __init__(self, work):
         self.work, self.rows, self.failed = work, [], False
         self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work)])]
@@ -68,7 +72,8 @@ class Bench:
             self.engines.append(Engine("other", other, work, []))
         else:
             print(f"bench: there is no {other or 'other dockerd'}: ours alone, no ratios", file=sys.stderr)
-        self.cases = (env("CASES") or " ".join(c for c in CASES if c != "grow")).split()
+        asked = (env("CASES") or " ".join(c for c in CASES if c != "grow")).split()
+        self.cases = asked + list(networks.CASES if "networks" in asked else ())
 
     @staticmethod
     def drivers(work):

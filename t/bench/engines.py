@@ -126,11 +126,11 @@ class Engine:
         return self.docker(cli, *args, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def pids(self):
-        """The daemon, its descendants, and shims that left it: these name the private folder or the shim's socket in it."""
+        """The daemon, its descendants, and shims and dockerd-netd, which left it: these name the private folder or the shim's socket in it."""
         all_ = processes()
         mine = {self.daemon.pid} if self.daemon else set()
         for pid, (_, comm) in all_.items():
-            if "shim" in comm and self.work.encode() in read(f"/proc/{pid}/cmdline") + b" ".join(self.opened(pid)):
+            if ("shim" in comm or "netd" in comm) and self.work.encode() in read(f"/proc/{pid}/cmdline") + b" ".join(self.opened(pid)):
                 mine.add(pid)
         grown = True
         while grown:
