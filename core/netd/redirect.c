@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/loop.h"
 #include "netd/enter.h"
-#include "netd/loop.h"
 
 #define TABLE         "dockerd-resolver"
 #define CHAIN         "output"
@@ -290,7 +290,7 @@ static void settled(struct timer *t)
 	n_settling -= done;
 	memmove(settling, settling + done, n_settling * sizeof(*settling));
 	if (n_settling)
-		loop_timer(t, settling[0].at, settled);
+		loop_timer_at(t, settling[0].at, settled);
 }
 
 static void settle(int fd)
@@ -302,7 +302,7 @@ static void settle(int fd)
 	settling[n_settling].fd = fd;
 	settling[n_settling++].at = loop_now() + SETTLE_NS;
 	if (!timer.at)
-		loop_timer(&timer, settling[0].at, settled);
+		loop_timer_at(&timer, settling[0].at, settled);
 }
 
 /* Whether an earlier resolver's table is there; -1 when the kernel does not say. To ask is cheap, a change that fails is not. */
