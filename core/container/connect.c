@@ -133,6 +133,18 @@ static int join_live(struct container *c, const struct network *n, const struct 
 	return 0;
 }
 
+/* It has come to the default bridge, or has left it: its own links, and those that others have to it. */
+static void moved(struct container *c, const struct network *n)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (!streq(n->name, "bridge"))
+		return;
+	if (links_allow(c, &err) < 0)
+		log_warn("container %s: its links: %s", c->id, err_text(&err));
+	links_tell(c);
+}
+
 static int connect_op(struct container *c, const struct network *n, const struct endpoint *ep, struct err *err)
 {
 	bool live;
@@ -147,8 +159,10 @@ static int connect_op(struct container *c, const struct network *n, const struct
 	lock_take(&c->lock);
 	put_entry(c, n, ep);
 	lock_drop(&c->lock);
-	if (live)
+	if (live) {
 		container_note_network(c);
+		moved(c, n);
+	}
 	return container_save(c, true, FS_SYNC, err);
 }
 
@@ -223,8 +237,10 @@ static int disconnect_op(struct container *c, const struct network *n, struct er
 	lock_take(&c->lock);
 	drop_entry(c, key_of(c, n));
 	lock_drop(&c->lock);
-	if (live)
+	if (live) {
 		container_note_network(c);
+		moved(c, n);
+	}
 	memcpy(gone.network_id, n->id, sizeof(gone.network_id));
 	container_network_event(c, "disconnect", &gone);
 	return container_save(c, true, FS_SYNC, err);

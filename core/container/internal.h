@@ -303,7 +303,7 @@ int tree_copy(int from, int to, struct err *err);
 /* netfiles.c: hostname, hosts, resolv.conf of the container's folder. */
 /* In another's network: its files and its name. */
 /* links.c: at create, names become ids; the texts of inspect; lines of /etc/hosts and variables (either may be NULL; lenient: what is
- * linked may be gone); a container on the default bridge tells those that are linked to it of its address. */
+ * linked may be gone); a container tells those that are linked to it of its address on the default bridge, or that it has none. */
 int links_resolve(struct container *c, struct err *err);
 void links_shown(struct container *c, struct strv *ret);
 int links_collect(struct container *c, bool lenient, struct strv *hosts, struct strv *env, struct err *err);

@@ -256,22 +256,24 @@ static bool add_linked(struct container *other, struct strv *ips, struct strv *p
 	return true;
 }
 
-int links_allow(struct container *c, struct err *err)
+/* Also where the last link went. */
+static int allow(struct container *c, struct err *err)
 {
 	OWN_STRV struct strv links = { 0 }, ips = { 0 };
 	OWN_FREE struct net_linked *v = NULL;
 	OWN_FREE struct strv *ports = NULL;
 	size_t n = 0;
+	bool on;
 	int r;
 
 	lock_take(&c->lock);
-	if (jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc))
-		strv_copy(&links, &c->host.links);
+	on = jmap_get(&c->rec.net.networks, "bridge", &endpoint_desc);
+	strv_copy(&links, &c->host.links);
 	lock_drop(&c->lock);
-	if (!links.len || !bridge_keeps_apart(c->store))
+	if (!on || !bridge_keeps_apart(c->store))
 		return 0;
-	v = xcalloc(links.len, sizeof(*v));
-	ports = xcalloc(links.len, sizeof(*ports));
+	v = xcalloc(links.len + 1, sizeof(*v));
+	ports = xcalloc(links.len + 1, sizeof(*ports));
 	for (size_t i = 0; i < links.len; i++) {
 		OWN_FREE char *name = xstrndup(links.v[i], strcspn(links.v[i], ":"));
 		CLEANUP(container_unrefp) struct container *other = container_find(c->store, name, NULL);
@@ -288,7 +290,17 @@ int links_allow(struct container *c, struct err *err)
 	return r;
 }
 
-/* Behind the start of one that it is linked to, in a thread of its own: that one's operation is not this one's. */
+int links_allow(struct container *c, struct err *err)
+{
+	bool any;
+
+	lock_take(&c->lock);
+	any = c->host.links.len > 0;
+	lock_drop(&c->lock);
+	return any ? allow(c, err) : 0;
+}
+
+/* Behind the start or the end of one that it is linked to, in a thread of its own: that one's operation is not this one's. */
 static void allow_again(void *ctx)
 {
 	struct container *c = ctx;
@@ -299,7 +311,7 @@ static void allow_again(void *ctx)
 	lock_take(&c->lock);
 	running = c->rec.state.running && !c->rec.state.restarting;
 	lock_drop(&c->lock);
-	if (running && links_allow(c, &err) < 0)
+	if (running && allow(c, &err) < 0)
 		log_warn("container %s: its links: %s", c->id, err_text(&err));
 	op_end(c);
 	container_unref(c);
@@ -335,6 +347,7 @@ static void rewrite(const char *path, const char *names, const char *ip)
 		log_warn("cannot rewrite %s", path);
 }
 
+/* ip: its address now, NULL when it has none any more. */
 static void tell(struct container *c, struct container *parent, const char *ip)
 {
 	OWN_STRV struct strv links = { 0 };
@@ -354,7 +367,8 @@ static void tell(struct container *c, struct container *parent, const char *ip)
 		lock_take(&c->lock);
 		names = host_names(c, links.v[i] + 65);
 		lock_drop(&c->lock);
-		rewrite(hosts, names, ip);
+		if (ip)
+			rewrite(hosts, names, ip);
 		if (bridge_keeps_apart(c->store))
 			work_post(c->store->work, 0, allow_again, never, container_ref(parent));
 	}
@@ -375,7 +389,7 @@ void links_tell(struct container *c)
 	lock_drop(&c->lock);
 	n = store_all(c->store, &all);
 	for (size_t i = 0; i < n; i++) {
-		if (ip && all[i] != c)
+		if (all[i] != c)
 			tell(c, all[i], ip);
 		container_unref(all[i]);
 	}
@@ -446,9 +460,10 @@ static int unlink_op(struct container *parent, const char *name, const char *ali
 		return err_set(err, ERR_NOT_FOUND, "No such container: %.256s", name);
 	if (container_save(parent, true, FS_SYNC, err) < 0)
 		return -1;
-	if (hosts)
-		rewrite(hosts, start, NULL);
-	return 0;
+	if (!hosts)
+		return 0;
+	rewrite(hosts, start, NULL);
+	return allow(parent, err);
 }
 
 int container_unlink(struct container_store *s, const char *name, struct err *err)

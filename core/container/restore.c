@@ -125,11 +125,13 @@ static bool adopt_sandbox(struct container *c)
 /* Those of before, which are still bound where nothing went wrong: known again, and put back where something did. */
 static void adopt_ports(struct container *c)
 {
-	OWN_ERR struct err err = ERR_INIT;
+	OWN_ERR struct err err = ERR_INIT, why = ERR_INIT;
 
 	publish_read(c);
 	if (c->n_published && publish_do(c, &c->host, &err) < 0)
 		log_warn("container %s: its ports are not published any more: %s", c->id, err_text(&err));
+	if (links_allow(c, &why) < 0)
+		log_warn("container %s: its links: %s", c->id, err_text(&why));
 }
 
 /* Takes up the counts of mounts that the last daemon made, so that the exit undoes them. */

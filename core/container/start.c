@@ -92,6 +92,7 @@ void container_unwind(struct container *c)
 	metrics_time(METRIC_NETWORK_ACTIONS, "release", clock_mono() - began);
 	endpoints_forget(c);
 	publish_forget(c);
+	links_tell(c);
 	err_done(&err);
 	if (c->rootfs && rwlayer_unmount(layers_of(c), c->id, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));

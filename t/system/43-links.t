@@ -3,6 +3,7 @@
 # What a container asks of the default bridge: links to other containers, a MAC address, names of its own.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$(dirname "$0")/netlib.sh" || exit 1
+need python3
 start_daemon --host-gateway-ip 192.0.2.77
 ok "starts" || done_testing
 load_busybox >/dev/null
@@ -59,6 +60,74 @@ gw=$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' bridge)
 is "$(docker run --rm --add-host a:host-gateway --add-host 'b=[::1]' busybox grep -E '	(a|b)$' /etc/hosts | tr '\t\n' ' ;')" "$gw a;::1 b;" "host-gateway is the bridge's address"
 stop_daemon; start_daemon --host-gateway-ip 192.0.2.77
 is "$(docker run --rm --add-host a:host-gateway busybox grep 'a$' /etc/hosts | tr '\t' ' ')" "192.0.2.77 a" "or what the daemon was told"
+stop_daemon
+# where containers do not talk to each other, those that are linked do, on the ports that are exposed
+start_daemon --icc=false; ok "--icc=false" || done_testing
+serve='mkdir -p /w && echo yes > /w/index.html && httpd -p 80 -h /w && httpd -p 81 -h /w && exec sleep 1000'
+docker run -d --name db --expose 80 --expose 90/udp busybox sh -c "$serve" >/dev/null
+docker run -d --name web --link db busybox sleep 1000 >/dev/null
+docker run -d --name other busybox sleep 1000 >/dev/null
+inside() { _c=$1; shift; nsenter -t "$(docker inspect -f '{{.State.Pid}}' "$_c")" -n "$@"; }
+asks() { [ "$(inside "$1" curl -s -m 2 --noproxy '*' "http://$(address "$2"):$3/")" = yes ]; } # FROM TO PORT
+asks_not() { ! asks "$@"; }
+# a datagram to port 90 that is answered
+cat > "$WORK/udp.py" <<'P'
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout(1)
+if sys.argv[1] == "serve":
+    s.settimeout(None)
+    s.bind(("", 90))
+    while True:
+        d, a = s.recvfrom(100)
+        s.sendto(d, a)
+s.sendto(b"x", (sys.argv[1], 90))
+s.recvfrom(100)
+P
+datagrams() { inside "$1" python3 "$WORK/udp.py" "$(address "$2")" 2>/dev/null; }
+datagrams_not() { ! datagrams "$@"; }
+soon "a linked container reaches an exposed port" asks web db 80
+inside db python3 "$WORK/udp.py" serve & udp=$!
+soon "also by datagrams" datagrams web db
+[ "$(inside db curl -s -m 2 http://127.0.0.1:81/)" = yes ]; ok "there is another port"
+asks_not web db 81; ok "no other port"
+! docker exec web ping -c 1 -W 1 "$(address db)" >/dev/null; ok "nor the container itself"
+asks_not other db 80; ok "one that is not linked reaches none"
+docker exec -d web sh -c "$serve"
+datagrams_not other db; ok "neither by datagrams"
+kill "$udp"
+wait "$udp" 2>/dev/null
+soon "what is served in the other direction" inside web curl -s -m 2 http://127.0.0.1:80/
+asks_not db web 80; ok "is not reached: a link has one direction"
+docker restart -t 0 db >/dev/null
+soon "it is reached after a restart" asks web db 80
+was=$(address db)
+docker stop -t 0 db >/dev/null
+for _i in $(seq $((50 * DKD_SLOW))); do docker rm -f between >/dev/null 2>&1; docker run -d --name between --ip "$was" busybox sh -c "$serve" >/dev/null 2>&1 && break; sleep 0.1; done
+soon "another has its address meanwhile" inside between curl -s -m 2 "http://$was:80/"
+soon "and is not reached by it" asks_not web between 80
+docker start db >/dev/null
+soon "at its new address it is" asks web db 80
+asks_not web db 81; ok "at that port alone"
+asks_not other db 80; ok "by nobody else"
+stop_daemon KILL >/dev/null 2>&1
+start_daemon --icc=false; ok "killed, and back"
+soon "the link is there" asks web db 80
+asks_not web db 81; ok "for that port"
+asks_not other db 80; ok "and that container"
+docker network disconnect bridge other
+docker network connect bridge other
+asks_not other db 80; ok "one that leaves and comes is no better off"
+docker network disconnect bridge db
+docker network connect bridge db
+soon "one that is linked to is reached again" asks web db 80
+docker network disconnect bridge web
+docker network connect bridge web
+soon "and reaches again" asks web db 80
+docker rm --link web/db >/dev/null
+asks_not web db 80; ok "without the link nothing is reached"
+docker rm -f db web other between >/dev/null
+unlike "$(here nft list table ip dockerd-docker0)" "dport (80|90)|172\.17\.0\.[2-9] \. " "nothing of it is left among the rules"
 is "$(docker ps -aq | wc -l)" 0 "no container is left"
 gone 0 "nor an interface"
 stop_daemon; is "$DSTATUS" 0 "stops"
