@@ -132,14 +132,12 @@ static int on_list(struct job *job, struct err *err)
 	return reply_json(rq, 200, &b);
 }
 
-/* Go's strconv.ParseBool. */
-static int parse_bool(const char *name, const char *s, struct err *err)
+static int check_bool(const char *name, const char *s, struct err *err)
 {
-	static const char *const words[] = { "1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False" };
+	bool ignored;
 
-	for (size_t i = 0; i < ARRAY_LEN(words); i++)
-		if (streq(s, words[i]))
-			return 0;
+	if (str_bool(s, &ignored))
+		return 0;
 	return err_set(err, ERR_INVALID, "invalid value for %s: %s: strconv.ParseBool: parsing \"%s\": invalid "
 		"syntax", name, s, s);
 }
@@ -153,7 +151,7 @@ static int on_inspect(struct job *job, struct err *err)
 	OWN_BUF struct buf b = {0};
 	struct jw w;
 
-	if (!str_empty(verbose) && parse_bool("verbose", verbose, err) < 0)
+	if (!str_empty(verbose) && check_bool("verbose", verbose, err) < 0)
 		return -1;
 	n = net_find(api->nets, id, err);
 	if (!n)

@@ -101,11 +101,12 @@ static int find_socket(const struct dkd_host *host, const char *name, char ret[P
 	return is_socket(ret);
 }
 
-int docker_plugin_has(const struct dkd_host *host, const char *name)
+static int32_t has(const struct dkd_call *call, const struct dkd_host *host, const char *name)
 {
 	struct search s = { .name = name };
 	char path[PATH_SIZE];
 
+	(void)call;
 	return name_ok(name) && (find_socket(host, name, path) || each_specs(host, find_spec, &s));
 }
 
@@ -138,17 +139,20 @@ static int each_in(void *ctx, const char *dir)
 	return stop;
 }
 
-int docker_plugin_each(const struct dkd_host *host, dkd_emit *emit, void *to)
+static int32_t each(const struct dkd_call *call, const struct dkd_host *host, dkd_emit *emit, void *to)
 {
 	static const char *const sockets[] = { ".sock", NULL }, *const specs[] = { ".spec", ".json", NULL };
 	struct each e = { sockets, emit, to };
 
+	(void)call;
 	if (each_in(&e, option(host, "sockets", SOCKETS)))
 		return 0;
 	e.suffixes = specs;
 	each_specs(host, each_in, &e);
 	return 0;
 }
+
+const struct dkd_provider docker_plugin_provider = { .size = sizeof(docker_plugin_provider), .each = each, .has = has };
 
 const char *docker_plugin_text(const json_t *object, const char *key)
 {

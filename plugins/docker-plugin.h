@@ -14,9 +14,8 @@
 
 struct docker_plugin;
 
-/* 1 when there is a file that stands for it. Asks nobody. */
-int docker_plugin_has(const struct dkd_host *host, const char *name);
-int docker_plugin_each(const struct dkd_host *host, dkd_emit *emit, void *to);
+/* Those that a file stands for. Asks nobody. */
+extern const struct dkd_provider docker_plugin_provider;
 /*
  * Finds and activates it: it has to say that it implements what ("NetworkDriver"). NULL: told through host->fail(). A plugin that does not listen
  * yet is waited for, as long as the call may take.

@@ -80,6 +80,19 @@ bool str_has_suffix(const char *s, const char *suffix)
 	return a >= b && streq(s + a - b, suffix);
 }
 
+bool str_bool(const char *s, bool *ret)
+{
+	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+
+	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+		if (streq(s, yes[i]) || streq(s, no[i])) {
+			*ret = streq(s, yes[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
 void str_set(char **dst, const char *value)
 {
 	char *copy = xstrdup(value);

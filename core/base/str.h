@@ -29,6 +29,8 @@ static inline bool streq(const char *a, const char *b) { return strcmp(a, b) == 
 static inline bool str_empty(const char *s) { return !s || !*s; }
 static inline bool str_has_prefix(const char *s, const char *prefix) { return strncmp(s, prefix, strlen(prefix)) == 0; }
 bool str_has_suffix(const char *s, const char *suffix);
+/* Go's spellings of true and false (strconv.ParseBool), and no other. */
+bool str_bool(const char *s, bool *ret);
 /* Replaces an owned string. */
 void str_set(char **dst, const char *value);
 /* Whole-string base-10 numbers; false on anything else or out of range. */

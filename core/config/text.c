@@ -26,20 +26,6 @@ int opt_set_text(struct config *cfg, enum opt_id id, const char *text, struct er
 	return set[opts[id].kind](cfg, id, text, err);
 }
 
-bool config_bool(const char *s, bool *ret)
-{
-	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F",
-		"false", "FALSE", "False" };
-
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-		if (streq(s, yes[i]) || streq(s, no[i])) {
-			*ret = streq(s, yes[i]);
-			return true;
-		}
-	}
-	return false;
-}
-
 bool config_size(const char *s, int64_t *ret)
 {
 	static const char units[] = "kmgtp";
@@ -99,7 +85,7 @@ bool config_is_cidr(const char *s)
 
 static int text_BOOL(struct config *cfg, enum opt_id id, const char *text, struct err *err)
 {
-	if (!config_bool(text, opt_field(cfg, id)))
+	if (!str_bool(text, opt_field(cfg, id)))
 		return err_set(err, ERR_INVALID, "strconv.ParseBool: parsing \"%s\": invalid syntax", text);
 	return 0;
 }
@@ -296,7 +282,7 @@ int config_map_set(struct config *cfg, enum opt_id id, const char *key, const ch
 	if (!*key)
 		return err_set(err, ERR_INVALID, "an option without a name: =%s", value);
 	if (id == OPT_ID_features) {
-		if (!config_bool(value, &on))
+		if (!str_bool(value, &on))
 			return err_set(err, ERR_INVALID, "feature %s is true or false, not \"%s\"", key, value);
 		value = on ? "true" : "false";
 	}
@@ -319,7 +305,7 @@ int config_nri_pair(void *ctx, const char *key, const char *value, struct err *e
 	bool on;
 
 	if (streq(key, "enable")) {
-		if (!config_bool(value, &on))
+		if (!str_bool(value, &on))
 			return err_set(err, ERR_INVALID, "nri-opts: enable is true or false, not \"%s\"", value);
 		value = on ? "true" : "false";
 	} else if (!streq(key, "plugin-path") && !streq(key, "plugin-config-path") && !streq(key, "socket-path")) {

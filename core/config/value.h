@@ -12,7 +12,6 @@ void opt_clear(struct config *cfg, enum opt_id id);
 /* The value and who set it. */
 void opt_copy(struct config *dst, const struct config *src, enum opt_id id);
 
-bool config_bool(const char *s, bool *ret);     /* Go's spellings of true and false */
 bool config_size(const char *s, int64_t *ret);  /* "64m", "1.5GiB" */
 bool config_is_ip(const char *s);
 bool config_is_cidr(const char *s);

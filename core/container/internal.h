@@ -341,7 +341,6 @@ void log_config_note(struct container *c, const struct log_config *want); /* und
 /* At a start, under the operation: takes what was noted. */
 int log_config_renew(struct container *c, struct err *err);
 
-bool log_parse_bool(const char *s, bool *ret);
 /* Labels and variables that the options choose. */
 int log_attrs(const struct container *c, const struct strmap *options, struct strmap *ret, struct err *err);
 

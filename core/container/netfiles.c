@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "container/internal.h"
+#include "network/cidr.h"
 
 #define HOST_FILE_MAX (1u << 20)
 
@@ -36,7 +37,7 @@ static void host_gateways(const struct container *c, struct strv *ret)
 		strv_add(ret, told->v[i]);
 	for (size_t i = 0; !ret->len && n && i < n->pools_len; i++)
 		if (!str_empty(n->pools[i].gateway) && !strchr(n->pools[i].gateway, ':')) {
-			OWN_FREE char *ip = xstrndup(n->pools[i].gateway, strcspn(n->pools[i].gateway, "/"));
+			OWN_FREE char *ip = cidr_plain_dup(n->pools[i].gateway);
 
 			strv_add(ret, ip);
 		}

@@ -71,6 +71,16 @@ bool cidr_parse_any(const char *text, struct cidr *ret)
 	return true;
 }
 
+void cidr_plain(const char *text, char ret[IP_TEXT])
+{
+	snprintf(ret, IP_TEXT, "%.*s", text ? (int)strcspn(text, "/") : 0, text ? text : "");
+}
+
+char *cidr_plain_dup(const char *text)
+{
+	return text ? xstrndup(text, strcspn(text, "/")) : NULL;
+}
+
 void cidr_text(const struct cidr *c, char ret[CIDR_TEXT])
 {
 	size_t len;

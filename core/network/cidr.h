@@ -19,6 +19,7 @@ struct cidr {
 	struct ip address;
 	unsigned bits;
 };
+#define IP_TEXT   sizeof("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255")
 #define CIDR_TEXT sizeof("ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255/128")
 
 /* "10.0.0.1", "fd00::1"; strict about it. */
@@ -34,6 +35,9 @@ bool cidr_parse(const char *text, struct cidr *ret);
 /* The same, or an address without a prefix length, which stands for itself. */
 bool cidr_parse_any(const char *text, struct cidr *ret);
 void cidr_text(const struct cidr *c, char ret[CIDR_TEXT]);
+/* What is before the prefix length, when there is one; "" and NULL for NULL. */
+void cidr_plain(const char *text, char ret[IP_TEXT]);
+char *cidr_plain_dup(const char *text);
 /* Of the address family: 32 or 128. */
 static inline unsigned cidr_width(bool v6) { return v6 ? 128 : 32; }
 /* The first and the last address. */

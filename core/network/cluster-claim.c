@@ -9,11 +9,6 @@
 #define CLAIM_TRIES 8
 #define ADDRESS_TRIES 64
 
-void cluster_plain(const char *cidr, char ret[CLUSTER_ADDRESS])
-{
-	snprintf(ret, CLUSTER_ADDRESS, "%.*s", (int)strcspn(cidr ? cidr : "", "/"), cidr ? cidr : "");
-}
-
 bool cluster_split_key(const char *key, const char *kind, char id[ID_HEX + 1], const char **rest)
 {
 	size_t n = strlen(kind);
@@ -28,26 +23,26 @@ bool cluster_split_key(const char *key, const char *kind, char id[ID_HEX + 1], c
 
 void cluster_endpoint_keys(const struct net_endpoint *ep, struct strv *keys)
 {
-	char text[CLUSTER_ADDRESS];
+	char text[IP_TEXT];
 
 	strv_addf(keys, "endpoint/%s/%s", ep->network_id, ep->id);
-	cluster_plain(ep->ipv4, text);
+	cidr_plain(ep->ipv4, text);
 	if (*text)
 		strv_addf(keys, "address/%s/%s", ep->network_id, text);
-	cluster_plain(ep->ipv6, text);
+	cidr_plain(ep->ipv6, text);
 	if (*text)
 		strv_addf(keys, "address/%s/%s", ep->network_id, text);
 }
 
 static char *place_text(const struct net_cluster *c, const struct net_endpoint *ep, const char *container)
 {
-	char ipv4[CLUSTER_ADDRESS], ipv6[CLUSTER_ADDRESS];
+	char ipv4[IP_TEXT], ipv6[IP_TEXT];
 	struct cluster_place p = { c->address, ep->mac, ipv4, ipv6, (char *)container, ep->names }; /* borrowed, never cleared */
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
 
-	cluster_plain(ep->ipv4, ipv4);
-	cluster_plain(ep->ipv6, ipv6);
+	cidr_plain(ep->ipv4, ipv4);
+	cidr_plain(ep->ipv6, ipv6);
 	jw_init(&w, &b);
 	jdesc_encode(&cluster_place_desc, &p, &w);
 	return buf_steal(&b);
@@ -210,7 +205,7 @@ int net_cluster_take(struct net_cluster *c, const struct net_endpoint *ep, struc
 int net_cluster_address(struct net_controller *nc, struct net_driver *d, const struct network *n, struct net_endpoint *ep, const char *want4,
 	const char *want6, struct err *err)
 {
-	char text[CLUSTER_ADDRESS], far[CLUSTER_ADDRESS + 8];
+	char text[IP_TEXT], far[CLUSTER_FAR];
 
 	for (int try = 0; try < ADDRESS_TRIES; try++) {
 		OWN_ERR struct err why = ERR_INIT;
@@ -225,7 +220,7 @@ int net_cluster_address(struct net_controller *nc, struct net_driver *d, const s
 		if (!str_empty(want4) || !str_empty(want6))
 			return err_set(err, ERR_FORBIDDEN, "Address already in use");
 		for (int ipv6 = 0; ipv6 <= 1; ipv6++) {
-			cluster_plain(ipv6 ? ep->ipv6 : ep->ipv4, text);
+			cidr_plain(ipv6 ? ep->ipv6 : ep->ipv4, text);
 			cluster_far_name(text, far);
 			if (*text)
 				net_address_hold_far(nc, n->id, far, text);

@@ -183,14 +183,14 @@ void cluster_network_went(struct net_cluster *c, const char *id)
 }
 
 /* What net_cluster_address() found taken by somebody else is held under a name of its own. */
-void cluster_far_name(const char *address, char ret[CLUSTER_ADDRESS + 8])
+void cluster_far_name(const char *address, char ret[CLUSTER_FAR])
 {
-	snprintf(ret, CLUSTER_ADDRESS + 8, "far-%s", address);
+	snprintf(ret, CLUSTER_FAR, "far-%s", address);
 }
 
 static void address_went(struct net_cluster *c, const char *network, const char *owner, const char *address)
 {
-	char far[CLUSTER_ADDRESS + 8];
+	char far[CLUSTER_FAR];
 
 	cluster_far_name(address, far);
 	net_address_drop_far(c->nc, network, owner, address);

@@ -8,7 +8,7 @@
 #include "network/kv.h"
 #include "network/mirror.h"
 
-#define CLUSTER_ADDRESS 64 /* the text of one */
+#define CLUSTER_FAR (IP_TEXT + 8) /* what cluster_far_name() needs */
 
 struct net_cluster {
 	struct net_controller *nc;
@@ -32,14 +32,12 @@ struct cluster_place {
 };
 extern const struct jdesc cluster_place_desc;
 
-/* An address without its prefix length. */
-void cluster_plain(const char *cidr, char ret[CLUSTER_ADDRESS]);
 /* "KIND/ID/rest": the id and what is behind it. */
 bool cluster_split_key(const char *key, const char *kind, char id[ID_HEX + 1], const char **rest);
 /* The endpoint's own key, then those of its addresses. */
 void cluster_endpoint_keys(const struct net_endpoint *ep, struct strv *keys);
 /* What an address is held by when all that is known is that another host has it. */
-void cluster_far_name(const char *address, char ret[CLUSTER_ADDRESS + 8]);
+void cluster_far_name(const char *address, char ret[CLUSTER_FAR]);
 struct network *cluster_network(struct net_controller *nc, const char *id);
 
 /* cluster-tell.c. A key came, or got another value; it went. No lock is held. */

@@ -71,18 +71,15 @@ static int check_spec(const struct net_spec *s, struct err *err)
 /* -1: the option says nothing. */
 static int option_bool(const struct strmap *options, const char *key, int *ret, struct err *err)
 {
-	static const char *const yes[] = { "1", "t", "T", "TRUE", "true", "True" }, *const no[] = { "0", "f", "F", "FALSE", "false", "False" };
 	const char *v = options ? strmap_get(options, key) : NULL;
+	bool on;
 
 	if (!v || *ret >= 0)
 		return 0;
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-		if (streq(v, yes[i]))
-			*ret = 1;
-		else if (streq(v, no[i]))
-			*ret = 0;
-	}
-	return *ret < 0 ? err_set(err, ERR_INVALID, "invalid value for option %s: \"%s\" is neither true nor false", key, v) : 0;
+	if (!str_bool(v, &on))
+		return err_set(err, ERR_INVALID, "invalid value for option %s: \"%s\" is neither true nor false", key, v);
+	*ret = on;
+	return 0;
 }
 
 static int families(const struct net_spec *s, struct network *n, struct err *err)

@@ -27,17 +27,12 @@ static int by_rank(const void *a, const void *b)
 	return strcmp(x->network, y->network);
 }
 
-static char *plain(const char *address)
-{
-	return address ? xstrndup(address, strcspn(address, "/")) : NULL;
-}
-
 static void net_fill(struct net_controller *nc, const struct net_endpoint *ep, struct netd_net *ret)
 {
 	struct network *n = net_find(nc, ep->network_id, NULL);
 
 	*ret = (struct netd_net){
-		.id = ep->network_id, .name = ep->network, .ipv4 = plain(ep->ipv4), .ipv6 = plain(ep->ipv6), .names = &ep->names,
+		.id = ep->network_id, .name = ep->network, .ipv4 = cidr_plain_dup(ep->ipv4), .ipv6 = cidr_plain_dup(ep->ipv6), .names = &ep->names,
 		.internal = n && n->internal,
 	};
 	network_unref(n);

@@ -146,7 +146,7 @@ static int request_address(struct ipam_driver *d, const char *pool, const char *
 
 static void release_address(struct ipam_driver *d, const char *pool, const char *address)
 {
-	OWN_FREE char *plain = xstrndup(address, strcspn(address, "/"));
+	OWN_FREE char *plain = cidr_plain_dup(address);
 	OWN_ERR struct err err = ERR_INIT;
 	struct driver_call c;
 
@@ -191,12 +191,12 @@ static int fill_pool(struct ipam_driver *d, struct net_pool *p, const char *gate
 	OWN_FREE char *got = NULL;
 
 	if (gateways && str_empty(p->gateway) && !str_empty(gateway)) {
-		p->gateway = xstrndup(gateway, strcspn(gateway, "/"));
+		p->gateway = cidr_plain_dup(gateway);
 	} else if (gateways) {
 		if (request_address(d, p->id, str_empty(p->gateway) ? NULL : p->gateway, TYPE_KEY, TYPE_GATEWAY, &got, err) < 0)
 			return err_wrap(err, "failed to allocate gateway (%s)", p->gateway ? p->gateway : "");
 		free(p->gateway);
-		p->gateway = xstrndup(got, strcspn(got, "/"));
+		p->gateway = cidr_plain_dup(got);
 	}
 	for (size_t i = 0; i < p->aux.len; i++) {
 		OWN_FREE char *aux = NULL;
@@ -317,7 +317,7 @@ int net_ipam_take(struct net_controller *nc, const struct network *n, struct net
 
 static void give_one(struct ipam_driver *d, const struct network *n, const char *address)
 {
-	OWN_FREE char *plain = address ? xstrndup(address, strcspn(address, "/")) : NULL;
+	OWN_FREE char *plain = cidr_plain_dup(address);
 	const struct net_pool *p = plain ? pool_for(n, strchr(plain, ':') != NULL, plain) : NULL;
 
 	if (p)
@@ -337,7 +337,7 @@ void net_ipam_give(struct net_controller *nc, const struct network *n, const str
 /* Said again to a driver that forgets over a restart. */
 static void replay(struct ipam_driver *d, const struct network *n, const char *address, const char *key, const char *value)
 {
-	OWN_FREE char *plain = str_empty(address) ? NULL : xstrndup(address, strcspn(address, "/")), *got = NULL;
+	OWN_FREE char *plain = str_empty(address) ? NULL : cidr_plain_dup(address), *got = NULL;
 	const struct net_pool *p = plain ? pool_for(n, strchr(plain, ':') != NULL, plain) : NULL;
 	OWN_ERR struct err err = ERR_INIT;
 

@@ -414,7 +414,7 @@ int net_driver_links(struct net_driver *d, const struct net_endpoint *ep, const 
 {
 	OWN_FREE struct dkd_net_link *v = xcalloc(len + 1, sizeof(*v));
 	OWN_FREE struct dkd_net_port *ports = NULL;
-	OWN_FREE char *from = ep->ipv4 ? xstrndup(ep->ipv4, strcspn(ep->ipv4, "/")) : NULL;
+	OWN_FREE char *from = cidr_plain_dup(ep->ipv4);
 	struct driver_call c;
 	size_t n = 0;
 

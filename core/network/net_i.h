@@ -17,7 +17,7 @@
 /* A run of published ports, on one address of the host; all of one box are at its gateways. */
 struct net_run {
 	int proto;
-	char host_ip[46];
+	char host_ip[IP_TEXT];
 	unsigned host_port, port, count; /* host_port 0: reached by the container's own address */
 };
 

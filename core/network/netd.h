@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/spawner.h"
 #include "base/str.h"
+#include "network/cidr.h"
 
 struct netd;
 
@@ -28,7 +29,7 @@ DEFINE_CLEANUP(struct netd, netd_free)
 
 struct netd_port {
 	int proto;            /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
-	char host_ip[46];     /* "0.0.0.0", "::", or one address */
+	char host_ip[IP_TEXT]; /* "0.0.0.0", "::", or one address */
 	/*
 	 * 0: any free one of the kernel's local port range; begin..end: the first free one of these, end 0 for begin alone. In the
 	 * answer both are the one chosen. What was chosen for the endpoint before is chosen again.
@@ -37,7 +38,7 @@ struct netd_port {
 	unsigned count;       /* a run: host_port + i -> port + i; only with one fixed host_port; 0 is 1 */
 	unsigned port;        /* of the container */
 	bool proxy;           /* connections that reach the socket go to target; else it only holds the port */
-	char target[46];      /* the container's address; of another family than host_ip's is fine */
+	char target[IP_TEXT];  /* the container's address; of another family than host_ip's is fine */
 };
 /*
  * The ports of an endpoint, all or none (of no ports: as netd_revoke()); replaces what it had (of equal ones nothing changes, no connection is cut). Of two

@@ -38,11 +38,6 @@ void net_ports_free(struct net_port *v, size_t len)
 	free(v);
 }
 
-static void plain(const char *address, char ret[46])
-{
-	snprintf(ret, 46, "%.*s", (int)strcspn(address, "/"), address);
-}
-
 static void gate_open(struct net_controller *nc, const struct net_box *b, bool ipv6, struct gate *ret)
 {
 	const char *mode;
@@ -101,7 +96,7 @@ static void add(const struct net_controller *nc, struct plan *p, const struct ne
 		.count = 1, .port = want->port, .proxy = nc->userland_proxy,
 	};
 	snprintf(n->host_ip, sizeof(n->host_ip), "%s", ip);
-	plain(g->ep ? (ipv6 ? g->ep->ipv6 : g->ep->ipv4) : other->ep->ipv4, n->target);
+	cidr_plain(g->ep ? (ipv6 ? g->ep->ipv6 : g->ep->ipv4) : other->ep->ipv4, n->target);
 }
 
 static int add_all(const struct net_controller *nc, struct plan *p, const struct net_port *want, struct err *err)

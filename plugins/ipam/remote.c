@@ -14,18 +14,6 @@ struct dkd_ipam {
 	struct docker_plugin *plugin;
 };
 
-static int32_t each(const struct dkd_call *call, const struct dkd_host *host, dkd_emit *emit, void *to)
-{
-	(void)call;
-	return docker_plugin_each(host, emit, to);
-}
-
-static int32_t has(const struct dkd_call *call, const struct dkd_host *host, const char *name)
-{
-	(void)call;
-	return docker_plugin_has(host, name);
-}
-
 static int32_t remote_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_ipam_open *open, struct dkd_ipam **ret)
 {
 	struct dkd_ipam *i = calloc(1, sizeof(*i));
@@ -149,8 +137,6 @@ static const struct dkd_ipam_ops ops = {
 	.release_address = remote_release_address,
 };
 
-static const struct dkd_provider provider = { .size = sizeof(provider), .each = each, .has = has };
-
 static const struct dkd_driver driver = {
 	.magic = DKD_MAGIC,
 	.kind = DKD_KIND_IPAM,
@@ -161,7 +147,7 @@ static const struct dkd_driver driver = {
 	.name = "remote",
 	.version = "1.0",
 	.ops = &ops,
-	.provider = &provider,
+	.provider = &docker_plugin_provider,
 };
 
 const struct dkd_driver *dkd_driver_entry(void)

@@ -65,14 +65,6 @@ static void put_time(struct bytes *b, int64_t time, bool sub_second)
 	}
 }
 
-static bool has_attr(const struct dkd_log_subject *subject, const char *key)
-{
-	for (uint32_t i = 0; i < subject->attrs_len; i++)
-		if (strcmp(subject->attrs[i].key, key) == 0)
-			return true;
-	return false;
-}
-
 /* Only a line in pieces has those; they win over an attribute of the same name, which then is out of all messages. */
 static bool is_partial(const char *key)
 {
@@ -88,7 +80,7 @@ static void put_own(struct fluentd_common *c, const struct dkd_log_subject *subj
 {
 	size_t size = strlen(slash) + strlen(value);
 
-	if (has_attr(subject, key))
+	if (dkd_pair_get(subject->attrs, subject->attrs_len, key))
 		return;
 	put_str(&c->fields, key, strlen(key));
 	/* at most 64 KiB: an id, a name */
@@ -101,8 +93,8 @@ static void put_own(struct fluentd_common *c, const struct dkd_log_subject *subj
 void fluentd_common(struct fluentd_common *c, const struct dkd_log_subject *subject)
 {
 	put_str(&c->tag, subject->tag, strlen(subject->tag));
-	c->has_source = has_attr(subject, "source");
-	c->has_log = has_attr(subject, "log");
+	c->has_source = dkd_pair_get(subject->attrs, subject->attrs_len, "source");
+	c->has_log = dkd_pair_get(subject->attrs, subject->attrs_len, "log");
 	put_own(c, subject, "container_id", "", subject->id);
 	put_own(c, subject, "container_name", "/", subject->name);
 	for (uint32_t i = 0; i < subject->attrs_len; i++) {

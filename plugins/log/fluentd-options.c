@@ -24,7 +24,7 @@ struct source {
 /* NULL: not given, or as good as that. */
 static const char *get(const struct source *s, const char *key)
 {
-	const char *value = words_get(s->v, s->len, key);
+	const char *value = dkd_pair_get(s->v, s->len, key);
 
 	return value && *value ? value : NULL;
 }

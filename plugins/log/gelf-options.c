@@ -77,10 +77,10 @@ int gelf_options_read(struct gelf_options *o, const struct dkd_host *host, const
 		"gelf-tcp-max-reconnect", "gelf-tcp-reconnect-delay", "labels", "labels-regex", "tag", NULL };
 
 	*o = (struct gelf_options){ .reconnects = 3, .delay = 1 };
-	if (read_address(o, host, call, words_get(v, len, "gelf-address")) == 0 && words_known(host, call, v, len, known, "gelf") == 0 &&
-		read_compression(o, host, call, words_get(v, len, "gelf-compression-type"), words_get(v, len, "gelf-compression-level")) == 0 &&
-		read_tcp(o, host, call, "gelf-tcp-max-reconnect", words_get(v, len, "gelf-tcp-max-reconnect"), &o->reconnects) == 0 &&
-		read_tcp(o, host, call, "gelf-tcp-reconnect-delay", words_get(v, len, "gelf-tcp-reconnect-delay"), &o->delay) == 0)
+	if (read_address(o, host, call, dkd_pair_get(v, len, "gelf-address")) == 0 && words_known(host, call, v, len, known, "gelf") == 0 &&
+		read_compression(o, host, call, dkd_pair_get(v, len, "gelf-compression-type"), dkd_pair_get(v, len, "gelf-compression-level")) == 0 &&
+		read_tcp(o, host, call, "gelf-tcp-max-reconnect", dkd_pair_get(v, len, "gelf-tcp-max-reconnect"), &o->reconnects) == 0 &&
+		read_tcp(o, host, call, "gelf-tcp-reconnect-delay", dkd_pair_get(v, len, "gelf-tcp-reconnect-delay"), &o->delay) == 0)
 		return 0;
 	gelf_options_done(o);
 	return -1;

@@ -16,7 +16,7 @@ static const char *const facilities[] = { "kern", "user", "mail", "daemon", "aut
 
 static const char *get(const struct dkd_pair *v, uint32_t len, const char *key)
 {
-	const char *value = words_get(v, len, key);
+	const char *value = dkd_pair_get(v, len, key);
 
 	return value ? value : "";
 }
@@ -108,7 +108,7 @@ static int read_format(struct syslog_options *o, const struct dkd_host *host, co
 static int read_tls(struct syslog_options *o, const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v, uint32_t len)
 {
 	static const char *const keys[] = { "syslog-tls-ca-cert", "syslog-tls-cert", "syslog-tls-key" };
-	const char *skip = words_get(v, len, "syslog-tls-skip-verify");
+	const char *skip = dkd_pair_get(v, len, "syslog-tls-skip-verify");
 
 	for (size_t i = 0; i < 3; i++) {
 		const char *value = get(v, len, keys[i]);

@@ -8,14 +8,6 @@
 
 #define DIGITS "0123456789"
 
-const char *words_get(const struct dkd_pair *v, uint32_t len, const char *key)
-{
-	for (uint32_t i = 0; i < len; i++)
-		if (strcmp(v[i].key, key) == 0)
-			return v[i].value;
-	return NULL;
-}
-
 int words_known(const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v, uint32_t len, const char *const *known,
 	const char *driver)
 {

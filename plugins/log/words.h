@@ -7,8 +7,6 @@
 
 #include <dockerd/log.h>
 
-/* NULL: not given. */
-const char *words_get(const struct dkd_pair *v, uint32_t len, const char *key);
 /* -1: one is not in known (its end is NULL); told through host->fail(). */
 int words_known(const struct dkd_host *host, const struct dkd_call *call, const struct dkd_pair *v, uint32_t len, const char *const *known,
 	const char *driver);

@@ -3,11 +3,10 @@
  * Network driver "macvlan": containers as neighbours of the host on its own network, each with a MAC address. Options: parent,
  * macvlan_mode (bridge, private, vepa, passthru), com.docker.network.driver.mtu.
  */
-#include <arpa/inet.h>
 #include <linux/if_link.h>
 #include <string.h>
-#include <sys/random.h>
 
+#include "mac.h"
 #include "parent.h"
 
 static const struct parent_word modes[] = {
@@ -22,30 +21,18 @@ static int32_t macvlan_open(const struct dkd_call *call, const struct dkd_host *
 	return parent_open(&kind, call, host, ret);
 }
 
-static int mac_is_good(const char *text)
-{
-	unsigned v[6];
-	int end = -1;
-
-	return sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) == 6 && end > 0 && !text[end] && !(v[0] & 1);
-}
-
-/* 02:42 and the IPv4 address, so that neighbours who remember the one find the other; else random. */
 static int32_t macvlan_create_endpoint(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_endpoint *ep, dkd_emit_pair *emit, void *to)
 {
-	char address[INET_ADDRSTRLEN] = "", text[18];
+	unsigned char mac[6];
 	struct parent_net n;
-	unsigned char m[4];
+	char text[MAC_TEXT];
 
 	if (parent_find(call, d, ep->network, &n) < 0)
 		return -1;
 	if (ep->mac)
-		return mac_is_good(ep->mac) ? 0 : dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "invalid MAC address: %.32s", ep->mac);
-	if (ep->ipv4)
-		snprintf(address, sizeof(address), "%.*s", (int)strcspn(ep->ipv4, "/"), ep->ipv4);
-	if (inet_pton(AF_INET, address, m) != 1 && getrandom(m, sizeof(m), 0) != sizeof(m))
+		return mac_parse(ep->mac, mac) == 0 ? 0 : dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "invalid MAC address: %.32s", ep->mac);
+	if (mac_make(ep->ipv4, text) < 0)
 		return dkd_failf(d->host, call, DKD_ERR_INTERNAL, 0, "no random numbers for a MAC address");
-	snprintf(text, sizeof(text), "02:42:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3]);
 	emit(to, "mac", text);
 	return 0;
 }

@@ -19,6 +19,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#ifndef NSFS_MAGIC /* linux/magic.h of newer kernels */
+#define NSFS_MAGIC 0x6e736673
+#endif
 #define FOLDER "overlay"
 #define BRIDGE "br0"
 #define VXLAN "vxlan0"
@@ -69,7 +72,7 @@ static int is_netns(const char *path)
 {
 	struct statfs fs;
 
-	return statfs(path, &fs) == 0 && fs.f_type == 0x6e736673 /* NSFS_MAGIC */;
+	return statfs(path, &fs) == 0 && fs.f_type == NSFS_MAGIC;
 }
 
 static int enter(struct ov_net *n, const char *path, int make, struct link_error *e)

@@ -14,7 +14,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
+
+#include "mac.h"
 
 #define VNI_OPTION "com.docker.network.driver.overlay.vxlanid_list"
 #define VNI_FIRST 4097u /* below are those that others choose by hand */
@@ -112,14 +113,6 @@ static int32_t overlay_capabilities(const struct dkd_call *call, struct dkd_net 
 	return 0;
 }
 
-static const char *value_of(const struct dkd_pair *v, uint32_t len, const char *key)
-{
-	for (uint32_t i = 0; i < len; i++)
-		if (strcmp(v[i].key, key) == 0)
-			return v[i].value;
-	return NULL;
-}
-
 static int read_number(const char *text, const char *key, uint32_t least, uint32_t most, uint32_t *ret, struct link_error *e)
 {
 	char *end;
@@ -133,12 +126,12 @@ static int read_number(const char *text, const char *key, uint32_t least, uint32
 
 static int read_network(const struct dkd_net_network *w, struct ov_net *n, struct link_error *e)
 {
-	const char *vni = value_of(w->options, w->options_len, VNI_OPTION);
-	const char *mtu = value_of(w->options, w->options_len, "com.docker.network.driver.mtu");
+	const char *vni = dkd_pair_get(w->options, w->options_len, VNI_OPTION);
+	const char *mtu = dkd_pair_get(w->options, w->options_len, "com.docker.network.driver.mtu");
 
 	snprintf(n->id, sizeof(n->id), "%s", w->id);
 	n->mtu = MTU_DEFAULT;
-	if (value_of(w->options, w->options_len, "encrypted"))
+	if (dkd_pair_get(w->options, w->options_len, "encrypted"))
 		return link_fail(e, 0, "overlay networks of this daemon are not encrypted: leave the option out, and encrypt the way between the hosts");
 	if (!vni || !*vni)
 		return link_fail(e, 0, "overlay network %.12s has no VXLAN number: it is made with a cluster store (--cluster-store)", w->id);
@@ -158,12 +151,12 @@ static struct ov_net **place(struct dkd_net *d, const char *id)
 
 static int32_t overlay_allocate(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_network *w, dkd_emit_pair *emit, void *to)
 {
-	const char *number = value_of(w->options, w->options_len, "dockerd.number");
+	const char *number = dkd_pair_get(w->options, w->options_len, "dockerd.number");
 	struct link_error e;
 	uint32_t n;
 	char text[16];
 
-	if (value_of(w->options, w->options_len, VNI_OPTION))
+	if (dkd_pair_get(w->options, w->options_len, VNI_OPTION))
 		return 0;
 	if (!number)
 		return dkd_failf(d->host, call, DKD_ERR_UNAVAILABLE, 0, "overlay networks need a cluster store (--cluster-store)");
@@ -209,30 +202,15 @@ static int32_t overlay_delete_network(const struct dkd_call *call, struct dkd_ne
 	return 0;
 }
 
-static int parse_mac(const char *text, unsigned char mac[6])
-{
-	unsigned v[6];
-	int end = -1;
-
-	if (!text || sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) != 6 || end < 0 || text[end] || v[0] & 1)
-		return -1;
-	for (int i = 0; i < 6; i++)
-		mac[i] = (unsigned char)v[i];
-	return 0;
-}
-
-/* 02:42 and the IPv4 address: what is unique in the network is so as a MAC. */
 static int32_t overlay_create_endpoint(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_endpoint *ep, dkd_emit_pair *emit, void *to)
 {
-	struct ov_address a;
 	unsigned char mac[6];
-	char text[18];
+	char text[MAC_TEXT];
 
 	if (ep->mac)
-		return parse_mac(ep->mac, mac) == 0 ? 0 : dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "invalid MAC address: %.32s", ep->mac);
-	if ((ov_address_parse(ep->ipv4, &a) < 0 || a.family != AF_INET) && getrandom(a.raw, 4, 0) != 4)
+		return mac_parse(ep->mac, mac) == 0 ? 0 : dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "invalid MAC address: %.32s", ep->mac);
+	if (mac_make(ep->ipv4, text) < 0)
 		return dkd_failf(d->host, call, DKD_ERR_INTERNAL, 0, "no random numbers for a MAC address");
-	snprintf(text, sizeof(text), "02:42:%02x:%02x:%02x:%02x", a.raw[0], a.raw[1], a.raw[2], a.raw[3]);
 	emit(to, "mac", text);
 	return 0;
 }
@@ -370,19 +348,19 @@ static int forget_peer(struct ov_net *n, const char *endpoint, struct link_error
 
 static int read_peer(const struct dkd_pair *data, uint32_t len, struct ov_peer *p)
 {
-	const char *endpoint = value_of(data, len, "endpoint");
+	const char *endpoint = dkd_pair_get(data, len, "endpoint");
 
 	if (!endpoint || strlen(endpoint) >= sizeof(p->endpoint))
 		return -1;
 	snprintf(p->endpoint, sizeof(p->endpoint), "%s", endpoint);
-	return parse_mac(value_of(data, len, "mac"), p->mac) < 0 || ov_address_parse(value_of(data, len, "host"), &p->host) < 0 || !p->host.family ||
-		ov_address_parse(value_of(data, len, "ipv4"), &p->ipv4) < 0 || ov_address_parse(value_of(data, len, "ipv6"), &p->ipv6) < 0 ? -1 : 0;
+	return mac_parse(dkd_pair_get(data, len, "mac"), p->mac) < 0 || ov_address_parse(dkd_pair_get(data, len, "host"), &p->host) < 0 || !p->host.family ||
+		ov_address_parse(dkd_pair_get(data, len, "ipv4"), &p->ipv4) < 0 || ov_address_parse(dkd_pair_get(data, len, "ipv6"), &p->ipv6) < 0 ? -1 : 0;
 }
 
 /* One that moved, or whose word came twice, is told anew. */
 static int32_t learn_endpoint(const struct dkd_call *call, struct dkd_net *d, const struct dkd_pair *data, uint32_t len)
 {
-	const char *network = value_of(data, len, "network");
+	const char *network = dkd_pair_get(data, len, "network");
 	struct ov_peer *p = calloc(1, sizeof(*p));
 	struct link_error e = { 0, "" };
 	struct ov_net *n;
@@ -409,14 +387,14 @@ static int32_t learn_endpoint(const struct dkd_call *call, struct dkd_net *d, co
 
 static int32_t overlay_discover_new(const struct dkd_call *call, struct dkd_net *d, const char *type, const struct dkd_pair *data, uint32_t len)
 {
-	const char *self = value_of(data, len, "self");
+	const char *self = dkd_pair_get(data, len, "self");
 	struct ov_address a;
 
 	if (strcmp(type, "endpoint") == 0)
 		return learn_endpoint(call, d, data, len);
 	if (strcmp(type, "node") != 0 || !self || strcmp(self, "true") != 0)
 		return 0;
-	if (ov_address_parse(value_of(data, len, "address"), &a) < 0 || !a.family)
+	if (ov_address_parse(dkd_pair_get(data, len, "address"), &a) < 0 || !a.family)
 		return dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "this host's own address is not readable");
 	pthread_mutex_lock(&d->lock);
 	d->local = a;
@@ -426,7 +404,7 @@ static int32_t overlay_discover_new(const struct dkd_call *call, struct dkd_net 
 
 static int32_t overlay_discover_delete(const struct dkd_call *call, struct dkd_net *d, const char *type, const struct dkd_pair *data, uint32_t len)
 {
-	const char *network = value_of(data, len, "network"), *endpoint = value_of(data, len, "endpoint");
+	const char *network = dkd_pair_get(data, len, "network"), *endpoint = dkd_pair_get(data, len, "endpoint");
 	struct link_error e = { 0, "" };
 	struct ov_net *n;
 	int rc = 0;

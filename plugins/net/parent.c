@@ -50,14 +50,6 @@ int32_t parent_capabilities(const struct dkd_call *call, struct dkd_net *d, stru
 	return 0;
 }
 
-static const char *option(const struct dkd_net_network *w, const char *key)
-{
-	for (uint32_t i = 0; i < w->options_len; i++)
-		if (strcmp(w->options[i].key, key) == 0)
-			return w->options[i].value;
-	return NULL;
-}
-
 static int read_word(const struct parent_kind *k, const char *what, const struct parent_word *words, const char *value, uint32_t *ret, struct link_error *e)
 {
 	*ret = words->number;
@@ -73,7 +65,7 @@ static int read_word(const struct parent_kind *k, const char *what, const struct
 
 static int read_mtu(const struct dkd_net_network *w, struct parent_net *n, struct link_error *e)
 {
-	const char *v = option(w, "com.docker.network.driver.mtu");
+	const char *v = dkd_pair_get(w->options, w->options_len, "com.docker.network.driver.mtu");
 	char *end = NULL;
 	unsigned long mtu = v && *v ? strtoul(v, &end, 10) : 0;
 
@@ -116,7 +108,7 @@ static void dummy_of(const struct parent_kind *k, const char *id, char ret[IFNAM
 
 static int read_network(const struct parent_kind *k, const struct dkd_net_network *w, struct parent_net *n, struct link_error *e)
 {
-	const char *parent = option(w, "parent"), *mode = option(w, k->mode_key);
+	const char *parent = dkd_pair_get(w->options, w->options_len, "parent"), *mode = dkd_pair_get(w->options, w->options_len, k->mode_key);
 
 	snprintf(n->id, sizeof(n->id), "%s", w->id);
 	n->internal = (w->flags & DKD_NET_INTERNAL) != 0;
@@ -133,7 +125,7 @@ static int read_network(const struct parent_kind *k, const struct dkd_net_networ
 	n->exclusive = k->exclusive && mode && strcmp(mode, k->exclusive) == 0;
 	if (read_word(k, "mode", k->modes, mode, &n->mode, e) < 0 || read_mtu(w, n, e) < 0 || read_gateways(w, n, e) < 0)
 		return -1;
-	return k->flag_key ? read_word(k, "flag", k->flags, option(w, k->flag_key), &n->flag, e) : 0;
+	return k->flag_key ? read_word(k, "flag", k->flags, dkd_pair_get(w->options, w->options_len, k->flag_key), &n->flag, e) : 0;
 }
 
 static void put_vlan(struct nlmsghdr *h, const void *ctx)

@@ -23,18 +23,6 @@ struct dkd_net {
 	int skip_gateway;
 };
 
-static int32_t each(const struct dkd_call *call, const struct dkd_host *host, dkd_emit *emit, void *to)
-{
-	(void)call;
-	return docker_plugin_each(host, emit, to);
-}
-
-static int32_t has(const struct dkd_call *call, const struct dkd_host *host, const char *name)
-{
-	(void)call;
-	return docker_plugin_has(host, name);
-}
-
 static int32_t remote_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open, struct dkd_net **ret)
 {
 	struct dkd_net *n = calloc(1, sizeof(*n));
@@ -366,8 +354,6 @@ static const struct dkd_net_ops ops = {
 	.discover_delete = remote_discover_delete,
 };
 
-static const struct dkd_provider provider = { .size = sizeof(provider), .each = each, .has = has };
-
 static const struct dkd_driver driver = {
 	.magic = DKD_MAGIC,
 	.kind = DKD_KIND_NET,
@@ -378,7 +364,7 @@ static const struct dkd_driver driver = {
 	.name = "remote",
 	.version = "1.0",
 	.ops = &ops,
-	.provider = &provider,
+	.provider = &docker_plugin_provider,
 };
 
 const struct dkd_driver *dkd_driver_entry(void)

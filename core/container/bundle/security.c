@@ -4,18 +4,9 @@
 #include "container/bundle/apparmor.h"
 #include "container/validate.h"
 
-/* The words that Docker takes for a boolean. */
 static bool parse_bool(const char *s, struct opt_bool *ret)
 {
-	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
-
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-		if (streq(s, yes[i]) || streq(s, no[i])) {
-			*ret = (struct opt_bool){ true, streq(s, yes[i]) };
-			return true;
-		}
-	}
-	return false;
+	return ret->set = str_bool(s, &ret->v);
 }
 
 /* The value behind "key=" or "key:", else NULL. The first "=" separates where there is one. */

@@ -125,7 +125,7 @@ bool log_cache_disabled(const struct log_config *lc)
 	const char *v = strmap_get(&lc->config, "cache-disabled");
 	bool off = false;
 
-	return log_has_driver(lc) && v && log_parse_bool(v, &off) && off;
+	return log_has_driver(lc) && v && str_bool(v, &off) && off;
 }
 
 int log_cache_check(const struct log_config *lc, struct err *err)
@@ -133,7 +133,7 @@ int log_cache_check(const struct log_config *lc, struct err *err)
 	const char *disabled = strmap_get(&lc->config, "cache-disabled");
 	bool ignored;
 
-	if (!str_empty(disabled) && !log_parse_bool(disabled, &ignored))
+	if (!str_empty(disabled) && !str_bool(disabled, &ignored))
 		return err_set(err, ERR_INVALID, "invalid value for option cache-disabled: %s", disabled);
 	return 0;
 }

@@ -67,19 +67,6 @@ static bool parse_size(const char *s, double step, int64_t *ret)
 	return true;
 }
 
-bool log_parse_bool(const char *s, bool *ret)
-{
-	static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
-
-	for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-		if (streq(s, yes[i]) || streq(s, no[i])) {
-			*ret = streq(s, yes[i]);
-			return true;
-		}
-	}
-	return false;
-}
-
 /* A Go duration, or days: "7d". */
 static bool parse_age(const char *s, int64_t *ret)
 {
@@ -125,7 +112,7 @@ static int parse_rotation(const struct log_config *lc, struct shim_log *ret, str
 	if (parse_bounds(lc, ret, err) < 0)
 		return -1;
 	ret->compress = local;
-	if (compress && !log_parse_bool(compress, &ret->compress))
+	if (compress && !str_bool(compress, &ret->compress))
 		return err_set(err, ERR_INVALID, INIT_FAILED "%sstrconv.ParseBool: parsing \"%s\": invalid syntax",
 			local ? "error reading compress log option: " : "", compress);
 	if (ret->compress && ret->max_file < 2)

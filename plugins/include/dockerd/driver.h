@@ -28,6 +28,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -161,6 +162,20 @@ struct dkd_driver {
 
 /* The one exported symbol. */
 DKD_EXPORT const struct dkd_driver *dkd_driver_entry(void);
+
+/* The value of a key, "" for one without, NULL for none. */
+#if defined(__GNUC__)
+__attribute__((unused))
+#endif
+static const char *dkd_pair_get(const struct dkd_pair *v, uint32_t len, const char *key)
+{
+	uint32_t i;
+
+	for (i = 0; i < len; i++)
+		if (strcmp(v[i].key, key) == 0)
+			return v[i].value ? v[i].value : "";
+	return NULL;
+}
 
 /* host->fail() with a format. */
 #if defined(__GNUC__)

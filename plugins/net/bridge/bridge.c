@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "inside.h"
+#include "mac.h"
 
 #define PORT_PREFIX "veth"
 #define PORT_DIGITS 11 /* with the prefix all that a name can hold */
@@ -59,31 +59,6 @@ static int32_t bridge_capabilities(const struct dkd_call *call, struct dkd_net *
 	return 0;
 }
 
-/* 02:42 and the address: an address that is used again has the same MAC, whatever neighbours remember. */
-static void mac_of(const char *ipv4, unsigned char mac[6])
-{
-	struct cidr c = { 0 };
-
-	mac[0] = 0x02;
-	mac[1] = 0x42;
-	if (!cidr_parse(ipv4, &c) && getrandom(c.ip.b, 4, 0) != 4)
-		memset(c.ip.b, 0x5a, 4);
-	memcpy(mac + 2, c.ip.b, 4);
-}
-
-static int parse_mac(const char *text, unsigned char mac[6])
-{
-	unsigned v[6];
-	int end = -1;
-
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &v[0], &v[1], &v[2], &v[3], &v[4], &v[5], &end) != 6 || end < 0 ||
-	    text[end])
-		return -1;
-	for (int i = 0; i < 6; i++)
-		mac[i] = (unsigned char)v[i];
-	return mac[0] & 1 ? -1 : 0; /* a group's address is nobody's own */
-}
-
 static int32_t bridge_create_endpoint(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_endpoint *ep,
 	dkd_emit_pair *emit, void *to)
 {
@@ -91,18 +66,18 @@ static int32_t bridge_create_endpoint(const struct dkd_call *call, struct dkd_ne
 	struct br_rate rate;
 	struct br_error e;
 	struct br_net n;
-	char text[18];
+	char text[MAC_TEXT];
 
 	if (net_get(d, ep->network, &n) < 0)
 		return net_unknown(d, call, ep->network);
-	if (ep->mac && parse_mac(ep->mac, mac) < 0)
+	if (ep->mac && mac_parse(ep->mac, mac) < 0)
 		return dkd_failf(d->host, call, DKD_ERR_INVALID, 0, "invalid MAC address: %.32s", ep->mac);
 	if (rate_read(ep->options, ep->options_len, &rate, &e) < 0 || ep_set_sources(d, ep, &e) < 0)
 		return net_say(d, call, &e);
 	if (ep->mac)
 		return 0;
-	mac_of(ep->ipv4, mac);
-	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	if (mac_make(ep->ipv4, text) < 0)
+		return dkd_failf(d->host, call, DKD_ERR_INTERNAL, 0, "no random numbers for a MAC address");
 	emit(to, "mac", text);
 	return 0;
 }

@@ -98,7 +98,6 @@ int br_has_rules(const struct br_net *n); /* in any family */
 int options_read(const struct dkd_net_network *w, struct br_net *ret, struct br_error *e);
 /* Whether it needs no gateway in any of its families. */
 int options_isolated(const struct dkd_net_network *w);
-const char *options_find(const struct dkd_pair *options, uint32_t len, const char *key);
 
 /* Ports of the host that lead to as many of a container. */
 struct br_port {

@@ -20,17 +20,9 @@ struct reader {
 	struct br_error *e;
 };
 
-const char *options_find(const struct dkd_pair *options, uint32_t len, const char *key)
-{
-	for (uint32_t i = 0; i < len; i++)
-		if (strcmp(options[i].key, key) == 0)
-			return options[i].value ? options[i].value : "";
-	return NULL;
-}
-
 static const char *option(const struct reader *r, const char *key)
 {
-	return options_find(r->w->options, r->w->options_len, key);
+	return dkd_pair_get(r->w->options, r->w->options_len, key);
 }
 
 static int bad(const struct reader *r, const char *key, const char *why)
@@ -306,8 +298,8 @@ int options_read(const struct dkd_net_network *w, struct br_net *ret, struct br_
 
 int options_isolated(const struct dkd_net_network *w)
 {
-	const char *mode4 = options_find(w->options, w->options_len, BRIDGE_OPTION "gateway_mode_ipv4");
-	const char *mode6 = options_find(w->options, w->options_len, BRIDGE_OPTION "gateway_mode_ipv6");
+	const char *mode4 = dkd_pair_get(w->options, w->options_len, BRIDGE_OPTION "gateway_mode_ipv4");
+	const char *mode6 = dkd_pair_get(w->options, w->options_len, BRIDGE_OPTION "gateway_mode_ipv6");
 	int isolated4 = mode4 && strcmp(mode4, "isolated") == 0, isolated6 = mode6 && strcmp(mode6, "isolated") == 0;
 
 	return (isolated4 || !(w->flags & DKD_NET_IPV4)) && (isolated6 || !(w->flags & DKD_NET_IPV6));

@@ -45,7 +45,7 @@ int ep_set_sources(struct dkd_net *d, const struct dkd_net_endpoint *ep, struct 
 
 	snprintf(after.id, sizeof(after.id), "%s", ep->id);
 	for (int f = 0; f < FAMILIES; f++) {
-		const char *v = options_find(ep->options, ep->options_len, keys[f]);
+		const char *v = dkd_pair_get(ep->options, ep->options_len, keys[f]);
 		struct cidr own = { 0 };
 
 		if (v && *v && (!ip_parse(v, &after.source[f]) || after.source[f].len != (f == V4 ? 4 : 16)))

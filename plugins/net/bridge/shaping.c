@@ -56,14 +56,14 @@ int rate_read(const struct dkd_pair *options, uint32_t len, struct br_rate *ret,
 	const char *v;
 
 	*ret = (struct br_rate){ 0 };
-	if ((v = options_find(options, len, both)) && *v) {
+	if ((v = dkd_pair_get(options, len, both)) && *v) {
 		if (read_rate(both, v, &ret->in, e) < 0)
 			return -1;
 		ret->out = ret->in;
 	}
-	if ((v = options_find(options, len, in)) && *v && read_rate(in, v, &ret->in, e) < 0)
+	if ((v = dkd_pair_get(options, len, in)) && *v && read_rate(in, v, &ret->in, e) < 0)
 		return -1;
-	return (v = options_find(options, len, out)) && *v ? read_rate(out, v, &ret->out, e) : 0;
+	return (v = dkd_pair_get(options, len, out)) && *v ? read_rate(out, v, &ret->out, e) : 0;
 }
 
 static void ifb_name(const char *port, char ret[IFNAMSIZ])
