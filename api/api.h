@@ -15,6 +15,7 @@ struct daemon_defaults;
 struct events;
 struct image_store;
 struct net_controller;
+struct registry;
 struct spawner;
 struct volume_store;
 
@@ -23,6 +24,7 @@ struct api {
 	struct engine *engine;
 	const struct config *_Atomic config; /* a reload puts another there: take it once, read on without a lock */
 	struct image_store *images;
+	struct registry *registry;              /* NULL: nothing can be pulled */
 	struct container_store *containers;
 	struct volume_store *volumes;
 	struct net_controller *nets;

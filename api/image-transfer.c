@@ -3,12 +3,9 @@
 #include "image/archive.h"
 #include "images.h"
 
-/* Lines of a load; the answer begins with the first one. */
-struct lines { struct request *rq; bool gone; };
-
-static void put_line(void *ctx, const char *json)
+void image_put_line(void *ctx, const char *json)
 {
-	struct lines *l = ctx;
+	struct image_lines *l = ctx;
 	OWN_FREE char *line = xasprintf("%s\r\n", json);
 
 	if (l->gone)
@@ -19,8 +16,7 @@ static void put_line(void *ctx, const char *json)
 		l->gone = true;
 }
 
-/* An error after the status line has left goes into the stream. */
-static int put_error(struct lines *l, struct err *err)
+int image_put_error(struct image_lines *l, struct err *err)
 {
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
@@ -34,13 +30,12 @@ static int put_error(struct lines *l, struct err *err)
 	jw_obj_end(&w);
 	jw_kstr(&w, "error", err_text(err));
 	jw_obj_end(&w);
-	put_line(l, b.data);
+	image_put_line(l, b.data);
 	err_done(err);
 	return 0;
 }
 
-/* platform={"os":"linux","architecture":"arm64"}, or linux/arm64; owned by the caller, NULL when absent. */
-static int read_platform(struct request *rq, char **ret, struct err *err)
+int image_read_platform(struct request *rq, char **ret, struct err *err)
 {
 	const char *text = request_query(rq, "platform");
 	OWN_JSON json_t *js = NULL;
@@ -82,17 +77,17 @@ int image_load_job(struct job *job, struct err *err)
 	struct api *api = job_api(job);
 	OWN_FREE char *tmp = tmp_dir(api), *platform = NULL;
 	OWN_STRV struct strv ids = { 0 };
-	struct lines lines = { rq, false };
+	struct image_lines lines = { rq, false };
 	struct archive_load_opts opts = { .tmp_dir = tmp, .quiet = request_query_bool(rq, "quiet", false),
-		.emit = put_line, .ctx = &lines, .cancel = &job->cancel };
+		.emit = image_put_line, .ctx = &lines, .cancel = &job->cancel };
 	struct body_reader body;
 
-	if (read_platform(rq, &platform, err) < 0)
+	if (image_read_platform(rq, &platform, err) < 0)
 		return -1;
 	opts.platform = platform;
 	body_reader_init(&body, rq);
 	if (archive_load(api->images, &body.reader, &opts, &ids, err) < 0)
-		return put_error(&lines, err);
+		return image_put_error(&lines, err);
 	for (size_t i = 0; i < ids.len; i++) {
 		CLEANUP(image_unrefp) struct image *img = image_by_id(api->images, ids.v[i]);
 
@@ -139,7 +134,7 @@ static int check_save_platform(struct request *rq, struct api *api, const struct
 	OWN_FREE char *text = NULL;
 	OWN_PLATFORM struct platform want = { 0 };
 
-	if (read_platform(rq, &text, err) < 0 || (text && platform_parse(text, &want, err) < 0))
+	if (image_read_platform(rq, &text, err) < 0 || (text && platform_parse(text, &want, err) < 0))
 		return -1;
 	for (size_t i = 0; text && i < names->len; i++) {
 		CLEANUP(image_unrefp) struct image *img = image_get(api->images, names->v[i], NULL);
@@ -181,7 +176,7 @@ static int create_by_import(struct job *job, struct err *err)
 	OWN_STRV struct strv changes = { 0 };
 	OWN_FREE char *name = NULL, *line = NULL;
 	CLEANUP(image_unrefp) struct image *img = NULL;
-	struct lines lines = { rq, false };
+	struct image_lines lines = { rq, false };
 	struct body_reader body;
 	char id[72];
 
@@ -206,26 +201,8 @@ static int create_by_import(struct job *job, struct err *err)
 	if (img)
 		image_event(api, img, "import", NULL, true);
 	line = xasprintf("{\"status\":\"%s\"}", id);
-	put_line(&lines, line);
+	image_put_line(&lines, line);
 	return 0;
-}
-
-static int create_by_pull(struct job *job, struct err *err)
-{
-	struct request *rq = job_request(job);
-	const char *tag = request_query(rq, "tag");
-	OWN_REFERENCE struct reference ref = { 0 };
-	OWN_FREE char *name = NULL;
-
-	if (reference_parse(request_query(rq, "fromImage"), &ref, err) < 0)
-		return -1;
-	if (!str_empty(tag) && !str_has_prefix(tag, "sha256:") && !reference_is_tag(tag))
-		return err_set(err, ERR_INVALID, "invalid tag format");
-	if (!str_empty(tag) && !str_has_prefix(tag, "sha256:"))
-		str_set(&ref.tag, tag);
-	name = reference_familiar(&ref);
-	return err_set(err, ERR_NOT_FOUND,
-		"cannot pull %s: registries are not part of this build (use docker load or docker import)", name);
 }
 
 int image_create_job(struct job *job, struct err *err)
@@ -233,7 +210,7 @@ int image_create_job(struct job *job, struct err *err)
 	struct request *rq = job_request(job);
 
 	if (!str_empty(request_query(rq, "fromImage")))
-		return create_by_pull(job, err);
+		return image_pull(job, err);
 	if (!str_empty(request_query(rq, "fromSrc")))
 		return create_by_import(job, err);
 	return err_set(err, ERR_INVALID, "either fromImage or fromSrc is needed");

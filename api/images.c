@@ -112,12 +112,12 @@ static int image_push_job(struct job *job, struct err *err)
 	if (!img)
 		return -1;
 	return err_set(err, ERR_NOT_IMPLEMENTED,
-		"registries are not part of this build: push is not possible (use GET /images/{name}/get)");
+		"pushing is not part of this build: push is not possible (use GET /images/{name}/get)");
 }
 
 static int image_search_job(struct job *job, struct err *err)
 {
-	return err_set(err, ERR_NOT_IMPLEMENTED, "registries are not part of this build: search is not possible");
+	return err_set(err, ERR_NOT_IMPLEMENTED, "searching is not part of this build: search is not possible");
 }
 
 static int image_attestations_job(struct job *job, struct err *err)
@@ -132,6 +132,7 @@ int api_images_register(struct api *api, struct err *err)
 		{ "image_tag", image_tag_job }, { "image_delete", image_delete_job }, { "image_prune", image_prune_job },
 		{ "image_load", image_load_job }, { "image_get", image_save_job }, { "image_create", image_create_job },
 		{ "image_push", image_push_job }, { "image_search", image_search_job }, { "image_attestations", image_attestations_job },
+		{ "system_auth", registry_login_job }, { "distribution_inspect", registry_inspect_job },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)

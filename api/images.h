@@ -11,6 +11,18 @@ job_fn image_list_job, image_prune_job;                 /* image-list.c */
 job_fn image_inspect_job, image_history_job;            /* image-inspect.c */
 job_fn image_load_job, image_save_job, image_create_job; /* image-transfer.c */
 
+/* registry.c */
+int image_pull(struct job *job, struct err *err);
+job_fn registry_login_job, registry_inspect_job;
+
+/* Lines of progress; the answer begins with the first one. */
+struct image_lines { struct request *rq; bool gone; };
+void image_put_line(void *lines, const char *json);
+/* An error behind the status line goes into the stream: 0. Else -1. */
+int image_put_error(struct image_lines *l, struct err *err);
+/* platform={"os":"linux","architecture":"arm64"}, or linux/arm64; owned by the caller, NULL when absent. */
+int image_read_platform(struct request *rq, char **ret, struct err *err);
+
 /* name NULL: the id. with_labels: the image's labels are attributes, too. */
 void image_event(struct api *api, const struct image *img, const char *action, const char *name, bool with_labels);
 /* Events of everything that went. */

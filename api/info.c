@@ -26,7 +26,8 @@ static void put_counts(const struct api *api, struct jw *w);
 static void put_plugins(const struct api *api, struct jw *w);
 static void put_cgroups(const struct api *api, int api_minor, struct jw *w);
 static void put_host(const struct api *api, struct jw *w);
-static void put_registry(int api_minor, struct jw *w);
+static void put_registry(const struct config *cfg, int api_minor, struct jw *w);
+static void put_proxy(struct jw *w, const char *key, const char *given, const char *upper, const char *lower);
 static void put_cluster(const struct api *api, int api_minor, struct jw *w);
 static void put_runtimes(const struct api *api, int api_minor, struct jw *w);
 static void put_swarm(struct jw *w);
@@ -66,13 +67,12 @@ int system_info(struct job *job, struct err *err)
 	jw_kstr(&w, "CgroupVersion", cgroup_is_v2() ? "2" : "1");
 	jw_kint(&w, "NEventsListener", api->events ? events_subscribers(api->events) : 0);
 	put_host(api, &w);
-	put_registry(minor, &w);
+	put_registry(api->config, minor, &w);
 	jw_knull(&w, "GenericResources");
 	jw_kstr(&w, "DockerRootDir", api->data_root);
-	/* Proxies have no effect while there is no registry client, and may hold a password. */
-	jw_kstr(&w, "HttpProxy", "");
-	jw_kstr(&w, "HttpsProxy", "");
-	jw_kstr(&w, "NoProxy", api->config ? api->config->no_proxy : "");
+	put_proxy(&w, "HttpProxy", api->config ? api->config->http_proxy : NULL, "HTTP_PROXY", "http_proxy");
+	put_proxy(&w, "HttpsProxy", api->config ? api->config->https_proxy : NULL, "HTTPS_PROXY", "https_proxy");
+	put_proxy(&w, "NoProxy", api->config ? api->config->no_proxy : NULL, "NO_PROXY", "no_proxy");
 	put_cluster(api, minor, &w);
 	put_runtimes(api, minor, &w);
 	put_swarm(&w);
@@ -189,19 +189,60 @@ static void put_host(const struct api *api, struct jw *w)
 	jw_kstr(w, "ServerVersion", PACKAGE_VERSION);
 }
 
-/* What Docker reports with no registry configured. */
-static void put_registry(int api_minor, struct jw *w)
+static void put_index(struct jw *w, const char *name, const struct strv *mirrors, bool secure)
 {
+	jw_kobj(w, name);
+	jw_kstr(w, "Name", name);
+	jw_karr(w, "Mirrors");
+	for (size_t i = 0; mirrors && i < mirrors->len; i++)
+		jw_str(w, mirrors->v[i]);
+	jw_arr_end(w);
+	jw_kbool(w, "Secure", secure);
+	jw_kbool(w, "Official", secure);
+	jw_obj_end(w);
+}
+
+static void put_registry(const struct config *cfg, int api_minor, struct jw *w)
+{
+	static const struct strv none;
+	const struct strv *mirrors = cfg ? &cfg->registry_mirrors : &none, *insecure = cfg ? &cfg->insecure_registries : &none;
+
 	jw_kstr(w, "IndexServerAddress", "https://index.docker.io/v1/");
 	jw_kobj(w, "RegistryConfig");
 	if (api_minor < 49) {
 		jw_kraw(w, "AllowNondistributableArtifactsCIDRs", "[]");
 		jw_kraw(w, "AllowNondistributableArtifactsHostnames", "[]");
 	}
-	jw_kraw(w, "InsecureRegistryCIDRs", "[\"::1/128\",\"127.0.0.0/8\"]");
-	jw_kraw(w, "IndexConfigs", "{\"docker.io\":{\"Name\":\"docker.io\",\"Mirrors\":[],\"Secure\":true,\"Official\":true}}");
-	jw_kraw(w, "Mirrors", "[]");
+	jw_karr(w, "InsecureRegistryCIDRs");
+	jw_str(w, "::1/128");
+	jw_str(w, "127.0.0.0/8");
+	for (size_t i = 0; i < insecure->len; i++)
+		if (strchr(insecure->v[i], '/'))
+			jw_str(w, insecure->v[i]);
+	jw_arr_end(w);
+	jw_kobj(w, "IndexConfigs");
+	put_index(w, "docker.io", mirrors, true);
+	for (size_t i = 0; i < insecure->len; i++)
+		if (!strchr(insecure->v[i], '/'))
+			put_index(w, insecure->v[i], NULL, false);
 	jw_obj_end(w);
+	jw_karr(w, "Mirrors");
+	for (size_t i = 0; i < mirrors->len; i++)
+		jw_str(w, mirrors->v[i]);
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
+/* Of the configuration or the environment, without passwords. */
+static void put_proxy(struct jw *w, const char *key, const char *given, const char *upper, const char *lower)
+{
+	const char *text = str_empty(given) ? getenv(upper) : given;
+	OWN_FREE char *shown = NULL;
+
+	if (str_empty(text))
+		text = getenv(lower);
+	shown = config_masked(text ? text : "");
+	jw_kstr(w, key, shown);
 }
 
 static void put_commit(struct jw *w, const char *key, const char *id, int api_minor)

@@ -5,7 +5,7 @@
  */
 #include "system.h"
 
-#define NO_REGISTRY "this daemon has no registry client yet; images come in by docker load and docker import"
+#define NO_REGISTRY "this daemon cannot do this with registries yet"
 #define NO_PLUGINS "managed plugins are not part of this daemon: drivers are shared objects in its plugin folders"
 
 static const struct refusal {
@@ -15,7 +15,6 @@ static const struct refusal {
 } refusals[] = {
 	{ "build", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
 	{ "build_cancel", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
-	{ "distribution_inspect", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
 	{ "image_attestations", ERR_NOT_IMPLEMENTED, "attestations need an image store that keeps manifests" },
 	{ "image_push", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
 	{ "image_search", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
@@ -61,55 +60,10 @@ static int prune_nothing(struct job *job, struct err *err)
 	return reply_json(job_request(job), 200, &b);
 }
 
-struct auth_body { char *username, *password, *email, *server, *identity_token, *registry_token; };
-JDESC(auth_body_desc, auth_body,
-	JFIELD(auth_body, username, "username", J_STR, 0),
-	JFIELD(auth_body, password, "password", J_STR, 0),
-	JFIELD(auth_body, email, "email", J_STR, 0),
-	JFIELD(auth_body, server, "serveraddress", J_STR, 0),
-	JFIELD(auth_body, identity_token, "identitytoken", J_STR, 0),
-	JFIELD(auth_body, registry_token, "registrytoken", J_STR, 0));
-
-/* "HOST[:PORT][/PATH]", with or without a scheme. */
-static int check_address(const char *text, struct err *err)
-{
-	const char *host = strstr(text, "://") ? strstr(text, "://") + 3 : text, *port;
-	size_t n = strcspn(host, "/?#"), digits;
-	OWN_FREE char *shown = NULL;
-
-	if (*host == '[') {
-		const char *end = memchr(host, ']', n);
-
-		if (!end)
-			return err_set(err, ERR_INVALID, "unable to parse server address: parse \"%.256s\": missing ']' in host", text);
-		port = end + 1 < host + n && end[1] == ':' ? end + 1 : NULL;
-	} else {
-		port = memrchr(host, ':', n);
-	}
-	digits = port ? strspn(port + 1, "0123456789") : 0;
-	if (!port || port + 1 + digits == host + n)
-		return 0;
-	shown = xstrndup(port, (size_t)(host + n - port));
-	return err_set(err, ERR_INVALID, "unable to parse server address: parse \"%.256s\": invalid port \"%.64s\" after host",
-		text, shown);
-}
-
-/* A login that is none is told so; any other would have to be checked with a registry. */
-static int refuse_login(struct job *job, struct err *err)
-{
-	struct auth_body body = { 0 };
-	int r = request_body_json(job_request(job), &auth_body_desc, &body, false, err);
-
-	if (r == 0 && body.server)
-		r = check_address(body.server, err);
-	jdesc_clear(&auth_body_desc, &body);
-	return r < 0 ? -1 : err_set(err, ERR_NOT_IMPLEMENTED, NO_REGISTRY);
-}
-
 int refused_register(struct api *api, struct err *err)
 {
 	static const struct job_row jobs[] = { { "session", refuse_upgrade }, { "grpc", refuse_upgrade },
-		{ "build_prune", prune_nothing }, { "system_auth", refuse_login } };
+		{ "build_prune", prune_nothing } };
 
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)
 		if (!engine_has(api->engine, jobs[i].name) &&

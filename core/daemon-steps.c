@@ -86,6 +86,11 @@ void unstep_images(struct daemon *d)
 	image_store_close(d->images);
 }
 
+void unstep_registry(struct daemon *d)
+{
+	registry_close(d->registry);
+}
+
 void unstep_volumes(struct daemon *d)
 {
 	volume_store_close(d->volumes);
@@ -382,6 +387,20 @@ int step_distribution(struct daemon *d, struct err *err)
 	return 0;
 }
 
+int step_registry(struct daemon *d, struct err *err)
+{
+	OWN_FREE char *program = daemon_program("dockerd-fetch");
+
+	d->registry = registry_open(d->images, d->spawner, program, d->data_root, err);
+	if (d->registry)
+		return 0;
+	if (err->class != ERR_NO_SPACE && err->sys != EROFS)
+		return err_wrap(err, "registries");
+	log_warn("nothing can be pulled: %s", err_text(err));
+	err_done(err);
+	return 0;
+}
+
 /* "damaged", "repaired", "orphan" or "swept", of the object: layers speak as images do. */
 static void tell_damage(void *ctx, const struct damage *dmg)
 {
@@ -508,7 +527,7 @@ int step_authz(struct daemon *d, struct err *err)
 int step_api(struct daemon *d, struct err *err)
 {
 	d->api = (struct api){
-		.engine = d->engine, .config = d->config, .images = d->images, .containers = d->containers,
+		.engine = d->engine, .config = d->config, .images = d->images, .registry = d->registry, .containers = d->containers,
 		.volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner, .defaults = d->defaults,
 		.engine_id = d->engine_id, .data_root = d->data_root, .runtime_default = d->config->default_runtime,
 		.experimental = d->config->experimental,

@@ -45,6 +45,7 @@ static const struct step steps[] = {
 	{ "volumes", step_volumes, unstep_volumes, false },
 	{ "engine id", step_engine_id, NULL, false },
 	{ "distribution metadata", step_distribution, NULL, false },
+	{ "registries", step_registry, unstep_registry, false },
 	{ "events", step_events, unstep_events, false },
 	{ "network controller", step_networks, unstep_networks, false },
 	{ "container defaults", step_defaults, unstep_defaults, false },

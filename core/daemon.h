@@ -22,6 +22,7 @@
 #include "listen.h"
 #include "metrics.h"
 #include "network/net.h"
+#include "registry/registry.h"
 #include "root.h"
 #include "router.h"
 #include "volume/volume.h"
@@ -39,6 +40,7 @@ struct daemon {
 	struct graph *graph;
 	struct layer_store *layers;
 	struct image_store *images;
+	struct registry *registry;    /* NULL on a read-only disk */
 	struct volume_store *volumes;
 	struct net_controller *nets;
 	struct netd *netd;

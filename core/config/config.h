@@ -116,4 +116,7 @@ void config_help(struct buf *out);   /* help.c */
 void config_man(struct buf *out);    /* the option list as roff, for dockerd(8) */
 void config_version(struct buf *out);
 
+/* A URL without the user and password in it; owned by the caller. */
+char *config_masked(const char *url);
+
 #endif

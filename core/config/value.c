@@ -82,7 +82,7 @@ void opt_copy(struct config *dst, const struct config *src, enum opt_id id)
 }
 
 /* The password in a URL's user part is not printed. */
-static char *masked(const char *url)
+char *config_masked(const char *url)
 {
 	const char *scheme = strstr(url, "://"), *at;
 
@@ -107,7 +107,7 @@ char *opt_text(const struct config *cfg, enum opt_id id)
 	case SHAPE_STR: {
 		const char *s = *(char *const *)field ? *(char *const *)field : "";
 
-		return opts[id].bits & OPT_PROXY ? masked(s) : xstrdup(s);
+		return opts[id].bits & OPT_PROXY ? config_masked(s) : xstrdup(s);
 	}
 	case SHAPE_STRV:
 		joined = strv_join(field, " ");

@@ -57,7 +57,4 @@ bool tags_any(const struct image_store *s, const char *id);
 /* The operation is held: drops every reference to the image. */
 int tags_drop_image(struct image_store *s, const char *id, struct err *err);
 
-/* image-config.c: the store's view of a configuration; ERR_INVALID says what is wrong. id, parent, chain, size are the caller's. */
-struct image *image_parse(const char *config, size_t size, struct err *err);
-
 #endif

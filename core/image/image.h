@@ -71,6 +71,8 @@ struct layer_store *image_store_layers(struct image_store *s);
  * already is left as it is. It outlives a power cut, with its layers. Returns the id.
  */
 int image_create(struct image_store *s, const char *config, size_t size, const char *parent, char ret_id[72], struct err *err);
+/* The view of a configuration; ERR_INVALID says what is wrong. id, parent, chain, size are the caller's. */
+struct image *image_parse(const char *config, size_t size, struct err *err);
 /* By id, unique id prefix (with or without "sha256:"), or reference. ERR_NOT_FOUND "No such image: NAME:latest". */
 struct image *image_get(struct image_store *s, const char *name, struct err *err);
 struct image *image_by_id(struct image_store *s, const char *id);

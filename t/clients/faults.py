@@ -19,6 +19,11 @@ def rss(pid):
     return status_of(pid, "VmRSS")
 
 
+def unreached(status, text):
+    """Docker's answer about a registry that is not there, as in a test there is none."""
+    return status == 500 and any(x in text for x in ('Get \\"http', "no such host", "malformed"))
+
+
 class Raw(str):
     """Text that goes into the body as it is."""
 

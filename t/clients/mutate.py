@@ -15,7 +15,7 @@ import urllib.parse
 
 sys.dont_write_bytecode = True
 from checks import ok, plan, small  # noqa: E402
-from faults import DEEP, NUMBERS, TEXTS, Raw, dump, rss  # noqa: E402
+from faults import DEEP, NUMBERS, TEXTS, Raw, dump, rss, unreached  # noqa: E402
 
 SOCK, PID, RUNS, SEED = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 FOLDER = sys.argv[5] if len(sys.argv) > 5 else ""
@@ -324,7 +324,7 @@ def main():
         took = time.monotonic() - start
         seen[status] = seen.get(status, 0) + 1
         # 503 is how Docker says that there is no swarm
-        if status == 0 or (status >= 500 and status != 501 and not (status == 503 and "swarm" in text)):
+        if status == 0 or (status >= 500 and status != 501 and not (status == 503 and "swarm" in text) and not unreached(status, text)):
             faults.append((status, method, path[:300], (body or b"")[:300], text[:200]))
             if not os.path.exists("/proc/%d" % PID):
                 break

@@ -22,7 +22,7 @@ import yaml
 
 sys.dont_write_bytecode = True
 from checks import ok, plan, small  # noqa: E402
-from faults import DEEP, NUMBERS, TEXTS, Raw, dump, status_of  # noqa: E402
+from faults import DEEP, NUMBERS, TEXTS, Raw, dump, status_of, unreached  # noqa: E402
 
 SOCK, PID, FOLDER, CASES, SEED = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 ONLY = sys.argv[6] if len(sys.argv) > 6 else ""
@@ -349,7 +349,7 @@ class Campaign:
         case = (kind, method, target[:300], (body or b"")[:600], status, text[:300])
         if status == -1 and path in WAITS:
             self.waited += 1
-        elif status <= 0 or (status >= 500 and status != 501 and not (status == 503 and "swarm" in text)):
+        elif status <= 0 or (status >= 500 and status != 501 and not (status == 503 and "swarm" in text) and not unreached(status, text)):
             self.wrong.append(case)
         elif status >= 400 and method != "HEAD" and not self.words(path, text):
             self.wrong.append(("no words",) + case)

@@ -12,7 +12,7 @@ MAKEFLAGS= MAKELEVEL= make -s -C "$top_builddir" install DESTDIR="$dest" > "$WOR
 ok "make install DESTDIR=" || { tail -5 "$WORK/install.log" | sed 's/^/# /'; done_testing; }
 p=$dest$prefix
 have() { for _f in "$@"; do [ -f "$p/$_f" ]; ok "$_f"; done; }
-have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-init
+have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-fetch libexec/dockerd/dockerd-init
 have lib/dockerd/plugins/graph/overlay.so lib/dockerd/plugins/graph/vfs.so lib/dockerd/plugins/net/none.so lib/dockerd/plugins/net/host.so lib/dockerd/plugins/net/bridge.so lib/dockerd/plugins/net/macvlan.so \
 	lib/dockerd/plugins/net/ipvlan.so lib/dockerd/plugins/net/overlay.so lib/dockerd/plugins/net/remote.so lib/dockerd/plugins/ipam/remote.so \
 	lib/dockerd/plugins/volume/local.so lib/dockerd/plugins/authz/policy.so lib/dockerd/plugins/log/syslog.so lib/dockerd/plugins/log/journald.so \
@@ -21,7 +21,7 @@ have include/dockerd/driver.h include/dockerd/graph.h include/dockerd/net.h incl
 have lib/pkgconfig/dockerd-driver.pc lib/systemd/system/dockerd.service lib/systemd/system/dockerd.socket
 have share/man/man8/dockerd.8 share/man/man5/dockerd.conf.5 share/man/man7/dockerd-driver.7
 is "$(find "$dest" -name '*.la' -o -name '*.a' -o -name '*.so.*' | wc -l)" 0 "no libtool archive, no version suffix"
-is "$(find "$dest" -type f | grep -vcE '/(sbin/dockerd|libexec/dockerd/dockerd-(shim|netd|untar|seccomp|init|kv)|lib/dockerd/plugins/(graph|net|volume|authz|log|ipam)/[a-z0-9_-]+\.so|include/dockerd/[a-z]+\.h|lib/pkgconfig/dockerd-driver\.pc|lib/systemd/system/dockerd\.(service|socket)|share/man/man[578]/dockerd[.a-z-]*\.[578])$')" 0 "nothing else"
+is "$(find "$dest" -type f | grep -vcE '/(sbin/dockerd|libexec/dockerd/dockerd-(shim|netd|untar|seccomp|init|kv|fetch)|lib/dockerd/plugins/(graph|net|volume|authz|log|ipam)/[a-z0-9_-]+\.so|include/dockerd/[a-z]+\.h|lib/pkgconfig/dockerd-driver\.pc|lib/systemd/system/dockerd\.(service|socket)|share/man/man[578]/dockerd[.a-z-]*\.[578])$')" 0 "nothing else"
 is "$(find "$dest" -type f -perm /022 | wc -l)" 0 "nothing is writable by others"
 like "$(cat "$p/lib/systemd/system/dockerd.service")" "^ExecStart=$prefix/sbin/dockerd -H fd://" "the unit names the installed program"
 like "$(cat "$p/lib/systemd/system/dockerd.service")" "^Type=notify" "and is told when it is ready"
@@ -52,7 +52,7 @@ hardened() { # file
 if command -v readelf >/dev/null && [ -z "$SANITIZED" ]; then
 	fortified=$(var DKD_CFLAGS | grep -o 'D_FORTIFY_SOURCE=[23]')
 	case " $(var CFLAGS) $(var DKD_CFLAGS) " in *" -O0 "*) fortified= ;; esac
-	for f in sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-init; do hardened "$p/$f"; done
+	for f in sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-fetch libexec/dockerd/dockerd-init; do hardened "$p/$f"; done
 	fortified=
 	for f in "$p"/lib/dockerd/plugins/*/*.so; do hardened "$f"; done
 	unlike "$(elf -lW "$p/libexec/dockerd/dockerd-shim"; elf -dW "$p/libexec/dockerd/dockerd-shim")" "INTERP|NEEDED" "the shim is static"

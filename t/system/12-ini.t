@@ -77,7 +77,7 @@ like "$log" "override_kernel_check has no effect" "the overlay driver got its se
 like "$log" "the section \[graph\.nosuch\] has no effect" "a section of no driver is named"
 like "$log" 'the option \\?"network-control-plane-mtu\\?" of .* has no effect in this version' "a key without effect is named, with its file"
 like "$log" 'the option \\?"network-diagnostic-port\\?" of .* has no effect' "each of them"
-for flag in http-proxy restart; do like "$log" "level=warning msg=\"--$flag has no effect" "--$flag without effect is named"; done
+for flag in restart; do like "$log" "level=warning msg=\"--$flag has no effect" "--$flag without effect is named"; done
 like "$log" 'daemon is not needed' "--daemon of older engines"
 like "$log" 'oom-score-adjust has no effect' "--oom-score-adjust"
 unlike "$log" '(data-root|pidfile|plugin-dir|storage-driver) has no effect' "what has one is not"

@@ -100,14 +100,17 @@ is "$(docker info -f '{{.Labels}}')" '[]' "labels: none"
 hup '{"features":{"buildkit":false}}'
 like "$(curl -sI --unix-socket "$SOCK" http://d/_ping)" "^Builder-Version: 1" "features: buildkit off"
 
-for key in max-concurrent-downloads max-concurrent-uploads max-download-attempts network-diagnostic-port; do
+for key in max-concurrent-uploads network-diagnostic-port; do
 	hup "{\"$key\":4}"
 	like "$(tail -n 4 "$WORK/log")" "$key.* has no effect" "$key: said to have no effect yet"
 done
-for pair in '"insecure-registries":["r.example:5000"]' '"registry-mirrors":["https://m.example"]'; do
-	hup "{$pair}"
-	like "$(tail -n 4 "$WORK/log")" "has no effect" "$pair: said to have no effect yet"
+for key in max-concurrent-downloads max-download-attempts; do
+	hup "{\"$key\":4}"
+	unlike "$(tail -n 4 "$WORK/log")" "$key.* has no effect" "$key is taken"
 done
+hup '{"insecure-registries":["r.example:5000","10.9.0.0/16"],"registry-mirrors":["https://m.example"]}'
+is "$(docker info -f '{{json .RegistryConfig.Mirrors}} {{(index .RegistryConfig.IndexConfigs "r.example:5000").Secure}} {{index .RegistryConfig.InsecureRegistryCIDRs 2}}')" \
+	'["https://m.example"] false 10.9.0.0/16' "mirrors and insecure registries"
 
 hup '{"default-stop-timeout":1,"shutdown-timeout":2}'
 docker run -d --name deaf --network none busybox sh -c 'trap "" TERM; echo up; while :; do sleep 1; done' >/dev/null

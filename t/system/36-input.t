@@ -28,7 +28,7 @@ for path in /containers/create /volumes/create /networks/create /networks/none/c
 		"$(printf '{"Image":"\377\376"}')" '{"a":1,"a":2}' "$deep" '{"Container":5}' '{"IPAM":7}' '{"DriverOpts":["x"]}'; do
 		st=$(post_status "$path" "$body")
 		# what is unknown is ignored, as Docker does; a volume needs nothing, a network is named as one likes
-		case $path-$st in *-4?? | /volumes/create-201 | /networks/create-201 | *-501 | *-503) ;;
+		case $path-$st in *-4?? | /volumes/create-201 | /networks/create-201 | *-501 | *-503 | /auth-500) ;; # a login of nobody: the registry is not there
 		*) bad=$((bad + 1)); echo "# $path $body: $st" | cut -c1-200 ;; esac
 	done
 done

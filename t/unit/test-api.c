@@ -224,8 +224,8 @@ static void test_refusals(struct router *r)
 	is_int(ask(r, "POST", "/swarm/leave"), 503, "leaving no swarm");
 	is_int(ask(r, "POST", "/swarm/init"), 501, "swarm init");
 	is_int(ask(r, "POST", "/auth"), 400, "auth with nothing to check");
-	is_int(ask(r, "GET", "/distribution/x/json"), 501, "distribution");
-	ok(has("no registry client"), "says why");
+	is_int(ask(r, "GET", "/distribution/x/json"), 503, "distribution, on a disk that cannot be written");
+	ok(has("registries cannot be used"), "says why");
 	is_int(ask(r, "POST", "/session"), 400, "session without Upgrade");
 	upgrade_header = "h2c";
 	is_int(ask(r, "POST", "/session"), 501, "with it");

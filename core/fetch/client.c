@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fetch/client.h"
+
+#include <ctype.h>
+#include <nettle/base64.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+
+#define REDIRECTS_MAX 10
+#define TRIES 3               /* of a small answer */
+#define PAUSE_MAX 60          /* s that a registry may ask for */
+#define PAGES_MAX 1000
+#define TOKENS_MAX 64
+
+void failure_done(struct failure *f)
+{
+	err_done(&f->err);
+	free(f->code);
+	*f = (struct failure){ ERR_INIT, NULL, 0 };
+}
+
+static char *basic(const char *user, const char *password)
+{
+	OWN_FREE char *plain = xasprintf("%s:%s", user, password ? password : "");
+	size_t n = strlen(plain), room = BASE64_ENCODE_RAW_LENGTH(n);
+	OWN_FREE char *text = xcalloc(1, room + 1);
+
+	base64_encode_raw(text, n, (const uint8_t *)plain);
+	return xasprintf("Basic %s", text);
+}
+
+static void add_param(struct buf *b, char sep, const char *name, const char *value)
+{
+	buf_addf(b, "%c%s=", sep, name);
+	for (; *value; value++)
+		if (isalnum((unsigned char)*value) || strchr("-._~", *value))
+			buf_addc(b, *value);
+		else
+			buf_addf(b, "%%%02X", (unsigned char)*value);
+}
+
+/* GET and HEAD with redirects. What belongs to the first origin stays there: credentials, and the client's certificate. */
+static enum web_end follow(const struct web_request *given, bool plain_is_fine, struct web_answer *ret, struct err *err)
+{
+	struct web_request rq = *given;
+	OWN_FREE char *url = xstrdup(given->url);
+
+	for (int i = 0;; i++) {
+		OWN_FREE char *next = NULL;
+		enum web_end end;
+
+		rq.url = url;
+		end = web_do(&rq, ret, err);
+		if (end != WEB_OK || ret->status < 301 || ret->status > 308 || (ret->status > 303 && ret->status < 307) || !ret->location || given->form)
+			return end;
+		next = web_resolve(url, ret->location);
+		if (!next || (str_has_prefix(url, "https:") && str_has_prefix(next, "http:") && !plain_is_fine) || i == REDIRECTS_MAX) {
+			err_set(err, ERR_INVALID, !next ? "Get \"%s\": a redirect to no address of HTTP" : i == REDIRECTS_MAX ? "Get \"%s\": stopped after 10 redirects" :
+				"Get \"%s\": a redirect from HTTPS to plain HTTP is not followed", url);
+			return WEB_STOPPED;
+		}
+		if (!web_same_origin(given->url, next)) {
+			rq.authorization = NULL;
+			rq.tls.cert = rq.tls.key = NULL;
+		}
+		web_answer_done(ret);
+		free(url);
+		url = STEAL(next);
+	}
+}
+
+/* A token server's answer becomes a token, or an error. */
+static int read_token(const struct web_answer *a, struct token *ret, struct err *err)
+{
+	if (a->status >= 200 && a->status < 300)
+		return token_read(a->body.data, a->body.size, ret, err);
+	answer_error(a->status, a->body.data, a->body.size, NULL, err);
+	err->class = a->status == 401 || a->status == 403 ? ERR_UNAUTHORIZED : ERR_UNAVAILABLE;
+	return -1;
+}
+
+/* asked: a copy of what the site wants. offline: a token for later, too. */
+static int fetch_token(struct client *c, struct site *s, const struct challenge *asked, const char *scope, bool offline, struct token *ret, struct err *err)
+{
+	bool ours = !s->mirror;
+	OWN_FREE char *realm = web_resolve(s->url, asked->realm), *auth = NULL;
+	OWN_ANSWER struct web_answer a = { .length = -1 };
+	OWN_BUF struct buf url = { 0 };
+	OWN_BUF struct buf form = { 0 };
+	struct web_request rq = { .method = "GET", .tls = s->tls, .body_max = TOKEN_MAX };
+	bool refresh = ours && !str_empty(c->identity_token);
+	struct buf *to = refresh ? &form : &url;
+
+	if (!realm)
+		return err_set(err, ERR_INVALID, "the registry names a token server that has no address of HTTP");
+	if (str_has_prefix(realm, "http:") && str_has_prefix(s->url, "https:") && !s->insecure)
+		return err_set(err, ERR_INVALID, "the registry asks for a token over plain HTTP");
+	buf_adds(&url, realm);
+	if (refresh)
+		buf_adds(&form, "grant_type=refresh_token");
+	add_param(to, refresh ? '&' : strchr(realm, '?') ? '&' : '?', "service", asked->service ? asked->service : "");
+	if (scope)
+		add_param(to, '&', "scope", scope);
+	if (refresh || offline)
+		add_param(to, '&', "client_id", "docker");
+	if (refresh)
+		add_param(to, '&', "refresh_token", c->identity_token);
+	else if (offline)
+		add_param(to, '&', "offline_token", "true");
+	if (!refresh && ours && !str_empty(c->username)) {
+		add_param(to, '&', "account", c->username);
+		rq.authorization = auth = basic(c->username, c->password);
+	}
+	if (refresh) {
+		rq.method = "POST";
+		rq.form = form.data;
+	}
+	if (!web_same_origin(s->url, realm))
+		rq.tls.cert = rq.tls.key = NULL;
+	rq.url = url.data;
+	if (follow(&rq, s->insecure, &a, err) != WEB_OK)
+		return -1;
+	return read_token(&a, ret, err);
+}
+
+/* The lock is held. */
+static void keep_token(struct site *s, const char *scope, const struct token *t)
+{
+	struct site_token *at = NULL;
+
+	for (size_t i = 0; i < s->tokens_len && !at; i++)
+		if (streq(s->tokens[i].scope, scope))
+			at = &s->tokens[i];
+	if (!at && s->tokens_len == TOKENS_MAX)
+		return;
+	if (!at) {
+		s->tokens = xrealloc(s->tokens, (s->tokens_len + 1) * sizeof(*s->tokens));
+		at = &s->tokens[s->tokens_len++];
+		*at = (struct site_token){ .scope = xstrdup(scope) };
+	}
+	str_set(&at->text, t->text);
+	at->until = clock_mono() + (t->lifetime - 10) * NSEC_PER_SEC;
+}
+
+static char *kept_token(struct site *s, const char *scope)
+{
+	for (size_t i = 0; i < s->tokens_len; i++)
+		if (streq(s->tokens[i].scope, scope) && s->tokens[i].until > clock_mono())
+			return xasprintf("Bearer %s", s->tokens[i].text);
+	return NULL;
+}
+
+static void drop_token(struct site *s, const char *scope)
+{
+	pthread_mutex_lock(&s->lock);
+	for (size_t i = 0; i < s->tokens_len; i++)
+		if (streq(s->tokens[i].scope, scope))
+			s->tokens[i].until = 0;
+	pthread_mutex_unlock(&s->lock);
+}
+
+/* The Authorization of a request, owned by the caller; *ret NULL: none is needed. */
+static int authorize(struct client *c, struct site *s, const char *scope, char **ret, struct err *err)
+{
+	OWN_CHALLENGE struct challenge asked = { 0 };
+	OWN_TOKEN struct token t = { 0 };
+
+	*ret = NULL;
+	if (!s->mirror && !str_empty(c->registry_token)) {
+		*ret = xasprintf("Bearer %s", c->registry_token);
+		return 0;
+	}
+	pthread_mutex_lock(&s->lock);
+	asked = (struct challenge){ s->asked.scheme, xstrdup(s->asked.realm), xstrdup(s->asked.service), xstrdup(s->asked.scope) };
+	if (asked.scheme == CHALLENGE_BEARER)
+		*ret = kept_token(s, scope ? scope : "");
+	pthread_mutex_unlock(&s->lock);
+	if (asked.scheme == CHALLENGE_NONE || *ret)
+		return 0;
+	if (asked.scheme == CHALLENGE_BASIC) {
+		if (s->mirror || str_empty(c->username))
+			return err_set(err, ERR_UNAUTHORIZED, "no basic auth credentials");
+		*ret = basic(c->username, c->password);
+		return 0;
+	}
+	if (fetch_token(c, s, &asked, scope ? scope : asked.scope, false, &t, err) < 0)
+		return -1;
+	pthread_mutex_lock(&s->lock);
+	keep_token(s, scope ? scope : "", &t);
+	pthread_mutex_unlock(&s->lock);
+	*ret = xasprintf("Bearer %s", t.text);
+	return 0;
+}
+
+/* True when the site asks for something. */
+static bool learn(struct site *s, const struct web_answer *a)
+{
+	struct challenge asked;
+
+	challenge_read(&a->challenges, &asked);
+	if (asked.scheme == CHALLENGE_NONE)
+		return false;
+	pthread_mutex_lock(&s->lock);
+	challenge_done(&s->asked);
+	s->asked = asked;
+	pthread_mutex_unlock(&s->lock);
+	return true;
+}
+
+/* Is it there, and what does it ask for? Once. */
+static enum web_end greet(struct site *s, struct err *err)
+{
+	OWN_FREE char *url = xasprintf("%s/v2/", s->url);
+	OWN_ANSWER struct web_answer a = { .length = -1 };
+	const struct web_request rq = { .method = "GET", .url = url, .tls = s->tls, .body_max = WEB_ERROR_MAX };
+	enum web_end end;
+	bool known;
+
+	pthread_mutex_lock(&s->lock);
+	known = s->known;
+	pthread_mutex_unlock(&s->lock);
+	if (known)
+		return WEB_OK;
+	end = follow(&rq, s->insecure, &a, err);
+	if (end == WEB_OK && a.status == 401)
+		learn(s, &a);
+	pthread_mutex_lock(&s->lock);
+	s->known = end == WEB_OK;
+	s->dead = end != WEB_OK;
+	pthread_mutex_unlock(&s->lock);
+	return end;
+}
+
+enum web_end client_ask(struct client *c, struct site *s, const struct web_request *given, const char *scope, struct web_answer *ret, struct err *err)
+{
+	OWN_FREE char *url = given->url[0] == '/' ? xasprintf("%s%s", s->url, given->url) : xstrdup(given->url);
+	struct web_request rq = *given;
+	enum web_end end = greet(s, err);
+
+	rq.url = url;
+	rq.tls = s->tls;
+	for (int i = 0; end == WEB_OK; i++) {
+		OWN_FREE char *auth = NULL;
+
+		if (authorize(c, s, scope, &auth, err) < 0) {
+			err_wrap(err, "%s \"%s\"", streq(rq.method, "HEAD") ? "Head" : "Get", url);
+			return WEB_STOPPED;
+		}
+		rq.authorization = auth;
+		end = follow(&rq, s->insecure, ret, err);
+		if (end != WEB_OK || ret->status != 401 || i > 0 || !learn(s, ret))
+			break;
+		/* the first one knew nothing, or its token is no longer good; the same words twice help nobody */
+		if (auth && str_has_prefix(auth, "Basic "))
+			break;
+		drop_token(s, scope ? scope : "");
+		web_answer_done(ret);
+	}
+	return end;
+}
+
+void client_refused(const struct web_answer *a, struct failure *f)
+{
+	failure_done(f);
+	f->status = a->status;
+	answer_error(a->status, a->body.data, a->body.size, &f->code, &f->err);
+}
+
+int client_pause(int n, int64_t asked, void (*tell)(void *ctx, int seconds), void *ctx)
+{
+	int64_t ms = n <= 1 ? 250 : n >= 5 ? 8000 : 1000 << (n - 2);
+	struct timespec ts;
+
+	if (asked > PAUSE_MAX)
+		return -1;
+	if (asked * 1000 > ms)
+		ms = asked * 1000;
+	if (tell && ms >= 1000)
+		tell(ctx, (int)(ms / 1000));
+	ts = (struct timespec){ ms / 1000, ms % 1000 * 1000000 };
+	nanosleep(&ts, NULL);
+	return 0;
+}
+
+static bool may_pass(int status)
+{
+	return status == 408 || status == 429 || status >= 500;
+}
+
+/* From one site. 0, -1. */
+static int get_from(struct client *c, struct site *s, const struct web_request *rq, const char *scope, struct web_answer *ret, struct failure *f)
+{
+	for (int try = 1;; try++) {
+		enum web_end end;
+		int64_t wait = -1;
+
+		failure_done(f);
+		end = client_ask(c, s, rq, scope, ret, &f->err);
+		if (end == WEB_OK && ret->status >= 200 && ret->status < 300)
+			return 0;
+		if (end == WEB_OK) {
+			wait = retry_after(ret->retry_after, clock_now() / NSEC_PER_SEC);
+			client_refused(ret, f);
+		} else if (f->err.class == ERR_UNAUTHORIZED) {
+			f->status = 401;
+		}
+		web_answer_done(ret);
+		if (try == TRIES || !(end == WEB_BROKEN || (end == WEB_OK && may_pass(f->status))) || client_pause(try, wait, NULL, NULL) < 0)
+			return -1;
+	}
+}
+
+bool client_go_on(struct site *s)
+{
+	bool dead;
+
+	pthread_mutex_lock(&s->lock);
+	dead = s->dead;
+	pthread_mutex_unlock(&s->lock);
+	return s->mirror || dead;
+}
+
+int client_get(struct client *c, const char *path, const char *accept, const char *repo, size_t max, struct web_answer *ret, struct failure *f)
+{
+	OWN_FREE char *scope = repo ? xasprintf("repository:%s:pull", repo) : NULL;
+	const struct web_request rq = { .method = "GET", .url = path, .accept = accept, .body_max = max };
+
+	for (size_t i = __atomic_load_n(&c->first, __ATOMIC_RELAXED); i < c->len; i++) {
+		if (get_from(c, &c->sites[i], &rq, scope, ret, f) == 0) {
+			__atomic_store_n(&c->first, i, __ATOMIC_RELAXED);
+			return 0;
+		}
+		if (!client_go_on(&c->sites[i]))
+			break;
+	}
+	return -1;
+}
+
+/* Adds the names of one page; how many bytes they took, -1 when it is no page. */
+static int add_tags(json_t *all, const struct buf *page, struct err *err)
+{
+	OWN_JSON json_t *js = json_read(page->data ? page->data : "", page->size, err);
+	json_t *tags = json_object_get(js, "tags"), *tag;
+	size_t i;
+
+	if (!js)
+		return err_wrap(err, "the registry's list of tags");
+	if (!json_is_array(tags))
+		return 0;
+	json_array_foreach(tags, i, tag)
+		if (json_is_string(tag))
+			json_array_append(all, tag);
+	return 0;
+}
+
+int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret, struct failure *f)
+{
+	OWN_FREE char *path = xasprintf("/v2/%s/tags/list", repo);
+	OWN_JSON json_t *all = json_array();
+	OWN_FREE char *text = NULL;
+	size_t sum = 0;
+
+	for (int page = 0; path; page++) {
+		OWN_ANSWER struct web_answer a = { .length = -1 };
+		OWN_FREE char *next = NULL, *full = NULL;
+		const char *site;
+
+		if (client_get(c, path, "application/json", repo, max - sum, &a, f) < 0)
+			return -1;
+		sum += a.body.size;
+		if (add_tags(all, &a.body, &f->err) < 0)
+			return -1;
+		next = link_next(a.link);
+		free(STEAL(path));
+		if (!next)
+			break;
+		site = c->sites[__atomic_load_n(&c->first, __ATOMIC_RELAXED)].url;
+		full = web_resolve(site, next);
+		if (!full || !web_same_origin(site, full) || page == PAGES_MAX || sum >= max)
+			return err_set(&f->err, ERR_INVALID, "the registry's list of tags goes on without end or elsewhere");
+		path = xstrdup(full + strlen(site));
+	}
+	text = json_dumps(all, JSON_COMPACT);
+	buf_adds(ret, text ? text : "[]");
+	return 0;
+}
+
+/* One site. What the login is worth is seen by asking for the root once more. */
+static int login_at(struct client *c, struct site *s, char **ret_token, struct failure *f)
+{
+	OWN_ANSWER struct web_answer a = { .length = -1 };
+	OWN_FREE char *url = xasprintf("%s/v2/", s->url), *auth = NULL;
+	OWN_TOKEN struct token t = { 0 };
+	struct web_request rq = { .method = "GET", .url = url, .tls = s->tls, .body_max = WEB_ERROR_MAX };
+
+	if (greet(s, &f->err) != WEB_OK)
+		return -1;
+	if (s->asked.scheme == CHALLENGE_BEARER) {
+		if (fetch_token(c, s, &s->asked, NULL, true, &t, &f->err) < 0) {
+			f->status = f->err.class == ERR_UNAUTHORIZED ? 401 : 0;
+			return err_wrap(&f->err, "Get \"%s\"", url);
+		}
+		rq.authorization = auth = xasprintf("Bearer %s", t.text);
+	} else if (authorize(c, s, NULL, &auth, &f->err) < 0) {
+		f->status = 401;
+		return err_wrap(&f->err, "Get \"%s\"", url);
+	}
+	rq.authorization = auth;
+	if (follow(&rq, s->insecure, &a, &f->err) != WEB_OK)
+		return -1;
+	f->status = a.status;
+	if (a.status == 200) {
+		*ret_token = STEAL(t.refresh);
+		return 0;
+	}
+	return err_set(&f->err, ERR_UNAVAILABLE, "login attempt to %s failed with status: %d %s", url, a.status,
+		a.status == 401 ? "Unauthorized" : a.status == 403 ? "Forbidden" : a.status == 404 ? "Not Found" : "");
+}
+
+int client_login(struct client *c, char **ret_token, struct failure *f)
+{
+	*ret_token = NULL;
+	for (size_t i = 0; i < c->len; i++) {
+		if (c->sites[i].mirror)
+			continue;
+		failure_done(f);
+		if (login_at(c, &c->sites[i], ret_token, f) == 0)
+			return 0;
+		if (!client_go_on(&c->sites[i]))
+			break;
+	}
+	return -1;
+}

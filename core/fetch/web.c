@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fetch/web.h"
+
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/cleanup.h"
+
+#define CONNECT_S 30L
+#define STALLED_S 30L          /* without a byte */
+#define HEADER_MAX (16u << 10) /* of one line that is kept */
+#define CHALLENGES_MAX 16
+#define POOL_MAX 16
+
+static struct {
+	pthread_mutex_t lock; /* idle */
+	CURL *idle[POOL_MAX];
+	size_t len;
+	char *agent;
+	struct web_proxy proxy;
+} web = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+/* One request under way. */
+struct run {
+	const struct web_request *rq;
+	struct web_answer *a;
+	CURL *c;
+	bool stopped, too_large, begun;
+};
+
+void web_init(const char *agent, const struct web_proxy *proxy)
+{
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	web.agent = xstrdup(agent);
+	web.proxy = (struct web_proxy){ xstrdup(proxy->http), xstrdup(proxy->https), NULL };
+	/* what is here is never reached through somebody else */
+	web.proxy.no = xasprintf("%s%slocalhost,127.0.0.0/8,::1", proxy->no ? proxy->no : "", str_empty(proxy->no) ? "" : ",");
+}
+
+void web_done(void)
+{
+	while (web.len)
+		curl_easy_cleanup(web.idle[--web.len]);
+	free(STEAL(web.agent));
+	free(STEAL(web.proxy.http));
+	free(STEAL(web.proxy.https));
+	free(STEAL(web.proxy.no));
+}
+
+static CURL *handle_get(void)
+{
+	CURL *c = NULL;
+
+	pthread_mutex_lock(&web.lock);
+	if (web.len)
+		c = web.idle[--web.len];
+	pthread_mutex_unlock(&web.lock);
+	return c ? c : curl_easy_init();
+}
+
+static void handle_put(CURL *c)
+{
+	curl_easy_reset(c);
+	pthread_mutex_lock(&web.lock);
+	if (web.len < POOL_MAX)
+		web.idle[web.len++] = STEAL(c);
+	pthread_mutex_unlock(&web.lock);
+	if (c)
+		curl_easy_cleanup(c);
+}
+
+void web_answer_done(struct web_answer *a)
+{
+	free(a->location);
+	free(a->type);
+	free(a->link);
+	free(a->retry_after);
+	free(a->range);
+	strv_done(&a->challenges);
+	buf_done(&a->body);
+	*a = (struct web_answer){ .length = -1 };
+}
+
+/* The value of header name in a line, or NULL; *ret_size is its length without blanks around. */
+static const char *header_value(const char *line, size_t size, const char *name, size_t *ret_size)
+{
+	size_t n = strlen(name);
+
+	if (size <= n || line[n] != ':' || strncasecmp(line, name, n) != 0)
+		return NULL;
+	for (n++; n < size && (line[n] == ' ' || line[n] == '\t');)
+		n++;
+	while (size > n && strchr(" \t\r\n", line[size - 1]))
+		size--;
+	*ret_size = size - n;
+	return line + n;
+}
+
+static void keep_header(struct web_answer *a, const char *line, size_t size)
+{
+	const struct { const char *name; char **to; } kept[] = {
+		{ "Location", &a->location }, { "Content-Type", &a->type }, { "Link", &a->link }, { "Retry-After", &a->retry_after },
+		{ "Content-Range", &a->range },
+	};
+	const char *v;
+	size_t n;
+
+	if (size > HEADER_MAX || memchr(line, '\0', size))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		if ((v = header_value(line, size, kept[i].name, &n))) {
+			free(*kept[i].to);
+			*kept[i].to = xstrndup(v, n);
+		}
+	if ((v = header_value(line, size, "WWW-Authenticate", &n)) && a->challenges.len < CHALLENGES_MAX)
+		strv_take(&a->challenges, xstrndup(v, n));
+	if ((v = header_value(line, size, "Content-Length", &n))) {
+		OWN_FREE char *text = xstrndup(v, n);
+
+		if (!str_to_i64(text, &a->length) || a->length < 0)
+			a->length = -1;
+	}
+}
+
+static size_t on_header(char *data, size_t one, size_t size, void *ctx)
+{
+	struct run *r = ctx;
+
+	/* those of an answer 100, or of a proxy, were not meant */
+	if (size > 5 && strncmp(data, "HTTP/", 5) == 0)
+		web_answer_done(r->a);
+	else
+		keep_header(r->a, data, size);
+	return size;
+}
+
+static int status_of(CURL *c)
+{
+	long status = 0;
+
+	curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	return (int)status;
+}
+
+static size_t on_data(char *data, size_t one, size_t size, void *ctx)
+{
+	struct run *r = ctx;
+	struct web_answer *a = r->a;
+	bool good;
+	size_t max;
+
+	a->status = status_of(r->c);
+	good = a->status >= 200 && a->status < 300;
+	r->begun = true;
+	if (good && r->rq->sink) {
+		r->stopped = !r->rq->sink(r->rq->ctx, a, data, size);
+		return r->stopped ? 0 : size;
+	}
+	max = good ? r->rq->body_max : WEB_ERROR_MAX;
+	if (size > max - a->body.size) {
+		if (!good)
+			return size; /* what comes after the cap of an error is not of interest */
+		r->too_large = true;
+		return 0;
+	}
+	buf_add(&a->body, data, size);
+	return size;
+}
+
+static const char *proxy_of(const char *url)
+{
+	const char *p = strncasecmp(url, "https:", 6) == 0 ? web.proxy.https : web.proxy.http;
+
+	return p ? p : "";
+}
+
+static struct curl_slist *set_headers(CURL *c, const struct web_request *rq)
+{
+	struct curl_slist *all = NULL;
+	OWN_FREE char *accept = xasprintf("Accept: %s", rq->accept ? rq->accept : "*/*");
+
+	all = curl_slist_append(all, accept);
+	if (rq->authorization) {
+		OWN_FREE char *auth = xasprintf("Authorization: %s", rq->authorization);
+
+		all = curl_slist_append(all, auth);
+	}
+	if (rq->from > 0) {
+		OWN_FREE char *range = xasprintf("Range: bytes=%lld-", (long long)rq->from);
+
+		all = curl_slist_append(all, range);
+	}
+	curl_easy_setopt(c, CURLOPT_HTTPHEADER, all);
+	return all;
+}
+
+static void set_tls(CURL *c, const struct web_tls *tls)
+{
+	curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+	if (tls->insecure) {
+		curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
+		curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
+	}
+	if (tls->ca)
+		curl_easy_setopt(c, CURLOPT_CAINFO, tls->ca);
+	if (tls->cert && tls->key) {
+		curl_easy_setopt(c, CURLOPT_SSLCERT, tls->cert);
+		curl_easy_setopt(c, CURLOPT_SSLKEY, tls->key);
+	}
+}
+
+static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
+{
+	const struct web_request *rq = r->rq;
+	CURL *c = r->c;
+
+	curl_easy_setopt(c, CURLOPT_URL, rq->url);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
+	curl_easy_setopt(c, CURLOPT_USERAGENT, web.agent);
+	curl_easy_setopt(c, CURLOPT_PROXY, proxy_of(rq->url));
+	curl_easy_setopt(c, CURLOPT_NOPROXY, web.proxy.no);
+	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
+	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALLED_S);
+	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L * 1024);
+	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
+	curl_easy_setopt(c, CURLOPT_HEADERDATA, r);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, r);
+	if (rq->form)
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, rq->form);
+	else if (streq(rq->method, "HEAD"))
+		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+	else
+		curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
+	set_tls(c, &rq->tls);
+}
+
+/* "host:port", with the port that the scheme has. */
+static char *dial_target(const char *url)
+{
+	OWN_FREE char *host = web_host(url);
+	const char *end = host ? strrchr(host, ']') : NULL;
+
+	if (host && strchr(end ? end : host, ':'))
+		return STEAL(host);
+	return xasprintf("%s:%s", host ? host : "", strncasecmp(url, "https:", 6) == 0 ? "443" : "80");
+}
+
+static void lower_first(char *s)
+{
+	for (; *s; s++)
+		*s = (char)tolower((unsigned char)*s);
+}
+
+static char *connect_text(const struct run *r)
+{
+	OWN_FREE char *to = dial_target(r->rq->url), *why = NULL;
+	long sys = 0;
+
+	curl_easy_getinfo(r->c, CURLINFO_OS_ERRNO, &sys);
+	why = xstrdup(sys ? strerror((int)sys) : "connection failed");
+	lower_first(why);
+	return xasprintf("dial tcp %s: connect: %s", to, why);
+}
+
+static char *lookup_text(const struct run *r)
+{
+	OWN_FREE char *to = dial_target(r->rq->url);
+	char *colon = strrchr(to, ':');
+
+	*colon = '\0';
+	return xasprintf("dial tcp: lookup %s: no such host", to);
+}
+
+/* What curl says, in the words that Docker's users know. */
+static char *failure_text(const struct run *r, CURLcode rc, const char *error)
+{
+	switch (rc) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return lookup_text(r);
+	case CURLE_COULDNT_CONNECT:
+		return connect_text(r);
+	case CURLE_OPERATION_TIMEDOUT:
+		return xstrdup(r->begun ? "no data came for 30 seconds" : "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)");
+	case CURLE_PEER_FAILED_VERIFICATION:
+		return strcasestr(error, "name") && !strcasestr(error, "verif") ? xasprintf("x509: %s", error) :
+			xstrdup("x509: certificate signed by unknown authority");
+	case CURLE_GOT_NOTHING:
+		return xstrdup("EOF");
+	case CURLE_PARTIAL_FILE:
+	case CURLE_RECV_ERROR:
+		return xstrdup("unexpected EOF");
+	case CURLE_SSL_CONNECT_ERROR:
+		if (strcasestr(error, "unexpected TLS packet") || strcasestr(error, "wrong version"))
+			return xstrdup("http: server gave HTTP response to HTTPS client");
+		return xasprintf("tls: %s", *error ? error : curl_easy_strerror(rc));
+	default:
+		return xstrdup(*error ? error : curl_easy_strerror(rc));
+	}
+}
+
+static const char *verb(const struct web_request *rq)
+{
+	return rq->form ? "Post" : streq(rq->method, "HEAD") ? "Head" : "Get";
+}
+
+static enum web_end failed(const struct run *r, CURLcode rc, const char *error, struct err *err)
+{
+	OWN_FREE char *why = NULL;
+
+	if (r->stopped || r->too_large) {
+		err_set(err, ERR_INVALID, "%s \"%s\": the answer is larger than it may be", verb(r->rq), r->rq->url);
+		return WEB_STOPPED;
+	}
+	why = failure_text(r, rc, error);
+	err_set(err, ERR_UNAVAILABLE, "%s \"%s\": %s", verb(r->rq), r->rq->url, why);
+	switch (rc) {
+	case CURLE_COULDNT_RESOLVE_HOST:
+	case CURLE_COULDNT_RESOLVE_PROXY:
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_SSL_CONNECT_ERROR:
+	case CURLE_PEER_FAILED_VERIFICATION:
+	case CURLE_SSL_CERTPROBLEM:
+	case CURLE_SSL_CACERT_BADFILE:
+	case CURLE_URL_MALFORMAT:
+		return WEB_UNREACHABLE;
+	default:
+		return WEB_BROKEN;
+	}
+}
+
+enum web_end web_do(const struct web_request *rq, struct web_answer *ret, struct err *err)
+{
+	struct run r = { .rq = rq, .a = ret, .c = handle_get() };
+	char error[CURL_ERROR_SIZE] = "";
+	struct curl_slist *headers;
+	enum web_end end = WEB_OK;
+	CURLcode rc;
+
+	*ret = (struct web_answer){ .length = -1 };
+	if (!r.c) {
+		err_set(err, ERR_INTERNAL, "libcurl gives no handle");
+		return WEB_UNREACHABLE;
+	}
+	headers = set_headers(r.c, rq);
+	set_options(&r, error);
+	rc = curl_easy_perform(r.c);
+	ret->status = status_of(r.c);
+	if (rc != CURLE_OK)
+		end = failed(&r, rc, error, err);
+	curl_slist_free_all(headers);
+	handle_put(r.c);
+	return end;
+}
+
+/* One part of an address, or NULL. */
+static char *url_part(const char *url, CURLUPart part, unsigned flags)
+{
+	CURLU *u = curl_url();
+	char *text = NULL, *ret = NULL;
+
+	if (u && curl_url_set(u, CURLUPART_URL, url, CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK && curl_url_get(u, part, &text, flags) == CURLUE_OK)
+		ret = xstrdup(text);
+	curl_free(text);
+	curl_url_cleanup(u);
+	return ret;
+}
+
+char *web_resolve(const char *base, const char *location)
+{
+	CURLU *u = curl_url();
+	char *text = NULL, *user = NULL, *ret = NULL;
+
+	if (u && curl_url_set(u, CURLUPART_URL, base, 0) == CURLUE_OK && curl_url_set(u, CURLUPART_URL, location, CURLU_URLENCODE) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_NO_USER && curl_url_set(u, CURLUPART_FRAGMENT, NULL, 0) == CURLUE_OK &&
+	    curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK &&
+	    (strncmp(text, "http://", 7) == 0 || strncmp(text, "https://", 8) == 0))
+		ret = xstrdup(text);
+	curl_free(text);
+	curl_free(user);
+	curl_url_cleanup(u);
+	return ret;
+}
+
+bool web_same_origin(const char *a, const char *b)
+{
+	static const CURLUPart parts[] = { CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT };
+
+	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+		OWN_FREE char *x = url_part(a, parts[i], CURLU_DEFAULT_PORT), *y = url_part(b, parts[i], CURLU_DEFAULT_PORT);
+
+		if (!x || !y || strcasecmp(x, y) != 0)
+			return false;
+	}
+	return true;
+}
+
+char *web_host(const char *url)
+{
+	OWN_FREE char *host = url_part(url, CURLUPART_HOST, 0), *port = url_part(url, CURLUPART_PORT, 0);
+
+	if (!host)
+		return NULL;
+	return port ? xasprintf("%s:%s", host, port) : STEAL(host);
+}

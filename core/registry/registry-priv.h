@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Private to the room: registry.c, pull.c, fetching.c. */
+#ifndef REGISTRY_REGISTRY_PRIV_H
+#define REGISTRY_REGISTRY_PRIV_H
+
+#include "base/digest.h"
+#include "registry/manifest.h"
+#include "registry/partial.h"
+#include "registry/progress.h"
+#include "registry/session.h"
+
+struct registry {
+	struct image_store *images;
+	struct spawner *spawner;
+	int program;
+	struct partials *partials;
+};
+
+/* The document that ref.tag or ref.digest leads to, checked against the digest where there is one. */
+struct fetched { struct buf text; char digest[DIGEST_TEXT]; struct manifest m; };
+void fetched_done(struct fetched *f);
+#define OWN_FETCHED CLEANUP(fetched_done)
+/* what: a tag or a digest. ret is zeroed, and the caller's whatever comes. want (or NULL): the digest it must have; size: its size, or -1. */
+int registry_manifest(struct session *s, const struct reference *ref, const char *what, const char *want, int64_t size, struct fetched *ret, struct err *err);
+/* A small blob into memory, checked. */
+int registry_blob(struct session *s, const struct reference *ref, const struct manifest_entry *e, struct buf *ret, struct err *err);
+/* A failure of the session as Docker words it. -1. */
+int registry_failed(const struct session_reply *r, const struct reference *ref, struct err *err);
+
+/* fetching.c: the layers of one image. */
+struct layers {
+	struct registry *r;
+	struct session *s;
+	const struct registry_pull *pull;
+	const struct progress *progress;
+	const struct reference *ref;
+	const struct manifest *m;
+	const struct image *img;
+};
+/* All of them are in the store: *ret_chain is the top one, referenced; NULL when there are none. */
+int layers_fetch(const struct layers *l, char **ret_chain, struct err *err);
+
+#endif
