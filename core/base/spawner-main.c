@@ -57,13 +57,15 @@ static void request_done(struct request *r)
 	buf_done(&r->strings);
 }
 
-static void answer(int fd, int sys, int status, pid_t pid, int pidfd, const struct buf *out)
+/* second: another descriptor behind pidfd, or -1. */
+static void answer_two(int fd, int sys, int status, pid_t pid, int pidfd, int second, const struct buf *out)
 {
 	struct spawner_answer a = { .sys = sys, .status = status, .pid = pid };
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(2 * sizeof(int))];
 	} control = { 0 };
+	size_t size = second >= 0 ? 2 * sizeof(int) : sizeof(int);
 	struct iovec iov[2] = { { &a, sizeof(a) }, { out ? out->data : NULL, out ? out->size : 0 } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
@@ -71,15 +73,20 @@ static void answer(int fd, int sys, int status, pid_t pid, int pidfd, const stru
 		struct cmsghdr *c;
 
 		msg.msg_control = control.space;
-		msg.msg_controllen = sizeof(control.space);
+		msg.msg_controllen = CMSG_SPACE(size);
 		c = CMSG_FIRSTHDR(&msg);
 		c->cmsg_level = SOL_SOCKET;
 		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &pidfd, sizeof(int));
+		c->cmsg_len = CMSG_LEN(size);
+		memcpy(CMSG_DATA(c), (int[]){ pidfd, second }, size);
 	}
 	/* a socket of its own with room for one packet: never waits; a requester that has gone is no error */
 	(void)!sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void answer(int fd, int sys, int status, pid_t pid, int pidfd, const struct buf *out)
+{
+	answer_two(fd, sys, status, pid, pidfd, -1, out);
 }
 
 /* Output that one packet does not take; -1: it does, or there is no memory for it. */
@@ -258,11 +265,17 @@ static void no_ipv6(void)
 	}
 }
 
+/* It is bound to no protocol: it hears nothing. */
+static int packet_socket(uint32_t wanted)
+{
+	return wanted ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : -1;
+}
+
 /*
  * In a child of its own: a new network namespace with lo up, kept alive by a bind mount. The answer, with a socket made
  * inside, goes out from here; that of the parent, after the child's end, finds nobody who listens.
  */
-static int make_netns(const char *path, int requester)
+static int make_netns(const char *path, uint32_t packet, int requester)
 {
 	struct ifreq ifr = { .ifr_name = "lo" };
 	int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444), rtnl, sys;
@@ -280,7 +293,7 @@ static int make_netns(const char *path, int requester)
 	rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (rtnl < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 || mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0)
 		goto fail;
-	answer(requester, 0, 0, getpid(), rtnl, NULL);
+	answer_two(requester, 0, 0, getpid(), rtnl, packet_socket(packet), NULL);
 	return 0;
 fail:
 	sys = errno;
@@ -309,7 +322,7 @@ static int set_sysctl(char *entry)
 }
 
 /* strings: the path, then sysctls. Answers itself; 0, or an errno for the caller to answer. */
-static int enter_netns(char *strings, uint32_t sysctls, int requester)
+static int enter_netns(char *strings, uint32_t sysctls, uint32_t packet, int requester)
 {
 	int fd = open(strings, O_RDONLY | O_CLOEXEC), sys;
 	char *at = strings;
@@ -326,7 +339,7 @@ static int enter_netns(char *strings, uint32_t sysctls, int requester)
 	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (fd < 0)
 		return errno;
-	answer(requester, 0, 0, getpid(), fd, NULL);
+	answer_two(requester, 0, 0, getpid(), fd, packet_socket(packet), NULL);
 	return 0;
 }
 
@@ -349,8 +362,8 @@ static void start_job(struct request *r)
 	if (pid == 0) {
 		if (r->head.op != SPAWNER_NETNS && r->head.op != SPAWNER_NETNS_ENTER)
 			child_exec(r, out[1], exec_pipe[1]);
-		errno = r->head.op == SPAWNER_NETNS ? make_netns(r->strings.data, r->fds[0])
-						    : enter_netns(r->strings.data, r->head.envc, r->fds[0]);
+		errno = r->head.op == SPAWNER_NETNS ? make_netns(r->strings.data, r->head.with_packet, r->fds[0])
+						    : enter_netns(r->strings.data, r->head.envc, r->head.with_packet, r->fds[0]);
 		if (errno)
 			child_fail(exec_pipe[1]);
 		_exit(0);

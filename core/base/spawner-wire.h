@@ -13,10 +13,10 @@ enum spawner_op { SPAWNER_RUN, SPAWNER_SPAWN, SPAWNER_TASK, SPAWNER_NETNS, SPAWN
 
 /* The memfd holds argc + envc strings, each with its NUL. */
 struct spawner_head {
-	uint32_t op, argc, envc, with_stdin;
+	uint32_t op, argc, envc, with_stdin, with_packet;
 };
 
-/* A pidfd or a memfd of output may ride along; output follows. */
+/* A pidfd, a memfd of output, or a namespace's sockets (rtnl, packet) may ride along; output follows. */
 struct spawner_answer {
 	int32_t sys;    /* errno when it could not be started */
 	int32_t status; /* as of waitpid() */

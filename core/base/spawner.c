@@ -107,17 +107,18 @@ static int send_request(struct spawner *s, struct spawner_head *head, char *cons
 	return 0;
 }
 
-static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struct buf *out, struct err *err)
+/* ret_second: what rides along behind a first descriptor. */
+static int take_two(int fd, struct spawner_answer *ret, int *ret_pidfd, int *ret_second, struct buf *out, struct err *err)
 {
 	union {
 		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
+		char space[CMSG_SPACE(2 * sizeof(int))];
 	} control = { 0 };
 	OWN_FREE char *text = xmalloc(SPAWNER_PACKET);
 	struct iovec iov[2] = { { ret, sizeof(*ret) }, { text, SPAWNER_PACKET } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
 	struct cmsghdr *c;
-	OWN_FD int pidfd = -1;
+	OWN_FD int pidfd = -1, second = -1;
 	ssize_t n;
 
 	/* an answer that crossed our asking to kill comes behind a reset, which is told once */
@@ -129,6 +130,8 @@ static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struc
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_type == SCM_RIGHTS)
 		memcpy(&pidfd, CMSG_DATA(c), sizeof(pidfd));
+	if (pidfd >= 0 && c->cmsg_len >= CMSG_LEN(2 * sizeof(int)))
+		memcpy(&second, CMSG_DATA(c) + sizeof(int), sizeof(second));
 	if (out)
 		buf_add(out, text, (size_t)n - sizeof(*ret));
 	if (ret_pidfd)
@@ -136,7 +139,14 @@ static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struc
 	else if (out && pidfd >= 0 && lseek(pidfd, 0, SEEK_SET) == 0)
 		while ((n = read(pidfd, text, SPAWNER_PACKET)) > 0)
 			buf_add(out, text, (size_t)n);
+	if (ret_second)
+		*ret_second = STEAL_FD(second);
 	return 0;
+}
+
+static int take_answer(int fd, struct spawner_answer *ret, int *ret_pidfd, struct buf *out, struct err *err)
+{
+	return take_two(fd, ret, ret_pidfd, NULL, out, err);
 }
 
 int spawner_run(struct spawner *s, char *const argv[], char *const env[], int stdin_fd, int timeout_ms, const struct cancel *c,
@@ -213,27 +223,33 @@ int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err)
 	return 0;
 }
 
-static int netns_request(struct spawner *s, uint32_t op, const char *path, const struct strv *sysctls, int *ret_fd, struct err *err)
+static int netns_request(struct spawner *s, uint32_t op, const char *path, const struct strv *sysctls, struct spawner_inside *io, struct err *err)
 {
 	static const char *const verbs[] = { [SPAWNER_NETNS] = "make", [SPAWNER_NETNS_DROP] = "drop", [SPAWNER_NETNS_ENTER] = "enter" };
-	struct spawner_head head = { .op = op };
+	struct spawner_head head = { .op = op, .with_packet = io && io->packet_wanted };
 	char *const argv[] = { (char *)path, NULL }, *const none[] = { NULL };
 	char *const *env = sysctls && sysctls->len ? sysctls->v : none;
-	OWN_FD int fd = -1;
+	OWN_FD int fd = -1, rtnl = -1, packet = -1;
 	struct spawner_answer a;
 
-	if (send_request(s, &head, argv, env, NULL, 0, &fd, err) < 0 || take_answer(fd, &a, ret_fd, NULL, err) < 0)
+	if (io)
+		io->rtnl = io->packet = -1;
+	if (send_request(s, &head, argv, env, NULL, 0, &fd, err) < 0 || take_two(fd, &a, &rtnl, &packet, NULL, err) < 0)
 		return -1;
 	if (a.sys && a.status)
 		return err_errno(err, a.sys, "set %s in the network namespace %s", env[a.status - 1], path);
 	if (a.sys)
 		return err_errno(err, a.sys, "%s the network namespace %s", verbs[op], path);
+	if (io) {
+		io->rtnl = STEAL_FD(rtnl);
+		io->packet = STEAL_FD(packet);
+	}
 	return 0;
 }
 
-int spawner_netns(struct spawner *s, const char *path, int *ret_rtnl, struct err *err)
+int spawner_netns(struct spawner *s, const char *path, struct spawner_inside *io, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS, path, NULL, ret_rtnl, err);
+	return netns_request(s, SPAWNER_NETNS, path, NULL, io, err);
 }
 
 int spawner_netns_drop(struct spawner *s, const char *path, struct err *err)
@@ -241,13 +257,7 @@ int spawner_netns_drop(struct spawner *s, const char *path, struct err *err)
 	return netns_request(s, SPAWNER_NETNS_DROP, path, NULL, NULL, err);
 }
 
-int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, int *ret_rtnl, struct err *err)
+int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, struct spawner_inside *io, struct err *err)
 {
-	OWN_FD int fd = -1;
-
-	if (netns_request(s, SPAWNER_NETNS_ENTER, path, sysctls, &fd, err) < 0)
-		return -1;
-	if (ret_rtnl)
-		*ret_rtnl = STEAL_FD(fd);
-	return 0;
+	return netns_request(s, SPAWNER_NETNS_ENTER, path, sysctls, io, err);
 }

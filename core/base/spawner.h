@@ -43,16 +43,17 @@ int spawner_spawn(struct spawner *s, char *const argv[], char *const env[], cons
 int spawner_task(struct spawner *s, int program, char *const argv[], char *const env[], const int *fds, size_t nfds, int *ret_task, struct err *err);
 int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err);
 /*
- * Makes a network namespace (lo up, no IPv6 on other interfaces) bound at path (a file the spawner creates). Later with a user
- * namespace around it. *ret_rtnl (or NULL) is a NETLINK_ROUTE socket made inside: through it any thread sets the namespace up
- * without entering it.
+ * Sockets made inside a network namespace, with which any thread sets it up and speaks there without entering it. packet sends whole
+ * frames and hears nothing; it is made when it is wanted, -1 where the kernel has none. To close it takes the kernel some 10 ms.
  */
-int spawner_netns(struct spawner *s, const char *path, int *ret_rtnl, struct err *err);
+struct spawner_inside { bool packet_wanted; int rtnl, packet; };
 /*
- * A NETLINK_ROUTE socket in the namespace bound at path (ret_rtnl NULL: none). sysctls are set there before: "net/ipv4/conf/eth0/rp_filter=1",
- * below /proc/sys.
+ * Makes a network namespace (lo up, no IPv6 on other interfaces) bound at path (a file the spawner creates). Later with a user
+ * namespace around it. io may be NULL.
  */
-int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, int *ret_rtnl, struct err *err);
+int spawner_netns(struct spawner *s, const char *path, struct spawner_inside *io, struct err *err);
+/* The same of one that is bound at path. sysctls are set there before: "net/ipv4/conf/eth0/rp_filter=1", below /proc/sys. */
+int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, struct spawner_inside *io, struct err *err);
 /* Unbinds and removes the file; missing is fine. */
 int spawner_netns_drop(struct spawner *s, const char *path, struct err *err);
 

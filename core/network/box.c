@@ -62,6 +62,14 @@ struct net_endpoint *net_box_endpoint(const struct net_box *b, const char *netwo
 	return NULL;
 }
 
+bool net_box_has(const struct net_box *b, const char *endpoint_id)
+{
+	for (size_t i = 0; i < b->eps_len; i++)
+		if (streq(b->eps[i].id, endpoint_id))
+			return true;
+	return false;
+}
+
 struct net_endpoint *net_box_add(struct net_box *b, struct net_endpoint *e)
 {
 	b->eps = xrealloc(b->eps, (b->eps_len + 2) * sizeof(*b->eps));

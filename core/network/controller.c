@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "network/announce.h"
 #include "network/cluster.h"
 #include "network/net_i.h"
 
@@ -222,6 +223,7 @@ struct net_controller *net_open(const char *data_root, const char *exec_root, st
 	nc->spawner = sp;
 	nc->drivers = net_drivers_new(data_root, exec_root);
 	nc->ipams = net_ipams_new(nc);
+	nc->announcer = announcer_new();
 	lock_init(&nc->lock, LOCK_MAP);
 	lock_cond_init(&nc->changed);
 	if (fs_mkdir(dir, 0750, err) < 0) {
@@ -244,6 +246,7 @@ void net_close(struct net_controller *nc)
 		return;
 	net_cluster_close(nc->cluster);
 	net_removals_wait(nc);
+	announcer_free(nc->announcer);
 	for (size_t i = 0; i < nc->nets_len; i++)
 		entry_free(nc->nets[i]);
 	free(nc->nets);

@@ -8,6 +8,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
+#include "network/announce.h"
 #include "network/cluster.h"
 
 #define NAME_MAX_BYTES 1024
@@ -128,7 +129,7 @@ static struct network *from_spec(const struct net_controller *nc, const struct n
 		add_default_options(nc, driver, &n->options);
 	n->options.set = n->labels.set = true;
 	strmap_sort(&n->options);
-	if (families(s, n, err) < 0 || net_pools_validate(s->pools, s->pools_len, n->enable_ipv4, n->enable_ipv6, err) < 0)
+	if (announcer_check(&n->options, err) < 0 || families(s, n, err) < 0 || net_pools_validate(s->pools, s->pools_len, n->enable_ipv4, n->enable_ipv6, err) < 0)
 		return NULL;
 	net_pools_copy(n, s->pools, s->pools_len);
 	return STEAL(n);
@@ -278,12 +279,27 @@ static int create(struct net_controller *nc, struct net_driver *d, struct networ
 	return rc;
 }
 
+/* Options that nobody reads, a slip of the pen perhaps. */
+static void warn_of_options(struct net_driver *d, const struct network *n, struct strv *warnings)
+{
+	static const char *const own[] = { "com.docker.network.enable_ipv4", "com.docker.network.enable_ipv6", "com.docker.network.container_iface_prefix",
+		"com.docker.network.advertise_addr_nmsgs", "com.docker.network.advertise_addr_ms" };
+	OWN_STRV struct strv known = { 0 };
+
+	if (!warnings || !d || !net_driver_known_options(d, &known))
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		strv_add(&known, own[i]);
+	for (size_t i = 0; i < n->options.len; i++)
+		if (!strv_contains(&known, n->options.v[i].key))
+			strv_addf(warnings, "the option %.128s is unknown to the network driver %s: it has no effect", n->options.v[i].key, n->driver);
+}
+
 int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct strv *warnings, struct err *err)
 {
 	OWN_NETWORK struct network *n = NULL;
 	struct net_driver *d = NULL;
 
-	(void)warnings;
 	ret_id[0] = '\0';
 	if (check_name(spec->name, err) < 0 || check_spec(spec, err) < 0 || !(n = from_spec(nc, spec, err)) ||
 	    (!str_empty(spec->config_from) && take_config(nc, n, spec->config_from, err) < 0))
@@ -297,6 +313,7 @@ int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_
 		return err_set(err, ERR_FORBIDDEN, "only one instance of \"%s\" network is allowed", n->driver);
 	if (create(nc, d, n, err) < 0)
 		return -1;
+	warn_of_options(d, n, warnings);
 	memcpy(ret_id, n->id, sizeof(n->id));
 	return 0;
 }

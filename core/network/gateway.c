@@ -38,7 +38,6 @@ bool net_needs_way_out(const struct net_box *b, const char *but_network_id)
 static int make(struct net_controller *nc, struct err *err)
 {
 	OWN_STRMAP struct strmap options = { 0 };
-	OWN_STRV struct strv warnings = { 0 };
 	const struct net_spec spec = { .name = WAY_OUT, .driver = "bridge", .plain = true, .enable_ipv4 = 1, .enable_ipv6 = 0, .options = &options };
 	OWN_ERR struct err why = ERR_INIT;
 	char id[65];
@@ -46,7 +45,7 @@ static int make(struct net_controller *nc, struct err *err)
 	strmap_set(&options, "com.docker.network.bridge.enable_icc", "false");
 	strmap_set(&options, "com.docker.network.bridge.enable_ip_masquerade", "true");
 	strmap_set(&options, "com.docker.network.bridge.name", WAY_OUT);
-	if (net_create(nc, &spec, id, &warnings, &why) == 0 || why.class == ERR_CONFLICT)
+	if (net_create(nc, &spec, id, NULL, &why) == 0 || why.class == ERR_CONFLICT)
 		return 0;
 	return err_move(err, &why);
 }

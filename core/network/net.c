@@ -433,6 +433,23 @@ int net_driver_links(struct net_driver *d, const struct net_endpoint *ep, const 
 	return driver_call_end(&c, d->ops->program_links(&c.abi, d->handle, ep->network_id, ep->id, v, (uint32_t)len), err);
 }
 
+static int32_t emit_known(void *to, const char *key, const char *value)
+{
+	(void)value;
+	strv_add(to, key);
+	return 0;
+}
+
+bool net_driver_known_options(struct net_driver *d, struct strv *ret)
+{
+	struct driver_call c;
+
+	if (!d->ops->known_options)
+		return false;
+	call_begin(&c, d);
+	return driver_call_end(&c, d->ops->known_options(&c.abi, d->handle, emit_known, ret), NULL) == 0;
+}
+
 static int32_t emit_info(void *to, const char *key, const char *value)
 {
 	(void)value;

@@ -136,6 +136,7 @@ struct net_spec {
 	const struct net_pool *pools;
 	size_t pools_len;
 };
+/* warnings: what is not as it was asked for, and is made all the same; may be NULL. */
 int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct strv *warnings, struct err *err);
 int net_remove(struct net_controller *nc, const char *name, struct err *err);
 /* Removes the users' networks that nobody uses and that pass (NULL: all), with no lock held. names: what went. */

@@ -40,6 +40,7 @@ struct net_box *net_box_new(const char *container_id, size_t endpoints);
 struct net_box *net_box_copy(const struct net_box *b);
 /* Its place on a network, by id; NULL. */
 struct net_endpoint *net_box_endpoint(const struct net_box *b, const char *network_id);
+bool net_box_has(const struct net_box *b, const char *endpoint_id);
 /* Takes over what e holds. */
 struct net_endpoint *net_box_add(struct net_box *b, struct net_endpoint *e);
 void net_box_del(struct net_box *b, const struct net_endpoint *e);
@@ -86,6 +87,8 @@ int net_driver_allocate(struct net_driver *d, struct network *n, const char *num
 int net_driver_discover(struct net_driver *d, bool came, const char *type, const char *const *data, struct err *err);
 /* It has no use for addresses. */
 bool net_driver_no_ipam(const struct net_driver *d);
+/* The keys of its networks' options; false when it does not say. */
+bool net_driver_known_options(struct net_driver *d, struct strv *ret);
 /* No gateway address is to be set aside for such a network. */
 bool net_driver_skip_gateway(struct net_driver *d, const struct network *n);
 /* What a driver made for an endpoint, and wants done with it in the sandbox. Strings NULL for none. */
@@ -141,6 +144,7 @@ struct net_controller {
 	struct net_cluster *cluster; /* or NULL; by net_cluster_of(), for it may come late */
 	bool bridge;                /* there is a network "bridge"; set at start only */
 	bool userland_proxy;        /* set at start only */
+	struct announcer *announcer;
 	struct driver_once *ipams;  /* address drivers */
 	struct strmap default_options; /* "DRIVER/OPTION"; set at start only */
 	struct strmap extra;        /* options that drivers get and users do not see; set at start only */

@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "network/announce.h"
 #include "network/cluster.h"
 #include "network/net_i.h"
 
@@ -48,8 +49,9 @@ struct errand {
 
 /* A namespace, open; none of them for the host's. */
 struct inside {
+	struct announcer *announcer;
 	char *path;
-	int fd, rtnl;
+	int fd, rtnl, packet;
 };
 
 static void inside_done(struct inside *in)
@@ -57,29 +59,37 @@ static void inside_done(struct inside *in)
 	free(in->path);
 	fd_close(&in->fd);
 	fd_close(&in->rtnl);
+	announcer_close(in->announcer, in->packet);
 }
 
-/* The namespace of a sandbox that stands. */
-static int inside_open(struct net_controller *nc, const struct net_box *b, struct inside *ret, struct err *err)
+/* The namespace of a sandbox that stands. packet: with a socket for announcements. */
+static int inside_open(struct net_controller *nc, const struct net_box *b, bool packet, struct inside *ret, struct err *err)
 {
-	*ret = (struct inside){ .path = net_box_path(nc->exec_root, b), .fd = -1, .rtnl = -1 };
-	if (spawner_netns_enter(nc->spawner, ret->path, NULL, &ret->rtnl, err) < 0)
+	struct spawner_inside made = { .packet_wanted = packet };
+
+	*ret = (struct inside){ .announcer = nc->announcer, .path = net_box_path(nc->exec_root, b), .fd = -1, .rtnl = -1, .packet = -1 };
+	if (spawner_netns_enter(nc->spawner, ret->path, NULL, &made, err) < 0)
 		return -1;
+	ret->rtnl = made.rtnl;
+	ret->packet = made.packet;
 	ret->fd = open(ret->path, O_RDONLY | O_CLOEXEC);
 	return ret->fd < 0 ? err_errno(err, errno, "open %s", ret->path) : 0;
 }
 
 /* The same, which is made first. */
-static int inside_make(struct net_controller *nc, const struct net_box *b, struct inside *ret, struct err *err)
+static int inside_make(struct net_controller *nc, const struct net_box *b, bool packet, struct inside *ret, struct err *err)
 {
 	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
+	struct spawner_inside made = { .packet_wanted = packet };
 
-	*ret = (struct inside){ .fd = -1, .rtnl = -1 };
+	*ret = (struct inside){ .announcer = nc->announcer, .fd = -1, .rtnl = -1, .packet = -1 };
 	if (b->host)
 		return 0;
 	ret->path = net_box_path(nc->exec_root, b);
-	if (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, ret->path, &ret->rtnl, err) < 0)
+	if (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, ret->path, &made, err) < 0)
 		return -1;
+	ret->rtnl = made.rtnl;
+	ret->packet = made.packet;
 	ret->fd = open(ret->path, O_RDONLY | O_CLOEXEC);
 	if (ret->fd >= 0)
 		return 0;
@@ -168,6 +178,7 @@ static void leave_all(struct net_controller *nc, const struct net_box *b, struct
 		struct err *err = first && !first->msg ? first : NULL;
 		struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, err) : NULL;
 
+		announcer_stop(nc->announcer, b->eps[i].id);
 		if (d)
 			net_driver_leave(d, &b->eps[i], err && !err->msg ? err : NULL);
 		if (n && network_is_global(n))
@@ -181,20 +192,37 @@ static void give_all(struct net_controller *nc, const struct net_box *b)
 		net_address_give(nc, &b->eps[i]);
 }
 
+/* Endpoints tell their neighbours, but for those that are before's, too (NULL: none). */
+static void announce(struct net_controller *nc, const struct net_box *b, const struct net_box *before, struct inside *in)
+{
+	struct announcement *t = announcement_new(STEAL_FD(in->packet));
+
+	for (size_t i = 0; t && i < b->eps_len; i++) {
+		const struct net_endpoint *ep = &b->eps[i];
+		OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
+
+		if (n && !(before && net_box_has(before, ep->id)))
+			announcement_add(t, ep, &n->options);
+	}
+	announcer_begin(nc->announcer, t);
+}
+
 /* Namespace, addresses and wires, routes, names, file, in this order; undone on failure. */
 static int build(struct net_controller *nc, struct net_box *b, const struct errand *v, size_t len, struct err *err)
 {
 	CLEANUP(inside_done) struct inside in;
 	int rc = 0;
 
-	if (inside_make(nc, b, &in, err) < 0)
+	if (inside_make(nc, b, len && !net_driver_no_ipam(v[0].d), &in, err) < 0)
 		return -1;
 	for (size_t i = 0; i < len && rc == 0; i++)
 		rc = enter(nc, b, &v[i], &in, err);
 	if (rc == 0)
 		rc = add_way_out(nc, b, NULL, &in, err);
-	if (rc == 0 && (b->host || net_wire_gateways(b, in.rtnl, err) == 0) && net_dns_feed(nc, b, err) == 0 && net_box_write(nc->exec_root, b, err) == 0)
+	if (rc == 0 && (b->host || net_wire_gateways(b, in.rtnl, err) == 0) && net_dns_feed(nc, b, err) == 0 && net_box_write(nc->exec_root, b, err) == 0) {
+		announce(nc, b, NULL, &in);
 		return 0;
+	}
 	net_dns_drop(nc, b);
 	leave_all(nc, b, NULL);
 	give_all(nc, b);
@@ -298,6 +326,7 @@ static void leave(struct net_controller *nc, struct net_box *b, struct net_endpo
 	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
 	struct net_driver *d = n ? net_driver_get(nc->drivers, n->driver, err) : NULL;
 
+	announcer_stop(nc->announcer, ep->id);
 	net_unwire_soon(nc, ep, in->rtnl);
 	if (d)
 		net_driver_leave(d, ep, err && !err->msg ? err : NULL);
@@ -325,14 +354,16 @@ static void drop_way_out(struct net_controller *nc, struct net_box *b, const str
 static int connect_one(struct net_controller *nc, struct net_box *b, const struct errand *e, struct err *err)
 {
 	CLEANUP(net_box_freep) struct net_box *before = net_box_copy(b);
-	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1 };
+	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1, .packet = -1 };
 
-	if (check_connect(b, e, err) < 0 || inside_open(nc, b, &in, err) < 0 || enter(nc, b, e, &in, err) < 0)
+	if (check_connect(b, e, err) < 0 || inside_open(nc, b, true, &in, err) < 0 || enter(nc, b, e, &in, err) < 0)
 		return -1;
 	if (add_way_out(nc, b, NULL, &in, err) == 0 && net_wire_gateways(b, in.rtnl, err) == 0 && follow(nc, b, before, err) == 0) {
 		drop_way_out(nc, b, &in);
-		if (net_dns_feed(nc, b, err) == 0 && net_box_write(nc->exec_root, b, err) == 0)
+		if (net_dns_feed(nc, b, err) == 0 && net_box_write(nc->exec_root, b, err) == 0) {
+			announce(nc, b, before, &in);
 			return 0;
+		}
 	}
 	leave(nc, b, net_box_endpoint(b, e->n->id), &in, NULL);
 	add_way_out(nc, b, NULL, &in, NULL);
@@ -385,13 +416,13 @@ static int turn_away(struct net_controller *nc, struct net_box *b, const char *n
 
 static int disconnect_one(struct net_controller *nc, struct net_box *b, const char *network_id, struct err *err)
 {
-	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1 };
+	CLEANUP(inside_done) struct inside in = { .fd = -1, .rtnl = -1, .packet = -1 };
 	OWN_ERR struct err why = ERR_INIT;
 	CLEANUP(net_box_freep) struct net_box *before = net_box_copy(b);
 	struct net_endpoint *ep;
 	bool published;
 
-	if (inside_open(nc, b, &in, err) < 0 || turn_away(nc, b, network_id, &in, err) < 0)
+	if (inside_open(nc, b, false, &in, err) < 0 || turn_away(nc, b, network_id, &in, err) < 0)
 		return -1;
 	ep = net_box_endpoint(b, network_id);
 	published = net_published_at(b, ep);

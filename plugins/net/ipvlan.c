@@ -79,6 +79,7 @@ static const struct dkd_net_ops ops = {
 	.delete_network = parent_delete_network,
 	.create_endpoint = ipvlan_create_endpoint,
 	.join = ipvlan_join,
+	.known_options = parent_known_options,
 };
 
 static const struct dkd_driver driver = {

@@ -73,6 +73,7 @@ static const struct dkd_net_ops ops = {
 	.delete_network = parent_delete_network,
 	.create_endpoint = macvlan_create_endpoint,
 	.join = macvlan_join,
+	.known_options = parent_known_options,
 };
 
 static const struct dkd_driver driver = {

@@ -440,6 +440,15 @@ static int32_t overlay_sweep(const struct dkd_call *call, struct dkd_net *d, con
 	return 0;
 }
 
+static int32_t overlay_known_options(const struct dkd_call *call, struct dkd_net *d, dkd_emit_pair *emit, void *to)
+{
+	(void)call;
+	(void)d;
+	emit(to, VNI_OPTION, "");
+	emit(to, "com.docker.network.driver.mtu", "");
+	return 0;
+}
+
 static const struct dkd_net_ops ops = {
 	.open = overlay_open,
 	.close = overlay_close,
@@ -453,6 +462,7 @@ static const struct dkd_net_ops ops = {
 	.discover_new = overlay_discover_new,
 	.discover_delete = overlay_discover_delete,
 	.sweep = overlay_sweep,
+	.known_options = overlay_known_options,
 };
 
 static const struct dkd_driver driver = {

@@ -63,6 +63,17 @@ static int read_word(const struct parent_kind *k, const char *what, const struct
 	return link_fail(e, 0, "requested %s %s '%.64s' is not valid, '%s' %s is the %s driver default", k->name, what, value, words->word, what, k->name);
 }
 
+int32_t parent_known_options(const struct dkd_call *call, struct dkd_net *d, dkd_emit_pair *emit, void *to)
+{
+	(void)call;
+	emit(to, "parent", "");
+	emit(to, d->kind->mode_key, "");
+	if (d->kind->flag_key)
+		emit(to, d->kind->flag_key, "");
+	emit(to, "com.docker.network.driver.mtu", "");
+	return 0;
+}
+
 static int read_mtu(const struct dkd_net_network *w, struct parent_net *n, struct link_error *e)
 {
 	const char *v = dkd_pair_get(w->options, w->options_len, "com.docker.network.driver.mtu");

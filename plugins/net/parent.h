@@ -47,6 +47,7 @@ struct dkd_net {
 int32_t parent_open(const struct parent_kind *kind, const struct dkd_call *call, const struct dkd_host *host, struct dkd_net **ret);
 void parent_close(struct dkd_net *d);
 int32_t parent_capabilities(const struct dkd_call *call, struct dkd_net *d, struct dkd_net_caps *ret);
+int32_t parent_known_options(const struct dkd_call *call, struct dkd_net *d, dkd_emit_pair *emit, void *to);
 int32_t parent_create_network(const struct dkd_call *call, struct dkd_net *d, const struct dkd_net_network *w);
 int32_t parent_delete_network(const struct dkd_call *call, struct dkd_net *d, const char *network);
 /* A copy of a network; -1 with the reason told. */

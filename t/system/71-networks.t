@@ -108,6 +108,10 @@ is "$(field full '{{.Id}} {{.Labels.l}} {{len .Containers}}')" "$id 1 2" "the ne
 docker exec aa ping -c 1 -W 2 "$(ip_of bb full)" >/dev/null; ok "and carries packets"
 docker run --rm --network full busybox ping -c 1 -W 2 "$(ip_of aa full)" >/dev/null; ok "also of a new container"
 
+like "$(said POST /networks/create '{"Name":"slip","Options":{"com.docker.network.mtu":"1400","com.docker.network.driver.mtu":"1400"}}')" \
+	'"Warning":"the option com.docker.network.mtu is unknown to the network driver bridge: it has no effect"\} 201$' "an option that nobody reads is warned of"
+docker network rm slip >/dev/null
+
 # --default-network-opt
 docker network create small >/dev/null
 is "$(field small '{{json .Options}}')" '{"com.docker.network.driver.mtu":"1234"}' "a new network has its driver's default options"

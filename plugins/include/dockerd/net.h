@@ -5,7 +5,7 @@
  * Changes
  *   0.1  first shape.
  *   0.2  program_ports takes a struct with the endpoint's addresses, and ports that are reserved already; program_links;
- *        dkd_net_joined says whether the network is a way out.
+ *        dkd_net_joined says whether the network is a way out; known_options.
  *
  * The daemon owns networks, addresses (IPAM) and sandboxes (network namespaces); a driver makes the wires. Order for a
  * container: create_network once, then for each container create_endpoint, join, program_ports, program_links, and back:
@@ -219,6 +219,8 @@ struct dkd_net_ops {
 	/* The links of an endpoint, in place of those of an earlier call; they lie as many bytes apart as the first one's size says. They go with leave. */
 	int32_t (*program_links)(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint,
 		const struct dkd_net_link *links, uint32_t links_len);
+	/* Emits the keys of the options that networks of it have, besides those of the daemon: a user is told of others. Without it none is unknown. */
+	int32_t (*known_options)(const struct dkd_call *call, struct dkd_net *n, dkd_emit_pair *emit, void *to);
 };
 
 #ifdef __cplusplus

@@ -240,6 +240,7 @@ static const struct dkd_net_ops ops = {
 	.program_ports = bridge_program_ports,
 	.revoke_ports = bridge_revoke_ports,
 	.skip_gateway = bridge_skip_gateway,
+	.known_options = bridge_known_options,
 	.sweep = bridge_sweep,
 	.program_links = bridge_program_links,
 };

@@ -98,6 +98,7 @@ int br_has_rules(const struct br_net *n); /* in any family */
 int options_read(const struct dkd_net_network *w, struct br_net *ret, struct br_error *e);
 /* Whether it needs no gateway in any of its families. */
 int options_isolated(const struct dkd_net_network *w);
+int32_t bridge_known_options(const struct dkd_call *call, struct dkd_net *d, dkd_emit_pair *emit, void *to);
 
 /* Ports of the host that lead to as many of a container. */
 struct br_port {

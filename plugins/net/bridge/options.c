@@ -296,6 +296,20 @@ int options_read(const struct dkd_net_network *w, struct br_net *ret, struct br_
 	return 0;
 }
 
+int32_t bridge_known_options(const struct dkd_call *call, struct dkd_net *d, dkd_emit_pair *emit, void *to)
+{
+	static const char *const keys[] = { BRIDGE_OPTION "name", BRIDGE_OPTION "enable_icc", BRIDGE_OPTION "enable_ip_masquerade",
+		BRIDGE_OPTION "host_binding_ipv4", BRIDGE_OPTION "host_binding_ipv6", BRIDGE_OPTION "default_bridge", BRIDGE_OPTION "inhibit_ipv4",
+		BRIDGE_OPTION "gateway_mode_ipv4", BRIDGE_OPTION "gateway_mode_ipv6", BRIDGE_OPTION "trusted_host_interfaces",
+		"com.docker.network.driver.mtu", "com.docker.network.host_ipv4", "com.docker.network.host_ipv6" };
+
+	(void)call;
+	(void)d;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		emit(to, keys[i], "");
+	return 0;
+}
+
 int options_isolated(const struct dkd_net_network *w)
 {
 	const char *mode4 = dkd_pair_get(w->options, w->options_len, BRIDGE_OPTION "gateway_mode_ipv4");
