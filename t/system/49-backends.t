@@ -12,6 +12,23 @@ answers() { [ "$(get "$1" 1)" = hello ]; }
 
 like "$("$DOCKERD" --validate --publish-policy=ajar 2>&1)" 'invalid publish-policy "ajar"; use "open" or "host"' "a policy that there is not"
 like "$("$DOCKERD" --validate --publish-policy=host --userland-proxy=false 2>&1)" 'publish-policy=host needs the userland proxy' "one that needs the proxy"
+# a host whose iptables is of the older variant
+mkdir "$WORK/bin"
+printf '#!/bin/sh\n' > "$WORK/bin/xtables-legacy-multi"
+chmod 755 "$WORK/bin/xtables-legacy-multi"
+ln -s xtables-legacy-multi "$WORK/bin/iptables"
+PATH="$WORK/bin:$PATH" start_daemon --firewall-backend=iptables; is $? 1 "iptables-legacy and the backend iptables do not go together"
+like "$(tail -n 3 "$WORK/log")" "iptables of this host is $WORK/bin/xtables-legacy-multi, which has others: switch it" "in words"
+PATH="$WORK/bin:$PATH" start_daemon; ok "nftables is fine with it"
+unlike "$(cat "$WORK/log")" firewalld "no firewalld is seen"
+here nft add table inet firewalld
+docker network create -o com.docker.network.bridge.name=br-zone zoned >/dev/null
+like "$(tail -n 2 "$WORK/log")" "firewalld runs, and is not told of the bridge br-zone: .*--add-interface=br-zone" "one that runs is warned of"
+docker network rm zoned >/dev/null
+stop_daemon
+here nft flush ruleset
+here sh -c 'echo 0 > /proc/sys/net/ipv4/ip_forward'
+
 if here iptables -V 2>/dev/null | grep -q nf_tables; then
 	start_daemon --firewall-backend=iptables; ok "--firewall-backend=iptables" || done_testing
 	load_busybox >/dev/null

@@ -423,8 +423,7 @@ static int on_rule(const struct nlmsghdr *h, void *ctx)
 	return r ? MNL_CB_OK : MNL_CB_ERROR;
 }
 
-/* One answer to a request for a list; -1 with errno: EINTR means a list to ask for again. */
-static int list(struct nlmsghdr *h, mnl_cb_t fn, void *ctx)
+int batch_list(struct nlmsghdr *h, mnl_cb_t fn, void *ctx)
 {
 	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	char *buf = malloc(ANSWER_SIZE);
@@ -464,7 +463,7 @@ int each_rule(int family, const char *table, const char *chain, rule_fn *fn, voi
 		mnl_attr_put_strz(h, NFTA_RULE_TABLE, table);
 		if (chain)
 			mnl_attr_put_strz(h, NFTA_RULE_CHAIN, chain);
-		rc = list(h, on_rule, &l);
+		rc = batch_list(h, on_rule, &l);
 	}
 	return rc;
 }
@@ -495,7 +494,7 @@ int count_elements(int family, const char *table, const char *set, size_t *ret)
 		l.elements = 0;
 		mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_TABLE, table);
 		mnl_attr_put_strz(h, NFTA_SET_ELEM_LIST_SET, set);
-		rc = list(h, on_elements, &l);
+		rc = batch_list(h, on_elements, &l);
 	}
 	*ret = l.elements;
 	return rc;

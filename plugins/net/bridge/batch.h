@@ -97,4 +97,7 @@ int each_rule(int family, const char *table, const char *chain, rule_fn *fn, voi
 /* Elements of a set; -1 with errno. */
 int count_elements(int family, const char *table, const char *set, size_t *ret);
 
+/* One answer to a request, or to one for a list; -1 with errno: EINTR means a list to ask for again. */
+int batch_list(struct nlmsghdr *h, mnl_cb_t fn, void *ctx);
+
 #endif

@@ -13,8 +13,13 @@ struct dkd_net {
 	pthread_mutex_t lock;  /* nets */
 	struct br_net *nets;
 	struct watch *watch;   /* under rules, as what follows */
+	int told_of_firewalld;
 	int closed[FAMILIES];  /* what is for all networks is needed */
 };
+
+/* beside.c. What keeps the network's rules from being of use; what its owner has to know. Under rules. */
+int beside_check(const struct br_net *n, struct br_error *e);
+void beside_tell(struct dkd_net *d, const struct br_net *n, int restored);
 
 /* network.c */
 int32_t net_say(const struct dkd_net *d, const struct dkd_call *call, const struct br_error *e);

@@ -185,9 +185,13 @@ int32_t bridge_create_network(const struct dkd_call *call, struct dkd_net *d, co
 
 	pthread_mutex_lock(&d->rules);
 	if (rc == 0)
-		rc = make(d, n, (w->flags & DKD_NET_RESTORED) != 0, &e);
+		rc = beside_check(n, &e);
 	if (rc == 0)
+		rc = make(d, n, (w->flags & DKD_NET_RESTORED) != 0, &e);
+	if (rc == 0) {
+		beside_tell(d, n, (w->flags & DKD_NET_RESTORED) != 0);
 		insert(d, n);
+	}
 	pthread_mutex_unlock(&d->rules);
 	if (rc < 0)
 		free(n);
