@@ -123,12 +123,13 @@ int ipam_take_one(struct ipam *p, const char *owner, const struct ip *address, s
 	char text[CIDR_TEXT];
 	size_t i;
 
-	if (address->v6 != p->subnet.address.v6 || address->n < p->lowest || address->n > p->highest) {
+	if (!cidr_contains(&p->subnet, address)) {
 		ip_text(address, text);
 		return err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", text);
 	}
 	i = place(p, address->n);
-	if (i < p->len && p->v[i].address == address->n)
+	/* the network's own and the broadcast address are nobody's */
+	if (address->n < p->lowest || address->n > p->highest || (i < p->len && p->v[i].address == address->n))
 		return err_set(err, ERR_CONFLICT, "Address already in use");
 	insert(p, i, address->n, owner);
 	return 0;

@@ -445,6 +445,7 @@ int sandbox_disconnect(struct net_controller *nc, const char *container_id, cons
 {
 	struct net_box *b = net_box_take(nc, container_id, err);
 	struct net_endpoint *ep = NULL;
+	char id[sizeof(ep->network_id)]; /* endpoints move when a way out comes beside them */
 	int rc;
 
 	for (size_t i = 0; b && i < b->eps_len; i++)
@@ -456,8 +457,10 @@ int sandbox_disconnect(struct net_controller *nc, const char *container_id, cons
 		rc = err_set(err, ERR_INTERNAL, "container %s is not connected to network %s", container_id, network);
 	else if (b->host)
 		rc = err_set(err, ERR_INVALID, "container cannot be disconnected from host network or connected to host network");
-	else
-		rc = disconnect_one(nc, b, ep->network_id, err);
+	else {
+		memcpy(id, ep->network_id, sizeof(id));
+		rc = disconnect_one(nc, b, id, err);
+	}
 	if (rc == 0)
 		refresh(nc, b, io);
 	net_box_put(nc, b, rc == 0);

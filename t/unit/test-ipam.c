@@ -81,7 +81,9 @@ static void test_take(void)
 	is_int(class, ERR_CONFLICT, "conflict");
 	is_int(take_one(p, "y", "10.0.0.7", &class), -1, "the broadcast address is nobody's");
 	is_int(take_one(p, "y", "10.0.0.0", &class), -1, "nor is the network's");
+	is_int(class, ERR_CONFLICT, "as if somebody had it");
 	is_int(take_one(p, "y", "10.0.1.2", &class), -1, "nor what lies elsewhere");
+	is_int(class, ERR_INVALID, "which is no address of this network");
 	is_int(class, ERR_INVALID, "invalid");
 	is_str(taken(p, "d"), "10.0.0.6", "the last");
 	is_str(taken(p, "e"), "none", "then there is none");

@@ -34,7 +34,8 @@ struct batch {
 
 static void put(struct batch *b, const void *data, size_t size)
 {
-	memcpy(b->data + b->size, data, size);
+	if (size) /* memcpy takes no NULL */
+		memcpy(b->data + b->size, data, size);
 	memset(b->data + b->size + size, 0, NLMSG_ALIGN(size) - size);
 	b->size += NLMSG_ALIGN(size);
 }
