@@ -117,7 +117,7 @@ static void put_layers(struct jw *w, struct api *api, const struct image *img)
 }
 
 static int encode(struct jw *w, struct api *api, const struct image *img, const struct raw_config *raw, int minor,
-	struct err *err)
+	bool manifests, struct err *err)
 {
 	OWN_STRV struct strv tags = { 0 }, digests = { 0 };
 	bool brief = minor >= 52;
@@ -155,6 +155,8 @@ static int encode(struct jw *w, struct api *api, const struct image *img, const 
 		jw_kint(w, "VirtualSize", img->size);
 	put_layers(w, api, img);
 	put_times(w, img);
+	if (manifests)
+		image_put_manifests(w, api, img);
 	jw_obj_end(w);
 	return 0;
 }
@@ -166,8 +168,11 @@ int image_inspect_job(struct job *job, struct err *err)
 	CLEANUP(image_unrefp) struct image *img = image_get(api->images, request_var(rq, "name"), err);
 	CLEANUP(raw_config_done) struct raw_config raw = { 0 };
 	OWN_BUF struct buf text = { 0 }, b = { 0 };
+	bool manifests = rq->api_minor >= 48 && request_query_bool(rq, "manifests", false);
 	struct jw w;
 
+	if (manifests && !str_empty(request_query(rq, "platform")))
+		return err_set(err, ERR_INVALID, "conflicting options: manifests and platform options cannot both be set");
 	if (!img || check_platform(rq, img, err) < 0)
 		return -1;
 	if (rq->api_minor < 50 && (image_raw(api->images, img->id, &text, err) < 0 ||
@@ -175,7 +180,7 @@ int image_inspect_job(struct job *job, struct err *err)
 		return -1;
 	buf_reserve(&b, 4000);
 	jw_init(&w, &b);
-	if (encode(&w, api, img, &raw, rq->api_minor, err) < 0)
+	if (encode(&w, api, img, &raw, rq->api_minor, manifests, err) < 0)
 		return -1;
 	return reply_json(rq, 200, &b);
 }

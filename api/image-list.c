@@ -8,7 +8,7 @@
 
 struct query {
 	struct filters filters;
-	bool all, shared_size, dangling_set, dangling;
+	bool all, shared_size, manifests, dangling_set, dangling;
 	int64_t before, since, until;  /* ns; INT64_MAX, INT64_MIN, INT64_MAX when absent */
 };
 
@@ -104,6 +104,7 @@ static int read_query(struct request *rq, struct image_store *s, struct query *q
 	*q = (struct query){ .before = INT64_MAX, .since = INT64_MIN };
 	q->all = request_query_bool(rq, "all", false);
 	q->shared_size = rq->api_minor >= 42 && request_query_bool(rq, "shared-size", false);
+	q->manifests = rq->api_minor >= 47 && request_query_bool(rq, "manifests", false);
 	if (filters_parse(request_query(rq, "filters"), &q->filters, err) < 0 || filters_validate(&q->filters, keys, err) < 0)
 		return -1;
 	if (rq->api_minor < 41 && !str_empty(name))
@@ -206,6 +207,8 @@ static void encode(struct api *api, const struct query *q, const struct row *row
 	jw_kint(w, "Size", img->size);
 	if (minor < 44)
 		jw_kint(w, "VirtualSize", img->size);
+	if (q->manifests)
+		image_put_manifests(w, api, img);
 	jw_obj_end(w);
 }
 

@@ -128,38 +128,24 @@ static void save_names(struct request *rq, struct strv *ret)
 		strv_split(ret, given.v[i], ",");
 }
 
-/* Every image must be for the platform that was asked for: there is one in each. */
-static int check_save_platform(struct request *rq, struct api *api, const struct strv *names, struct err *err)
-{
-	OWN_FREE char *text = NULL;
-	OWN_PLATFORM struct platform want = { 0 };
-
-	if (image_read_platform(rq, &text, err) < 0 || (text && platform_parse(text, &want, err) < 0))
-		return -1;
-	for (size_t i = 0; text && i < names->len; i++) {
-		CLEANUP(image_unrefp) struct image *img = image_get(api->images, names->v[i], NULL);
-
-		if (img && !platform_fits(&want, str_empty(img->os) ? "linux" : img->os, img->architecture, img->variant))
-			return err_set(err, ERR_NOT_FOUND, "image with reference %s was found but does not provide the specified platform (%s)",
-				names->v[i], text);
-	}
-	return 0;
-}
-
 int image_save_job(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
 	struct api *api = job_api(job);
-	OWN_STRV struct strv names = { 0 };
+	OWN_STRV struct strv names = { 0 }, ids = { 0 };
+	OWN_PLATFORM struct platform want = { 0 };
+	OWN_FREE char *platform = NULL;
 	struct body_writer out = { { body_write }, rq };
 
 	save_names(rq, &names);
 	if (!names.len)
 		return err_set(err, ERR_INVALID, "no image names given");
-	if (check_save_platform(rq, api, &names, err) < 0 || archive_save(api->images, &names, &out.writer, &job->cancel, err) < 0)
+	if (image_read_platform(rq, &platform, err) < 0 || (platform && platform_parse(platform, &want, err) < 0))
 		return -1;
-	for (size_t i = 0; i < names.len; i++) {
-		CLEANUP(image_unrefp) struct image *img = image_get(api->images, names.v[i], NULL);
+	if (archive_save(api->images, &names, platform ? &want : NULL, &out.writer, &job->cancel, &ids, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ids.len; i++) {
+		CLEANUP(image_unrefp) struct image *img = image_by_id(api->images, ids.v[i]);
 
 		if (img)
 			image_event(api, img, "save", NULL, true);

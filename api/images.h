@@ -11,6 +11,9 @@ job_fn image_list_job, image_prune_job;                 /* image-list.c */
 job_fn image_inspect_job, image_history_job;            /* image-inspect.c */
 job_fn image_load_job, image_save_job, image_create_job; /* image-transfer.c */
 
+/* "Manifests": the one that an image has (image-manifests.c). */
+void image_put_manifests(struct jw *w, struct api *api, const struct image *img);
+
 /* registry.c */
 int image_pull(struct job *job, struct err *err);
 job_fn registry_login_job, registry_inspect_job;

@@ -11,21 +11,16 @@
 #include "base/digest.h"
 #include "base/id.h"
 #include "base/tar.h"
+#include "image/archive-types.h"
 
-#define LAYER_TYPE "application/vnd.oci.image.layer.v1.tar"
-#define CONFIG_TYPE "application/vnd.oci.image.config.v1+json"
-#define MANIFEST_TYPE "application/vnd.oci.image.manifest.v1+json"
-#define INDEX_TYPE "application/vnd.oci.image.index.v1+json"
 #define BLOBS "blobs/sha256/"
 
 struct saved_image {
 	struct image *img;
 	struct strv tags;        /* familiar references */
 	struct strv chains;      /* of each layer */
-	int64_t *sizes;          /* of each layer's tar */
 	bool held;               /* a reference on the top layer is */
-	struct buf config, manifest;
-	char manifest_digest[DIGEST_TEXT];
+	struct archive_manifest m;
 };
 
 struct saving {
@@ -45,7 +40,20 @@ static int write_manifest(struct saving *s, struct err *err);
 static int write_repositories(struct saving *s, struct err *err);
 static void saving_done(struct saving *s);
 
-int archive_save(struct image_store *store, const struct strv *names, struct writer *out, const struct cancel *c, struct err *err)
+/* There is one image for one platform in each. */
+static int check_platform(const struct saved_image *si, const struct platform *want, struct err *err)
+{
+	const struct image *img = si->img;
+
+	if (!want || platform_fits(want, str_empty(img->os) ? "linux" : img->os, img->architecture, img->variant))
+		return 0;
+	return err_set(err, ERR_NOT_FOUND, "image with reference %s was found but does not provide the specified platform (%s/%s%s%s)",
+		si->tags.len ? si->tags.v[0] : img->id, want->os, want->architecture, str_empty(want->variant) ? "" : "/",
+		str_empty(want->variant) ? "" : want->variant);
+}
+
+int archive_save(struct image_store *store, const struct strv *names, const struct platform *want, struct writer *out,
+	const struct cancel *c, struct strv *ret_ids, struct err *err)
 {
 	static const char layout[] = "{\"imageLayoutVersion\":\"1.0.0\"}";
 	CLEANUP(saving_done) struct saving s = { .store = store, .cancel = c };
@@ -54,7 +62,7 @@ int archive_save(struct image_store *store, const struct strv *names, struct wri
 		if (add_name(&s, names->v[i], err) < 0)
 			return -1;
 	for (size_t i = 0; i < s.len; i++)
-		if (prepare(&s, &s.v[i], err) < 0)
+		if (check_platform(&s.v[i], want, err) < 0 || prepare(&s, &s.v[i], err) < 0)
 			return -1;
 	tar_writer_init(&s.tar, out);
 	if (tar_write_file(&s.tar, "blobs/", NULL, 0, 0, err) < 0 || tar_write_file(&s.tar, BLOBS, NULL, 0, 0, err) < 0)
@@ -65,6 +73,8 @@ int archive_save(struct image_store *store, const struct strv *names, struct wri
 	if (write_index(&s, err) < 0 || write_manifest(&s, err) < 0 ||
 	    tar_write_file(&s.tar, "oci-layout", layout, strlen(layout), 0, err) < 0 || write_repositories(&s, err) < 0)
 		return -1;
+	for (size_t i = 0; ret_ids && i < s.len; i++)
+		strv_add(ret_ids, s.v[i].img->id);
 	return tar_write_end(&s.tar, err);
 }
 
@@ -78,9 +88,7 @@ static void saving_done(struct saving *s)
 		image_unref(si->img);
 		strv_done(&si->tags);
 		strv_done(&si->chains);
-		free(si->sizes);
-		buf_done(&si->config);
-		buf_done(&si->manifest);
+		archive_manifest_done(&si->m);
 	}
 	free(s->v);
 	strv_done(&s->written);
@@ -136,36 +144,6 @@ static int add_name(struct saving *s, const char *name, struct err *err)
 	return 0;
 }
 
-static void put_descriptor(struct jw *w, const char *type, const char *digest, int64_t size)
-{
-	jw_kstr(w, "mediaType", type);
-	jw_kstr(w, "digest", digest);
-	jw_kint(w, "size", size);
-}
-
-/* The manifest's text and digest. */
-static void make_manifest(struct saved_image *si)
-{
-	struct jw w;
-
-	jw_init(&w, &si->manifest);
-	jw_obj(&w);
-	jw_kint(&w, "schemaVersion", 2);
-	jw_kstr(&w, "mediaType", MANIFEST_TYPE);
-	jw_kobj(&w, "config");
-	put_descriptor(&w, CONFIG_TYPE, si->img->id, (int64_t)si->config.size);
-	jw_obj_end(&w);
-	jw_karr(&w, "layers");
-	for (size_t i = 0; i < si->img->diff_ids.len; i++) {
-		jw_obj(&w);
-		put_descriptor(&w, LAYER_TYPE, si->img->diff_ids.v[i], si->sizes[i]);
-		jw_obj_end(&w);
-	}
-	jw_arr_end(&w);
-	jw_obj_end(&w);
-	digest_of(si->manifest.data, si->manifest.size, si->manifest_digest);
-}
-
 /* Holds the layers and learns every size. */
 static int prepare(struct saving *s, struct saved_image *si, struct err *err)
 {
@@ -175,18 +153,11 @@ static int prepare(struct saving *s, struct saved_image *si, struct err *err)
 	if (si->img->chain && layer_ref(layers, si->img->chain, err) < 0)
 		return err_wrap(err, "image %s", si->img->id);
 	si->held = si->img->chain != NULL;
-	si->sizes = xcalloc(si->img->diff_ids.len + 1, sizeof(*si->sizes));
 	for (size_t i = 0; i < si->img->diff_ids.len; i++) {
 		strv_take(&si->chains, layer_chain_id(below, si->img->diff_ids.v[i]));
 		below = si->chains.v[i];
-		si->sizes[i] = layer_tar_size(layers, below, err);
-		if (si->sizes[i] < 0)
-			return -1;
 	}
-	if (image_raw(s->store, si->img->id, &si->config, err) < 0)
-		return -1;
-	make_manifest(si);
-	return 0;
+	return archive_manifest(s->store, si->img, &si->m, err);
 }
 
 /* True once for each digest. */
@@ -220,9 +191,9 @@ static int layer_write(struct writer *w, const void *data, size_t size, struct e
 static int write_layer(struct saving *s, struct saved_image *si, size_t i, struct err *err)
 {
 	OWN_FREE char *name = xasprintf(BLOBS "%s", id_digest_hex(si->img->diff_ids.v[i]));
-	struct tar_entry e = { .type = TAR_FILE, .name = name, .link = "", .uname = "", .gname = "", .mode = 0644, .size = si->sizes[i],
+	struct tar_entry e = { .type = TAR_FILE, .name = name, .link = "", .uname = "", .gname = "", .mode = 0644, .size = si->m.sizes[i],
 		.mtime = { .tv_sec = stamp(si->img) }, .atime = { .tv_nsec = UTIME_OMIT } };
-	struct layer_writer out = { .writer = { layer_write }, .tar = &s->tar, .left = si->sizes[i] };
+	struct layer_writer out = { .writer = { layer_write }, .tar = &s->tar, .left = si->m.sizes[i] };
 	char digest[DIGEST_TEXT];
 
 	digest_init(&out.digest);
@@ -250,9 +221,9 @@ static int write_image(struct saving *s, struct saved_image *si, struct err *err
 		if (first_time(s, si->img->diff_ids.v[i]) && write_layer(s, si, i, err) < 0)
 			return -1;
 	}
-	if (write_blob(s, si->img->id, &si->config, stamp(si->img), err) < 0)
+	if (write_blob(s, si->img->id, &si->m.config, stamp(si->img), err) < 0)
 		return -1;
-	return write_blob(s, si->manifest_digest, &si->manifest, stamp(si->img), err);
+	return write_blob(s, si->m.digest, &si->m.text, stamp(si->img), err);
 }
 
 /* One entry of index.json; tag may be NULL. */
@@ -261,7 +232,7 @@ static void put_entry(struct jw *w, const struct saved_image *si, const char *ta
 	OWN_REFERENCE struct reference ref = { 0 };
 
 	jw_obj(w);
-	put_descriptor(w, MANIFEST_TYPE, si->manifest_digest, (int64_t)si->manifest.size);
+	archive_descriptor(w, ARCHIVE_MANIFEST_TYPE, si->m.digest, (int64_t)si->m.text.size);
 	if (tag && reference_parse(tag, &ref, NULL) == 0) {
 		OWN_FREE char *full = reference_text(&ref);
 
@@ -289,7 +260,7 @@ static int write_index(struct saving *s, struct err *err)
 	jw_init(&w, &b);
 	jw_obj(&w);
 	jw_kint(&w, "schemaVersion", 2);
-	jw_kstr(&w, "mediaType", INDEX_TYPE);
+	jw_kstr(&w, "mediaType", ARCHIVE_INDEX_TYPE);
 	jw_karr(&w, "manifests");
 	for (size_t i = 0; i < s->len; i++) {
 		for (size_t k = 0; k < s->v[i].tags.len; k++)

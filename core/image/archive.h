@@ -3,10 +3,21 @@
 #ifndef IMAGE_ARCHIVE_H
 #define IMAGE_ARCHIVE_H
 
+#include "base/digest.h"
+#include "base/jw.h"
 #include "image/image.h"
 
 /* Progress and results: one JSON message each ({"stream":...}, {"status":...}); called from the loading thread. */
 typedef void archive_progress_fn(void *ctx, const char *json);
+
+/* "linux/arm64/v8"; parts that are not there are NULL. */
+struct platform { char *os, *architecture, *variant; };
+/* ERR_INVALID on anything but os[/arch[/variant]] in Docker's characters. text NULL or "": this machine. Names are normalised. */
+int platform_parse(const char *text, struct platform *ret, struct err *err);
+void platform_done(struct platform *p);
+#define OWN_PLATFORM CLEANUP(platform_done)
+/* A descriptor's platform fits: same os and architecture, and the variant where both name one. */
+bool platform_fits(const struct platform *want, const char *os, const char *architecture, const char *variant);
 
 struct archive_load_opts {
 	const char *tmp_dir;         /* the spool goes there; made 0700 when missing */
@@ -25,9 +36,25 @@ int archive_load(struct image_store *s, struct reader *in, const struct archive_
 	struct err *err);
 /*
  * names: references or ids; one archive with manifest.json, repositories, oci-layout and index.json; each layer once.
- * Finds every name before the first byte is written.
+ * Finds every name before the first byte is written. want (NULL: any): ERR_NOT_FOUND when one is for another platform.
+ * ret_ids (may be NULL): the images that were written.
  */
-int archive_save(struct image_store *s, const struct strv *names, struct writer *out, const struct cancel *c, struct err *err);
+int archive_save(struct image_store *s, const struct strv *names, const struct platform *want, struct writer *out,
+	const struct cancel *c, struct strv *ret_ids, struct err *err);
+/*
+ * The manifest that archive_save() writes for an image: its text and digest, the configuration's bytes, the size of each layer's
+ * tar, and the sum of all of them.
+ */
+struct archive_manifest {
+	struct buf text, config;
+	char digest[DIGEST_TEXT];
+	int64_t *sizes, content;
+};
+void archive_manifest_done(struct archive_manifest *m);
+#define OWN_ARCHIVE_MANIFEST CLEANUP(archive_manifest_done)
+int archive_manifest(struct image_store *s, const struct image *img, struct archive_manifest *ret, struct err *err);
+/* The three members of a descriptor, into an object that is open. */
+void archive_descriptor(struct jw *w, const char *type, const char *digest, int64_t size);
 /* A root file system tar as a one-layer image. changes: Dockerfile instructions (CMD, ENV, ...). Durable when it returns. */
 int archive_import(struct image_store *s, struct reader *in, const char *message, const struct strv *changes,
 	const char *platform,
@@ -35,13 +62,5 @@ int archive_import(struct image_store *s, struct reader *in, const char *message
 /* Applies Dockerfile instructions (CMD ENTRYPOINT ENV EXPOSE LABEL ONBUILD USER VOLUME WORKDIR HEALTHCHECK STOPSIGNAL) to a configuration. */
 int image_config_change(struct image_config *cfg, const struct strv *changes, struct err *err);
 
-/* "linux/arm64/v8"; parts that are not there are NULL. */
-struct platform { char *os, *architecture, *variant; };
-/* ERR_INVALID on anything but os[/arch[/variant]] in Docker's characters. text NULL or "": this machine. Names are normalised. */
-int platform_parse(const char *text, struct platform *ret, struct err *err);
-void platform_done(struct platform *p);
-#define OWN_PLATFORM CLEANUP(platform_done)
-/* A descriptor's platform fits: same os and architecture, and the variant where both name one. */
-bool platform_fits(const struct platform *want, const char *os, const char *architecture, const char *variant);
 
 #endif

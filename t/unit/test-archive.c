@@ -454,7 +454,7 @@ static void test_save(void)
 	strv_add(&names, "oci");
 	strv_add(&names, "a/b");
 	buf_writer_init(&w, &out);
-	if (!ok(archive_save(store, &names, &w.writer, NULL, &err) == 0, "images are saved"))
+	if (!ok(archive_save(store, &names, NULL, &w.writer, NULL, NULL, &err) == 0, "images are saved"))
 		printf("# %s\n", err_text(&err));
 	is_int(images(), n, "nothing changes");
 	{
@@ -475,7 +475,7 @@ static void test_save(void)
 	strv_add(&again, "a/b:c");
 	strv_add(&again, "nosuch");
 	out.size = 0;
-	ok(archive_save(store, &again, &w.writer, NULL, &err) < 0, "an unknown name");
+	ok(archive_save(store, &again, NULL, &w.writer, NULL, NULL, &err) < 0, "an unknown name");
 	is_str(err_text(&err), "No such image: nosuch", "has its text");
 	is_int(out.size, 0, "before the first byte");
 }
