@@ -129,6 +129,7 @@ static struct box *box_new(const char *id, int netns)
 	list_init(&b->all);
 	list_init(&b->conns);
 	list_init(&b->queries);
+	list_init(&b->ups);
 	list_init(&b->resting);
 	list_add(&boxes, &b->all);
 	count++;

@@ -44,8 +44,8 @@ struct box {
 	size_t servers_len;
 	struct strv search;
 	struct netd_msg told;    /* what it was made of */
-	struct list all, conns, queries, resting;
-	size_t n_conns, n_queries;
+	struct list all, conns, queries, ups, resting;
+	size_t n_conns, n_queries, n_ups;
 };
 
 /* Who waits for an answer: a datagram's sender, or a connection. */

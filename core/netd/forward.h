@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Queries that go on to the upstream servers: each from a socket and with an id of its own, to one server after the other,
- * with 4 s for each.
+ * Queries that go on to the upstream servers: each with an id of its own, from a socket that carries no other meanwhile, to one
+ * server after the other, with 4 s for each.
  */
 #ifndef NETD_FORWARD_H
 #define NETD_FORWARD_H
@@ -14,7 +14,7 @@
 void forward(const struct asker *who, const uint8_t *m, size_t size, const struct dns_query *q);
 size_t forward_count(void);
 void forward_set_limit(size_t limit);
-/* Nobody waits any more. */
+/* Nobody waits any more, and nobody else will ask. */
 void forwards_end(struct box *b);
 void forwards_end_conn(struct box *b, const struct conn *c);
 

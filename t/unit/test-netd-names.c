@@ -355,6 +355,35 @@ static void test_forward(void)
 	is_str(ask("example.org", DNS_A), "2", "nobody answers: that is said");
 }
 
+/* Sockets towards a server that says nothing but answers. */
+static void test_forward_ports(void)
+{
+	int server = nb_bind(ns[0], "127.0.0.1", 53, SOCK_DGRAM);
+	unsigned ports = 0, numbers = 0, failed = 0;
+	uint16_t port = 0, id = 0;
+
+	tell("127.0.0.1", "", false);
+	for (int i = 0; i < 150; i++) {
+		struct sockaddr_in from = { 0 };
+		uint8_t m[4096] = { 0 };
+		int c = send_query("example.org", DNS_A, 0);
+		size_t size = upstream_got(server, m, &from);
+
+		ports += from.sin_port != port;
+		numbers += (m[0] << 8 | m[1]) != id;
+		port = from.sin_port;
+		id = (uint16_t)(m[0] << 8 | m[1]);
+		sendto(server, m, make_answer(m, size, 0, "5.5.5.5"), 0, (struct sockaddr *)&from, sizeof(from));
+		failed += !streq(answer_of(c), "0 5.5.5.5/77");
+	}
+	is_int(failed, 0, "150 queries are answered");
+	ok(ports > 2, "no port is used for ever (%u)", ports);
+	ok(ports < 150, "most serve more than one query");
+	ok(numbers > 140, "each query has an id of its own (%u)", numbers);
+	close(server);
+	is_str(ask("example.org", DNS_A), "2", "a server that went while its socket rested");
+}
+
 static void test_forward_tcp(void)
 {
 	int server = nb_bind(ns[0], "127.0.0.1", 53, SOCK_STREAM), c, s;
@@ -527,6 +556,7 @@ int main(void)
 	test_own_server();
 	test_internal();
 	test_forward();
+	test_forward_ports();
 	test_forward_tcp();
 	test_hostile();
 	test_lives();
