@@ -3,6 +3,7 @@
  * What lookups and bytes cost the process that serves them. Ours is started here, in a network namespace of its own; another
  * one is named by its pid.
  *   netdbench [MB]                                      dockerd-netd: lookups, MB (4096) by a proxied port, connections, a range
+ *   netdbench lookups                                   the first of these alone
  *   netdbench dns NETNS PID NAME [RATE] [SECONDS]       a resolver at 127.0.0.11 in NETNS; RATE 0: one after the other
  *   netdbench tcp PORT SERVER-PORT PID MB               a proxy at 127.0.0.1:PORT to 127.0.0.2:SERVER-PORT, in this namespace
  */
@@ -28,7 +29,7 @@ static double cpu(pid_t pid)
 	return sum;
 }
 
-static size_t query(uint8_t *m, const char *name, uint16_t id)
+static size_t query(uint8_t *m, const char *name, uint16_t id, uint8_t type)
 {
 	size_t n = strlen(name);
 
@@ -37,20 +38,23 @@ static size_t query(uint8_t *m, const char *name, uint16_t id)
 	m[1] = (uint8_t)id;
 	m[12] = (uint8_t)n;
 	memcpy(m + 13, name, n);
-	memcpy(m + 13 + n, "\0\0\1\0\1", 5);
+	memcpy(m + 13 + n, "\0\0\0\0\1", 5);
+	m[13 + n + 2] = type;
 	return 18 + n;
 }
 
-/* Each from a socket of its own, as a C library asks. */
-static bool lookup(const char *netns, const char *name, uint16_t id)
+/* Each from a socket of its own, as a C library asks; which asks for A and AAAA at once (pair). */
+static bool lookup(const char *netns, const char *name, uint16_t id, bool pair)
 {
 	OWN_FD int fd = nb_connect(netns, "127.0.0.11", 53, SOCK_DGRAM);
 	uint8_t m[512];
 
-	return send(fd, m, query(m, name, id), 0) > 0 && recv(fd, m, sizeof(m), 0) > 16 && m[7] >= 1;
+	if (send(fd, m, query(m, name, id, 1), 0) < 0 || (pair && send(fd, m, query(m, name, id, 28), 0) < 0))
+		return false;
+	return recv(fd, m, sizeof(m), 0) > 16 && (!pair || recv(fd, m, sizeof(m), 0) > 16);
 }
 
-static void bench_dns(const char *who, const char *netns, pid_t pid, const char *name, unsigned rate, double seconds)
+static void bench_dns(const char *who, const char *netns, pid_t pid, const char *name, unsigned rate, double seconds, bool pair)
 {
 	int64_t began = clock_mono();
 	double before = cpu(pid), wall;
@@ -61,7 +65,7 @@ static void bench_dns(const char *who, const char *netns, pid_t pid, const char 
 			usleep(1000);
 			continue;
 		}
-		failed += !lookup(netns, name, (uint16_t)done);
+		failed += !lookup(netns, name, (uint16_t)done, pair);
 		done++;
 	}
 	printf("%s: %lu lookups in %.1f s (%lu failed), %.1f us of CPU each, %.3f %% of a CPU\n", who, done, wall, failed,
@@ -142,13 +146,17 @@ static void ours(unsigned mb)
 	n = netd_new(nb_root, nb_program, nb_spawner);
 	if (netd_sandbox(n, &sb, NULL) < 0 || netd_publish(n, "e", &p, 1, NULL) < 0 || netd_status(n, &st, NULL) < 0)
 		printf("dockerd-netd does not run\n");
-	bench_dns("dockerd-netd, 100 a second", ns, st.pid, "web", 100, 5);
-	bench_dns("dockerd-netd, one after the other", ns, st.pid, "web", 0, 2);
+	bench_dns("dockerd-netd, 100 a second", ns, st.pid, "web", 100, 5, false);
+	bench_dns("dockerd-netd, one after the other", ns, st.pid, "web", 0, 2, false);
+	bench_dns("dockerd-netd, A and AAAA at once", ns, st.pid, "web", 0, 2, true);
+	if (mb == 0)
+		goto end;
 	bench_tcp("dockerd-netd", 8090, 8000, st.pid, mb);
 	bench_connections("dockerd-netd", 8090, 8000, st.pid, 2000);
 	began = clock_mono();
 	netd_publish(n, "many", &many, 1, NULL);
 	printf("dockerd-netd: 1,000 ports in %.1f ms\n", (double)(clock_mono() - began) / 1e6);
+end:
 	netd_revoke(n, "e", NULL);
 	netd_revoke(n, "many", NULL);
 	netd_sandbox_drop(n, "box", NULL);
@@ -164,9 +172,9 @@ int main(int argc, char **argv)
 	nb_home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	(void)tap_done;
 	if (argc <= 2)
-		ours(argc == 2 ? (unsigned)atoi(argv[1]) : 4096);
+		ours(argc < 2 ? 4096 : streq(argv[1], "lookups") ? 0 : (unsigned)atoi(argv[1]));
 	else if (argc >= 5 && streq(argv[1], "dns"))
-		bench_dns("resolver", argv[2], atoi(argv[3]), argv[4], argc > 5 ? (unsigned)atoi(argv[5]) : 100, argc > 6 ? atof(argv[6]) : 5);
+		bench_dns("resolver", argv[2], atoi(argv[3]), argv[4], argc > 5 ? (unsigned)atoi(argv[5]) : 100, argc > 6 ? atof(argv[6]) : 5, false);
 	else if (argc == 6 && streq(argv[1], "tcp")) {
 		bench_tcp("proxy", (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]), atoi(argv[4]), (unsigned)atoi(argv[5]));
 		bench_connections("proxy", (unsigned)atoi(argv[2]), (unsigned)atoi(argv[3]), atoi(argv[4]), 2000);
