@@ -89,7 +89,7 @@ static int read_token(const struct web_answer *a, struct token *ret, struct err 
 static int fetch_token(struct client *c, struct site *s, const struct challenge *asked, const char *scope, bool offline, struct token *ret, struct err *err)
 {
 	bool ours = !s->mirror;
-	OWN_FREE char *realm = web_resolve(s->url, asked->realm), *auth = NULL;
+	OWN_FREE char *realm = strstr(asked->realm, "://") ? web_resolve(s->url, asked->realm) : NULL, *auth = NULL;
 	OWN_ANSWER struct web_answer a = { .length = -1 };
 	OWN_BUF struct buf url = { 0 };
 	OWN_BUF struct buf form = { 0 };
@@ -363,7 +363,7 @@ int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret,
 {
 	OWN_FREE char *path = xasprintf("/v2/%s/tags/list", repo);
 	OWN_JSON json_t *all = json_array();
-	OWN_FREE char *text = NULL;
+	OWN_FREE char *text = NULL, *last = xstrdup("");
 	size_t sum = 0;
 
 	for (int page = 0; path; page++) {
@@ -382,9 +382,10 @@ int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret,
 			break;
 		site = c->sites[__atomic_load_n(&c->first, __ATOMIC_RELAXED)].url;
 		full = web_resolve(site, next);
-		if (!full || !web_same_origin(site, full) || page == PAGES_MAX || sum >= max)
+		if (!full || !web_same_origin(site, full) || streq(full + strlen(site), last) || page == PAGES_MAX || sum >= max)
 			return err_set(&f->err, ERR_INVALID, "the registry's list of tags goes on without end or elsewhere");
 		path = xstrdup(full + strlen(site));
+		str_set(&last, path);
 	}
 	text = json_dumps(all, JSON_COMPACT);
 	buf_adds(ret, text ? text : "[]");

@@ -1,0 +1,437 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""
+What tests of pulls need beside a real registry:
+  registry.py make DIR            OCI layouts: DIR/multi (four layers: gzip, zstd, plain, gzip), DIR/index (this machine's image, one of another, an attestation)
+  registry.py token PORT KEY CRT  a token server; KEY and CRT sign what the registry believes. User bob/secret; refresh token "again-bob"
+  registry.py faults PORT UP LOG  a proxy before the registry at UP: /v2/FAULT/NAME/... does to NAME what FAULT says; requests go to LOG. PORT + 1 is where
+                                  "redirect" sends clients to
+"""
+import base64
+import gzip
+import hashlib
+import http.client
+import http.server
+import io
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+import urllib.parse
+
+ARCH = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+OCI = "application/vnd.oci.image."
+DOCKER = "application/vnd.docker."
+
+
+def digest(data):
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def layer(name, size, seed):
+    rnd = random.Random(seed)
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as t:
+        info = tarfile.TarInfo(name)
+        info.size = size
+        t.addfile(info, io.BytesIO(rnd.randbytes(size)))
+    return out.getvalue()
+
+
+class Layout:
+    def __init__(self, path):
+        self.path = path
+        os.makedirs(path + "/blobs/sha256")
+        with open(path + "/oci-layout", "w") as f:
+            f.write('{"imageLayoutVersion":"1.0.0"}')
+
+    def put(self, data, media, **more):
+        with open(self.path + "/blobs/sha256/" + digest(data)[7:], "wb") as f:
+            f.write(data)
+        return dict(more, mediaType=media, digest=digest(data), size=len(data))
+
+    def image(self, layers, arch=ARCH):
+        """layers: (tar, "gzip", "zstd" or "")"""
+        entries, diffs = [], []
+        for tar, how in layers:
+            diffs.append(digest(tar))
+            blob = {"gzip": lambda: gzip.compress(tar, 1, mtime=0), "": lambda: tar,
+                    "zstd": lambda: subprocess.run(["zstd", "-q", "-c"], input=tar, stdout=subprocess.PIPE, check=True).stdout}[how]()
+            entries.append(self.put(blob, OCI + "layer.v1.tar" + ("+" + how if how else "")))
+        config = {"architecture": arch, "os": "linux", "config": {"Cmd": ["true"], "Labels": {"l": "v"}}, "rootfs": {"type": "layers", "diff_ids": diffs}}
+        c = self.put(json.dumps(config).encode(), OCI + "config.v1+json")
+        m = {"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json", "config": c, "layers": entries}
+        return self.put(json.dumps(m).encode(), m["mediaType"])
+
+    def done(self, *manifests):
+        with open(self.path + "/index.json", "w") as f:
+            json.dump({"schemaVersion": 2, "manifests": manifests}, f)
+
+
+def make(path):
+    multi = Layout(path + "/multi")
+    multi.done(multi.image([(layer("one", 3000000, 1), "gzip"), (layer("two", 20000, 2), "zstd"), (layer("three", 30000, 3), ""), (layer("four", 900000, 4), "gzip")]))
+    index = Layout(path + "/index")
+    here = dict(index.image([(layer("here", 5000, 5), "gzip")]), platform={"os": "linux", "architecture": ARCH})
+    there = dict(index.image([(layer("there", 5000, 6), "gzip")], "s390x"), platform={"os": "linux", "architecture": "s390x"})
+    # tools that write indexes list what belongs to an image first
+    proof = dict(index.image([(layer("proof", 100, 7), "gzip")], "unknown"), platform={"os": "unknown", "architecture": "unknown"})
+    inner = {"schemaVersion": 2, "mediaType": OCI + "index.v1+json", "manifests": [proof, there, here]}
+    index.done(index.put(json.dumps(inner).encode(), inner["mediaType"]))
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args):
+        pass
+
+    def answer(self, status, body=b"", kind="application/json", **headers):
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        for k, v in headers.items():
+            self.send_header(k.replace("_", "-"), v)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def error(self, status, code, message, **headers):
+        self.answer(status, json.dumps({"errors": [{"code": code, "message": message}]}).encode(), **headers)
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+class Token(Handler):
+    def do_POST(self):
+        form = urllib.parse.parse_qs(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
+        if form.get("grant_type") != ["refresh_token"] or form.get("refresh_token") != ["again-bob"]:
+            return self.error(401, "UNAUTHORIZED", "incorrect refresh token")
+        self.grant("bob", form.get("scope", []), form["service"][0], False)
+
+    def do_GET(self):
+        url = urllib.parse.urlparse(self.path)
+        q = urllib.parse.parse_qs(url.query)
+        auth = self.headers.get("Authorization")
+        user = ""
+        if auth:
+            user, password = base64.b64decode(auth.split()[1]).decode().split(":", 1)
+            if (user, password) != ("bob", "secret"):
+                return self.error(401, "UNAUTHORIZED", "incorrect username or password")
+        self.grant(user, q.get("scope", []), q["service"][0], q.get("offline_token") == ["true"])
+
+    def grant(self, user, scopes, service, offline):
+        access = []
+        for s in " ".join(scopes).split():
+            kind, name, actions = s.split(":")
+            # what begins with open/ is for everybody
+            access.append({"type": kind, "name": name, "actions": actions.split(",") if user or name.startswith("open/") else []})
+        now = int(time.time())
+        body = b64(json.dumps({"iss": "issuer", "sub": user, "aud": service, "exp": now + 300, "nbf": now - 10, "iat": now, "jti": str(random.random()),
+                               "access": access}).encode())
+        with open(self.server.crt) as f:
+            chain = "".join(x for x in f.read().splitlines() if "-----" not in x)
+        text = b64(json.dumps({"typ": "JWT", "alg": "RS256", "x5c": [chain]}).encode()) + "." + body
+        sign = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.server.key], input=text.encode(), stdout=subprocess.PIPE, check=True).stdout
+        answer = {"token": text + "." + b64(sign), "expires_in": 300}
+        if offline and user:
+            answer["refresh_token"] = "again-" + user
+        self.answer(200, json.dumps(answer).encode())
+
+
+CUT = 1 << 20  # where connections break
+MANIFEST = {"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json"}
+CONFIG = {"mediaType": OCI + "config.v1+json", "digest": digest(b"{}"), "size": 2}
+ENTRY = {"mediaType": OCI + "layer.v1.tar", "digest": digest(b"x"), "size": 1}
+
+
+def of(base, **more):
+    return dict(base, **more)
+
+
+# What /v2/doc-NAME/... has for a manifest: its type and its document.
+DOCUMENTS = {
+    "schema1": (DOCKER + "distribution.manifest.v1+prettyjws", {"schemaVersion": 1, "name": "x", "tag": "t", "fsLayers": [], "history": []}),
+    "schema1-hidden": (OCI + "manifest.v1+json", {"schemaVersion": 1, "fsLayers": []}),
+    "both": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[], manifests=[])),
+    "confused": (OCI + "manifest.v1+json", {"schemaVersion": 2, "mediaType": OCI + "index.v1+json", "manifests": []}),
+    "travdigest": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[of(ENTRY, digest="sha256:../../../../etc/passwd")])),
+    "shortdigest": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[of(ENTRY, digest="sha256:abcd")])),
+    "negsize": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[of(ENTRY, size=-1)])),
+    "hugesize": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[of(ENTRY, size=1 << 62)])),
+    "floatsize": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[of(ENTRY, size=1e300)])),
+    "bigconfig": (OCI + "manifest.v1+json", of(MANIFEST, config=of(CONFIG, size=1 << 40), layers=[])),
+    "nolayers": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG)),
+    "toomany": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[ENTRY] * 126)),
+    "helm": (OCI + "manifest.v1+json", of(MANIFEST, config=of(CONFIG, mediaType="application/vnd.cncf.helm.config.v1+json"), layers=[])),
+    "strange": (OCI + "manifest.v1+json", of(MANIFEST, config=CONFIG, layers=[of(ENTRY, mediaType="application/x-strange")])),
+    "version3": (OCI + "manifest.v1+json", of(MANIFEST, schemaVersion=3, config=CONFIG, layers=[])),
+    "unknown": ("application/x-strange", {"schemaVersion": 2, "mediaType": "application/x-strange"}),
+    "junk": (OCI + "manifest.v1+json", b"junk"),
+    "nothing": (OCI + "manifest.v1+json", b""),
+    "list": (OCI + "manifest.v1+json", b"[]"),
+    "deep": (OCI + "manifest.v1+json", b'{"schemaVersion":2,"config":' + b"[" * 3000 + b"]" * 3000 + b"}"),
+    "twice": (OCI + "manifest.v1+json", b'{"schemaVersion":2,"schemaVersion":2,"config":' + json.dumps(CONFIG).encode() + b',"layers":[]}'),
+    "html": ("text/html", b"<html>hello</html>"),
+    "others": (OCI + "index.v1+json", {"schemaVersion": 2, "manifests": [dict(ENTRY, mediaType=OCI + "manifest.v1+json", platform={"os": "linux", "architecture": "s390x"})]}),
+    "nobody": (OCI + "index.v1+json", {"schemaVersion": 2, "manifests": []}),
+}
+STATUS = {
+    "denied": (403, "DENIED", "requested access to the resource is denied"), "unauthorized": (401, "UNAUTHORIZED", "authentication required"),
+    "noname": (404, "NAME_UNKNOWN", "repository name not known to registry"), "limit": (429, "TOOMANYREQUESTS", "You have reached your pull rate limit."),
+}
+# Configurations: name -> its bytes; the manifest names none, or as many layers as said.
+HERE = {"architecture": ARCH, "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}}
+CONFIGS = {"config-junk": b"junk", "config-norootfs": json.dumps({"architecture": ARCH, "os": "linux"}).encode(),
+           "config-more": json.dumps(of(HERE, rootfs={"type": "layers", "diff_ids": [digest(b"x")]})).encode(),
+           "config-big": json.dumps(of(HERE, rootfs={"type": "layers", "diff_ids": [digest(b"x"), digest(b"y")]})).encode(),
+           "config-windows": json.dumps(of(HERE, os="windows")).encode(), "config-other": json.dumps(HERE).encode()}
+
+
+class Faults(Handler):
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        with self.server.guard, open(self.server.log, "a") as f:
+            f.write("%s %s auth=%s range=%s\n" % (self.command, self.path, self.headers.get("Authorization"), self.headers.get("Range")))
+        parts = self.path.split("?")[0].split("/")
+        if self.path.startswith("/v2/ping-"):
+            return self.answer(500)
+        if len(parts) < 6:
+            return self.answer(200, b"{}")
+        self.fault, self.kind = parts[2], parts[-2]
+        self.path = "/v2/" + "/".join(parts[3:])
+        self.name = self.path
+        if self.fault in STATUS:
+            status, code, message = STATUS[self.fault]
+            return self.error(status, code, message)
+        if self.fault.startswith("doc-"):
+            kind, doc = DOCUMENTS[self.fault[4:]]
+            return self.answer(200, doc if isinstance(doc, bytes) else json.dumps(doc).encode(), kind)
+        if self.fault in CONFIGS:
+            return self.config()
+        getattr(self, "fault_" + self.fault.replace("-", "_"), self.through)()
+
+    def config(self):
+        data = CONFIGS[self.fault]
+        if self.kind == "blobs":
+            return self.answer(200, b"{}" + data[2:] if self.fault == "config-other" else data, "application/octet-stream")
+        layers = [ENTRY, of(ENTRY, digest=digest(b"y"), size=1 << 50)] if self.fault == "config-big" else []
+        self.answer(200, json.dumps(of(MANIFEST, config={"mediaType": OCI + "config.v1+json", "digest": digest(data), "size": len(data)}, layers=layers)).encode(),
+                    OCI + "manifest.v1+json")
+
+    def times(self):
+        """How often this was asked for, from 1."""
+        with self.server.guard:
+            key = (self.fault, self.name)
+            self.server.count[key] = self.server.count.get(key, 0) + 1
+            return self.server.count[key]
+
+    def fetch(self, ranged=True):
+        c = http.client.HTTPConnection(self.server.up, timeout=30)
+        headers = {k: v for k, v in self.headers.items() if k in ("Accept", "Authorization") or (ranged and k == "Range")}
+        c.request("GET", self.path, headers=headers)
+        r = c.getresponse()
+        return r, r.read()
+
+    def through(self, ranged=True, change=lambda body: body, length=None):
+        r, body = self.fetch(ranged)
+        body = change(body)
+        self.send_response(r.status)
+        for k, v in r.getheaders():
+            if k not in ("Content-Length", "Date", "Connection", "Transfer-Encoding"):
+                self.send_header(k, v)
+        self.send_header("Content-Length", str(len(body) if length is None else length))
+        self.end_headers()
+        try:
+            self.wfile.write(body)
+        except OSError:
+            self.close_connection = True
+
+    def part(self, n, ranged=True):
+        """The first n bytes of what was asked for, and then the connection ends."""
+        r, body = self.fetch(ranged)
+        self.through(ranged, lambda b: b[:n], len(body))
+        self.close_connection = True
+
+    def of_blob(self, fn):
+        return fn() if self.kind == "blobs" else self.through()
+
+    # the connection breaks once, and the rest can be asked for
+    def fault_cut(self):
+        self.of_blob(lambda: self.part(CUT) if self.times() == 1 and not self.headers.get("Range") else self.through())
+
+    # the same, and ranges are not known
+    def fault_cut_norange(self):
+        self.of_blob(lambda: self.part(CUT, False) if self.times() == 1 else self.through(False))
+
+    # another part comes than was asked for
+    def fault_cut_lie(self):
+        def lie():
+            if self.times() == 1:
+                return self.part(CUT)
+            r, body = self.fetch(False)
+            self.answer(206, body[5:], "application/octet-stream", Content_Range="bytes 5-%d/%d" % (len(body) - 1, len(body)))
+        self.of_blob(lie)
+
+    def fault_cut_always(self):
+        self.of_blob(lambda: self.part(1000))
+
+    def fault_wrong(self):
+        self.of_blob(lambda: self.through(change=lambda b: b[:-1] + bytes([b[-1] ^ 1])))
+
+    def fault_longer(self):
+        self.of_blob(lambda: self.through(change=lambda b: b + b"x" * 100))
+
+    def fault_shorter(self):
+        self.of_blob(lambda: self.through(False, change=lambda b: b[:-10]))
+
+    def fault_endless(self):
+        def endless():
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+            try:
+                for _ in range(1 << 14):
+                    self.wfile.write(piece)
+                    with self.server.guard:
+                        self.server.sent += 65536
+            except OSError:
+                pass
+            self.close_connection = True
+            with self.server.guard, open(self.server.log, "a") as f:
+                f.write("endless sent=%d\n" % self.server.sent)
+        self.of_blob(endless)
+
+    def fault_gone(self):
+        self.of_blob(lambda: self.error(404, "BLOB_UNKNOWN", "blob unknown to registry"))
+
+    def fault_busy(self):
+        self.of_blob(lambda: self.error(503, "UNAVAILABLE", "later", Retry_After="1") if self.times() == 1 else self.through())
+
+    def fault_broken(self):
+        self.of_blob(lambda: self.answer(500) if self.times() == 1 else self.through())
+
+    def fault_limit_once(self):
+        self.error(429, "TOOMANYREQUESTS", "slow down", Retry_After="1") if self.kind == "manifests" and self.times() == 1 else self.through()
+
+    def fault_limit_long(self):
+        self.error(429, "TOOMANYREQUESTS", "come back tomorrow", Retry_After="86400")
+
+    def fault_slow(self):
+        self.of_blob(lambda: (time.sleep(self.server.delay), self.through()))
+
+    # nothing comes for longer than anybody should wait
+    def fault_stall(self):
+        def stall():
+            self.through(change=lambda b: b[:1000], length=10000000)
+            time.sleep(60)
+        self.of_blob(stall)
+
+    def fault_redirect(self):
+        self.of_blob(lambda: self.answer(307, Location="http://127.0.0.1:%d%s" % (self.server.server_port + 1, self.path)))
+
+    def fault_redirect_loop(self):
+        self.of_blob(lambda: self.answer(302, Location=self.path.replace("/v2/", "/v2/redirect-loop/")))
+
+    def fault_redirect_file(self):
+        self.of_blob(lambda: self.answer(302, Location="file:///etc/passwd"))
+
+    # what an index leads to is itself, or is another thing than it said
+    def fault_digest_lie(self):
+        if self.kind == "manifests" and self.name.rsplit("/", 1)[1].startswith("sha256:"):
+            return self.through(change=lambda b: b.replace(b"{", b"{ ", 1))
+        self.through()
+
+    def fault_huge(self):
+        if self.kind != "manifests":
+            return self.through()
+        self.send_response(200)
+        self.send_header("Content-Type", OCI + "manifest.v1+json")
+        self.send_header("Content-Length", str(120 << 20))
+        self.end_headers()
+        try:
+            for _ in range(120):
+                self.wfile.write(b" " * (1 << 20))
+        except OSError:
+            self.close_connection = True
+
+    # index in index in index, each with a digest of its own
+    def fault_nested(self):
+        m = {"schemaVersion": 2, "mediaType": OCI + "index.v1+json", "manifests": []}
+        for i in range(8):
+            data = json.dumps(m).encode()
+            self.server.nested[digest(data)] = data
+            m = of(m, manifests=[{"mediaType": m["mediaType"], "digest": digest(data), "size": len(data), "platform": {"os": "linux", "architecture": ARCH}}])
+        data = json.dumps(m).encode()
+        what = self.name.rsplit("/", 1)[1]
+        self.answer(200, self.server.nested.get(what, data), m["mediaType"])
+
+    # a token server of plain HTTP elsewhere, and one that is no address
+    def fault_realm_file(self):
+        self.answer(401, b"{}", WWW_Authenticate='Bearer realm="file:///etc/passwd",service="s"')
+
+    def fault_realm_user(self):
+        self.answer(401, b"{}", WWW_Authenticate='Bearer realm="http://a:b@127.0.0.1:%d/token",service="s"' % (self.server.server_port + 1))
+
+    def fault_challenge_junk(self):
+        self.answer(401, b"{}", WWW_Authenticate='Bearer realm="unclosed, =,=,,,"" Basic')
+
+    def fault_token_junk(self):
+        self.answer(401, b"{}", WWW_Authenticate='Bearer realm="http://127.0.0.1:%d/v2/token-body/x/y/z",service="s"' % self.server.server_port)
+
+    def fault_token_body(self):
+        self.answer(200, b'{"token":"a\\r\\nX-Evil: 1"}')
+
+    # pages of tags that lead around and around
+    def fault_tags_loop(self):
+        if self.kind == "tags":
+            return self.answer(200, b'{"name":"x","tags":["a"]}', Link='<%s?n=1&last=a>; rel="next"' % self.path.replace("/v2/", "/v2/tags-loop/"))
+        self.through()
+
+    def fault_tags_pages(self):
+        if self.kind != "tags":
+            return self.through()
+        if self.times() == 1:
+            return self.answer(200, b'{"name":"x","tags":["nosuch/../x","latest"]}', Link='</v2/tags-pages%s?last=latest>; rel="next"' % self.path[3:])
+        self.answer(200, b'{"name":"x","tags":["two"]}')
+
+
+def serve(port, handler, **more):
+    s = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+    s.daemon_threads = True
+    s.guard, s.count, s.sent, s.nested, s.delay = threading.Lock(), {}, 0, {}, .7
+    for k, v in more.items():
+        setattr(s, k, v)
+    return s
+
+
+class Elsewhere(Faults):
+    """Where redirects lead: gives what the registry has, whoever asks."""
+
+    def do_GET(self):
+        with self.server.guard, open(self.server.log, "a") as f:
+            f.write("ELSEWHERE %s auth=%s\n" % (self.path, self.headers.get("Authorization")))
+        self.fault = self.name = ""
+        self.kind = "blobs"
+        del self.headers["Authorization"]
+        self.through()
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "make":
+        make(sys.argv[2])
+    elif sys.argv[1] == "token":
+        serve(int(sys.argv[2]), Token, key=sys.argv[3], crt=sys.argv[4]).serve_forever()
+    elif sys.argv[1] == "faults":
+        there = serve(int(sys.argv[2]) + 1, Elsewhere, up=sys.argv[3], log=sys.argv[4])
+        threading.Thread(target=there.serve_forever, daemon=True).start()
+        serve(int(sys.argv[2]), Faults, up=sys.argv[3], log=sys.argv[4]).serve_forever()
