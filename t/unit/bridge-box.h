@@ -22,7 +22,7 @@
 #include "dockerd/net.h"
 #include "tap.h"
 
-#define WAIT_MS 5000   /* for what must come */
+#define WAIT_MS 20000  /* for what must come; a busy machine is no failure */
 #define NEVER_MS 150   /* for what must not */
 
 static struct dkd_net *net;

@@ -223,7 +223,7 @@ static struct container *create(const char *name, const char *extra)
 
 __attribute__((unused)) static bool until(struct container *c, const char *word)
 {
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 4000; i++) {
 		struct container_state st;
 
 		lock_take(&c->lock);

@@ -69,7 +69,7 @@ __attribute__((unused)) static bool packet_try(const char *from, const char *to,
 			return c == 'x';
 	return false;
 }
-#define packet(from, to, address) packet_try(from, to, address, 60)
+#define packet(from, to, address) packet_try(from, to, address, 200)
 #define no_packet(from, to, address) (!packet_try(from, to, address, 8))
 
 #endif

@@ -47,7 +47,7 @@ static inline void on_exit_cb(void *ctx, const char *id, const char *exec_id, co
 
 static inline bool wait_exit(const char *id, const char *exec_id, int ms, struct shim_exit *ret)
 {
-	for (int i = 0; i < ms / 5 + 1; i++) {
+	for (int i = 0; i < (ms >= 1000 ? 4 : 1) * ms / 5 + 1; i++) { /* a busy machine is no failure */
 		bool found = false;
 
 		pthread_mutex_lock(&told_lock);

@@ -132,7 +132,7 @@ static void test_changes(void)
 
 static int comes_back(const char *to, int port, int server)
 {
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 200; i++) {
 		if (talks_ms(world_ns, to, port, server, NEVER_MS))
 			return 1;
 		usleep(100000);

@@ -79,7 +79,7 @@ static char *port_of(const struct sandbox *sb)
 
 static bool goes(const char *port)
 {
-	for (int i = 0; i < 300 && if_nametoindex(port); i++)
+	for (int i = 0; i < 3000 && if_nametoindex(port); i++)
 		usleep(10000);
 	return !if_nametoindex(port);
 }

@@ -94,7 +94,7 @@ static void test_cut_off(void)
 	container_save_state(c);
 	container_unref(c);
 	reopen();
-	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
+	for (int i = 0; i < 4000 && (c = container_find(store, "half", NULL)); i++) {
 		container_unref(c);
 		usleep(5000);
 	}
@@ -111,7 +111,7 @@ static void test_removed(void)
 	c = create("half", ",\"HostConfig\":{\"AutoRemove\":true}");
 	container_unref(c);
 	reopen();
-	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
+	for (int i = 0; i < 4000 && (c = container_find(store, "half", NULL)); i++) {
 		container_unref(c);
 		usleep(5000);
 	}
@@ -124,7 +124,7 @@ static void test_removed(void)
 	mkdir(run3, 0700);
 	adopt_as = 0;
 	reopen();
-	for (int i = 0; i < 200 && (c = container_find(store, "half", NULL)); i++) {
+	for (int i = 0; i < 4000 && (c = container_find(store, "half", NULL)); i++) {
 		container_unref(c);
 		usleep(5000);
 	}

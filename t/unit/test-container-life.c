@@ -244,6 +244,7 @@ static void test_policies(void)
 	c = create("always", ",\"HostConfig\":{\"RestartPolicy\":{\"Name\":\"always\"}}");
 	exit_at_once = -1;
 	ok(container_start(c, &err) == 0 && container_kill(c, "KILL", &err) == 0, "killed by hand");
+	until(c, "exited");
 	usleep(250000);
 	is_str(state_word(&c->rec.state), "exited", "a kill by hand is final, whatever the policy");
 	exit_at_once = 1;
@@ -316,7 +317,7 @@ static void nothing(void *ctx) { }
 static void open_gate(void *ctx) { let_go = true; }
 static void pass_gate(void *ctx)
 {
-	for (int i = 0; i < 200 && !let_go; i++)
+	for (int i = 0; i < 2000 && !let_go; i++)
 		usleep(10000);
 	went = let_go;
 }

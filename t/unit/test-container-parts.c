@@ -269,10 +269,11 @@ static void test_work(void)
 
 	for (int i = 0; i < 20; i++)
 		work_post(w, 0, run_item, drop_item, w);
-	work_post(w, clock_mono() + 50 * 1000000, run_item, drop_item, NULL);
+	work_post(w, clock_mono() + NSEC_PER_SEC, run_item, drop_item, NULL);
 	usleep(10000);
 	ok(atomic_load(&ran) < 21, "the planned item waits");
-	usleep(400000);
+	for (int i = 0; i < 2000 && atomic_load(&ran) < 21; i++)
+		usleep(10000);
 	is_int(atomic_load(&ran), 21, "all ran, the planned one when due");
 	work_post(w, clock_mono() + 3600 * NSEC_PER_SEC, run_item, drop_item, NULL);
 	work_stop(w);

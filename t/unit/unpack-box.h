@@ -155,7 +155,7 @@ static pid_t find_worker(void)
 /* The same once it is confined. */
 __attribute__((unused)) static pid_t wait_worker(void)
 {
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 2000; i++) {
 		pid_t pid = find_worker();
 
 		if (pid && status_of(pid, "\nSeccomp:", 10) == 2)
@@ -167,7 +167,7 @@ __attribute__((unused)) static pid_t wait_worker(void)
 
 __attribute__((unused)) static bool all_gone(void)
 {
-	for (int i = 0; i < 200 && find_worker(); i++)
+	for (int i = 0; i < 2000 && find_worker(); i++)
 		usleep(10000);
 	return !find_worker();
 }
