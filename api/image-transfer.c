@@ -64,7 +64,7 @@ int image_read_platform(struct request *rq, char **ret, struct err *err)
 	return 0;
 }
 
-static char *tmp_dir(struct api *api)
+char *image_tmp_dir(struct api *api)
 {
 	const char *env = getenv("DOCKER_TMPDIR");
 
@@ -75,7 +75,7 @@ int image_load_job(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
 	struct api *api = job_api(job);
-	OWN_FREE char *tmp = tmp_dir(api), *platform = NULL;
+	OWN_FREE char *tmp = image_tmp_dir(api), *platform = NULL;
 	OWN_STRV struct strv ids = { 0 };
 	struct image_lines lines = { rq, false };
 	struct archive_load_opts opts = { .tmp_dir = tmp, .quiet = request_query_bool(rq, "quiet", false),

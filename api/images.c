@@ -131,7 +131,7 @@ int api_images_register(struct api *api, struct err *err)
 		{ "image_list", image_list_job }, { "image_inspect", image_inspect_job }, { "image_history", image_history_job },
 		{ "image_tag", image_tag_job }, { "image_delete", image_delete_job }, { "image_prune", image_prune_job },
 		{ "image_load", image_load_job }, { "image_get", image_save_job }, { "image_create", image_create_job },
-		{ "image_push", image_push_job }, { "image_search", image_search_job }, { "image_attestations", image_attestations_job },
+		{ "image_squash", image_squash_job }, { "image_push", image_push_job }, { "image_search", image_search_job }, { "image_attestations", image_attestations_job },
 		{ "system_auth", registry_login_job }, { "distribution_inspect", registry_inspect_job },
 	};
 

@@ -10,6 +10,7 @@
 job_fn image_list_job, image_prune_job;                 /* image-list.c */
 job_fn image_inspect_job, image_history_job;            /* image-inspect.c */
 job_fn image_load_job, image_save_job, image_create_job; /* image-transfer.c */
+job_fn image_squash_job;                                /* image-squash.c */
 
 /* "Manifests": the one that an image has (image-manifests.c). */
 void image_put_manifests(struct jw *w, struct api *api, const struct image *img);
@@ -25,6 +26,9 @@ void image_put_line(void *lines, const char *json);
 int image_put_error(struct image_lines *l, struct err *err);
 /* platform={"os":"linux","architecture":"arm64"}, or linux/arm64; owned by the caller, NULL when absent. */
 int image_read_platform(struct request *rq, char **ret, struct err *err);
+
+/* Where large things are spooled; owned by the caller. */
+char *image_tmp_dir(struct api *api);
 
 /* name NULL: the id. with_labels: the image's labels are attributes, too. */
 void image_event(struct api *api, const struct image *img, const char *action, const char *name, bool with_labels);

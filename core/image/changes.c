@@ -12,6 +12,7 @@
 #include "base/inode-map.h"
 #include "base/str.h"
 #include "base/tar.h"
+#include "image/changes-exact.h"
 #include "image/list-dir.h"
 
 #define CAPABILITY_MAX 64
@@ -24,6 +25,8 @@ struct walk {
 	size_t bytes;          /* of the paths noted */
 	bool upper;            /* the new tree holds changes only */
 	enum graph_whiteout style;
+	bool exact;            /* what looks the same is read */
+	const struct cancel *cancel;
 };
 
 void changes_done(struct changes *c)
@@ -124,7 +127,9 @@ static int visit(struct walk *w, int new_fd, int old_fd, const char *name, int d
 		add(w, name, CHANGE_ADD);
 		return S_ISDIR(now.st_mode) ? enter(w, new_fd, -1, name, depth, err) : 0;
 	}
-	changed = differs(new_fd, old_fd, name, &now, &before);
+	if (cancel_fired(w->cancel))
+		return err_set(err, ERR_CANCELLED, "cancelled");
+	changed = differs(new_fd, old_fd, name, &now, &before) || (w->exact && changes_within(new_fd, old_fd, name, &now, &before));
 	if (changed)
 		add(w, name, CHANGE_MODIFY);
 	both = S_ISDIR(before.st_mode);
@@ -234,6 +239,23 @@ int changes_compare(int new_fd, int old_fd, struct changes *ret, struct err *err
 {
 	struct walk w = { .out = ret };
 
+	return run(&w, new_fd, old_fd, err);
+}
+
+/* The root itself has no name in a list; "/." is one that archives take. */
+static void compare_roots(struct walk *w, int new_fd, int old_fd)
+{
+	struct stat now, before;
+
+	if (fstat(new_fd, &now) == 0 && fstat(old_fd, &before) == 0 && differs(new_fd, old_fd, ".", &now, &before))
+		add(w, ".", CHANGE_MODIFY);
+}
+
+int changes_compare_exact(int new_fd, int old_fd, const struct cancel *c, struct changes *ret, struct err *err)
+{
+	struct walk w = { .out = ret, .exact = true, .cancel = c };
+
+	compare_roots(&w, new_fd, old_fd);
 	return run(&w, new_fd, old_fd, err);
 }
 

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cancel.h"
 #include "base/err.h"
 #include "image/graph.h"
 
@@ -19,6 +20,11 @@ void changes_done(struct changes *c);
 
 /* Both trees whole. old_fd -1: everything was added. */
 int changes_compare(int new_fd, int old_fd, struct changes *ret, struct err *err);
+/*
+ * The same, but what looks alike by size and time is read, too: images are built with times of no meaning. Names of one file
+ * that has got another count as changed, so that an archive shows them as one; "/." is the root itself.
+ */
+int changes_compare_exact(int new_fd, int old_fd, const struct cancel *c, struct changes *ret, struct err *err);
 /* upper holds only what changed against the whole tree at lower_fd; deletions are in the given style. */
 int changes_upper(int upper_fd, enum graph_whiteout style, int lower_fd, struct changes *ret, struct err *err);
 /* Bytes of the files added or modified, in the tree at fd; hard links count once. */

@@ -71,6 +71,12 @@ int64_t layer_size(struct layer_store *s, const char *chain);                /* 
 char *layer_diffid(struct layer_store *s, const char *chain);                /* owned by caller; NULL unknown */
 /* The layer's tar, byte for byte as it was registered (tar-split). */
 int layer_tar(struct layer_store *s, const char *chain, struct writer *out, const struct cancel *c, struct err *err);
+/*
+ * What a chain shows, as one layer on top of base (a chain below it; NULL: of nothing): deletions are whiteouts. room as for
+ * rwlayer_tar().
+ */
+int layer_merged_tar(struct layer_store *s, const char *chain, const char *base, struct writer *out, int64_t room,
+	const struct cancel *c, struct err *err);
 /* How many bytes layer_tar() gives; cheap. -1 with err. */
 int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err);
 /* GraphDriver.Data of inspect for a layer, as a JSON object or null. */

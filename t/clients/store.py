@@ -13,9 +13,10 @@ import sys
 import tarfile
 import urllib.parse
 
-from checks import SLOW, Unix, has, is_, ok, plan, run, skip
+from checks import SLOW, Unix, has, is_, ok, run, skip
 
 SOCK, FOLDER = sys.argv[1:3]
+DRIVER = os.listdir(f"{FOLDER}/image")[0]
 LABEL = {"checks": "store"}
 
 
@@ -142,10 +143,7 @@ def manifests():
     is_((m["Kind"], m["Available"], m["ImageData"]["Platform"]), ("image", True, {"architecture": "amd64", "os": "linux"}), "and platform")
     is_(m["Size"], {"Content": len(a) + len(b) + len(c) + want["size"], "Total": len(a) + len(b) + len(c) + want["size"] + 8000}, "and sizes")
     is_((m["ImageData"]["Size"], m["ImageData"]["Containers"]), ({"Unpacked": 8000}, []), "unpacked, unused")
-    status, said = call("POST", "/containers/create", None)
-    c2 = Unix(SOCK, 60 * SLOW)
-    c2.request("POST", "/v1.50/containers/create", json.dumps({"Image": "store/m:1", "Cmd": ["x"], "Labels": LABEL}), {"Content-Type": "application/json"})
-    cid = json.loads(c2.getresponse().read())["Id"]
+    cid = json.loads(post("/containers/create", {"Image": "store/m:1", "Cmd": ["x"], "Labels": LABEL})[1])["Id"]
     m = get("/images/store%2Fm:1/json?manifests=1")["Manifests"][0]
     is_((m["ID"], m["ImageData"]["Containers"]), (want["digest"], [cid]), "inspection: the same, and its container")
     call("DELETE", f"/containers/{cid}?force=1")
@@ -198,7 +196,7 @@ def forms():
         c = fresh()
         loads(f"the whole in {what}", pack(docker_archive([([f"store/{what}:1"], [a, b], c)])), f"store/{what}:1", c)
     # layers that images share are one layer on disk and in an archive
-    is_(len([d for d in os.listdir(f"{FOLDER}/image/overlay2/layerdb/sha256")]), 2, "two layers for all of them")
+    is_(len([d for d in os.listdir(f"{FOLDER}/image/{DRIVER}/layerdb/sha256")]), 2, "two layers for all of them")
     clean()
 
 
@@ -265,9 +263,146 @@ def several():
     clean()
 
 
+# --- squash
+
+def put(t, name, text=None, kind=tarfile.REGTYPE, **kw):
+    i = tarfile.TarInfo(name)
+    i.type = kind
+    for k, v in kw.items():
+        setattr(i, k, v)
+    data = (text or "").encode()
+    i.size = len(data)
+    t.addfile(i, io.BytesIO(data))
+
+
+def made(fill):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as t:
+        fill(t)
+    return out.getvalue()
+
+
+def squash_layers():
+    def base(t):
+        put(t, "./", kind=tarfile.DIRTYPE, mode=0o711)
+        for d in ("kept", "gone", "opaque", "links", "swapped"):
+            put(t, d + "/", kind=tarfile.DIRTYPE, mode=0o750, uid=5, gid=6)
+        put(t, "kept/same", "same", uid=7, gid=8, mode=0o4755)
+        put(t, "kept/alike", "AAAA")
+        put(t, "kept/deleted", "x")
+        put(t, "gone/in", "x")
+        put(t, "opaque/old", "x")
+        put(t, "links/one", "linked")
+        put(t, "swapped/in", "x")
+        put(t, "turned", "a file")
+        put(t, "sym", kind=tarfile.SYMTYPE, linkname="kept/same")
+        put(t, "attr", "x", pax_headers={"SCHILY.xattr.user.a": "1"})
+
+    def second(t):
+        put(t, "kept/alike", "BBBB")  # size and time as before
+        put(t, "kept/.wh.deleted")
+        put(t, ".wh.gone")
+        put(t, "opaque/", kind=tarfile.DIRTYPE, mode=0o700)
+        put(t, "opaque/.wh..wh..opq")
+        put(t, "opaque/new", "n")
+        put(t, "links/one", "linked")
+        put(t, "links/two", kind=tarfile.LNKTYPE, linkname="links/one")
+        put(t, "brief", "only here")
+        put(t, "sym", kind=tarfile.SYMTYPE, linkname="kept/othr")
+        put(t, "attr", "x", pax_headers={"SCHILY.xattr.user.a": "2"})
+
+    def third(t):
+        put(t, ".wh.brief")
+        put(t, "./", kind=tarfile.DIRTYPE, mode=0o755)
+        put(t, "swapped", "a file now")
+        put(t, "turned/", kind=tarfile.DIRTYPE, mode=0o711, uid=9)
+        put(t, "turned/in", "x", mtime=1700000000)
+        put(t, "pipe", kind=tarfile.FIFOTYPE)
+        put(t, "device", kind=tarfile.CHRTYPE, devmajor=1, devminor=3)
+        put(t, "gone/", kind=tarfile.DIRTYPE)
+        put(t, "gone/again", "y")
+    return [made(base), made(second), made(third)]
+
+
+def shown(image):
+    """Everything that a container of it has, with what archives tell of it."""
+    status, said = post("/containers/create", {"Image": image, "Cmd": ["x"], "Labels": LABEL})
+    cid = json.loads(said).get("Id", "")
+    ok(status == 201, f"a container of {image[:19]}", said)
+    data = call("GET", f"/containers/{cid}/export")[1]
+    call("DELETE", f"/containers/{cid}?force=1")
+    found = {}
+    with tarfile.open(fileobj=io.BytesIO(data)) as t:
+        for m in t:
+            text = t.extractfile(m).read() if m.isfile() else b""
+            attrs = {k: v for k, v in m.pax_headers.items() if "xattr" in k}
+            found[m.name] = (m.type, m.mode, m.uid, m.gid, m.linkname, m.devmajor, m.devminor, text, attrs,
+                             None if m.isdir() or m.mtime > 1750000000 else m.mtime)  # not of what is made for a container
+    return found
+
+
+def post(path, body=None):
+    c = Unix(SOCK, 60 * SLOW)
+    c.request("POST", "/v1.50" + path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+    r = c.getresponse()
+    data = r.read()
+    c.close()
+    return r.status, data
+
+
+def squash():
+    layers = squash_layers()
+    c = config(layers)
+    loads("three layers", docker_archive([(["store/q:1"], layers, c), (["store/base:1"], layers[:1], config(layers[:1])), (["store/other:1"], layers[1:2], config(layers[1:2]))]),
+          "store/q:1", c)
+    before = shown("store/q:1")
+    is_((before["kept/alike"][7], "brief" in before, "opaque/old" in before, before["gone/again"][7]), (b"BBBB", False, False, b"y"), "what it shows")
+    for what, query, count, said in (("all", "", 1, "create new from"), ("above a base", "&from=store/base:1", 2, "merge sha256:")):
+        status, answer = post("/images/store/q:1/squash?repo=store/squashed&tag=1" + query)
+        new = json.loads(answer).get("Id", "")
+        if not ok(status == 201 and new, f"squash, {what}", answer):
+            continue
+        i = get("/images/store%2Fsquashed:1/json")
+        is_((i["Id"], len(i["RootFS"]["Layers"]), i["Config"]["Labels"]), (new, count, LABEL), f"{what}: tagged, as many layers, the same configuration")
+        if count == 2:
+            is_(i["RootFS"]["Layers"][0], "sha256:" + sha(layers[0]), "the base's stays")
+        after = shown(new)
+        is_({k: (v, after.get(k)) for k, v in before.items() if after.get(k) != v}, {}, f"{what}: the same files")
+        is_(sorted(set(after) - set(before)), [], f"{what}: and no others")
+        steps = get("/images/store%2Fsquashed:1/history")
+        is_([s["CreatedBy"] for s in steps], ["", "step 2", "step 1", "step 0"], f"{what}: the history has one step more")
+        has(steps[0]["Comment"], said, f"{what}: which tells what it did")
+        is_([s["Size"] > 0 for s in steps], [True, False, False, count == 2], f"{what}: and has the layer")
+        data = call("GET", f"/images/{new}/get")[1]
+        name = "blobs/sha256/" + i["RootFS"]["Layers"][-1][7:]
+        is_("sha256:" + sha(member(data, name)), i["RootFS"]["Layers"][-1], f"{what}: its layer can be saved")
+        with tarfile.open(fileobj=io.BytesIO(member(data, name))) as t:
+            names = {m.name: m for m in t}
+        is_(names["."].mode if "." in names else None, 0o755, f"{what}: the root's own mode")
+        ok(("kept/.wh.deleted" in names) == (count == 2), f"{what}: whiteouts only above a base", sorted(names))
+        ok(".wh.brief" not in names and "brief" not in names, f"{what}: what came and went is nowhere")
+        if count == 2:
+            ok("kept/same" not in names and "kept/alike" in names, "of the base only what changed", sorted(names))
+            is_((names["links/two"].islnk() or names["links/one"].islnk()), True, "with its links")
+        call("DELETE", f"/images/{new}?force=1")
+    is_(get("/images/store%2Fq:1/json")["Id"], "sha256:" + sha(c), "the image itself stays")
+    for query, status, said in (("from=store/other:1", 400, "is not a base of image"), ("from=store/q:1", 400, "nothing to squash"),
+                                ("from=nope", 404, "No such image: nope:latest"), ("repo=Bad", 400, "invalid reference format"), ("tag=1", 400, "without repo")):
+        got, answer = post("/images/store/q:1/squash?" + query)
+        is_(got, status, f"{query}: {status}")
+        has(answer.decode(), said, "in words")
+    got, answer = post("/images/store/nope/squash")
+    is_((got, json.loads(answer)["message"]), (404, "No such image: store/nope:latest"), "no image")
+    loads("no layers", docker_archive([(["store/empty:1"], [], config([]))]), "store/empty:1", config([]))
+    got, answer = post("/images/store/empty:1/squash")
+    is_(got, 400, "an image without layers: 400")
+    clean()
+    is_([d for d in os.listdir(f"{FOLDER}/tmp")], [], "no temporary file stays")
+
+
 def main():
-    run([manifests, forms, skopeo, several])
-    return plan()
+    parts = [manifests, forms, skopeo, several, squash]
+    return run([p for p in parts if not sys.argv[3:] or p.__name__ in sys.argv[3:]])
 
 
 if __name__ == "__main__":
