@@ -5,7 +5,8 @@ Our daemon beside another one, interleaved A B A B; medians, their ratio and whe
 asserts a time: a bar that is missed is a word in the table, an exit status of 1 means that a case could not be measured.
 Environment: DOCKERD (ours), PLUGINS (its drivers), HTTPBENCH, OTHER_DOCKERD (default /usr/sbin/dockerd; "" for none), DOCKER (the
 CLI), MKIMAGE, RUNS (docker run --rm before the idle weight is taken, default 1000; the other makes a twentieth), ROUNDS (default
-5), CASES (names of cases, "networks" for those of networks.py; default all but grow), MARKDOWN (the table is written there as well), BENCH_TMP (default /tmp). The case
+5), CASES (names of cases, "networks" for those of networks.py; default all but grow), MARKDOWN (the table is written there as well), BENCH_TMP (default /tmp), BENCH_CGROUP
+(where containers' control groups go: one with more than its share of the processors, where others work beside it). The case
 grow: GROW (default "1 10 50 100 200 500 1000") and GROW_OTHER (default 100) say how many containers run, PLOT names an SVG file.
 """
 import datetime
@@ -36,6 +37,7 @@ HTTPBENCH = env("HTTPBENCH", os.path.join(os.getcwd(), "t/bench/httpbench"))
 MKIMAGE = env("MKIMAGE", os.path.join(here, "../tools/mkimage"))
 RUNS, ROUNDS = int(env("RUNS", "1000")), int(env("ROUNDS", "5"))
 CASES = ("ready", "run", "starts", "exec", "crowd", "files", "logs", "http", "slope", "archives", *networks.CASES, "idle", "grow")
+PARENT = [f"--cgroup-parent={env('BENCH_CGROUP')}"] if env("BENCH_CGROUP") else []
 MB = 1e6
 LOG_MB = 48 # its records stay within what our logs may take by default
 
@@ -66,10 +68,10 @@ class Bench(networks.Cases):
 
     def __init__(self, work):
         self.work, self.rows, self.failed = work, [], False
-        self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work)])]
+        self.engines = [Engine("ours", os.path.abspath(env("DOCKERD", "dockerd")), work, ["--plugin-dir", self.drivers(work)] + PARENT)]
         other = env("OTHER_DOCKERD", "/usr/sbin/dockerd")
         if other and os.access(other, os.X_OK):
-            self.engines.append(Engine("other", other, work, []))
+            self.engines.append(Engine("other", other, work, PARENT))
         else:
             print(f"bench: there is no {other or 'other dockerd'}: ours alone, no ratios", file=sys.stderr)
         asked = (env("CASES") or " ".join(c for c in CASES if c != "grow")).split()

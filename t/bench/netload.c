@@ -96,8 +96,8 @@ static bool serve_one(int ep, int fd, uint32_t events)
 		return epoll_ctl(ep, EPOLL_CTL_MOD, fd, &ev) == 0;
 	}
 	if (!strstr(request, "Connection: close"))
-		return send(fd, kept, sizeof(kept) - 2, MSG_NOSIGNAL) > 0;
-	send(fd, last, sizeof(last) - 2, MSG_NOSIGNAL);
+		return send(fd, kept, sizeof(kept) - 1, MSG_NOSIGNAL) > 0;
+	send(fd, last, sizeof(last) - 1, MSG_NOSIGNAL);
 	return false;
 }
 
