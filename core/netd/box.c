@@ -15,6 +15,7 @@
 
 #define QUERY_SIZE  4096
 #define BACKLOG     128
+#define LED         256
 #define MAX_NETS    1024
 #define DNS_PORT    53
 
@@ -275,10 +276,10 @@ static void learn(struct box *b, struct netd_msg *m)
 	*m = (struct netd_msg){ 0 };
 }
 
-/* 127.0.0.11 in the namespace that we are in; port 0: any. The port, or -1 with errno. */
-static int bind_here(struct box *b, uint16_t port)
+/* 127.0.0.11 in the namespace that we are in; port 0: any. -1 with errno. */
+static int bind_here(struct box *b, uint16_t udp, uint16_t tcp)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7F00000B), .sin_port = htons(port) };
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7F00000B), .sin_port = htons(udp) };
 	const int on = 1;
 
 	loop_close(&b->udp);
@@ -288,9 +289,10 @@ static int bind_here(struct box *b, uint16_t port)
 	if (b->udp.fd < 0 || b->tcp.fd < 0)
 		return -1;
 	setsockopt(b->tcp.fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(b->udp.fd, (struct sockaddr *)&a, sizeof(a)) < 0 || bind(b->tcp.fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+	if (bind(b->udp.fd, (struct sockaddr *)&a, sizeof(a)) < 0)
 		return -1;
-	return listen(b->tcp.fd, BACKLOG);
+	a.sin_port = htons(tcp);
+	return bind(b->tcp.fd, (struct sockaddr *)&a, sizeof(a)) < 0 ? -1 : listen(b->tcp.fd, BACKLOG);
 }
 
 static uint16_t port_of(int fd)
@@ -302,18 +304,55 @@ static uint16_t port_of(int fd)
 	return address_port(&a);
 }
 
+/*
+ * Where the rules of a namespace lead, also after its resolver went: a container that comes back to a network has the same ports
+ * again, and nothing is to be written.
+ */
+static struct led { dev_t dev; ino_t ino; uint16_t udp, tcp; } led[LED];
+
+static struct led *led_find(const struct stat *st)
+{
+	for (size_t i = 0; i < LED; i++)
+		if (led[i].udp && led[i].ino == st->st_ino && led[i].dev == st->st_dev)
+			return &led[i];
+	return NULL;
+}
+
+static void led_set(const struct stat *st, uint16_t udp, uint16_t tcp)
+{
+	static size_t next;
+	struct led *l = led_find(st);
+
+	if (!l)
+		l = &led[next++ % LED];
+	*l = (struct led){ st->st_dev, st->st_ino, udp, tcp };
+}
+
+/* In the namespace of b. -1 with errno. */
+static int serve_here(struct box *b)
+{
+	struct stat st = { 0 };
+	struct led *l = fstat(b->netns, &st) < 0 ? NULL : led_find(&st);
+
+	if (l && bind_here(b, l->udp, l->tcp) == 0 && redirect_stands())
+		return 0;
+	if (bind_here(b, 0, 0) < 0)
+		return -1;
+	if (redirect_write(port_of(b->udp.fd), port_of(b->tcp.fd)) == 0) {
+		led_set(&st, port_of(b->udp.fd), port_of(b->tcp.fd));
+		return 0;
+	}
+	netd_log(LOG_WARN, "nftables do not work in the sandbox of %.12s (%s): its resolver takes port 53 of 127.0.0.11", b->id, strerror(errno));
+	return bind_here(b, DNS_PORT, DNS_PORT);
+}
+
 static int serve(struct box *b, struct err *err)
 {
 	int rc, sys;
 
 	if (enter(b->netns) < 0)
 		return err_errno(err, errno, "cannot enter the network namespace of %.12s", b->id);
-	rc = bind_here(b, 0);
-	if (rc == 0 && redirect_write(port_of(b->udp.fd), port_of(b->tcp.fd)) < 0) {
-		netd_log(LOG_WARN, "nftables do not work in the sandbox of %.12s (%s): its resolver takes port 53 of 127.0.0.11", b->id,
-			strerror(errno));
-		rc = bind_here(b, DNS_PORT);
-	}
+	rc = serve_here(b);
 	sys = errno;
 	leave();
 	if (rc < 0)

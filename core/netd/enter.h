@@ -6,6 +6,7 @@
 #ifndef NETD_ENTER_H
 #define NETD_ENTER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Remembers home. -1 with errno. */
@@ -16,5 +17,7 @@ void leave(void);
 
 /* The namespace that this thread is in: queries to 127.0.0.11:53 go to these ports instead. 0 or -1 with errno. */
 int redirect_write(uint16_t udp, uint16_t tcp);
+/* Whether such rules are there. */
+bool redirect_stands(void);
 
 #endif

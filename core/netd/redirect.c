@@ -334,16 +334,30 @@ static int is_there(int fd, struct batch *b)
 	return errno == ENOENT ? 0 : -1;
 }
 
-int redirect_write(uint16_t udp, uint16_t tcp)
+static int open_socket(void)
 {
 	const struct timeval patience = { .tv_sec = 2 };
 	OWN_FD int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
-	static struct batch b;
-	int there, rc;
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0)
 		return -1;
-	there = is_there(fd, &b);
+	return STEAL_FD(fd);
+}
+
+bool redirect_stands(void)
+{
+	OWN_FD int fd = open_socket();
+	static struct batch b;
+
+	return fd >= 0 && is_there(fd, &b) == 1;
+}
+
+int redirect_write(uint16_t udp, uint16_t tcp)
+{
+	OWN_FD int fd = open_socket();
+	static struct batch b;
+	int there = fd < 0 ? -1 : is_there(fd, &b), rc;
+
 	if (there < 0)
 		return -1;
 	build(&b, there, udp, tcp);

@@ -464,6 +464,45 @@ static void test_own_server(void)
 	close(t);
 }
 
+/* The port that its datagrams really go to; 0: there is no resolver. */
+static unsigned port_inside(void)
+{
+	OWN_FD int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), inside = open(ns[0], O_RDONLY | O_CLOEXEC);
+	OWN_FILE FILE *f = NULL;
+	unsigned port = 0;
+	char line[256];
+
+	setns(inside, CLONE_NEWNET);
+	f = fopen("/proc/thread-self/net/udp", "re");
+	while (f && !port && fgets(line, sizeof(line), f))
+		if (sscanf(line, " %*d: 0B00007F:%x", &port) != 1)
+			port = 0;
+	setns(home, CLONE_NEWNET);
+	return port;
+}
+
+/* A container that leaves its networks and comes back: the rules of its namespace are there still. */
+static void test_return(void)
+{
+	unsigned before = port_inside();
+	int taken;
+
+	ok(before > 0, "its resolver has some port (%u)", before);
+	is_int(netd_sandbox_drop(n, ids[0], NULL), 0, "a sandbox goes");
+	is_int(port_inside(), 0, "and its resolver");
+	tell("", "", false);
+	is_int(port_inside(), before, "when it comes back it has the same port");
+	is_str(ask("web", DNS_A), "0 172.30.0.2", "and answers");
+	is_str(ask_tcp("web", DNS_A), "0 172.30.0.2", "also by TCP");
+	netd_sandbox_drop(n, ids[0], NULL);
+	taken = nb_bind(ns[0], "0.0.0.0", before, SOCK_DGRAM);
+	tell("", "", false);
+	close(taken);
+	ok(port_inside() != before, "unless somebody has it");
+	is_str(ask("web", DNS_A), "0 172.30.0.2", "which changes nothing");
+	is_str(ask_tcp("web", DNS_A), "0 172.30.0.2", "nor by TCP");
+}
+
 static void test_lives(void)
 {
 	OWN_FREE char *copy = xasprintf("%s/dockerd-netd", nb_root), *cmd = xasprintf("cp %s %s", nb_program, copy);
@@ -554,6 +593,7 @@ int main(void)
 	test_names();
 	test_round_robin();
 	test_own_server();
+	test_return();
 	test_internal();
 	test_forward();
 	test_forward_ports();

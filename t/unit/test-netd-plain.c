@@ -17,6 +17,11 @@ int redirect_write(uint16_t udp, uint16_t tcp)
 	return -1;
 }
 
+bool redirect_stands(void)
+{
+	return false;
+}
+
 static void stop(struct timer *t)
 {
 	loop_end();
