@@ -119,10 +119,10 @@ stop_daemon
 mkdir "$WORK/big"
 DOCKER_TMPDIR=$WORK/big/tmp start_daemon; ok "DOCKER_TMPDIR"
 is "$(stat -c '%a %u' "$WORK/big/tmp")" "700 0" "it is made, for root alone"
-(head -c 300000 "$WORK/busybox.tar"; sleep 2) | docker load >/dev/null 2>&1 & load=$!
-sleep 1
-n=$(find "/proc/$DPID/fd" -lname "$WORK/big/tmp/*" | wc -l)
+(head -c 300000 "$WORK/busybox.tar"; while [ ! -e "$WORK/seen" ]; do sleep 0.1; done) | docker load >/dev/null 2>&1 & load=$!
+for _i in $(seq $((50 * DKD_SLOW))); do n=$(find "/proc/$DPID/fd" -lname "$WORK/big/tmp/*" | wc -l); [ "$n" -gt 0 ] && break; sleep 0.1; done
 [ "$n" -gt 0 ]; ok "an upload is spooled there"
+: > "$WORK/seen"
 wait "$load"
 is "$(ls -A "$WORK/big/tmp" | wc -l)" 0 "and nothing stays"
 stop_daemon; is "$DSTATUS" 0 "stops"

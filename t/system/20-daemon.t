@@ -39,7 +39,7 @@ like "$(docker network ls --format '{{.Name}}' | sort | tr '\n' ' ')" "host none
 is "$(api GET /_ping)" OK "the first one is well"
 # reload
 printf '{"debug":true,"labels":["a=1"]}' > "$WORK/daemon.json"
-docker events --since 0 --until "$(($(date +%s) + 3))" --filter type=daemon --format '{{.Action}} {{json .Actor.Attributes}}' > "$WORK/ev" 2>&1 &
+docker events --since 0 --until "$(($(date +%s) + 2 + DKD_SLOW))" --filter type=daemon --format '{{.Action}} {{json .Actor.Attributes}}' > "$WORK/ev" 2>&1 &
 evpid=$!
 sleep 0.5
 kill -HUP "$DPID"

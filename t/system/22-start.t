@@ -96,7 +96,7 @@ start_daemon --config-file "$WORK/d.conf"; ok "an INI file"
 is "$(api_status GET /images/json) $(api_status GET /containers/json)" "403 200" "its rules hold"
 conf "GET /containers/json"
 kill -HUP "$DPID"
-sleep 0.5
+comes 403 api_status GET /containers/json
 is "$(api_status GET /images/json) $(api_status GET /containers/json)" "200 403" "new rules after SIGHUP"
 printf '[daemon]\nauthorization-plugins = nosuch\n' > "$WORK/d.conf"
 kill -HUP "$DPID"

@@ -49,7 +49,7 @@ for driver in overlay vfs; do
 	is "$(docker run --rm --network none busybox ip -o link | grep -c .)" 1 "$driver: none has only lo"
 	is "$(docker run --rm --network host busybox readlink /proc/self/ns/net)" "$(readlink /proc/self/ns/net)" "$driver: --network host"
 	like "$(docker run --rm -d busybox true 2>&1)" "[0-9a-f]{64}" "$driver: without --network it runs"
-	sleep 0.5
+	comes "" docker ps -q
 	# the life of one container
 	id=$(docker run -d --name life --network none -l k=v busybox sh -c 'trap "echo bye; exit 3" TERM; echo started; while :; do sleep 0.1; done')
 	like "$id" '^[0-9a-f]{64}$' "$driver: run -d"
@@ -74,7 +74,8 @@ for driver in overlay vfs; do
 	done
 	is "$(docker top life -eo pid,args | grep -c 'sleep 1234') $(docker top life -eo pid,args | awk -v p="$_pid" '$1 == p' | wc -l)" "1 1" "$driver: top shows groups below the container's"
 	docker run -d --name crowd --network none busybox sh -c 'x=$(head -c 100000 /dev/zero | tr "\\0" x); for i in 1 2 3; do sh -c "sleep 1000; : $x" & done; wait' > /dev/null
-	sleep 0.5
+	talkers() { docker top crowd -eo pid,args | grep -c 'xxxxx$'; }
+	comes 3 talkers
 	is "$(docker top life -eo pid,args | grep -c 'sleep 1234') $(docker top crowd -eo pid,args | grep -c 'xxxxx$')" "1 3" "$driver: whatever others say on their command lines"
 	docker rm -f crowd > /dev/null
 	sleep 0.3

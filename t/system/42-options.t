@@ -55,8 +55,8 @@ for ns in pid ipc uts mnt net ${v2:+cgroup}; do
 	[ "$(run busybox readlink "/proc/self/ns/$ns")" != "$(readlink "/proc/self/ns/$ns")" ]; ok "its own $ns namespace by default"
 done
 is "$(run --ipc none busybox sh -c 'grep -c " /dev/shm " /proc/mounts')" 0 "--ipc none has no /dev/shm"
-docker run -d --name share --network none --ipc shareable busybox sh -c 'echo seen > /dev/shm/f; sleep 100' >/dev/null
-sleep 0.3
+docker run -d --name share --network none --ipc shareable busybox sh -c 'echo seen > /dev/shm/f; echo up; sleep 100' >/dev/null
+says share up
 is "$(run --ipc container:share busybox cat /dev/shm/f)" seen "--ipc container: shares /dev/shm"
 is "$(run --ipc container:share busybox readlink /proc/self/ns/ipc)" "$(docker exec share readlink /proc/self/ns/ipc)" "and the namespace"
 is "$(run --pid container:share busybox readlink /proc/self/ns/pid)" "$(docker exec share readlink /proc/self/ns/pid)" "--pid container:"
@@ -170,8 +170,8 @@ else
 	is "$out" ran "--runtime crun"
 fi
 # signals and restarts
-docker run -d --name sig --network none --stop-signal USR1 busybox sh -c 'trap "exit 42" USR1; while :; do sleep 0.1; done' >/dev/null
-sleep 0.3
+docker run -d --name sig --network none --stop-signal USR1 busybox sh -c 'trap "exit 42" USR1; echo up; while :; do sleep 0.1; done' >/dev/null
+says sig up
 docker stop -t 5 sig >/dev/null
 is "$(inspect '{{.State.ExitCode}}' sig)" 42 "--stop-signal is what stop sends"
 docker rm sig >/dev/null
@@ -185,7 +185,7 @@ case $out in
 	is "$(docker logs again | wc -l)" 3 "three runs"
 	docker rm -f again >/dev/null
 	docker run -d --name ever --network none --restart always busybox sh -c 'sleep 0.2' >/dev/null
-	sleep 2
+	for _i in $(seq $((50 * DKD_SLOW))); do [ "$(inspect '{{.RestartCount}}' ever)" -ge 1 ] && break; sleep 0.1; done
 	[ "$(inspect '{{.RestartCount}}' ever)" -ge 1 ]; ok "--restart always"
 	docker stop -t 0 ever >/dev/null
 	n=$(inspect '{{.RestartCount}}' ever)

@@ -29,7 +29,9 @@ docker run -d --name sig --network none --init busybox sh -c 'trap "exit 42" USR
 says sig up
 docker kill -s USR1 sig >/dev/null
 is "$(docker wait sig)" 42 "signals are passed on"
-docker start sig >/dev/null; sleep 0.5
+docker start sig >/dev/null
+ups() { docker logs sig | grep -c up; }
+comes 2 ups
 docker stop -t 5 sig >/dev/null
 is "$(docker inspect -f '{{.State.ExitCode}}' sig)" 42 "that of stop, too"
 docker rm sig >/dev/null

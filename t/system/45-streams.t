@@ -9,10 +9,10 @@ scratch
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null
 docker events --since 0 --format '{{.Type}} {{.Action}} {{.Actor.Attributes.exitCode}}' > "$WORK/ev" 2>/dev/null & evpid=$!
-sleep 0.5
+comes 1 listeners
 n=$(docker info -f '{{.NEventsListener}}'); is "$n" 1 "NEventsListener"
 docker run --rm --name ev --network none busybox sh -c 'exit 4'
-sleep 0.5; kill "$evpid"
+tells "$WORK/ev" "container destroy"; kill "$evpid"
 is "$(grep -c '^container ' "$WORK/ev" | head -1)" "$(grep '^container ' "$WORK/ev" | wc -l)" "events are read"
 like "$(tr '\n' ',' < "$WORK/ev")" "container create .*,container attach .*container start .*container die 4,.*container destroy" "in Docker's order"
 # logs
@@ -38,7 +38,7 @@ docker rm -f tt >/dev/null
 # wait answers its headers at once
 docker create --name ww --network none busybox sh -c 'sleep 1; exit 9' >/dev/null
 curl -sS -v -N --max-time 20 -X POST --unix-socket "$SOCK" "http://d/containers/ww/wait?condition=next-exit" > "$WORK/wait" 2>&1 & wpid=$!
-sleep 0.5
+tells "$WORK/wait" "200 OK"
 like "$(cat "$WORK/wait")" "200 OK" "wait: headers before the exit"
 docker start ww >/dev/null
 wait "$wpid"

@@ -19,8 +19,10 @@ health() { docker inspect -f "{{json .State.Health}}" "$1" | jq -r "$2"; }
 
 since=$(date +%s)
 run --name one --health-cmd 'echo said; echo also >&2; test -e /good' --health-interval 200ms --health-retries 2 busybox sleep 1000
-is "$(status one)" starting "it begins as starting"
-like "$(docker ps --format '{{.Status}}' -f name=one)" '\(health: starting\)$' "which ps says"
+run --name calm --health-cmd true --health-interval 1000s busybox sleep 1000
+is "$(status calm)" starting "it begins as starting"
+like "$(docker ps --format '{{.Status}}' -f name=calm)" '\(health: starting\)$' "which ps says"
+docker rm -f calm > /dev/null
 until_status one unhealthy
 ok "two failures make it unhealthy"
 [ "$(health one .FailingStreak)" -ge 2 ]
@@ -34,7 +36,7 @@ docker exec one touch /good
 until_status one healthy
 ok "one success makes it healthy"
 is "$(health one .FailingStreak)" 0 "the streak is over"
-sleep 1
+comes 5 health one '.Log | length'
 is "$(health one '.Log | length')" 5 "five results are kept"
 is "$(docker events --since "$since" --until "$(($(date +%s) + 1))" --filter event=health_status --format '{{.Action}}' | tr '\n' ,)" \
 	"health_status: unhealthy,health_status: healthy," "an event for each change"
@@ -54,6 +56,7 @@ is "$(status one)" unhealthy "stopped: unhealthy"
 n=$(health one '.Log[-1].Start')
 sleep 0.6
 is "$(health one '.Log[-1].Start')" "$n" "and nothing is checked any more"
+api POST '/containers/one/update' -H 'Content-Type: application/json' -d '{"Healthcheck":{"Test":["CMD","true"],"Interval":1000000000000}}' > /dev/null
 docker start one > /dev/null
 is "$(status one)" starting "started: starting"
 
@@ -69,7 +72,7 @@ quiet() { # name, seconds, timeout in ms: a probe that closes its streams and go
 run --name off --no-healthcheck busybox sleep 1000
 is "$(docker inspect -f '{{.State.Health}}' off)" "<nil>" "no check, no state"
 is "$(docker ps -q -f health=none | wc -l)" 1 "the filter none finds it"
-make_with late '["CMD","sh","-c","echo slow; sleep 77"]' 500
+make_with late '["CMD","sh","-c","echo slow; sleep 77"]' 2500
 quiet hush 78 500
 quiet brief 0.4 20000
 run --name grace --health-cmd false --health-interval 100ms --health-start-period 600s --health-start-interval 100ms --health-retries 1 busybox sleep 1000
@@ -80,7 +83,7 @@ run --name fails --restart on-unhealthy:1 busybox sh -c 'exit 3'
 
 until_status late unhealthy
 ok "a probe that takes too long fails"
-is "$(health late '.Log[0] | "\(.ExitCode) \(.Output)"')" "-1 Health check exceeded timeout (500ms): slow" "with Docker's words and what it said"
+is "$(health late '.Log[0] | "\(.ExitCode) \(.Output)"')" "-1 Health check exceeded timeout (2.5s): slow" "with Docker's words and what it said"
 sleep 0.3
 docker top late > "$WORK/top"
 like "$(cat "$WORK/top")" 'sleep 1000' "top answers"

@@ -73,6 +73,7 @@ is "$(grep -vc '^{"Warnings":null}$' "$WORK/upd")" 0 "every update was taken"
 docker unpause xx > /dev/null 2>&1
 docker rm -f xx > /dev/null
 ok "and it can be removed"
-sleep 0.5
-is "$(shims | wc -l) $(grep -c "$WORK/" /proc/self/mountinfo) $(find "$WORK/exec/containers" "$WORK/root/containers" -mindepth 1 | wc -l)" "0 0 0" "nothing is left"
+left() { echo "$(shims | wc -l) $(grep -c "$WORK/" /proc/self/mountinfo) $(find "$WORK/exec/containers" "$WORK/root/containers" -mindepth 1 | wc -l)"; }
+comes "0 0 0" left
+is "$(left)" "0 0 0" "nothing is left"
 done_testing

@@ -14,14 +14,14 @@ docker create --name cc --network none busybox true >/dev/null
 pid=$(docker inspect -f '{{.State.Pid}}' aa)
 # an exec that reads, one that works; a terminal; a paused one; one that writes faster than anybody reads
 mkfifo "$WORK/feed"; sleep 1000 > "$WORK/feed" & holding=$!
-docker exec -i aa sh -c 'cat; echo end > /by-cat' < "$WORK/feed" >/dev/null 2>&1 & reading=$!
-docker exec aa sh -c 'sleep 1.5; echo end > /by-exec' >/dev/null 2>&1 & working=$!
+docker exec -i aa sh -c ': > /cats; cat; echo end > /by-cat' < "$WORK/feed" >/dev/null 2>&1 & reading=$!
+docker exec aa sh -c ': > /works; sleep 1.5; echo end > /by-exec' >/dev/null 2>&1 & working=$!
 docker run -dit --name tt --network none busybox sh -c 'read x; stty size; read x; exit 3' >/dev/null
 docker run -d --name pp --network none busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i > /n; sleep 0.1; done' >/dev/null
 docker pause pp >/dev/null
 docker run -d --name ff --network none --log-opt max-size=-1 busybox sh -c 'seq 1 400000; sleep 1000' >/dev/null
 fz=$(docker run -d --name fz --network none busybox sleep 1000)
-sleep 0.5
+for _i in $(seq $((50 * DKD_SLOW))); do docker exec aa test -e /cats -a -e /works && break; sleep 0.1; done
 runc --root "$WORK/exec/runtime" pause "$fz"; : > "$WORK/exec/containers/$fz/freezing"	# within a commit, or a pause that nobody was told of
 stop_daemon KILL >/dev/null 2>&1
 wait $reading $working 2>/dev/null; kill $holding
@@ -97,7 +97,7 @@ says t1 up; says t2 up
 stop_daemon; is "$DSTATUS" 0 "SIGTERM with running containers"
 start_daemon; ok "starts"
 is "$(docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' t1)" "exited 5" "the container was stopped by its signal"
-sleep 1
+comes running docker inspect -f '{{.State.Status}}' t2
 is "$(docker inspect -f '{{.State.Status}}' t2)" running "--restart always comes back"
 docker rm -f t1 t2 >/dev/null
 docker run -d --name of --network none --restart on-failure:2 busybox sh -c 'exit 1' >/dev/null
@@ -114,8 +114,10 @@ start_daemon --live-restore
 is "$(docker inspect -f '{{.State.Pid}}' lr)" "$pid" "adopted"
 # a shim that is killed is noticed
 shim=$(shims | head -1)
-kill -KILL "$shim"; sleep 2
+kill -KILL "$shim"
+comes exited docker inspect -f '{{.State.Status}}' lr
 is "$(docker inspect -f '{{.State.Status}}' lr)" exited "a killed shim is noticed"
+for _i in $(seq $((50 * DKD_SLOW))); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
 ! kill -0 "$pid" 2>/dev/null; ok "and its container does not stay"
 docker rm -f lr >/dev/null; ok "rm"
 # three signals with a hung container force the end

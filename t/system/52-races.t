@@ -7,7 +7,7 @@ need curl busybox runc timeout
 find_docker
 scratch
 mkdir "$WORK/bin"
-printf '#!/bin/sh\nfor a; do [ "$a" = run ] && sleep 1.5; done\nexec %s "$@"\n' "$(command -v runc)" > "$WORK/bin/slow"
+printf '#!/bin/sh\nfor a; do [ "$a" = run ] && { : > %s/began; sleep 2; }; done\nexec %s "$@"\n' "$WORK" "$(command -v runc)" > "$WORK/bin/slow"
 chmod 755 "$WORK/bin/slow"
 daemon() { start_daemon --add-runtime "slow=$WORK/bin/slow"; }
 left() { # what is there of containers, beside their records
@@ -21,6 +21,11 @@ settled() { # waits until nothing is left
 	for _i in $(seq $((30 * DKD_SLOW))); do [ "$(left)" = "$none" ] && break; sleep 0.1; done
 	is "$(left)" "$none" "$1"
 }
+# The slow runtime works now.
+began() {
+	for _i in $(seq $((100 * DKD_SLOW))); do [ -e "$WORK/began" ] && break; sleep 0.05; done
+	rm -f "$WORK/began"
+}
 state() { docker inspect -f '{{.State.Status}}' "$1" 2>/dev/null; }
 daemon; ok "starts" || done_testing
 load_busybox >/dev/null
@@ -29,7 +34,7 @@ load_busybox >/dev/null
 id=$(docker create --network none --runtime slow busybox echo early)
 docker start "$id" >/dev/null &
 starting=$!
-sleep 0.7
+began
 is "$(timeout 20 curl -sN -X POST --unix-socket "$SOCK" "http://d/containers/$id/attach?stream=1&stdout=1" -o - | tr -d '\000-\011')" early \
 	"attached while it starts"
 wait $starting
@@ -38,12 +43,12 @@ docker wait "$id" >/dev/null; docker rm "$id" >/dev/null
 # what is asked for during a start comes behind it
 docker create --name aa --network none --runtime slow busybox sleep 100 >/dev/null
 docker start aa >/dev/null & starting=$!
-sleep 0.5; docker rm -f aa >/dev/null; ok "rm -f during a start"
+began; docker rm -f aa >/dev/null; ok "rm -f during a start"
 wait $starting
 settled "leaves nothing"
 docker create --name aa --network none --runtime slow --restart always busybox sleep 100 >/dev/null
 docker start aa >/dev/null & starting=$!
-sleep 0.5; docker stop -t 0 aa >/dev/null; ok "stop during a start"
+began; docker stop -t 0 aa >/dev/null; ok "stop during a start"
 wait $starting
 is "$(state aa)" exited "and it has stopped"
 docker rm aa >/dev/null
@@ -64,15 +69,15 @@ settled "starts, kills and removals at once leave nothing"
 
 # the events of an end, in Docker's order
 docker events --filter event=die --filter event=disconnect --filter event=destroy --format '{{.Action}}' > "$WORK/events" & watching=$!
-sleep 0.5
+comes 1 listeners
 docker run --rm --network none busybox true
-sleep 0.5; kill $watching; wait $watching 2>/dev/null
+tells "$WORK/events" destroy; kill $watching; wait $watching 2>/dev/null
 is "$(tr '\n' ' ' < "$WORK/events")" "die disconnect destroy " "die, disconnect, destroy"
 
 # killed within a start: the shim may go on, the container is adopted or as before, and it starts
 docker create --name aa --network none --runtime slow busybox sleep 100 >/dev/null
 docker start aa >/dev/null 2>&1 & starting=$!
-sleep 0.7; stop_daemon KILL >/dev/null 2>&1; wait $starting
+began; stop_daemon KILL >/dev/null 2>&1; wait $starting
 sleep 1.5
 daemon; ok "comes back after a start that was cut off"
 for i in $(seq $((50 * DKD_SLOW))); do [ "$(state aa)" = running ] && break; sleep 0.1; done

@@ -13,7 +13,7 @@ state() { docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$1" 2>/dev/
 shim_of() { sed 's/.*"shim":\([0-9]*\).*/\1/' "$WORK/exec/containers/$1/shim.json"; }
 cgroups() { find /sys/fs/cgroup -type d -name "*$1*" 2>/dev/null | wc -l; }
 becomes() { # state, container, seconds: waits; prints what it came to
-	for _i in $(seq $(($3 * 20))); do [ "$(state "$2")" = "$1" ] && break; sleep 0.05; done
+	for _i in $(seq $(($3 * 20 * DKD_SLOW))); do [ "$(state "$2")" = "$1" ] && break; sleep 0.05; done
 	state "$2"
 }
 start_daemon; ok "starts" || done_testing
@@ -62,7 +62,7 @@ is "$(left)" "0 0 run " "they go, too"
 # killed
 slow=0 wrong=
 docker events --filter event=die --format '{{.Action}} {{.Actor.Attributes.exitCode}}' > "$WORK/events" & watching=$!
-sleep 0.4
+comes 1 listeners
 for i in $(seq "$RUNS"); do
 	id=$(docker run -d --name kk --network none busybox sh -c 'sleep 1000 & sleep 1000')
 	pid=$(docker inspect -f '{{.State.Pid}}' kk)
@@ -77,6 +77,8 @@ done
 is "$wrong" "" "$RUNS killed shims: exited, 137, nothing left, rm works"
 [ "$slow" -le $((700 * DKD_SLOW)) ]; ok "each within 2 s"
 echo "# the slowest took $slow ms"
+dies() { wc -l < "$WORK/events"; }
+comes "$RUNS" dies
 sleep 0.3; kill $watching; wait $watching 2>/dev/null
 is "$(sort "$WORK/events" | uniq -c | tr -s ' ')" " $RUNS die 137" "one event each"
 id=$(docker run -d --name kk --network none --pid host busybox sh -c 'sleep 1000 & exec sleep 1000')

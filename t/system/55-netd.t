@@ -8,7 +8,7 @@ need python3
 [ -x "$top_builddir/t/abi/netd-1/dockerd-netd" ] || skip_all "t/abi/netd-1 is not built"
 # a daemon takes the program that stands beside it
 mkdir "$WORK/old"
-for p in dockerd dockerd-untar dockerd-shim; do cp "$top_builddir/$p" "$WORK/old/"; done
+for p in "$top_builddir"/dockerd*; do [ ! -f "$p" ] || cp "$p" "$WORK/old/"; done
 cp "$top_builddir/t/abi/netd-1/dockerd-netd" "$WORK/old/"; touch "$WORK/old/config.status"
 netds() { for _p in /proc/[0-9]*; do tr '\0' ' ' < "$_p/cmdline" 2>/dev/null | grep -q "dockerd-netd .* $WORK/exec " && echo "${_p#/proc/}"; done 2>/dev/null; }
 no_netd() { [ -z "$(netds)" ]; }

@@ -10,11 +10,11 @@ scratch
 NEW=$DOCKERD
 # a daemon takes the shim that stands beside it
 mkdir "$WORK/old"
-for p in dockerd dockerd-untar; do cp "$top_builddir/$p" "$WORK/old/"; done
+for p in "$top_builddir"/dockerd*; do [ ! -f "$p" ] || cp "$p" "$WORK/old/"; done
 cp "$top_builddir/t/abi/shim-1/dockerd-shim" "$WORK/old/"; touch "$WORK/old/config.status"
 state() { docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$1" 2>/dev/null; }
 becomes() {
-	for _i in $(seq $(($3 * 20))); do [ "$(state "$2")" = "$1" ] && break; sleep 0.05; done
+	for _i in $(seq $(($3 * 20 * DKD_SLOW))); do [ "$(state "$2")" = "$1" ] && break; sleep 0.05; done
 	state "$2"
 }
 run() { _n=$1; shift; docker run -d --name "$_n" --network none "$@"; }
@@ -34,15 +34,15 @@ lost=$(run lost busybox sleep 1000)
 run rm0 --rm busybox sleep 1000 >/dev/null
 run next busybox sleep 1000 >/dev/null
 is "$(shim_exe "$logger")" "$WORK/old/dockerd-shim" "its containers run under it"
-docker exec logger sh -c 'sleep 2; echo over > /by-exec' & inflight=$!
-sleep 0.4
+docker exec logger sh -c ': > /works; sleep 2; echo over > /by-exec' & inflight=$!
+for _i in $(seq $((50 * DKD_SLOW))); do docker exec logger test -e /works && break; sleep 0.1; done
 stop_daemon KILL >/dev/null 2>&1
 wait $inflight 2>/dev/null
 sleep 1
 DOCKERD=$NEW
 start_daemon; ok "a new daemon takes over" || done_testing
+is "$(becomes "exited 6" short 5)" "exited 6" "what ended is known"
 is "$(docker ps -q | wc -l)" 10 "what ran goes on"
-is "$(state short)" "exited 6" "what ended is known"
 docker events --filter container=oom --filter event=oom --format '{{.Action}}' > "$WORK/oom" & watching=$!
 # the end of stdin would be the end of the attachment
 { sleep 0.3; echo hello; for _i in $(seq $((300 * DKD_SLOW))); do grep -q got "$WORK/out" && break; sleep 0.1; done; } |
@@ -92,7 +92,7 @@ is "$(state n1) $(state n2) $(docker inspect -f '{{.State.Pid}}' n2)" "running 0
 like "$(docker exec n2 true 2>&1)" 'was started by a newer version: its shim speaks protocol 2, this daemon 1; it runs on untouched' \
 	"what needs the shim is refused in words"
 like "$(grep 'left alone' "$WORK/log" | head -1)" 'its shim speaks protocol 2, this daemon 1' "and the log says so"
-is "$(state n3)" "exited 9" "an end is still known"
+is "$(becomes "exited 9" n3 5)" "exited 9" "an end is still known"
 docker stop -t 5 n1 >/dev/null; is "$(state n1)" "exited 8" "stop works, and its exit code"
 stop_daemon KILL >/dev/null 2>&1
 sed -i 's/"version":2/"version":1/' "$WORK/exec/containers/$n2/shim.json"

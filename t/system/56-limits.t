@@ -13,7 +13,7 @@ ooms() { grep -c "^oom" "$WORK/events"; }
 settle() { for _i in $(seq $((40 * DKD_SLOW))); do [ "$(ooms)" -ge "$1" ] && break; sleep 0.05; done; sleep 0.3; ooms; }
 start_daemon; ok "starts" || done_testing
 load_busybox >/dev/null
-watch() { docker events --filter event=oom --filter event=die --format '{{.Action}}' > "$WORK/events" & watching=$!; sleep 0.4; }
+watch() { docker events --filter event=oom --filter event=die --format '{{.Action}}' > "$WORK/events" & watching=$!; comes 1 listeners; }
 watch
 eater='exec tail /dev/zero' # keeps what it reads until a line ends
 bad=
@@ -43,8 +43,9 @@ stop_daemon KILL >/dev/null 2>&1
 for i in $(seq $((100 * DKD_SLOW))); do [ -e "$WORK/away/eaten" ] && ! kill -0 "$ad" 2>/dev/null && break; sleep 0.1; done
 start_daemon; ok "comes back"
 for i in $(seq $((20 * DKD_SLOW))); do [ "$(state ad)" = "exited 137 true" ] && break; sleep 0.1; done
-sleep 0.5
-is "$(docker events --since $since --until "$(($(date +%s) + 1))" --filter event=oom --format '{{.Actor.Attributes.name}}' | sort | tr '\n' ' ')" "ad aw " \
+told() { docker events --since "$since" --until "$(($(date +%s) + 1))" --filter event=oom --format '{{.Actor.Attributes.name}}' | sort | tr '\n' ' '; }
+for i in $(seq $((5 * DKD_SLOW))); do [ "$(told)" = "ad aw " ] && break; done
+is "$(told)" "ad aw " \
 	"what nobody heard of is told to the next daemon"
 is "$(state ad)" "exited 137 true" "an end for want of memory is known as one"
 docker stop -t 0 ee >/dev/null; is "$(state ee)" "exited 137 true" "and what was killed before stays known"

@@ -177,6 +177,19 @@ shims() {
 	done
 	true
 }
+# Waits until a command prints that: comes WANT COMMAND...
+comes() {
+	_want=$1
+	shift
+	for _i in $(seq $((100 * DKD_SLOW))); do [ "$("$@" 2>/dev/null)" = "$_want" ] && return 0; sleep 0.1; done
+	return 1
+}
+# Waits until a file has a line like that.
+tells() { # file pattern
+	for _i in $(seq $((100 * DKD_SLOW))); do grep -q -- "$2" "$1" 2>/dev/null && return 0; sleep 0.1; done
+	return 1
+}
+listeners() { docker info -f '{{.NEventsListener}}'; }
 # Waits until a container has said so. A signal that comes before ends what has no trap yet, or runc's init, with 2.
 says() { # container text
 	for _i in $(seq $((100 * DKD_SLOW))); do docker logs "$1" 2>&1 | grep -q -- "$2" && return 0; sleep 0.1; done
