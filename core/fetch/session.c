@@ -2,10 +2,12 @@
 #include "fetch/session.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -91,6 +93,29 @@ static char *fd_path(json_t *site, const char *key, const int *fds, size_t nfds)
 	return xasprintf("/proc/self/fd/%d", fds[json_integer_value(at)]);
 }
 
+static void copy_file(int from, int to)
+{
+	char chunk[8192];
+	ssize_t n;
+	off_t at = 0;
+
+	while ((n = pread(from, chunk, sizeof(chunk), at)) > 0) {
+		if (write(to, chunk, (size_t)n) != n)
+			return;
+		at += n;
+	}
+}
+
+/* The authorities of a registry are added to the system's: behind the descriptor, which is ours. */
+static void add_authorities(json_t *site, const int *fds, size_t nfds)
+{
+	json_int_t at = json_integer_value(json_object_get(site, "ca"));
+	OWN_FD int system = web_authorities() ? open(web_authorities(), O_RDONLY | O_CLOEXEC) : -1;
+
+	if (json_object_get(site, "ca") && at >= 0 && (size_t)at < nfds && system >= 0 && lseek(fds[at], 0, SEEK_END) >= 0)
+		copy_file(system, fds[at]);
+}
+
 static void add_site(struct client *c, json_t *js, char *url, bool insecure, const int *fds, size_t nfds)
 {
 	struct site *s = &c->sites[c->len++];
@@ -100,6 +125,7 @@ static void add_site(struct client *c, json_t *js, char *url, bool insecure, con
 	s->tls.insecure = insecure;
 	if (insecure)
 		return;
+	add_authorities(js, fds, nfds);
 	s->tls.ca = fd_path(js, "ca", fds, nfds);
 	s->tls.cert = fd_path(js, "cert", fds, nfds);
 	s->tls.key = fd_path(js, "key", fds, nfds);

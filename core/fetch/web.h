@@ -53,6 +53,9 @@ enum web_end web_do(const struct web_request *rq, struct web_answer *ret, struct
 void web_answer_done(struct web_answer *a);
 #define OWN_ANSWER CLEANUP(web_answer_done)
 
+/* The file of authorities that are believed where nobody names others, or NULL. */
+const char *web_authorities(void);
+
 /* Where a redirect leads, owned by the caller; NULL: to no address of http or https. */
 char *web_resolve(const char *base, const char *location);
 /* The same scheme, host and port. */
