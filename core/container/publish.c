@@ -193,9 +193,11 @@ static bool is_any(const char *ip)
 	return str_empty(ip) || streq(ip, "0.0.0.0") || streq(ip, "::");
 }
 
-static bool is_fixed(const struct net_port *p)
+enum { FIXED, RANGE, ANY };
+
+static int choice_of(const struct net_port *p)
 {
-	return p->host_port && p->host_port == p->host_port_end;
+	return !p->host_port ? ANY : p->host_port == p->host_port_end ? FIXED : RANGE;
 }
 
 /* Whether q, which is bound, is what p asks for. */
@@ -226,18 +228,17 @@ static void keep_chosen(struct container *c, struct port_list *l)
 	bool open = false;
 
 	for (size_t i = 0; i < l->len; i++)
-		open |= !is_fixed(&l->v[i]);
+		open |= choice_of(&l->v[i]) != FIXED;
 	if (!open || !c->n_published)
 		return;
-	for (size_t i = 0; i < l->len; i++)
-		if (is_fixed(&l->v[i]))
-			claim(c, &l->v[i], used);
-	for (size_t i = 0; i < l->len; i++) {
-		unsigned found = is_fixed(&l->v[i]) ? 0 : claim(c, &l->v[i], used);
+	/* who is content with less has the first word */
+	for (int choice = 0; choice <= ANY; choice++)
+		for (size_t i = 0; i < l->len; i++) {
+			unsigned found = choice_of(&l->v[i]) == choice ? claim(c, &l->v[i], used) : 0;
 
-		if (found)
-			l->v[i].host_port = l->v[i].host_port_end = found;
-	}
+			if (found)
+				l->v[i].host_port = l->v[i].host_port_end = found;
+		}
 }
 
 static int port_cmp(const void *a, const void *b)
