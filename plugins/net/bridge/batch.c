@@ -15,6 +15,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "ask.h"
 #include "batch.h"
 
 #define MESSAGE_MAX 8192  /* room that each message is made in */
@@ -22,7 +23,6 @@
 #define ANSWER_SIZE 32768
 #define LIST_TRIES 20 /* of a list that changes while it is read */
 #define LIST_WAIT_US 1000
-#define ANSWER_S 20
 /* nft's numbers of types, by which it prints sets; in concatenations six bits each. */
 #define TYPE_IP4 7
 #define TYPE_IP6 8
@@ -32,7 +32,7 @@
 
 /* All transactions go through one socket, so that what the kernel tells of their changes is known by its number. */
 static pthread_mutex_t socket_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct mnl_socket *socket_open; /* under socket_lock */
+static struct nf_socket socket_open; /* under socket_lock */
 static atomic_uint socket_number;
 
 static uint8_t nfproto(int family)
@@ -99,7 +99,7 @@ void batch_table(struct batch *b, int family, const char *table)
 	snprintf(b->table, sizeof(b->table), "%s", table);
 }
 
-/* The kernel tells of each error, and acknowledges the last message when it came so far; the first error counts. */
+/* The kernel tells of each error, and acknowledges the last message when it came so far; the first error counts: 1 with errno. -1: there is no more to read, or too much. */
 static int take_answer(struct mnl_socket *nl, uint32_t last)
 {
 	char buf[ANSWER_SIZE];
@@ -123,7 +123,7 @@ static int take_answer(struct mnl_socket *nl, uint32_t last)
 			/* the end, or an error of all of it */
 			if (m->msg.nlmsg_seq == last || m->msg.nlmsg_seq == 0 || m->msg.nlmsg_seq > last) {
 				errno = sys;
-				return sys ? -1 : 0;
+				return !sys ? 0 : m->msg.nlmsg_seq == last ? 1 : -1;
 			}
 		}
 	}
@@ -132,24 +132,17 @@ static int take_answer(struct mnl_socket *nl, uint32_t last)
 /* Under socket_lock. */
 static struct mnl_socket *take_socket(size_t size)
 {
-	struct timeval timeout = { .tv_sec = ANSWER_S };
 	int room = (int)(size + size / 2 + 65536);
 
-	if (!socket_open) {
-		socket_open = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
-		if (!socket_open)
+	if (!nf_is_here(&socket_open)) {
+		nf_close(&socket_open);
+		if (nf_open(&socket_open) < 0)
 			return NULL;
-		if (mnl_socket_bind(socket_open, 0, MNL_SOCKET_AUTOPID) < 0) {
-			mnl_socket_close(socket_open);
-			socket_open = NULL;
-			return NULL;
-		}
-		socket_number = mnl_socket_get_portid(socket_open);
-		setsockopt(mnl_socket_get_fd(socket_open), SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+		socket_number = mnl_socket_get_portid(socket_open.nl);
 	}
-	if (setsockopt(mnl_socket_get_fd(socket_open), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
-		setsockopt(mnl_socket_get_fd(socket_open), SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
-	return socket_open;
+	if (setsockopt(mnl_socket_get_fd(socket_open.nl), SOL_SOCKET, SO_SNDBUFFORCE, &room, sizeof(room)) < 0)
+		setsockopt(mnl_socket_get_fd(socket_open.nl), SOL_SOCKET, SO_SNDBUF, &room, sizeof(room));
+	return socket_open.nl;
 }
 
 int batch_send(struct batch *b)
@@ -169,14 +162,12 @@ int batch_send(struct batch *b)
 	if (nl && mnl_socket_sendto(nl, b->buf, b->size) >= 0)
 		rc = take_answer(nl, b->seq);
 	sys = errno;
-	/* one that owes an answer still, or lies in another namespace now, is of no more use */
-	if (nl && rc < 0) {
-		mnl_socket_close(nl);
-		socket_open = NULL;
-	}
+	/* one that owes an answer still is of no more use */
+	if (nl && rc < 0)
+		nf_close(&socket_open);
 	pthread_mutex_unlock(&socket_lock);
 	errno = sys;
-	return rc;
+	return rc ? -1 : 0;
 }
 
 int batch_is_own(const struct nlmsghdr *h)
@@ -425,26 +416,24 @@ static int on_rule(const struct nlmsghdr *h, void *ctx)
 
 int batch_list(struct nlmsghdr *h, mnl_cb_t fn, void *ctx)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
 	char *buf = malloc(ANSWER_SIZE);
-	int rc = -1, sys;
+	struct nf_socket s = { NULL, 0 };
+	int rc = -1;
 
-	if (nl && buf && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0)
-		rc = (int)mnl_socket_sendto(nl, h, h->nlmsg_len);
+	if (buf && nf_take(&s) == 0)
+		rc = (int)mnl_socket_sendto(s.nl, h, h->nlmsg_len);
 	while (rc >= 0) {
-		ssize_t n = mnl_socket_recvfrom(nl, buf, ANSWER_SIZE);
+		ssize_t n = mnl_socket_recvfrom(s.nl, buf, ANSWER_SIZE);
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		rc = n < 0 ? -1 : mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(nl), fn, ctx);
+		rc = n < 0 ? -1 : mnl_cb_run(buf, (size_t)n, 1, mnl_socket_get_portid(s.nl), fn, ctx);
 		if (rc <= MNL_CB_STOP)
 			break;
 	}
-	sys = errno;
-	if (nl)
-		mnl_socket_close(nl);
+	/* the kernel's own refusal is an answer, too */
+	nf_give(&s, rc >= 0 || errno == ENOENT);
 	free(buf);
-	errno = sys;
 	return rc;
 }
 

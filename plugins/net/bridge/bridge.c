@@ -216,11 +216,12 @@ static int32_t bridge_sweep(const struct dkd_call *call, struct dkd_net *d, cons
 {
 	struct owners owners = { endpoints, endpoints_len };
 	struct br_error e = { 0 };
-	int rc = 0;
+	int rc;
 
 	pthread_mutex_lock(&d->rules);
+	rc = link_sweep(d->nets, is_nobodys, &owners, &e);
 	for (const struct br_net *n = d->nets; n; n = n->next)
-		if (link_sweep(n, is_nobodys, &owners, &e) < 0 || (br_has_rules(n) && !fw_stands(n) && fw_write(n, &e) < 0))
+		if (br_has_rules(n) && !fw_stands(n) && fw_write(n, &e) < 0)
 			rc = -1;
 	pthread_mutex_unlock(&d->rules);
 	return rc < 0 ? net_say(d, call, &e) : 0;

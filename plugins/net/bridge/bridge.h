@@ -161,11 +161,11 @@ int link_hairpin(const char *name, struct br_error *e);
 /* All of the network's, as their aliases tell. */
 int link_attach_all(const struct br_net *n, struct br_error *e);
 /*
- * Calls fn for each port of the network, also for those of which only what shaped them is left; fn returns nonzero for those to
- * delete.
+ * Calls fn for each port of these networks (up to the list's end), also for those of which only what shaped them is left; fn returns nonzero
+ * for those to delete.
  */
 typedef int link_port_fn(void *ctx, const char *name);
-int link_sweep(const struct br_net *n, link_port_fn *fn, void *ctx, struct br_error *e);
+int link_sweep(const struct br_net *nets, link_port_fn *fn, void *ctx, struct br_error *e);
 /* An address of a sibling that answers for it at the bridge: neighbours ask the host for it. */
 int link_proxy_neighbour(const char *bridge, const struct ip *address, struct br_error *e);
 

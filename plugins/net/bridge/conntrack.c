@@ -15,6 +15,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
+#include "ask.h"
 #include "bridge.h"
 
 #define ANSWER_SIZE 32768
@@ -164,6 +165,7 @@ static struct nlmsghdr *begin(char *buf, int family, uint16_t type, uint16_t fla
 	return h;
 }
 
+/* 0; -1: not all of the answer was read. What is not there any more is one. */
 static int talk(struct mnl_socket *nl, const struct nlmsghdr *h, char *answer, mnl_cb_t fn, void *ctx)
 {
 	int rc = (int)mnl_socket_sendto(nl, h, h->nlmsg_len);
@@ -177,10 +179,10 @@ static int talk(struct mnl_socket *nl, const struct nlmsghdr *h, char *answer, m
 		if (rc <= MNL_CB_STOP)
 			break;
 	}
-	return rc;
+	return rc < 0 && errno != ENOENT ? -1 : 0;
 }
 
-static void forget(struct mnl_socket *nl, const struct search *s, const struct talk_key *k, char *answer)
+static int forget(struct mnl_socket *nl, const struct search *s, const struct talk_key *k, char *answer)
 {
 	char request[512];
 	struct nlmsghdr *h = begin(request, s->family, IPCTNL_MSG_CT_DELETE, NLM_F_ACK);
@@ -189,21 +191,21 @@ static void forget(struct mnl_socket *nl, const struct search *s, const struct t
 	h->nlmsg_len += MNL_ALIGN(k->size);
 	if (k->zone)
 		mnl_attr_put_u16(h, CTA_ZONE, k->zone);
-	talk(nl, h, answer, NULL, NULL);
+	return talk(nl, h, answer, NULL, NULL);
 }
 
 static void search(struct search *s)
 {
-	struct mnl_socket *nl = mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC);
+	struct nf_socket nf = { NULL, 0 };
 	char request[512], *answer = malloc(ANSWER_SIZE);
+	int rc = -1;
 
-	if (nl && answer && mnl_socket_bind(nl, 0, MNL_SOCKET_AUTOPID) == 0) {
-		talk(nl, begin(request, s->family, IPCTNL_MSG_CT_GET, NLM_F_DUMP), answer, on_talk, s);
-		for (size_t i = 0; i < s->len; i++)
-			forget(nl, s, &s->found[i], answer);
+	if (answer && nf_take(&nf) == 0) {
+		rc = talk(nf.nl, begin(request, s->family, IPCTNL_MSG_CT_GET, NLM_F_DUMP), answer, on_talk, s);
+		for (size_t i = 0; i < s->len && rc == 0; i++)
+			rc = forget(nf.nl, s, &s->found[i], answer);
 	}
-	if (nl)
-		mnl_socket_close(nl);
+	nf_give(&nf, rc == 0);
 	free(answer);
 	free(s->found);
 }

@@ -151,10 +151,15 @@ int link_attach(const struct br_net *n, const char *name, struct br_error *e)
 	return rc;
 }
 
-/* Ports of a network: those of its bridge, and those that a bridge which was deleted left. */
-struct ports {
+struct owner {
 	int master;
 	char alias[ALIAS_SIZE];
+};
+
+/* Ports of networks: those of their bridges, and those that a bridge which was deleted left. */
+struct ports {
+	struct owner *owners;
+	size_t owners_len;
 	link_port_fn *fn;
 	void *ctx;
 	char (*names)[IFNAMSIZ];
@@ -164,9 +169,14 @@ struct ports {
 /* A port, or what was made beside one. */
 static int is_of(const struct ports *p, const struct link *l)
 {
-	if (strcmp(l->kind, "ifb") == 0)
-		return strcmp(l->alias, p->alias) == 0;
-	return strcmp(l->kind, "veth") == 0 && (l->master ? l->master == p->master : strcmp(l->alias, p->alias) == 0);
+	int ifb = strcmp(l->kind, "ifb") == 0;
+
+	if (!ifb && strcmp(l->kind, "veth") != 0)
+		return 0;
+	for (size_t i = 0; i < p->owners_len; i++)
+		if (l->master && !ifb ? l->master == p->owners[i].master : strcmp(l->alias, p->owners[i].alias) == 0)
+			return 1;
+	return 0;
 }
 
 static int on_port(const struct nlmsghdr *h, void *ctx)
@@ -187,13 +197,23 @@ static int on_port(const struct nlmsghdr *h, void *ctx)
 	return MNL_CB_OK;
 }
 
-static int list_ports(const struct br_net *n, struct ports *p, struct br_error *e)
+static int own(const struct br_net *n, struct ports *p)
+{
+	void *more = realloc(p->owners, (p->owners_len + 1) * sizeof(*p->owners));
+
+	if (!more)
+		return -1;
+	p->owners = more;
+	p->owners[p->owners_len].master = (int)if_nametoindex(n->bridge);
+	link_alias(n->id, p->owners[p->owners_len++].alias);
+	return 0;
+}
+
+static int list_ports(struct ports *p, struct br_error *e)
 {
 	struct talk t;
 	int rc = -1;
 
-	p->master = (int)if_nametoindex(n->bridge);
-	link_alias(n->id, p->alias);
 	if (talk_open(&t, e) < 0)
 		return -1;
 	talk_link(&t, RTM_GETLINK, NLM_F_DUMP);
@@ -202,20 +222,31 @@ static int list_ports(const struct br_net *n, struct ports *p, struct br_error *
 		rc = talk_do(&t, on_port, p);
 	}
 	if (rc < 0)
-		br_fail(e, errno, "list the ports of bridge %s", n->bridge);
+		br_fail(e, errno, "list the ports of bridges");
 	talk_close(&t);
 	return rc;
 }
 
-int link_sweep(const struct br_net *n, link_port_fn *fn, void *ctx, struct br_error *e)
+static void list_done(struct ports *p)
+{
+	free(p->owners);
+	free(p->names);
+}
+
+int link_sweep(const struct br_net *nets, link_port_fn *fn, void *ctx, struct br_error *e)
 {
 	struct ports p = { .fn = fn, .ctx = ctx };
-	int rc = list_ports(n, &p, e);
+	int rc = 0;
 
+	for (const struct br_net *n = nets; n; n = n->next)
+		if (own(n, &p) < 0)
+			rc = br_fail(e, ENOMEM, "list the ports of bridges");
+	if (list_ports(&p, e) < 0)
+		rc = -1;
 	for (size_t i = 0; i < p.len; i++)
 		if (link_delete(p.names[i], e) < 0)
 			rc = -1;
-	free(p.names);
+	list_done(&p);
 	return rc;
 }
 
@@ -229,11 +260,11 @@ static int any_port(void *ctx, const char *name)
 int link_attach_all(const struct br_net *n, struct br_error *e)
 {
 	struct ports p = { .fn = any_port };
-	int rc = list_ports(n, &p, e);
+	int rc = own(n, &p) < 0 ? br_fail(e, ENOMEM, "list the ports of bridge %s", n->bridge) : list_ports(&p, e);
 
 	for (size_t i = 0; i < p.len; i++)
 		if (link_attach(n, p.names[i], e) < 0)
 			rc = -1;
-	free(p.names);
+	list_done(&p);
 	return rc;
 }
