@@ -308,7 +308,9 @@ def connections():
         s.sendall(request("/events"))
         read_head(s)
         s.close()
-    time.sleep(1)
+    end = time.monotonic() + 10 * SLOW
+    while fds() - before >= 10 and time.monotonic() < end:
+        time.sleep(0.1)
     ok(fds() - before < 10, "fifty readers that leave take their descriptors along", (before, fds()))
     # a body that never comes
     s = dial()
@@ -376,7 +378,7 @@ def slow():
     by_fd = {s.fileno(): s for s in idle}
     for fd in by_fd:
         poll.register(fd, select.POLLIN | select.POLLHUP)
-    while open_ and time.monotonic() - start < 18:
+    while open_ and time.monotonic() - start < 15.5 + 10 * SLOW:
         answered, took = ping()
         good, worst = good and answered, max(worst, took)
         for fd, _ in poll.poll(200):
@@ -395,7 +397,7 @@ def slow():
                 pass
     took = time.monotonic() - start
     ok(not open_ and took <= 15.5 + 10 * SLOW, "2000 half requests are cut", "%d open after %.1f s" % (len(open_), took))
-    ok(good and worst < 0.5 * SLOW, "pings are answered meanwhile", "%s %.3f s" % (good, worst))
+    ok(good and worst < SLOW, "pings are answered meanwhile", "%s %.3f s" % (good, worst))
     ok(os.environ.get("SANITIZED") or rss() - before < 16384, "with at most 8 KiB for each", "%d KiB" % (rss() - before))
     for s in idle:
         s.close()

@@ -21,7 +21,7 @@ left() {
 none="shims 0 mounts 0 0 0 0 0 0 0 "
 settled() { for _i in $(seq $((100 * DKD_SLOW))); do [ "$(left)" = "$none" ] && break; sleep 0.1; done; is "$(left)" "$none" "$1"; }
 storm() { # count: exit codes that are not the right one
-	seq "$1" | xargs -P 20 -I{} sh -c "timeout 60 $DOCKER -H unix://$SOCK run --rm --network none busybox sh -c 'echo {}; exit 7' > $WORK/out.{} 2>&1; \
+	seq "$1" | xargs -P 20 -I{} sh -c "timeout $((60 * DKD_SLOW)) $DOCKER -H unix://$SOCK run --rm --network none busybox sh -c 'echo {}; exit 7' > $WORK/out.{} 2>&1; \
 		[ \$? = 7 ] && [ \"\$(cat $WORK/out.{})\" = {} ] || { echo {}; cat $WORK/out.{}; }; rm -f $WORK/out.{}"
 }
 start_daemon; ok "starts" || done_testing
@@ -77,7 +77,7 @@ else:
     for i in range(n): attach(path, name, what).close()
 P
 AT='POST /containers/%s/attach?stream=1&stdin=1&stdout=1&stderr=1'
-python3 "$WORK/attach.py" "$SOCK" aa 20 0 "$AT"; quiet "$t0"; sleep 0.5
+python3 "$WORK/attach.py" "$SOCK" aa 20 0 "$AT"; quiet "$t0"; sleep 2.5
 f0=$(fds) s0=$(ls "/proc/$shim/fd" | wc -l) m0=$(awk '/^VmRSS/ { print $2 }' "/proc/$shim/status") d0=$(rss)
 python3 "$WORK/attach.py" "$SOCK" aa "$ATTACHES" 0 "$AT"; quiet "$t0"; sleep 2.5
 is "$(fds) $(ls "/proc/$shim/fd" | wc -l)" "$f0 $s0" "$ATTACHES attachments come and go: no descriptor stays, in daemon and shim"
