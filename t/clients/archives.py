@@ -81,7 +81,6 @@ def no_worker():
 
 
 # KiB; a build with a sanitizer keeps what is freed, and shadows of it
-SLOW = int(os.environ.get("DKD_SLOW", "3"))
 GROWN = (256 if os.environ.get("SANITIZED") else 32) << 10
 
 
