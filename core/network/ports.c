@@ -240,6 +240,8 @@ static int external_failed(struct net_controller *nc, const struct net_box *b, c
 	net_name_fn *name_of;
 	void *ctx;
 
+	if (!err) /* on the way back from another failure */
+		return -1;
 	lock_take(&nc->lock);
 	name_of = nc->name_of;
 	ctx = nc->name_ctx;
