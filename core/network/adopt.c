@@ -35,12 +35,16 @@ bool net_in_use(struct net_controller *nc, const struct network *n)
 	return false;
 }
 
-/* One endpoint of a sandbox that stands. changed: its record is to be written anew. */
+/*
+ * One endpoint of a sandbox that stands. changed: its record is to be written anew. A driver that cannot have it now, a plugin that does not
+ * run yet say, takes nothing away from a container that runs: it hears of it when it has the network again (net_adopt_late).
+ */
 static int adopt_endpoint(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const char *mode, const char *path,
 	bool *changed, struct err *err)
 {
 	OWN_NETWORK struct network *n = net_find(nc, ep->network_id, NULL);
 	CLEANUP(net_joined_done) struct net_joined joined = { 0 };
+	OWN_ERR struct err why = ERR_INIT;
 	struct net_driver *d;
 
 	if (!n && !(n = net_find(nc, str_empty(ep->network) ? mode : ep->network, err)))
@@ -51,9 +55,9 @@ static int adopt_endpoint(struct net_controller *nc, struct net_box *b, struct n
 		str_set(&ep->network, n->name);
 		*changed = true;
 	}
-	d = net_driver_get(nc->drivers, n->driver, err);
-	if (!d || net_driver_join(d, ep, b->container, path, -1, true, &joined, err) < 0)
-		return err_wrap(err, "network %s", n->name);
+	d = net_driver_get(nc->drivers, n->driver, &why);
+	if (!d || net_driver_join(d, ep, b->container, path, -1, true, &joined, &why) < 0)
+		log_warn("container %.12s stays on network %s, of which its driver does not know: %s", b->container, n->name, err_text(&why));
 	net_address_hold(nc, ep);
 	return 0;
 }
@@ -68,6 +72,39 @@ static void adopt_rest(struct net_controller *nc, struct net_box *b)
 	err_done(&err);
 	if (net_dns_feed(nc, b, &err) < 0)
 		log_warn("container %.12s: %s", b->container, err_text(&err));
+}
+
+/* One of those who stood on it. */
+static void join_again(struct net_controller *nc, struct net_driver *d, struct net_box *b, struct net_endpoint *ep)
+{
+	OWN_FREE char *path = b->host ? NULL : net_box_path(nc->exec_root, b);
+	CLEANUP(net_joined_done) struct net_joined joined = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (net_driver_join(d, ep, b->container, path, -1, true, &joined, &err) < 0 ||
+	    (net_published_at(b, ep) && net_ports_again(nc, b, true, &err) < 0))
+		log_warn("container %.12s: network %s: %s", b->container, ep->network, err_text(&err));
+}
+
+void net_adopt_late(struct net_controller *nc, struct net_driver *d, const struct network *n)
+{
+	struct net_box **v = NULL;
+	size_t len = 0;
+
+	lock_take(&nc->lock);
+	for (struct net_box *b = nc->boxes; b; b = b->next) {
+		if (b->busy || !net_box_endpoint(b, n->id))
+			continue;
+		b->busy = true;
+		v = xrealloc(v, (len + 1) * sizeof(*v));
+		v[len++] = net_box_copy(b);
+	}
+	lock_drop(&nc->lock);
+	for (size_t i = 0; i < len; i++) {
+		join_again(nc, d, v[i], net_box_endpoint(v[i], n->id));
+		net_box_put(nc, v[i], false);
+	}
+	free(v);
 }
 
 int sandbox_adopt(struct net_controller *nc, const char *container_id, const char *mode, struct sandbox *ret, struct err *err)

@@ -318,13 +318,14 @@ struct network *net_find_name(struct net_controller *nc, const char *name)
 	return e && e->state != NET_CREATING ? network_ref(e->n) : NULL;
 }
 
-/* One whose driver did not take it over: true when it is to try again, which is then the caller's. */
+/* One whose driver did not take it over: true when it is to try again, which is then the caller's; others wait for him. */
 static struct network *hold(struct net_controller *nc, const char *name, bool *ret_broken, struct err *err)
 {
 	struct net_entry *e;
 	WITH_LOCK(&nc->lock);
 
-	e = look_up(nc, name, err);
+	while ((e = look_up(nc, name, err)) && e->mending)
+		lock_wait(&nc->lock, &nc->changed, -1);
 	if (e && e->state == NET_REMOVING) {
 		err_set(err, ERR_NOT_FOUND, "network %s not found", name);
 		return NULL;
@@ -332,22 +333,41 @@ static struct network *hold(struct net_controller *nc, const char *name, bool *r
 	if (!e)
 		return NULL;
 	e->held++;
-	*ret_broken = e->broken;
+	*ret_broken = e->mending = e->broken;
 	return network_ref(e->n);
+}
+
+/* What a start could not do for it. The addresses that are somebody's stay so. */
+static int bring_back(struct net_controller *nc, struct net_driver *d, struct network *n, bool untold, struct err *err)
+{
+	if ((untold && net_ipam_restore(nc, n, false, err) < 0) || (!net_space_stands(nc, n->id) && net_space_open(nc, n, err) < 0) ||
+	    net_driver_create(d, n, &nc->extra, true, err) < 0)
+		return -1;
+	net_adopt_late(nc, d, n);
+	return 0;
 }
 
 static int mend(struct net_controller *nc, struct network *n, struct err *err)
 {
 	struct net_driver *d = net_driver_get(nc->drivers, n->driver, err);
 	struct net_entry *e;
+	bool good, untold;
 
-	if (!d || net_driver_create(d, n, &nc->extra, true, err) < 0 || net_space_open(nc, n, err) < 0)
-		return err_wrap(err, "network %s could not be brought back", n->name);
-	WITH_LOCK(&nc->lock);
+	lock_take(&nc->lock);
 	e = net_entry_find(nc, n->id);
-	if (e)
-		e->broken = false;
-	return 0;
+	untold = e && e->untold;
+	lock_drop(&nc->lock);
+	good = d && bring_back(nc, d, n, untold, err) == 0;
+	lock_take(&nc->lock);
+	e = net_entry_find(nc, n->id);
+	if (e) {
+		e->broken = !good;
+		e->untold &= !good;
+		e->mending = false;
+	}
+	pthread_cond_broadcast(&nc->changed);
+	lock_drop(&nc->lock);
+	return good ? 0 : err_wrap(err, "network %s could not be brought back", n->name);
 }
 
 struct network *net_hold(struct net_controller *nc, const char *name, struct err *err)

@@ -464,19 +464,20 @@ void net_restore(struct net_controller *nc)
 		struct network *n = v[i];
 		OWN_ERR struct err err = ERR_INIT;
 		struct net_driver *d;
+		bool told = !net_ipam_is_external(n);
 		struct net_entry *e;
 
 		if (net_is_predefined(n->name) || n->config_only)
 			continue;
 		/* first of all, so that nobody gets an address that a running container has */
-		if (net_space_open(nc, n, &err) == 0 && (!net_ipam_is_external(n) || net_ipam_restore(nc, n, &err) == 0) && (d = net_driver_get(nc->drivers, n->driver, &err)) &&
+		if (net_space_open(nc, n, &err) == 0 && (!net_ipam_is_external(n) || (told = net_ipam_restore(nc, n, true, &err) == 0)) && (d = net_driver_get(nc->drivers, n->driver, &err)) &&
 		    net_driver_create(d, n, &nc->extra, true, &err) == 0)
 			continue;
 		log_warn("network %s (%.12s): %s", n->name, n->id, err_text(&err));
 		lock_take(&nc->lock);
 		e = net_entry_find(nc, n->id);
 		if (e)
-			e->broken = true;
+			e->broken = true, e->untold = !told;
 		lock_drop(&nc->lock);
 	}
 	net_list_free(v, len);

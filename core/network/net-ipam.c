@@ -345,10 +345,35 @@ static void replay(struct ipam_driver *d, const struct network *n, const char *a
 		log_warn("network %s: address %s: %s", n->name, plain, err_text(&err));
 }
 
-int net_ipam_restore(struct net_controller *nc, const struct network *n, struct err *err)
+static void add_held(const struct net_box *b, const struct network *n, struct strv *ret)
+{
+	const struct net_endpoint *ep = net_box_endpoint(b, n->id);
+	const char *const addresses[] = { ep ? ep->ipv4 : NULL, ep ? ep->ipv6 : NULL };
+
+	for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
+		if (str_empty(addresses[i]))
+			continue;
+		strv_add(ret, addresses[i]);
+		strv_add(ret, ep->mac ? ep->mac : "");
+	}
+}
+
+/* Each with its MAC, in turn: of the sandboxes that were found at start, or of those that there are now. */
+static void held_addresses(struct net_controller *nc, const struct network *n, bool starting, struct strv *ret)
+{
+	for (const struct net_box *b = starting ? nc->found : NULL; b; b = b->next)
+		add_held(b, n, ret);
+	if (starting)
+		return;
+	WITH_LOCK(&nc->lock);
+	for (const struct net_box *b = nc->boxes; b; b = b->next)
+		add_held(b, n, ret);
+}
+
+int net_ipam_restore(struct net_controller *nc, const struct network *n, bool starting, struct err *err)
 {
 	struct ipam_driver *d = get(nc, n, err);
-	const struct net_endpoint *ep;
+	OWN_STRV struct strv held = { 0 };
 
 	if (!d)
 		return -1;
@@ -369,11 +394,8 @@ int net_ipam_restore(struct net_controller *nc, const struct network *n, struct 
 		for (size_t j = 0; j < n->pools[i].aux.len; j++)
 			replay(d, n, n->pools[i].aux.v[j].value, NULL, NULL);
 	}
-	for (const struct net_box *b = nc->found; b; b = b->next) {
-		if (!(ep = net_box_endpoint(b, n->id)))
-			continue;
-		replay(d, n, ep->ipv4, MAC_KEY, ep->mac ? ep->mac : "");
-		replay(d, n, ep->ipv6, MAC_KEY, ep->mac ? ep->mac : "");
-	}
+	held_addresses(nc, n, starting, &held);
+	for (size_t i = 0; i + 1 < held.len; i += 2)
+		replay(d, n, held.v[i], MAC_KEY, held.v[i + 1]);
 	return 0;
 }

@@ -126,6 +126,8 @@ struct net_entry {
 	enum { NET_UP, NET_CREATING, NET_REMOVING } state;
 	unsigned held;     /* containers on their way to it or off it */
 	bool broken;       /* the driver could not take it over; it tries again when a container wants it */
+	bool mending;      /* which it does just now */
+	bool untold;       /* broken, for its address driver could not hear what it had */
 };
 
 /* Subnets for networks that do not say which. */
@@ -197,6 +199,8 @@ int net_save(struct net_controller *nc, struct err *err);
  */
 struct network *net_hold(struct net_controller *nc, const char *name, struct err *err);
 void net_let_go(struct net_controller *nc, struct network *n);
+/* adopt.c. The driver has the network again, and hears of those who stood on it meanwhile, but of those who are about to change. */
+void net_adopt_late(struct net_controller *nc, struct net_driver *d, const struct network *n);
 /* How many endpoints are on it; under nc->lock. */
 size_t net_endpoints_on(const struct net_controller *nc, const char *network_id);
 
@@ -219,6 +223,7 @@ bool net_pool_used(const struct network *n, const struct net_pool *p);
 
 /* space.c: addresses of a network; none for one without pools. Fails when its gateways and auxiliary addresses do. */
 int net_space_open(struct net_controller *nc, const struct network *n, struct err *err);
+bool net_space_stands(struct net_controller *nc, const char *network_id);
 void net_space_drop(struct net_controller *nc, const char *network_id);
 void net_spaces_close(struct net_controller *nc);
 /* The address that a pool without a gateway gets as such. */
@@ -248,8 +253,8 @@ int net_ipam_request(struct net_controller *nc, struct network *n, bool gateways
 void net_ipam_release(struct net_controller *nc, const struct network *n);
 int net_ipam_take(struct net_controller *nc, const struct network *n, struct net_endpoint *ep, const char *want4, const char *want6, struct err *err);
 void net_ipam_give(struct net_controller *nc, const struct network *n, const struct net_endpoint *ep);
-/* At start, from nc->found. */
-int net_ipam_restore(struct net_controller *nc, const struct network *n, struct err *err);
+/* A driver that forgets hears again what the network has: at start with what nc->found holds, later with what sandboxes do. */
+int net_ipam_restore(struct net_controller *nc, const struct network *n, bool starting, struct err *err);
 
 /* wire.c: the sandbox's half. rtnl is a netlink socket of the sandbox; what fails has left nothing but what goes with the interface. */
 int net_wire(struct net_controller *nc, struct net_box *b, struct net_endpoint *ep, const struct net_joined *j, int netns_fd, int rtnl, struct err *err);

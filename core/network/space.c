@@ -121,6 +121,13 @@ int net_space_open(struct net_controller *nc, const struct network *n, struct er
 	return 0;
 }
 
+bool net_space_stands(struct net_controller *nc, const char *network_id)
+{
+	WITH_LOCK(&nc->lock);
+
+	return find(nc, network_id) != NULL;
+}
+
 void net_space_drop(struct net_controller *nc, const char *network_id)
 {
 	WITH_LOCK(&nc->lock);

@@ -86,7 +86,7 @@ METHODS = {
     "NetworkDriver.EndpointOperInfo": lambda r: {"Value": {"wire": "veth", "number": 7}},
     "NetworkDriver.Join": join, "NetworkDriver.Leave": leave,
     "NetworkDriver.ProgramExternalConnectivity": lambda r: {},
-    "IpamDriver.GetCapabilities": lambda r: {"RequiresMACAddress": True},
+    "IpamDriver.GetCapabilities": lambda r: {"RequiresMACAddress": True, "RequiresRequestReplay": True},
     "IpamDriver.GetDefaultAddressSpaces": lambda r: {"LocalDefaultAddressSpace": "here", "GlobalDefaultAddressSpace": "everywhere"},
     "IpamDriver.RequestPool": request_pool, "IpamDriver.ReleasePool": lambda r: pools.pop(r["PoolID"], None) and {} or {},
     "IpamDriver.RequestAddress": request_address, "IpamDriver.ReleaseAddress": release_address,

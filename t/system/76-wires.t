@@ -7,7 +7,7 @@
 need python3
 mkdir "$WORK/sockets"
 printf '[net.remote]\nsockets = %s\n[ipam.remote]\nsockets = %s\n' "$WORK/sockets" "$WORK/sockets" > "$WORK/d.ini"
-here python3 "$top_srcdir/t/clients/network-plugin.py" "$WORK/sockets/wires.sock" "$WORK/heard" &
+nsenter "--net=$NETNS" python3 "$top_srcdir/t/clients/network-plugin.py" "$WORK/sockets/wires.sock" "$WORK/heard" &
 PLUGIN=$!
 trap 'kill $PLUGIN 2>/dev/null; cleanup; undo_networks' EXIT
 start_daemon --config-file "$WORK/d.ini"
@@ -40,6 +40,35 @@ soon "it is found again" docker exec box ping -c 1 -W 2 198.51.100.99
 docker rm -f box tin > /dev/null
 docker network rm lan > /dev/null; ok "the network goes"
 here ip link show dkdv0 > /dev/null; ok "the interface stays"
+
+# A network that its driver cannot have when the daemon comes back: who runs there stays whole, and keeps the address.
+here ip link add dkdp0 type veth peer name dkdp1
+here ip link set dkdp0 up
+here ip link set dkdp1 up
+docker network create -d macvlan --subnet 10.61.0.0/24 -o parent=dkdp0 lost > /dev/null
+docker network create close > /dev/null
+docker run -d --name other --network close busybox sleep 100000 > /dev/null
+docker run -d --name stays --network lost busybox sleep 100000 > /dev/null
+docker network connect close stays; ok "a container on a macvlan network and another"
+kill -9 "$DPID"; wait "$DPID" 2>/dev/null; DPID=
+here ip link set dkdp0 down
+here ip link set dkdp0 name dkdq0
+start_daemon --config-file "$WORK/d.ini"; ok "the daemon starts without the parent"
+like "$(cat "$WORK/log")" "stays on network lost, of which its driver does not know" "and says so"
+soon "the container has its resolver" docker exec stays ping -c 1 -W 2 other
+soon "and its names" docker exec other ping -c 1 -W 2 stays
+like "$(docker network inspect lost)" '"Name": "stays"' "it is on both networks"
+like "$(docker run --rm --network lost busybox true 2>&1)" "network lost could not be brought back: invalid subinterface" "nobody else comes there"
+here ip link set dkdq0 name dkdp0
+here ip link set dkdp0 up
+docker run -d --name late --network lost busybox sleep 100000 > /dev/null; ok "until the parent is back" || tail -2 "$WORK/log" | sed 's/^/# /'
+is "$(ip_on stays lost) $(ip_on late lost)" "10.61.0.2 10.61.0.3" "each has an address of its own"
+soon "they meet" docker exec late ping -c 1 -W 2 stays
+docker network disconnect lost stays; ok "the first leaves"
+unlike "$(docker exec stays ip addr)" "10\.61\.0" "and has no address there"
+docker rm -f other stays late > /dev/null
+docker network rm lost close > /dev/null; ok "all go"
+here ip link del dkdp0
 
 # Networks that lead nowhere: the daemon's own bridge network leads out.
 docker network create -d macvlan --ipam-driver null -o parent=dkdv0 bare > /dev/null; ok "a network without addresses" || tail -2 "$WORK/log" | sed 's/^/# /'
@@ -109,6 +138,28 @@ like "$(docker run --rm --network half busybox true 2>&1)" "the plugin is told t
 is "$(docker ps -qa | wc -l)" 0 "and nothing of it stays"
 docker network rm half > /dev/null; ok "its network goes"
 like "$(docker network create -d nosuch x9 2>&1)" 'plugin "nosuch" not found' "no plugin of that name"
+
+# A plugin of addresses that comes later than the daemon, and knows nothing of before.
+docker network create --ipam-driver wires later > /dev/null; ok "a bridge network with a plugin's addresses" || tail -2 "$WORK/log" | sed 's/^/# /'
+docker run -d --name one --network later -p 8089:80 busybox sh -c 'mkdir /w && echo hello > /w/index.html && exec httpd -f -p 80 -h /w' > /dev/null; ok "a container there"
+first=$(ip_on one later)
+later() { [ "$(outside curl -s -m 3 --noproxy '*' http://198.51.100.1:8089/)" = hello ]; }
+soon "its port is open" later
+kill -9 "$DPID"; wait "$DPID" 2>/dev/null; DPID=
+kill "$PLUGIN"; wait "$PLUGIN" 2>/dev/null
+rm -f "$WORK/sockets/wires.sock"
+start_daemon --config-file "$WORK/d.ini"; ok "the daemon starts without the plugin"
+soon "the port stays open" later
+nsenter "--net=$NETNS" python3 "$top_srcdir/t/clients/network-plugin.py" "$WORK/sockets/wires.sock" "$WORK/heard2" &
+PLUGIN=$!
+for _i in $(seq $((100 * DKD_SLOW))); do [ -S "$WORK/sockets/wires.sock" ] && break; sleep 0.05; done
+docker run -d --name two --network later busybox sleep 100000 > /dev/null; ok "a container comes when the plugin is there" || tail -2 "$WORK/log" | sed 's/^/# /'
+like "$(grep RequestAddress "$WORK/heard2" | head -n 2)" "\"Address\": \"$first\"" "the plugin heard of the first one's address"
+[ "$(ip_on two later)" != "$first" ]; ok "and gave another"
+soon "they meet" docker exec two ping -c 1 -W 2 one
+soon "the port is open still" later
+docker rm -f one two > /dev/null
+docker network rm later > /dev/null; ok "it goes"
 kill "$PLUGIN"; wait "$PLUGIN" 2>/dev/null
 unlike "$(here ip -o link)" ': (np|nv|nf)' "no wires are left"
 done_testing

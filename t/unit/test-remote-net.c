@@ -287,7 +287,7 @@ static void test_ipam(void)
 	i = driver->ops;
 	driver_call_begin(&c, driver);
 	is_int(driver_call_end(&c, i->open(&c.abi, driver_host(driver), &open, &h), &why), 0, "opened");
-	ok(CALL_OF(i, h, capabilities, &caps) == 0 && caps.flags == DKD_IPAM_NEEDS_MAC, "it wants MACs");
+	ok(CALL_OF(i, h, capabilities, &caps) == 0 && caps.flags == (DKD_IPAM_NEEDS_MAC | DKD_IPAM_REPLAY), "it wants MACs, and to hear again what it forgot");
 	*pairs = '\0';
 	is_int(CALL_OF(i, h, address_spaces, on_pair, NULL), 0, "spaces");
 	is_str(pairs, "local=here;global=everywhere;", "two");
