@@ -163,7 +163,7 @@ static int connect_op(struct container *c, const struct network *n, const struct
 		container_note_network(c);
 		moved(c, n);
 	}
-	return container_save(c, true, FS_SYNC, err);
+	return container_save(c, false, FS_SYNC, err);
 }
 
 int container_connect(struct container *c, const char *network, const char *endpoint, struct err *err)
@@ -243,7 +243,7 @@ static int disconnect_op(struct container *c, const struct network *n, struct er
 	}
 	memcpy(gone.network_id, n->id, sizeof(gone.network_id));
 	container_network_event(c, "disconnect", &gone);
-	return container_save(c, true, FS_SYNC, err);
+	return container_save(c, false, FS_SYNC, err);
 }
 
 int container_disconnect(struct container *c, const char *network, struct err *err)
