@@ -101,7 +101,7 @@ static int report(struct check *c, size_t layers)
 
 static int run(struct check *c, struct err *err)
 {
-	OWN_FD int lock = -1;
+	OWN_FD int lock = -1, theirs = -1;
 	size_t layers;
 
 	if (root_check_user(err) < 0)
@@ -110,7 +110,7 @@ static int run(struct check *c, struct err *err)
 	if (!c->data_root)
 		return err_errno(err, errno, "the data-root %s", c->cfg->data_root);
 	lock = root_lock(c->data_root, err);
-	if (lock < 0 || (!c->cfg->repair && make_read_only(c->data_root, err) < 0) || open_stores(c, err) < 0)
+	if (lock < 0 || root_lock_docker(c->data_root, &theirs, err) < 0 || (!c->cfg->repair && make_read_only(c->data_root, err) < 0) || open_stores(c, err) < 0)
 		return -1;
 	layers = layer_check_all(c->layers);
 	/* An orphan may be what a damaged layer has lost. */

@@ -157,7 +157,7 @@ int step_data_root(struct daemon *d, struct err *err)
 	if (!d->data_root)
 		return -1;
 	d->lock_fd = root_lock(d->data_root, err);
-	if (d->lock_fd < 0)
+	if (d->lock_fd < 0 || root_lock_docker(d->data_root, &d->docker_lock_fd, err) < 0)
 		return -1;
 	root_look(d->data_root);
 	reserve_open(d->data_root);
@@ -167,6 +167,7 @@ int step_data_root(struct daemon *d, struct err *err)
 void unstep_data_root(struct daemon *d)
 {
 	reserve_close();
+	fd_close(&d->docker_lock_fd);
 	fd_close(&d->lock_fd);
 }
 

@@ -64,7 +64,7 @@ static void say_started(struct daemon *d);
 
 int daemon_run(struct config *cfg)
 {
-	struct daemon d = { .config = cfg, .lock_fd = -1, .signal_fd = -1, .pidfile = { .fd = -1 } };
+	struct daemon d = { .config = cfg, .lock_fd = -1, .docker_lock_fd = -1, .signal_fd = -1, .pidfile = { .fd = -1 } };
 	OWN_ERR struct err err = ERR_INIT;
 	int signal_number, rc = 0;
 

@@ -32,7 +32,7 @@ struct daemon {
 	struct daemon_defaults *defaults; /* made from it */
 	struct retired *retired;      /* those before, as long as somebody may read them */
 	char *data_root, *exec_root, *engine_id, *shim_path;
-	int lock_fd, signal_fd;
+	int lock_fd, docker_lock_fd, signal_fd;
 	struct pidfile pidfile;
 	struct listeners listeners;
 	struct spawner *spawner;

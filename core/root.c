@@ -151,6 +151,27 @@ int root_lock(const char *data_root, struct err *err)
 	return STEAL_FD(fd);
 }
 
+int root_lock_docker(const char *data_root, int *ret_fd, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/volumes/metadata.db", data_root);
+	OWN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	int ms = 0;
+
+	*ret_fd = -1;
+	if (fd < 0)
+		return 0;
+	/* the database of volumes is what it keeps locked as long as it runs */
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return 0;
+		if (look_again(&ms))
+			continue;
+		return err_set(err, ERR_CONFLICT, "the data-root %s is in use by another engine (it holds %s)", data_root, path);
+	}
+	*ret_fd = STEAL_FD(fd);
+	return 0;
+}
+
 int root_check_stores(const char *data_root, struct err *err)
 {
 	static const struct { const char *dir, *what; } others[] = {

@@ -19,6 +19,10 @@ char *root_make_data(const char *path, uid_t uid, gid_t gid, struct err *err);
 char *root_make_exec(const char *path, struct err *err);
 /* Takes the lock of a data-root: an fd that holds it, or -1 naming the holder. Ends with the process or close(). */
 int root_lock(const char *data_root, struct err *err);
+/*
+ * Docker's own lock, where it ever ran in this data-root: *ret_fd keeps it out, or is -1. ERR_CONFLICT: it runs.
+ */
+int root_lock_docker(const char *data_root, int *ret_fd, struct err *err);
 /* What this daemon cannot read and must not bury: other stores' data found in the root. */
 int root_check_stores(const char *data_root, struct err *err);
 

@@ -185,7 +185,7 @@ int net_save(struct net_controller *nc, struct err *err)
 	now = nc->change;
 	len = snapshot(nc, true, &v);
 	lock_drop(&nc->lock);
-	rc = net_state_write(nc->data_root, v, len, err);
+	rc = net_state_write(nc->data_root, v, len, &nc->adopted, err);
 	net_list_free(v, len);
 	WITH_LOCK(&nc->lock);
 	nc->saving = false;
@@ -230,10 +230,11 @@ struct net_controller *net_open(const char *data_root, const char *exec_root, st
 		net_close(nc);
 		return NULL;
 	}
-	again = net_state_read(data_root, &v, &len);
+	again = net_state_read(data_root, &v, &len, &nc->adopted);
 	for (size_t i = 0; i < len; i++)
 		net_entry_add(nc, v[i]);
 	free(v);
+	again = net_docker_adopt(nc) || again;
 	add_predefined(nc, again);
 	net_pools_set(nc, NULL, NULL);
 	nc->found = net_boxes_read(exec_root);
@@ -255,6 +256,7 @@ void net_close(struct net_controller *nc)
 	net_spaces_close(nc);
 	net_drivers_close(nc->drivers);
 	net_ipams_free(nc->ipams);
+	strv_done(&nc->adopted);
 	strmap_done(&nc->extra);
 	strmap_done(&nc->default_options);
 	free(nc->bases);

@@ -152,6 +152,7 @@ struct net_controller {
 	struct strmap extra;        /* options that drivers get and users do not see; set at start only */
 	struct net_base *bases;     /* set at start only */
 	size_t bases_len;
+	struct strv adopted;        /* ids of networks that were taken over from Docker's database; set at start only */
 	struct net_box *found;      /* sandboxes of before this start; until net_sweep(), start-up's thread only */
 	struct lock lock;           /* LOCK_MAP: all below */
 	pthread_cond_t changed;
@@ -170,11 +171,16 @@ struct net_controller {
 
 /* DATA-ROOT/network/dockerd.json: ids of the networks, so that they stay. A damaged file is put aside with a warning. */
 /* True when the file was damaged and is to be written anew. */
-bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len);
+bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len, struct strv *ret_adopted);
 /* One of them as it stands there. */
 char *network_to_text(const struct network *n);
 struct network *network_from_text(const char *text, struct err *err);
-int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err);
+int net_state_write(const char *data_root, struct network *const *nets, size_t len, const struct strv *adopted, struct err *err);
+/*
+ * Takes over, once each, the networks that only Docker's database in the data-root knows, and lets go of those taken over that it has
+ * no more. Before the predefined ones are made, whose ids it gives. True when something changed.
+ */
+bool net_docker_adopt(struct net_controller *nc);
 /* EXEC-ROOT/sandboxes/CONTAINER.json; a reboot forgets them with the namespaces. */
 int net_box_write(const char *exec_root, const struct net_box *b, struct err *err);
 struct net_box *net_box_read(const char *exec_root, const char *container_id, struct err *err);

@@ -28,6 +28,7 @@ struct net_item {
 struct net_file {
 	int64_t version;
 	struct jlist networks;
+	struct strv adopted;
 };
 /* Of version 1: one endpoint, in the fields that are beside eps. */
 struct box_item {
@@ -79,7 +80,8 @@ JDESC(net_item_desc, net_item,
 
 JDESC(net_file_desc, net_file,
 	JFIELD(net_file, version, "Version", J_I64, J_REQUIRED),
-	JFIELD_SUB(net_file, networks, "Networks", J_LIST, J_NONNULL, net_item_desc));
+	JFIELD_SUB(net_file, networks, "Networks", J_LIST, J_NONNULL, net_item_desc),
+	JFIELD(net_file, adopted, "Adopted", J_STRV, J_OMITEMPTY));
 
 JDESC(net_ep_desc, ep_item,
 	JFIELD(ep_item, id, "EndpointID", J_STR, J_REQUIRED),
@@ -176,7 +178,7 @@ static int read_file(const char *path, struct net_file *ret, struct err *err)
 	return -1;
 }
 
-bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len)
+bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_len, struct strv *ret_adopted)
 {
 	OWN_FREE char *path = net_path(data_root), *copy = xasprintf("%s.copy", path), *dir = xasprintf("%s/network", data_root);
 	OWN_ERR struct err err = ERR_INIT, aside = ERR_INIT;
@@ -202,6 +204,7 @@ bool net_state_read(const char *data_root, struct network ***ret, size_t *ret_le
 	for (size_t i = 0; i < file.networks.len; i++)
 		if ((n = from_item(jlist_at(&file.networks, i, &net_item_desc))))
 			(*ret)[(*ret_len)++] = n;
+	strv_copy(ret_adopted, &file.adopted);
 	jdesc_clear(&net_file_desc, &file);
 	return again;
 }
@@ -241,11 +244,11 @@ struct network *network_from_text(const char *text, struct err *err)
 	return n;
 }
 
-int net_state_write(const char *data_root, struct network *const *nets, size_t len, struct err *err)
+int net_state_write(const char *data_root, struct network *const *nets, size_t len, const struct strv *adopted, struct err *err)
 {
 	OWN_FREE char *path = net_path(data_root);
 	OWN_FREE struct net_item *items = xcalloc(len + 1, sizeof(*items));
-	struct net_file file = { STATE_VERSION, { items, len, true } };
+	struct net_file file = { STATE_VERSION, { items, len, true }, *adopted };
 	OWN_BUF struct buf text = {0};
 	struct jw w;
 

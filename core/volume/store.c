@@ -329,6 +329,7 @@ struct volume_store *volume_store_open(const char *data_root, struct err *err)
 		goto fail;
 	fs_sweep_temporary(dir);
 	again = volume_index_read(data_root, &metas);
+	again = volume_docker_read(data_root, &metas) || again;
 	if (open_driver(s, &metas, VOLUME_DRIVER_DEFAULT, err) < 0)
 		goto fail;
 	open_emptied(s, &metas);

@@ -52,6 +52,8 @@ extern const struct jdesc volume_meta_desc;
 /* Reads DATA-ROOT/volumes/dockerd.json into items of volume_meta_desc. A damaged file is put aside with a warning. */
 /* True when the file was damaged and is to be written anew. */
 bool volume_index_read(const char *data_root, struct jlist *ret);
+/* Adds what only Docker's database knows, which is read and left as it is. True when there was something. */
+bool volume_docker_read(const char *data_root, struct jlist *metas);
 /* Writes it anew, synced. */
 int volume_index_write(const char *data_root, struct volume *const *v, size_t len, struct err *err);
 
