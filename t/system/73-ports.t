@@ -113,6 +113,32 @@ docker run --rm --network n1 -p 8080:80 busybox true; ok "and another may have t
 docker start web >/dev/null
 soon "started again: it answers" gets outside 198.51.100.1 8080 yes
 docker rm -f web peer >/dev/null
+
+# whom the container sees
+ip -n "$ME" addr add 2001:db8:1::1/64 dev dkdv0 nodad
+ip -n "$OUT" addr add 2001:db8:1::2/64 dev dkdv1 nodad
+docker network create --subnet 10.73.0.0/24 --ipv6 --subnet fd73::/64 both >/dev/null
+docker network create --subnet 10.74.0.0/24 four >/dev/null
+LOGS='mkdir -p /w && echo yes > /w/index.html && exec httpd -f -v -p 80 -h /w'
+docker run -d --name both --network both -p 8060:80 busybox sh -c "$LOGS" >/dev/null
+docker run -d --name four --network four -p 8040:80 busybox sh -c "$LOGS" >/dev/null
+docker run -d --name inner --network four busybox sleep 1000 >/dev/null
+last() { docker logs "$1" 2>&1 | grep -o '^\[[^]]*\]' | tail -n 1 | tr -d '[]' | sed 's/^::ffff://'; }
+shows() { # description, container, command that asks it, what it sees
+	_what=$1 _c=$2 _want=$4
+	soon "$_what: it answers" $3
+	for _i in $(seq $((50 * DKD_SLOW))); do [ "$(last "$_c")" = "$_want" ] && break; sleep 0.1; done
+	is "$(last "$_c")" "$_want" "$_what: it sees $_want"
+}
+from_inner() { docker exec inner sh -c "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 10.74.0.1 8040" | grep -q yes; }
+shows "a client of the world" both "gets outside 198.51.100.1 8060 yes" 198.51.100.2
+shows "one by IPv6" both "gets outside [2001:db8:1::1] 8060 yes" 2001:db8:1::2
+shows "one by IPv6, and a container without" four "gets outside [2001:db8:1::1] 8040 yes" 10.74.0.1
+shows "the world again" four "gets outside 198.51.100.1 8040 yes" 198.51.100.2
+shows "the host by its loopback" four "gets here 127.0.0.1 8040 yes" 10.74.0.1
+shows "the host by an address of its own" four "gets here 198.51.100.1 8040 yes" 198.51.100.1
+shows "a container of the network" four from_inner 10.74.0.1
+docker rm -f both four inner >/dev/null
 gone 0 "no interface is left"
 stop_daemon
 done_testing
