@@ -10,7 +10,7 @@ need python3
 mkdir "$WORK/old"
 for p in "$top_builddir"/dockerd*; do [ ! -f "$p" ] || cp "$p" "$WORK/old/"; done
 cp "$top_builddir/t/abi/netd-1/dockerd-netd" "$WORK/old/"; touch "$WORK/old/config.status"
-netds() { for _p in /proc/[0-9]*; do tr '\0' ' ' < "$_p/cmdline" 2>/dev/null | grep -q "dockerd-netd .* $WORK/exec " && echo "${_p#/proc/}"; done 2>/dev/null; }
+netds() { pgrep -f "dockerd-netd [^ ]* [^ ]* $WORK/exec\$"; }
 no_netd() { [ -z "$(netds)" ]; }
 one_netd() { [ "$(netds | wc -l)" = 1 ] && [ "$(readlink "/proc/$(netds)/exe")" = "$1" ]; }
 gets() { [ "$("$1" curl -s -m 3 --noproxy '*' "http://$2:$3/")" = "$4" ]; }
@@ -62,7 +62,8 @@ nsenter -t "$pid" -n busybox nslookup -type=a shop 127.0.0.11 | grep -q '^Addres
 DOCKERD=$NEW
 start_daemon; ok "a new daemon" || done_testing
 soon "has today's program take over" one_netd "$(readlink -f "$top_builddir/dockerd-netd")"
-[ "$(netds)" != "$old" ] && ! kill -0 "$old" 2>/dev/null; ok "the first one is gone"
+ended() { ! kill -0 "$old" 2>/dev/null || grep -q '^State:.Z' "/proc/$old/status"; }
+soon "the first one is gone" ended
 like "$(cat "$WORK/log")" "dockerd-netd: took over [0-9]+ ports with [1-9][0-9]* connections, and [23] resolvers" "as the log tells"
 : > "$WORK/enough"
 wait "$talk"
