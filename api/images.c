@@ -105,16 +105,6 @@ static int image_delete_job(struct job *job, struct err *err)
 	return reply_json(rq, 200, &b);
 }
 
-static int image_push_job(struct job *job, struct err *err)
-{
-	CLEANUP(image_unrefp) struct image *img = image_get(job_api(job)->images, request_var(job_request(job), "name"), err);
-
-	if (!img)
-		return -1;
-	return err_set(err, ERR_NOT_IMPLEMENTED,
-		"pushing is not part of this build: push is not possible (use GET /images/{name}/get)");
-}
-
 static int image_search_job(struct job *job, struct err *err)
 {
 	return err_set(err, ERR_NOT_IMPLEMENTED, "searching is not part of this build: search is not possible");

@@ -31,7 +31,7 @@ static int read_settings(struct api *api, struct settings *s, struct err *err)
 	s->https = xstrdup(cfg->https_proxy);
 	s->no = xstrdup(cfg->no_proxy);
 	s->c = (struct registry_config){ .mirrors = &s->mirrors, .insecure = &s->insecure, .http_proxy = s->http, .https_proxy = s->https, .no_proxy = s->no,
-		.downloads = (int)cfg->max_concurrent_downloads, .attempts = (int)cfg->max_download_attempts };
+		.downloads = (int)cfg->max_concurrent_downloads, .uploads = (int)cfg->max_concurrent_uploads, .attempts = (int)cfg->max_download_attempts };
 	return 0;
 }
 
@@ -60,7 +60,7 @@ static int read_reference(struct request *rq, struct reference *ret, struct err 
 	return 0;
 }
 
-static void pull_event(struct api *api, const struct reference *ref)
+static void tell(struct api *api, const struct reference *ref, const char *action)
 {
 	OWN_FREE char *name = reference_familiar_name(ref), *full = ref->tag || ref->digest ? reference_familiar(ref) : xstrdup(name);
 	OWN_FREE char *text = reference_text(ref);
@@ -72,7 +72,7 @@ static void pull_event(struct api *api, const struct reference *ref)
 	if (img)
 		strmap_copy(&attrs, &img->config.labels);
 	strmap_set(&attrs, "name", name);
-	events_publish(api->events, "image", "pull", full, &attrs);
+	events_publish(api->events, "image", action, full, &attrs);
 }
 
 int image_pull(struct job *job, struct err *err)
@@ -92,7 +92,37 @@ int image_pull(struct job *job, struct err *err)
 	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
 	if (registry_pull(api->registry, &p, err) < 0)
 		return image_put_error(&lines, err);
-	pull_event(api, &ref);
+	tell(api, &ref, "pull");
+	return 0;
+}
+
+int image_push_job(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	const char *tag = request_query(rq, "tag");
+	OWN_REFERENCE struct reference ref = { 0 };
+	OWN_REGISTRY_AUTH struct registry_auth auth = { 0 };
+	CLEANUP(settings_done) struct settings settings = { 0 };
+	struct image_lines lines = { rq, false };
+	const struct registry_push p = { .config = &settings.c, .ref = &ref, .auth = &auth, .emit = image_put_line, .ctx = &lines, .cancel = &job->cancel };
+
+	if (reference_parse(request_var(rq, "name"), &ref, err) < 0)
+		return -1;
+	if (!str_empty(request_query(rq, "platform")))
+		return err_set(err, ERR_INVALID, "graphdriver backed image stores do not support multi-platform images");
+	if (ref.digest)
+		return err_set(err, ERR_INVALID, "cannot push a digest reference");
+	if (!str_empty(tag) && !reference_is_tag(tag))
+		return err_set(err, ERR_INVALID, "invalid tag format");
+	if (!str_empty(tag))
+		str_set(&ref.tag, tag);
+	if (read_settings(api, &settings, err) < 0)
+		return -1;
+	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
+	if (registry_push(api->registry, &p, err) < 0)
+		return image_put_error(&lines, err);
+	tell(api, &ref, "push");
 	return 0;
 }
 

@@ -57,7 +57,8 @@ static enum web_end follow(const struct web_request *given, bool plain_is_fine, 
 
 		rq.url = url;
 		end = web_do(&rq, ret, err);
-		if (end != WEB_OK || ret->status < 301 || ret->status > 308 || (ret->status > 303 && ret->status < 307) || !ret->location || given->form)
+		if (end != WEB_OK || ret->status < 301 || ret->status > 308 || (ret->status > 303 && ret->status < 307) || !ret->location ||
+		    (!streq(given->method, "GET") && !streq(given->method, "HEAD")))
 			return end;
 		next = web_resolve(url, ret->location);
 		if (!next || (str_has_prefix(url, "https:") && str_has_prefix(next, "http:") && !plain_is_fine) || i == REDIRECTS_MAX) {
@@ -324,6 +325,20 @@ bool client_go_on(struct site *s)
 	dead = s->dead;
 	pthread_mutex_unlock(&s->lock);
 	return s->mirror || dead;
+}
+
+struct site *client_site(struct client *c, struct failure *f)
+{
+	for (size_t i = __atomic_load_n(&c->first, __ATOMIC_RELAXED); i < c->len; i++) {
+		if (c->sites[i].mirror)
+			continue;
+		failure_done(f);
+		if (greet(&c->sites[i], &f->err) == WEB_OK) {
+			__atomic_store_n(&c->first, i, __ATOMIC_RELAXED);
+			return &c->sites[i];
+		}
+	}
+	return NULL;
 }
 
 int client_get(struct client *c, const char *path, const char *accept, const char *repo, size_t max, struct web_answer *ret, struct failure *f)

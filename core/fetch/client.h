@@ -41,6 +41,8 @@ void failure_done(struct failure *f);
  * address. scope: "repository:NAME:pull", or NULL.
  */
 enum web_end client_ask(struct client *c, struct site *s, const struct web_request *rq, const char *scope, struct web_answer *ret, struct err *err);
+/* The site that answers, greeted; NULL: none does. */
+struct site *client_site(struct client *c, struct failure *f);
 /* What the answer says where it is no success, of a site. */
 void client_refused(const struct web_answer *a, struct failure *f);
 /*

@@ -20,12 +20,15 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "fetch/blob.h"
 #include "fetch/session.h"
+#include "fetch/upload.h"
 #include "registry/wire.h"
 
 #define NOBODY 65534
 #define THREADS_MAX 64
+#define TELL_NS (100 * 1000000)
 
 static const char accept_manifests[] =
 	"application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -35,7 +38,7 @@ static const char accept_manifests[] =
 static struct client *client; /* set before threads */
 static int threads;           /* atomic */
 
-struct work { json_t *rq; int fd; };
+struct work { json_t *rq; int fd; int64_t told; };
 
 static void say(json_t *js, bool wait)
 {
@@ -55,6 +58,18 @@ static json_int_t id_of(const struct work *w)
 static void say_at(void *ctx, int64_t at)
 {
 	say(json_pack("{s:I, s:I}", "id", id_of(ctx), "at", (json_int_t)at), false);
+}
+
+/* Not for every piece that is sent. */
+static void say_at_times(void *ctx, int64_t at)
+{
+	struct work *w = ctx;
+	int64_t now = clock_mono();
+
+	if (now - w->told < TELL_NS)
+		return;
+	w->told = now;
+	say_at(w, at);
 }
 
 static void say_retry(void *ctx, int seconds)
@@ -147,10 +162,53 @@ static int do_login(struct work *w, struct failure *f)
 	return 0;
 }
 
+static int do_have(struct work *w, struct failure *f)
+{
+	int64_t size = -1;
+	int rc = upload_have(client, word(w, "repo"), word(w, "digest"), &size, f);
+
+	if (rc >= 0)
+		say(json_pack("{s:I, s:b, s:I}", "id", id_of(w), "yes", rc, "size", (json_int_t)(rc ? size : 0)), true);
+	return rc < 0 ? -1 : 0;
+}
+
+static int do_mount(struct work *w, struct failure *f)
+{
+	int rc = upload_mount(client, word(w, "repo"), word(w, "digest"), word(w, "from"), f);
+
+	if (rc >= 0)
+		say(json_pack("{s:I, s:b}", "id", id_of(w), "yes", rc), true);
+	return rc < 0 ? -1 : 0;
+}
+
+static int do_upload(struct work *w, struct failure *f)
+{
+	const struct upload u = {
+		.repo = word(w, "repo"), .digest = word(w, "digest"), .size = json_integer_value(json_object_get(w->rq, "size")), .fd = w->fd,
+		.at = say_at_times, .retry = say_retry, .ctx = w,
+	};
+
+	if (upload_blob(client, &u, f) < 0)
+		return -1;
+	say(json_pack("{s:I, s:I}", "id", id_of(w), "size", (json_int_t)u.size), true);
+	return 0;
+}
+
+static int do_put(struct work *w, struct failure *f)
+{
+	int64_t size = json_integer_value(json_object_get(w->rq, "size"));
+
+	if (upload_manifest(client, word(w, "repo"), word(w, "ref"), word(w, "type"), w->fd, size, f) < 0)
+		return -1;
+	say(json_pack("{s:I, s:I}", "id", id_of(w), "size", (json_int_t)size), true);
+	return 0;
+}
+
 static void *work(void *arg)
 {
 	static const struct { const char *op; int (*fn)(struct work *w, struct failure *f); } ops[] = {
 		{ "manifest", do_manifest }, { "tags", do_tags }, { "blob", do_blob }, { "login", do_login },
+		{ "have", do_have }, { "mount", do_mount }, { "upload", do_upload }, { "put", do_put },
 	};
 	struct work *w = arg;
 	struct failure f = { ERR_INIT, NULL, 0 };

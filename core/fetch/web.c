@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 
@@ -31,6 +32,7 @@ struct run {
 	struct web_answer *a;
 	CURL *c;
 	bool stopped, too_large, begun;
+	int64_t sent;              /* of the body */
 };
 
 void web_init(const char *agent, const struct web_proxy *proxy)
@@ -81,6 +83,7 @@ void web_answer_done(struct web_answer *a)
 	free(a->link);
 	free(a->retry_after);
 	free(a->range);
+	free(a->sent_range);
 	strv_done(&a->challenges);
 	buf_done(&a->body);
 	*a = (struct web_answer){ .length = -1 };
@@ -105,7 +108,7 @@ static void keep_header(struct web_answer *a, const char *line, size_t size)
 {
 	const struct { const char *name; char **to; } kept[] = {
 		{ "Location", &a->location }, { "Content-Type", &a->type }, { "Link", &a->link }, { "Retry-After", &a->retry_after },
-		{ "Content-Range", &a->range },
+		{ "Content-Range", &a->range }, { "Range", &a->sent_range },
 	};
 	const char *v;
 	size_t n;
@@ -172,6 +175,49 @@ static size_t on_data(char *data, size_t one, size_t size, void *ctx)
 	return size;
 }
 
+static size_t on_send(char *data, size_t one, size_t size, void *ctx)
+{
+	struct run *r = ctx;
+	const struct web_request *rq = r->rq;
+	int64_t left = rq->body_size - r->sent;
+	ssize_t n = left > 0 ? pread(rq->body, data, (int64_t)size < left ? size : (size_t)left, rq->body_at + r->sent) : 0;
+
+	if (n < 0)
+		return CURL_READFUNC_ABORT;
+	r->sent += n;
+	if (rq->sent)
+		rq->sent(rq->ctx, rq->body_at + r->sent);
+	return (size_t)n;
+}
+
+/* The connection was kept too long, and all is to be sent once more. */
+static int on_rewind(void *ctx, curl_off_t at, int from)
+{
+	struct run *r = ctx;
+
+	r->sent = at;
+	return from == SEEK_SET ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+static void set_body(CURL *c, struct run *r)
+{
+	curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, r->rq->method);
+	curl_easy_setopt(c, CURLOPT_INFILESIZE_LARGE, (curl_off_t)r->rq->body_size);
+	curl_easy_setopt(c, CURLOPT_READFUNCTION, on_send);
+	curl_easy_setopt(c, CURLOPT_READDATA, r);
+	curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, on_rewind);
+	curl_easy_setopt(c, CURLOPT_SEEKDATA, r);
+	curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 256L * 1024);
+	/* on a kept connection that the other side has closed it would be sent once more, where only the rest is wanted */
+	curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, (long)(r->rq->body_size > 0));
+}
+
+static bool sends(const struct web_request *rq)
+{
+	return streq(rq->method, "PUT") || streq(rq->method, "PATCH") || streq(rq->method, "DELETE") || (streq(rq->method, "POST") && !rq->form);
+}
+
 static const char *proxy_of(const char *url)
 {
 	const char *p = strncasecmp(url, "https:", 6) == 0 ? web.proxy.https : web.proxy.http;
@@ -194,6 +240,17 @@ static struct curl_slist *set_headers(CURL *c, const struct web_request *rq)
 		OWN_FREE char *range = xasprintf("Range: bytes=%lld-", (long long)rq->from);
 
 		all = curl_slist_append(all, range);
+	}
+	if (sends(rq)) {
+		OWN_FREE char *type = xasprintf("Content-Type: %s", rq->body_type ? rq->body_type : "application/octet-stream");
+
+		all = curl_slist_append(all, type);
+		all = curl_slist_append(all, "Expect:");
+		if (streq(rq->method, "PATCH") && rq->body_size) {
+			OWN_FREE char *range = xasprintf("Content-Range: %lld-%lld", (long long)rq->body_at, (long long)(rq->body_at + rq->body_size - 1));
+
+			all = curl_slist_append(all, range);
+		}
 	}
 	curl_easy_setopt(c, CURLOPT_HTTPHEADER, all);
 	return all;
@@ -243,6 +300,8 @@ static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
 		curl_easy_setopt(c, CURLOPT_POSTFIELDS, rq->form);
 	else if (streq(rq->method, "HEAD"))
 		curl_easy_setopt(c, CURLOPT_NOBODY, 1L);
+	else if (sends(rq))
+		set_body(c, r);
 	else
 		curl_easy_setopt(c, CURLOPT_HTTPGET, 1L);
 	set_tls(c, &rq->tls);
@@ -314,7 +373,12 @@ static char *failure_text(const struct run *r, CURLcode rc, const char *error)
 
 static const char *verb(const struct web_request *rq)
 {
-	return rq->form ? "Post" : streq(rq->method, "HEAD") ? "Head" : "Get";
+	static const char *const verbs[] = { "GET", "Get", "HEAD", "Head", "POST", "Post", "PUT", "Put", "PATCH", "Patch", "DELETE", "Delete" };
+
+	for (size_t i = 0; i < ARRAY_LEN(verbs); i += 2)
+		if (streq(rq->method, verbs[i]))
+			return verbs[i + 1];
+	return rq->method;
 }
 
 static enum web_end failed(const struct run *r, CURLcode rc, const char *error, struct err *err)

@@ -20,7 +20,7 @@ struct web_proxy { char *http, *https, *no; /* NULL for none */ };
 
 struct web_answer {
 	int status;
-	char *location, *type, *link, *retry_after, *range;
+	char *location, *type, *link, *retry_after, *range, *sent_range;
 	int64_t length;           /* -1: not told */
 	struct strv challenges;   /* WWW-Authenticate, each */
 	struct buf body;          /* what no sink took; capped */
@@ -31,7 +31,11 @@ typedef bool web_sink(void *ctx, const struct web_answer *a, const void *data, s
 
 struct web_request {
 	const char *method, *url, *accept, *authorization; /* NULL: none of the last two */
-	const char *form;          /* of a POST */
+	const char *form;          /* of a POST to a token server */
+	int body;                  /* of POST, PATCH, PUT: a file whose bytes from body_at on are sent; with body_size 0 none is */
+	int64_t body_at, body_size;
+	const char *body_type;     /* NULL: application/octet-stream */
+	void (*sent)(void *ctx, int64_t at); /* how far it is, in the file; may be NULL */
 	int64_t from;              /* Range from there on; 0: all */
 	struct web_tls tls;
 	size_t body_max;           /* of a success without a sink */

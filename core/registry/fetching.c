@@ -170,6 +170,7 @@ static void *unpack_all(void *arg)
 		drop(f, below);
 		free(below);
 		below = xstrdup(f->v[i].chain);
+		known_add(f->l->r->known, f->l->img->diff_ids.v[f->l->img->diff_ids.len - f->len + i], f->v[i].blob->entry->digest, f->l->ref);
 		used(f, f->v[i].blob);
 		lock_take(&f->lock);
 		f->unpacked++;

@@ -151,6 +151,22 @@ int partial_file(struct partials *p, const struct partial *b, struct err *err)
 	return fd < 0 ? err_errno(err, errno, "open %s/%.12s", p->dir, b->hex) : fd;
 }
 
+int partials_temporary(struct partials *p, struct err *err)
+{
+	char name[2 * ID_HEX];
+	int fd = openat(p->fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		return fd;
+	strcpy(name, ".send-");
+	id_random_hex(name + strlen(name), 32);
+	fd = openat(p->fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_errno(err, errno, "make a file in %s", p->dir);
+	unlinkat(p->fd, name, 0);
+	return fd;
+}
+
 int64_t partials_room(struct partials *p)
 {
 	struct statvfs v;

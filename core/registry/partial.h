@@ -27,6 +27,8 @@ void partial_at(struct partial *b, int64_t at);
 void partial_fetched(struct partials *p, struct partial *b, bool whole);
 /* The file, for reading and writing, made when it is not there. -1 with err. */
 int partial_file(struct partials *p, const struct partial *b, struct err *err);
+/* A file without a name there, for what is sent. -1 with err. */
+int partials_temporary(struct partials *p, struct err *err);
 /* Bytes that are free there, -1: not known. */
 int64_t partials_room(struct partials *p);
 

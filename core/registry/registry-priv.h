@@ -4,6 +4,7 @@
 #define REGISTRY_REGISTRY_PRIV_H
 
 #include "base/digest.h"
+#include "registry/known.h"
 #include "registry/manifest.h"
 #include "registry/partial.h"
 #include "registry/progress.h"
@@ -14,6 +15,7 @@ struct registry {
 	struct spawner *spawner;
 	int program;
 	struct partials *partials;
+	struct known *known;
 };
 
 /* The document that ref.tag or ref.digest leads to, checked against the digest where there is one. */
@@ -39,5 +41,18 @@ struct layers {
 };
 /* All of them are in the store: *ret_chain is the top one, referenced; NULL when there are none. */
 int layers_fetch(const struct layers *l, char **ret_chain, struct err *err);
+
+/* sending.c: the layers of one image. */
+struct sending {
+	struct registry *r;
+	struct session *s;
+	const struct registry_push *push;
+	const struct progress *progress;
+	const struct reference *ref;
+	const struct image *img;
+};
+/* Afterwards the repository has them: ret[i] is what the manifest says of layer i. */
+struct sent { char digest[DIGEST_TEXT]; int64_t size; };
+int layers_send(const struct sending *s, struct sent *ret, struct err *err);
 
 #endif

@@ -13,7 +13,8 @@
 struct registry *registry_open(struct image_store *images, struct spawner *sp, const char *program, const char *data_root, struct err *err)
 {
 	struct registry *r = xcalloc(1, sizeof(*r));
-	OWN_FREE char *dir = xasprintf("%s/image/%s/distribution/partial", data_root, graph_name(layer_store_graph(image_store_layers(images))));
+	OWN_FREE char *top = xasprintf("%s/image/%s/distribution", data_root, graph_name(layer_store_graph(image_store_layers(images))));
+	OWN_FREE char *dir = xasprintf("%s/partial", top);
 
 	r->images = images;
 	r->spawner = sp;
@@ -23,7 +24,11 @@ struct registry *registry_open(struct image_store *images, struct spawner *sp, c
 	else
 		r->partials = partials_open(dir, err);
 	if (r->partials)
+		r->known = known_open(top, err);
+	if (r->known)
 		return r;
+	if (r->partials)
+		partials_close(r->partials);
 	fd_close(&r->program);
 	free(r);
 	return NULL;
@@ -34,6 +39,7 @@ void registry_close(struct registry *r)
 	if (!r)
 		return;
 	partials_close(r->partials);
+	known_close(r->known);
 	fd_close(&r->program);
 	free(r);
 }

@@ -29,6 +29,7 @@ struct registry_config {
 	const struct strv *insecure;       /* "host[:port]" or "network/bits" */
 	const char *http_proxy, *https_proxy, *no_proxy; /* "": the environment's */
 	int downloads;                     /* of one pull at once */
+	int uploads;                       /* of one push at once */
 	int attempts;                      /* for a layer */
 	const char *certs;                 /* folder of certificates by "host[:port]"; NULL: /etc/docker/certs.d */
 };
@@ -54,6 +55,20 @@ struct registry_pull {
  * has fetched of a layer is kept for the next one. Pulls of the same layers share them.
  */
 int registry_pull(struct registry *r, const struct registry_pull *p, struct err *err);
+
+struct registry_push {
+	const struct registry_config *config;
+	const struct reference *ref;       /* no tag: every one that is here */
+	const struct registry_auth *auth;
+	registry_emit_fn *emit;
+	void *ctx;
+	const struct cancel *cancel;
+};
+/*
+ * What the registry has is not sent: the same layers in this repository, and those of another one there, as far as it is known from pulls and pushes before.
+ * The others are rebuilt to the byte, packed, and sent side by side.
+ */
+int registry_push(struct registry *r, const struct registry_push *p, struct err *err);
 
 /* server: as clients give it. ret_token: an identity token for the password, or NULL; owned by the caller. */
 int registry_login(struct registry *r, const struct registry_config *cfg, const char *server, const struct registry_auth *auth, const struct cancel *c,

@@ -154,6 +154,7 @@ static void read_reply(json_t *js, struct session_reply *r)
 	r->code = text_of(js, "code");
 	r->type = text_of(js, "type");
 	r->token = text_of(js, "identitytoken");
+	r->yes = json_is_true(json_object_get(js, "yes"));
 	r->status = (int)json_integer_value(json_object_get(js, "status"));
 	if (r->text || json_object_get(js, "error"))
 		r->kind = SESSION_FAILED;

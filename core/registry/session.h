@@ -19,6 +19,7 @@ struct session_reply {
 	uint32_t id;
 	enum session_kind kind;
 	int64_t n;                 /* bytes, seconds, size */
+	bool yes;
 	int status;                /* of HTTP, of a failure, or 0 */
 	char *text, *code, *type, *token; /* of a failure the text; NULL for none */
 };

@@ -14,9 +14,13 @@
  *   {"id","op":"manifest","repo","ref"} *                       -> {"id","size","type"}
  *   {"id","op":"tags","repo"} *                                 -> {"id","size"}      a JSON list of names
  *   {"id","op":"blob","repo","digest","size":N} *               -> {"id","size"}      what is there of it is gone on with
+ *   {"id","op":"have","repo","digest"}                          -> {"id","yes","size"}
+ *   {"id","op":"mount","repo","digest","from"}                  -> {"id","yes"}
+ *   {"id","op":"upload","repo","digest","size"} *               -> {"id","size"}      the descriptor is read
+ *   {"id","op":"put","repo","ref","type","size"} *              -> {"id","size"}      the same, of a manifest
  *   {"id","op":"login"}                                         -> {"id","identitytoken"?}
  * Any of them -> {"id","error":text,"code":CODE?,"status":N} instead; CODE is the registry's own word (MANIFEST_UNKNOWN, DENIED...), or SIZE, DIGEST
- * and NOSPACE for a blob. A blob says meanwhile {"id","at":bytes}, {"id","retry":seconds}.
+ * and NOSPACE for a blob. Blobs and uploads say meanwhile {"id","at":bytes}, {"id","retry":seconds}.
  */
 #ifndef REGISTRY_WIRE_H
 #define REGISTRY_WIRE_H

@@ -4,7 +4,7 @@ What tests of pulls need beside a real registry:
   registry.py make DIR            OCI layouts: DIR/multi (four layers: gzip, zstd, plain, gzip), DIR/index (this machine's image, one of another, an attestation)
   registry.py token PORT KEY CRT  a token server; KEY and CRT sign what the registry believes. User bob/secret; refresh token "again-bob"
   registry.py faults PORT UP LOG  a proxy before the registry at UP: /v2/FAULT/NAME/... does to NAME what FAULT says; requests go to LOG. PORT + 1 is where
-                                  "redirect" sends clients to
+                                  "redirect" sends clients to. Faults of pushes begin with up-
 """
 import base64
 import gzip
@@ -195,13 +195,75 @@ CONFIGS = {"config-junk": b"junk", "config-norootfs": json.dumps({"architecture"
 
 
 class Faults(Handler):
+    def note(self):
+        with self.server.guard, open(self.server.log, "a") as f:
+            f.write("%s %s auth=%s range=%s part=%s\n" % (self.command, self.path, self.headers.get("Authorization"), self.headers.get("Range"),
+                                                              self.headers.get("Content-Range") if self.headers.get("Content-Range", "0-")[:2] != "0-" else None))
+
     def do_HEAD(self):
         self.do_GET()
 
+    def do_POST(self):
+        self.note()
+        where, _, query = self.path.partition("?")
+        parts = where.split("/")
+        self.fault, self.name, self.kind = parts[2], where, ""
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.path = "/v2/" + "/".join(parts[3:]) + ("?" + query if query else "")
+        getattr(self, "send_" + self.fault.replace("-", "_"), self.send)(body)
+
+    do_PATCH = do_PUT = do_DELETE = do_POST
+
+    def send(self, body, path=None):
+        c = http.client.HTTPConnection(self.server.up, timeout=30)
+        headers = {k: v for k, v in self.headers.items() if k in ("Content-Type", "Content-Range", "Authorization")}
+        c.request(self.command, path or self.path, body=body, headers=headers)
+        r = c.getresponse()
+        answer = r.read()
+        self.answer(r.status, answer, **{k.replace("-", "_"): self.moved(v) if k == "Location" else v for k, v in r.getheaders()
+                                         if k in ("Location", "Range", "Docker-Upload-UUID", "Docker-Content-Digest")})
+
+    def moved(self, location):
+        return location.replace("http://%s/v2/" % self.server.up, "http://127.0.0.1:%d/v2/%s/" % (self.server.server_port, self.fault))
+
+    # half of it arrives, and nobody says so
+    def send_up_cut(self, body):
+        self.name = "once"
+        if self.command != "PATCH" or len(body) < CUT or self.times() > 1:
+            return self.send(body)
+        c = http.client.HTTPConnection(self.server.up, timeout=30)
+        c.request("PATCH", self.path, body=body[:CUT], headers={"Content-Type": "application/octet-stream"})
+        r = c.getresponse()
+        r.read()
+        self.server.cut = {"Location": self.moved(r.getheader("Location")), "Range": r.getheader("Range")}
+        self.close_connection = True
+
+    def send_up_busy(self, body):
+        self.error(503, "UNAVAILABLE", "later", Retry_After="1") if self.times() == 1 and self.command != "PATCH" else self.send(body)
+
+    def send_up_elsewhere(self, body):
+        self.answer(202, Location="http://127.0.0.1:%d/v2/x/blobs/uploads/1" % (self.server.server_port + 1))
+
+    def send_up_nomount(self, body):
+        self.send(body, self.path.split("?")[0] if self.command == "POST" else None)
+
+    def send_up_denied(self, body):
+        self.error(403, "DENIED", "requested access to the resource is denied")
+
+    def send_up_lost(self, body):
+        self.error(404, "BLOB_UPLOAD_UNKNOWN", "blob upload unknown to registry") if self.command == "PATCH" else self.send(body)
+
+    def send_up_late(self, body):
+        if self.command == "PUT" and "/manifests/" in self.path:
+            return self.error(400, "MANIFEST_INVALID", "manifest invalid")
+        self.send(body)
+
     def do_GET(self):
-        with self.server.guard, open(self.server.log, "a") as f:
-            f.write("%s %s auth=%s range=%s\n" % (self.command, self.path, self.headers.get("Authorization"), self.headers.get("Range")))
+        self.note()
         parts = self.path.split("?")[0].split("/")
+        if "/blobs/uploads/" in self.path:
+            # the registry itself knows no upload by where it was before a break
+            return self.answer(204, **self.server.cut) if parts[2] == "up-cut" else self.answer(404)
         if self.path.startswith("/v2/ping-"):
             return self.answer(500)
         if len(parts) < 6:
@@ -251,7 +313,7 @@ class Faults(Handler):
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         try:
-            self.wfile.write(body)
+            self.wfile.write(b"" if self.command == "HEAD" else body)
         except OSError:
             self.close_connection = True
 

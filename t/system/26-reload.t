@@ -100,11 +100,11 @@ is "$(docker info -f '{{.Labels}}')" '[]' "labels: none"
 hup '{"features":{"buildkit":false}}'
 like "$(curl -sI --unix-socket "$SOCK" http://d/_ping)" "^Builder-Version: 1" "features: buildkit off"
 
-for key in max-concurrent-uploads network-diagnostic-port; do
+for key in network-diagnostic-port; do
 	hup "{\"$key\":4}"
 	like "$(tail -n 4 "$WORK/log")" "$key.* has no effect" "$key: said to have no effect yet"
 done
-for key in max-concurrent-downloads max-download-attempts; do
+for key in max-concurrent-downloads max-concurrent-uploads max-download-attempts; do
 	hup "{\"$key\":4}"
 	unlike "$(tail -n 4 "$WORK/log")" "$key.* has no effect" "$key is taken"
 done

@@ -1,0 +1,97 @@
+#!/bin/sh
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Pushes to a real registry, and to one that breaks. skopeo judges what arrived.
+. "$(dirname "$0")/lib.sh" || exit 1
+need_root
+need curl busybox runc python3 jq skopeo zstd
+find_docker
+REGISTRY=/usr/bin/docker-registry
+[ -x "$REGISTRY" ] || REGISTRY=$top_builddir/registry/usr/bin/docker-registry
+[ -x "$REGISTRY" ] || skip_all "no docker-registry (sudo ./quickstart test unpacks it)"
+scratch
+PY="python3 -B $top_srcdir/t/clients/registry.py"
+PIDS=
+ends() { for _p in $PIDS; do kill "$_p" 2>/dev/null; done; }
+trap 'ends; cleanup' EXIT
+P=127.0.0.1:5001 A=127.0.0.1:5002 F=127.0.0.1:5020 LOG=$WORK/faults.log
+registry() { # name address more
+	printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s}\n%s\n' "$WORK/$1" "$2" "${3:-}" > "$WORK/$1.yml"
+	OTEL_TRACES_EXPORTER=none "$REGISTRY" serve "$WORK/$1.yml" > "$WORK/$1.log" 2>&1 &
+	PIDS="$PIDS $!"
+}
+python3 -W ignore -c 'import crypt; print("bob:" + crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))' > "$WORK/htpasswd"
+registry plain $P
+registry basic $A "auth: {htpasswd: {realm: x, path: $WORK/htpasswd}}"
+$PY faults 5020 $P "$LOG" > "$WORK/faults.out" 2>&1 &
+PIDS="$PIDS $!"
+for _at in $P $A $F; do for _i in $(seq $((100 * DKD_SLOW))); do curl -s -o /dev/null --max-time 2 "http://$_at/v2/" && break; sleep 0.1; done; done
+$PY make "$WORK/oci"
+start_daemon --max-download-attempts=3; ok "the daemon" || done_testing
+id=$(tar -C "$WORK/oci/multi" -c . | docker load -q | sed 's/.*ID: //')
+docker tag "$id" multi:1; ok "an image is loaded" || done_testing
+push() { api POST "/images/$1/push?tag=$2" -H "X-Registry-Auth: ${3:-e30=}" -w '\n%{http_code}' 2>&1 | tail -n 3 | tr '\r\n' '  '; }
+raw() { skopeo inspect --raw --tls-verify=false "docker://$1"; }
+processes() { for _p in $(pgrep -x dockerd-fetch); do grep -qs "^PPid:[[:space:]]*$(pgrep -P "$DPID" | head -n 1)\$" "/proc/$_p/status" && echo "$_p"; done | wc -l; }
+
+docker tag multi:1 $P/x/multi:1
+docker push $P/x/multi:1 > "$WORK/out" 2>&1; ok "docker push"
+is "$(grep -c ': Pushed$' "$WORK/out") $(head -n 1 "$WORK/out")" "4 The push refers to repository [$P/x/multi]" "four layers"
+D=sha256:$(raw $P/x/multi:1 | sha256sum | cut -d' ' -f1)
+is "$(tail -n 1 "$WORK/out")" "1: digest: $D size: $(raw $P/x/multi:1 | wc -c)" "the digest, in Docker's words"
+is "$(raw $P/x/multi:1 | jq -c '[.schemaVersion,.mediaType,.config.digest,(.layers|length)]')" "[2,\"application/vnd.docker.distribution.manifest.v2+json\",\"$id\",4]" "a manifest of schema 2"
+is "$(docker inspect -f '{{json .RepoDigests}}' multi:1)" "[\"$P/x/multi@$D\"]" "the image knows its digest"
+like "$(api GET "/events?since=1&until=$(date +%s.%N)" | jq -c 'select(.Action=="push")|[.Type,.Actor.ID]' | head -n 1)" "\"image\",\"$P/x/multi:1\"" "an event"
+skopeo copy -q --insecure-policy --src-tls-verify=false docker://$P/x/multi:1 "oci:$WORK/back" >/dev/null; ok "skopeo takes it, with every digest"
+for i in 0 1 2 3; do
+	b=$(raw $P/x/multi:1 | jq -r ".layers[$i].digest" | cut -c8-)
+	[ "sha256:$(zcat "$WORK/plain/docker/registry/v2/blobs/sha256/$(echo "$b" | cut -c1-2)/$b/data" | sha256sum | cut -d' ' -f1)" = "$(docker inspect -f "{{index .RootFS.Layers $i}}" multi:1)" ]
+	ok "layer $i is rebuilt to the byte"
+done
+is "$(docker push $P/x/multi:1 2>&1 | grep -c 'Layer already exists')" 4 "again: it has them"
+docker tag multi:1 $P/y/other:1
+is "$(docker push $P/y/other:1 2>&1 | grep -c 'Mounted from x/multi')" 4 "by another name: the registry has them"
+docker tag multi:1 $P/x/multi:2
+is "$(docker push -a $P/x/multi 2>&1 | grep -c ': digest: ')" 2 "all tags"
+rm -rf "$WORK"/root/image/*/distribution/v2metadata-by-diffid/sha256/*
+is "$(docker push $P/x/multi:1 2>&1 | grep -c 'Layer already exists')" 4 "what is not known any more is packed, and found there"
+is "$(raw $P/x/multi:1 | sha256sum | cut -d' ' -f1)" "${D#*:}" "the same manifest"
+find "$WORK"/root/image/*/distribution/v2metadata-by-diffid/sha256 -type f -exec sh -c 'echo junk > "$1"' - {} \;
+like "$(push $P/x/multi 1)" '"Tag":"1".* 200 $|"Tag":"1".* 200$' "damaged notes are no obstacle"
+docker rmi $(docker images -q | sort -u) -f >/dev/null
+docker pull -q $P/y/other:1 >/dev/null; is "$(docker inspect -f '{{.Id}}' $P/y/other:1)" "$id" "it comes back as it was"
+docker tag $P/y/other:1 $P/z/pulled:1
+is "$(docker push $P/z/pulled:1 2>&1 | grep -c 'Mounted from y/other')" 4 "what was pulled is known to be there"
+printf 'hello' > "$WORK/f"; tar -cf - -C "$WORK" f | docker import - $P/x/imported:1 >/dev/null
+like "$(push $P/x/imported 1)" '"aux":\{"Tag":"1"' "an imported image"
+docker create --name cc --network none $P/x/imported:1 true >/dev/null
+docker commit cc $P/x/committed:1 >/dev/null; like "$(push $P/x/committed 1)" '"aux":\{"Tag":"1"' "a committed one"
+is "$(docker inspect -f '{{len .RootFS.Layers}}' $P/x/committed:1) $(raw $P/x/committed:1 | jq '.layers|length')" "2 2" "with all its layers"
+
+# refusals
+like "$(push $P/x/nosuch 1)" "An image does not exist locally with the tag: $P/x/nosuch" "an image that is not there"
+like "$(push $P/x/multi :1)" 'invalid tag format' "a tag that is none"
+docker tag $P/y/other:1 127.0.0.1:1/x:1
+like "$(push 127.0.0.1:1/x 1)" '127.0.0.1:1: connect: connection refused' "nobody there"
+docker tag $P/y/other:1 $A/x:1
+like "$(push $A/x 1)" 'no basic auth credentials' "a password is needed"
+like "$(push $A/x 1 "$(printf '{"username":"bob","password":"wrong"}' | base64 -w0)")" 'unauthorized: authentication required' "a wrong one"
+like "$(push $A/x 1 "$(printf '{"username":"bob","password":"secret"}' | base64 -w0)")" '"aux":\{"Tag":"1"' "the right one"
+
+# registries that break
+faulty() { docker tag $P/y/other:1 "$F/$1/$2:1"; push "$F/$1/$2" 1; }
+like "$(faulty up-cut new/a)" '"aux":\{"Tag":"1"' "a connection that breaks in an upload"
+like "$(cat "$LOG")" 'GET /v2/up-cut/new/a/blobs/uploads/' "the registry is asked how much it has"
+like "$(grep 'PATCH /v2/up-cut' "$LOG" | grep -v 'part=None')" 'part=1048576-[0-9]+$' "and gets the rest"
+skopeo copy -q --insecure-policy --src-tls-verify=false docker://$P/new/a:1 "oci:$WORK/a" >/dev/null; ok "it is whole"
+like "$(faulty up-busy new/b)" '"aux":\{"Tag":"1"' "503, come back in a second"
+like "$(faulty up-nomount new/c)" '"aux":\{"Tag":"1"' "a registry that mounts nothing"
+like "$(faulty up-elsewhere new/d)" 'the registry names no place of its own for an upload' "an upload is not sent elsewhere"
+is "$(grep -c ELSEWHERE "$LOG")" 0 "nothing went there"
+like "$(faulty up-denied new/e)" 'denied: requested access to the resource is denied' "denied"
+like "$(faulty up-lost new/f)" 'blob upload unknown' "an upload that is lost"
+like "$(faulty up-late new/g)" 'manifest invalid: manifest invalid' "a manifest that is refused"
+is "$(curl -s "http://$P/v2/new/g/tags/list" | grep -c '"1"')" 0 "is no tag"
+is "$(processes) $(find "$WORK"/root/image/*/distribution/partial -type f | wc -l)" "0 0" "nothing is left of any of them"
+is "$(grep -c secret "$WORK/log")" 0 "no secret is in the log"
+stop_daemon; is "$?" 0 "the daemon ends well"
+done_testing
