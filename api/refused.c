@@ -16,7 +16,6 @@ static const struct refusal {
 	{ "build", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
 	{ "build_cancel", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
 	{ "image_attestations", ERR_NOT_IMPLEMENTED, "attestations need an image store that keeps manifests" },
-	{ "image_push", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
 	{ "image_search", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
 	{ "plugin_create", ERR_NOT_IMPLEMENTED, NO_PLUGINS },
 	{ "plugin_delete", ERR_NOT_IMPLEMENTED, NO_PLUGINS },
