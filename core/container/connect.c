@@ -177,7 +177,7 @@ int container_connect(struct container *c, const char *network, const char *endp
 		return -1;
 	if (!str_empty(endpoint) && !streq(endpoint, "null")) {
 		js = json_read(endpoint, strlen(endpoint), err);
-		r = js ? endpoint_take(js, n->name, &ep, NULL, err) : -1;
+		r = js ? endpoint_take(js, n, n->name, &ep, NULL, err) : -1;
 	}
 	if (r == 0)
 		r = op_begin(c, err);

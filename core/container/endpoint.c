@@ -9,6 +9,7 @@
 
 #include "base/id.h"
 #include "container/internal.h"
+#include "network/cidr.h"
 
 #define NAME_MOST 255 /* of an alias, as of all names of the DNS */
 
@@ -65,7 +66,29 @@ static int check_names(const struct endpoint *ep, struct err *err)
 	return 0;
 }
 
-static int check_addresses(const struct endpoint *ep, const char *network, struct err *err)
+/* Whether it is of a subnet that the network has. Who has the address now is seen at the start. */
+static int check_subnet(const struct network *n, bool ipv6, const char *ip, struct err *err)
+{
+	bool any = false;
+	struct cidr c;
+	struct ip a;
+
+	if (str_empty(ip) || !ip_parse(ip, &a))
+		return 0;
+	for (size_t i = 0; i < n->pools_len && (ipv6 ? n->enable_ipv6 : n->enable_ipv4); i++) {
+		if (!cidr_parse(n->pools[i].subnet, &c) || c.address.v6 != ipv6)
+			continue;
+		if (cidr_contains(&c, &a))
+			return 0;
+		any = true;
+	}
+	if (any)
+		return err_set(err, ERR_INVALID, "no configured subnet or ip-range contain the IP address %s", ip);
+	return err_set(err, ERR_INVALID, "user specified IP address is supported only when connecting to networks with user configured subnets");
+}
+
+/* n: NULL while there is no such network. */
+static int check_addresses(const struct endpoint *ep, const struct network *n, const char *network, struct err *err)
 {
 	struct ipam_wish ip = { 0 };
 	bool any;
@@ -79,6 +102,8 @@ static int check_addresses(const struct endpoint *ep, const char *network, struc
 		r = err_set(err, ERR_INVALID, "user specified IP address is supported on user defined networks only");
 	if (r == 0)
 		r = check_ip(AF_INET, "IPv4", ip.ipv4, err) < 0 || check_ip(AF_INET6, "IPv6", ip.ipv6, err) < 0 ? -1 : 0;
+	if (r == 0 && n)
+		r = check_subnet(n, false, ip.ipv4, err) < 0 || check_subnet(n, true, ip.ipv6, err) < 0 ? -1 : 0;
 	for (size_t i = 0; r == 0 && i < ip.link_local.len; i++)
 		if (check_ip(AF_INET, "link-local IP", ip.link_local.v[i], NULL) < 0)
 			r = check_ip(AF_INET6, "link-local IP", ip.link_local.v[i], err);
@@ -101,12 +126,16 @@ static void drop_given(struct endpoint *ep)
 	ep->ip_prefix_len = ep->global_ipv6_prefix_len = 0;
 }
 
-int endpoint_take(json_t *js, const char *network, struct endpoint *ret, struct strv *warnings, struct err *err)
+int endpoint_take(json_t *js, const struct network *n, const char *network, struct endpoint *ret, struct strv *warnings, struct err *err)
 {
+	OWN_ERR struct err why = ERR_INIT;
+
 	if (jdesc_decode(&endpoint_desc, js, ret, err) < 0)
 		return err_wrap(err, "NetworkingConfig");
 	drop_given(ret);
-	if (check_addresses(ret, network, err) < 0 || check_names(ret, err) < 0)
+	if (check_addresses(ret, n, network, &why) < 0)
+		return err_set(err, why.class, "invalid endpoint settings:\n%s", err_text(&why));
+	if (check_names(ret, err) < 0)
 		return -1;
 	if (!str_empty(ret->desired_mac) && !id_is_mac(ret->desired_mac))
 		return err_set(err, ERR_INVALID, "address %.64s: invalid MAC address", ret->desired_mac);
@@ -119,10 +148,15 @@ int endpoint_take(json_t *js, const char *network, struct endpoint *ret, struct 
 	return 0;
 }
 
+static struct network *find(struct container *c, const char *word)
+{
+	return c->store->deps.nets ? net_find(c->store->deps.nets, word, NULL) : NULL;
+}
+
 /* Its name where there is such a network, else the client's word. */
 static char *name_of(struct container *c, const char *word)
 {
-	OWN_NETWORK struct network *n = c->store->deps.nets ? net_find(c->store->deps.nets, word, NULL) : NULL;
+	OWN_NETWORK struct network *n = find(c, word);
 
 	return xstrdup(n ? n->name : word);
 }
@@ -163,6 +197,7 @@ static int take_all(struct container *c, const char *networking, const char *mai
 		return err_wrap(err, "NetworkingConfig");
 	json_object_foreach(json_object_get(js, "EndpointsConfig"), key, item) {
 		OWN_FREE char *name = endpoint_is_default(key) ? xstrdup(main) : name_of(c, key);
+		OWN_NETWORK struct network *n = find(c, name);
 		struct endpoint *ep;
 
 		if (json_is_null(item))
@@ -170,7 +205,9 @@ static int take_all(struct container *c, const char *networking, const char *mai
 		if (jmap_get(nets, name, &endpoint_desc))
 			return err_set(err, ERR_INVALID, "the network %s is named twice in NetworkingConfig", name);
 		ep = jmap_add(nets, name, &endpoint_desc);
-		if (endpoint_take(item, name, ep, warnings, err) < 0 || (streq(name, main) && take_mac(&c->rec.config, ep, err) < 0))
+		if (endpoint_take(item, n, name, ep, warnings, err) < 0)
+			return err_wrap(err, "invalid config for network %s", key);
+		if (streq(name, main) && take_mac(&c->rec.config, ep, err) < 0)
 			return -1;
 	}
 	return check_company(nets, err);

@@ -382,8 +382,8 @@ bool endpoint_is_default(const char *mode);
 bool endpoint_has_names(const char *network); /* one of the user's */
 /* At create: those of the mode and of NetworkingConfig (JSON text or NULL), checked. */
 int endpoints_settle(struct container *c, const char *networking, struct strv *warnings, struct err *err);
-/* EndpointSettings of a client, checked, into a cleared one. network: its name. warnings may be NULL. */
-int endpoint_take(json_t *js, const char *network, struct endpoint *ret, struct strv *warnings, struct err *err);
+/* EndpointSettings of a client, checked, into a cleared one. network: its name; n: NULL while there is none. warnings may be NULL. */
+int endpoint_take(json_t *js, const struct network *n, const char *network, struct endpoint *ret, struct strv *warnings, struct err *err);
 /* What it is called on a network of the user's. Under the lock. */
 void endpoint_names(const struct container *c, const struct endpoint *ep, struct strv *ret);
 /* Adds the addresses of that network that it asks for. */

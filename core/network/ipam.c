@@ -125,7 +125,7 @@ int ipam_take_one(struct ipam *p, const char *owner, const struct ip *address, s
 
 	if (!cidr_contains(&p->subnet, address)) {
 		ip_text(address, text);
-		return err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", text);
+		return err_set(err, ERR_INVALID, "no configured subnet or ip-range contain the IP address %s", text);
 	}
 	i = place(p, address->n);
 	/* the network's own and the broadcast address are nobody's */

@@ -292,7 +292,7 @@ static int take_family(struct ipam_driver *d, const struct network *n, struct ne
 	const char *key = d->caps.flags & DKD_IPAM_NEEDS_MAC ? MAC_KEY : NULL;
 
 	if (!p)
-		return str_empty(want) ? 0 : err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", want);
+		return str_empty(want) ? 0 : err_set(err, ERR_INVALID, "no configured subnet or ip-range contain the IP address %s", want);
 	return request_address(d, p->id, str_empty(want) ? NULL : want, key, ep->mac, ipv6 ? &ep->ipv6 : &ep->ipv4, err);
 }
 

@@ -212,7 +212,7 @@ static int take_wanted(struct net_space *s, bool ipv6, const struct net_endpoint
 			err->class = ERR_FORBIDDEN;
 		return -1;
 	}
-	return err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", want);
+	return err_set(err, ERR_INVALID, "no configured subnet or ip-range contain the IP address %s", want);
 }
 
 /* One that none of the others will ask for. */
@@ -252,7 +252,7 @@ static int take_family(struct net_space *s, bool ipv6, struct net_endpoint *ep, 
 	struct cidr c;
 
 	if (!s || !has_family(s, ipv6))
-		return str_empty(want) ? 0 : err_set(err, ERR_INVALID, "no configured subnet contains IP address %s", want);
+		return str_empty(want) ? 0 : err_set(err, ERR_INVALID, "no configured subnet or ip-range contain the IP address %s", want);
 	if ((str_empty(want) ? take_any(s, ipv6, ep, asked, &c, err) : take_wanted(s, ipv6, ep, want, &c, err)) < 0)
 		return -1;
 	cidr_text(&c, text);

@@ -118,7 +118,14 @@ connect n3 nonesuch "" 'No such container: nonesuch"\} 404' "no such container"
 connect n3 "" "" 'invalid name or ID supplied: .".""\} 400' "no name"
 connect n3 one '{"IPAMConfig":{"IPv4Address":"foo"}}' 'invalid IPv4 address: foo"\} 400' "no address"
 connect n3 one '{"MacAddress":"foo"}' 'invalid MAC address"\} 400' "no MAC"
-connect n3 one '{"IPAMConfig":{"IPv4Address":"10.99.0.1"}}' "10.99.0.1.*(400|500)" "an address of elsewhere"
+connect n3 one '{"IPAMConfig":{"IPv4Address":"10.99.0.1"}}' 'invalid endpoint settings:\\nno configured subnet or ip-range contain the IP address 10\.99\.0\.1"\} 400' "an address of elsewhere"
+connect n3 one '{"IPAMConfig":{"IPv6Address":"fd99::1"}}' 'user specified IP address is supported only when connecting to networks with user configured subnets"\} 400' "of a family that the network has not"
+docker create --name cold --network n3 busybox true >/dev/null
+connect n1 cold '{"IPAMConfig":{"IPv4Address":"10.99.0.1"}}' 'contain the IP address 10\.99\.0\.1"\} 400' "to one that does not run"
+docker rm cold >/dev/null
+like "$(docker create --name cold --network n1 --ip 10.99.0.1 busybox true 2>&1 | paste -sd ' ')" \
+	'invalid config for network n1: invalid endpoint settings: no configured subnet or ip-range contain the IP address 10\.99\.0\.1' "nor is one made with it"
+unlike "$(docker ps -a)" cold "which leaves nothing"
 connect n1 plain2 "" 'No such container' "a container that was never there"
 connect bridge one '{"Aliases":["q"]}' 'network-scoped alias is supported only for containers in user defined networks"\} 400' "an alias on the default bridge"
 connect host one "" 'container cannot be disconnected from host network or connected to host network"\} 400' "host"

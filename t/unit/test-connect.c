@@ -150,7 +150,7 @@ static void test_wishes(struct net_controller *nc)
 	ok(sandbox_create(nc, C2, "h", &taken, 1, NULL, &other, &err) < 0 && err.class == ERR_FORBIDDEN && strstr(err.msg, "Address already in use"),
 		"an address that is taken: %s", err_text(&err));
 	ok(sandbox_create(nc, C2, "h", &outside, 1, NULL, &other, &err) < 0 && err.class == ERR_INVALID &&
-		strstr(err.msg, "no configured subnet contains IP address 10.9.0.1"), "one of nobody's: %s", err_text(&err));
+		strstr(err.msg, "no configured subnet or ip-range contain the IP address 10.9.0.1"), "one of nobody's: %s", err_text(&err));
 	ok(sandbox_create(nc, C2, "h", same, 2, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "one network twice: %s", err_text(&err));
 	ok(sandbox_create(nc, C2, "h", mixed, 2, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "the host's beside another: %s", err_text(&err));
 	strmap_set(&options, "com.docker.network.endpoint.sysctls", "kernel.IFNAME.x=1");
