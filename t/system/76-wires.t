@@ -114,6 +114,14 @@ unlike "$(docker exec go ip route)" default "which leads nowhere"
 docker network connect bare in; ok "a container of an internal network comes to one that could do with a way out"
 soon "and gets it" docker exec in ping -c 1 -W 2 198.51.100.2
 docker rm -f go gone in > /dev/null
+docker network rm docker_gwbridge > /dev/null; ok "the way goes, too"
+for i in 1 2 3 4; do docker create --name "m$i" --network bare busybox sleep 100000 > /dev/null; done
+for i in 1 2 3 4; do docker start "m$i" > /dev/null & STARTS="${STARTS:-} $!"; done
+# shellcheck disable=SC2086
+wait $STARTS
+is "$(docker network inspect -f '{{len .Containers}}' docker_gwbridge)" 4 "who comes at once gets it all the same"
+is "$(docker network ls -q -f name=docker_gwbridge | wc -l)" 1 "the one that there is"
+docker rm -f m1 m2 m3 m4 > /dev/null
 docker network rm docker_gwbridge bare road inner > /dev/null; ok "all go"
 
 docker network create -d wires --ipam-driver wires -o colour=blue foreign > /dev/null

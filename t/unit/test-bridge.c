@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The driver "bridge" and its sandboxes against a kernel, in a network namespace of the test's own. */
 #include <dirent.h>
-#include <net/if.h>
 #include <linux/netlink.h>
+#include <net/if.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -192,6 +192,44 @@ static void test_linger(struct net_controller *nc)
 	sandbox_done(&b);
 }
 
+/* Their numbers, of this namespace: the driver's are all there is. */
+static size_t netfilter_sockets(struct buf *ret)
+{
+	OWN_BUF struct buf text = { 0 };
+	OWN_STRV struct strv lines = { 0 };
+	size_t len = 0;
+
+	buf_reset(ret);
+	if (fs_read(AT_FDCWD, "/proc/thread-self/net/netlink", 1 << 20, &text, NULL) < 0)
+		return 0;
+	strv_split(&lines, text.data, "\n");
+	for (size_t i = 0; i < lines.len; i++) {
+		unsigned protocol, port, inode;
+
+		if (sscanf(lines.v[i], "%*s %u %u %*s %*s %*s %*s %*s %*s %u", &protocol, &port, &inode) != 3 || protocol != NETLINK_NETFILTER || !port)
+			continue;
+		buf_addf(ret, "%u ", inode);
+		len++;
+	}
+	return len;
+}
+
+/* To close one behind a change of rules takes the kernel longer than the change. */
+static void test_sockets(struct net_controller *nc)
+{
+	const struct net_spec spec = { .name = "kept", .enable_ipv4 = -1, .enable_ipv6 = -1 };
+	OWN_BUF struct buf before = { 0 }, after = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	char id[65];
+	size_t len = netfilter_sockets(&before);
+
+	is_int(len, 2, "netfilter has a socket for changes and one for questions: %s", before.data);
+	is_int(net_create(nc, &spec, id, NULL, &err), 0, "a network: %s", err_text(&err));
+	is_int(net_remove(nc, "kept", &err), 0, "goes: %s", err_text(&err));
+	is_int(netfilter_sockets(&after), len, "no other was made for that");
+	is_str(after.data, before.data, "and none of them closed");
+}
+
 static void test_options(struct net_controller **nc)
 {
 	static const struct { struct net_bridge_config cfg; const char *says; } bad[] = {
@@ -249,6 +287,7 @@ int main(void)
 	if (nc) {
 		test_life(&nc);
 		test_linger(nc);
+		test_sockets(nc);
 		test_options(&nc);
 	}
 	net_close(nc);
