@@ -128,6 +128,7 @@ static int apply(struct daemon *d, struct config *next, struct err *err)
 	d->config = next;
 	d->defaults = def;
 	container_store_set_defaults(d->containers, def);
+	gc_set(d->gc, next->gc);
 	d->api.config = next;
 	d->api.defaults = def;
 	d->api.runtime_default = next->default_runtime;

@@ -519,6 +519,20 @@ int step_restore(struct daemon *d, struct err *err)
 	return 0;
 }
 
+int step_gc(struct daemon *d, struct err *err)
+{
+	const struct gc_deps deps = { d->data_root, d->engine_id, d->images, d->containers, d->events };
+
+	d->gc = gc_new(&deps);
+	gc_set(d->gc, d->config->gc);
+	return 0;
+}
+
+void unstep_gc(struct daemon *d)
+{
+	gc_free(d->gc);
+}
+
 int step_authz(struct daemon *d, struct err *err)
 {
 	d->authz = authz_open(&d->config->authorization_plugins, err);

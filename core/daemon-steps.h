@@ -12,10 +12,10 @@ step_fn step_signals, step_warnings, step_user, step_cgroups, step_data_root, st
 	step_exec_root, step_limits, step_umask, step_keys, step_apparmor, step_listeners, step_spawner,
 	step_engine, step_drivers, step_stores, step_graph, step_layers, step_images, step_selinux,
 	step_volumes, step_engine_id, step_distribution, step_registry, step_events, step_networks, step_defaults,
-	step_containers, step_restore, step_authz, step_api, step_router, step_metrics, step_http;
+	step_containers, step_restore, step_gc, step_authz, step_api, step_router, step_metrics, step_http;
 unstep_fn unstep_data_root, unstep_pidfile, unstep_listeners, unstep_spawner, unstep_engine, unstep_graph,
 	unstep_layers, unstep_images, unstep_volumes, unstep_registry, unstep_events, unstep_networks, unstep_defaults,
-	unstep_containers, unstep_authz, unstep_router, unstep_metrics, unstep_http;
+	unstep_containers, unstep_gc, unstep_authz, unstep_router, unstep_metrics, unstep_http;
 
 /* --shutdown-timeout in ms, more when a container's own time asks for it; -1 for no limit. */
 int daemon_shutdown_ms(const struct daemon *d);

@@ -51,6 +51,7 @@ static const struct step steps[] = {
 	{ "container defaults", step_defaults, unstep_defaults, false },
 	{ "container store", step_containers, unstep_containers, false },
 	{ "containers restored", step_restore, NULL, false },
+	{ "garbage collection", step_gc, unstep_gc, false },
 	{ "authorization", step_authz, unstep_authz, false },
 	{ "API jobs", step_api, NULL, false },
 	{ "router", step_router, unstep_router, false },

@@ -15,6 +15,7 @@
 #include "container/container.h"
 #include "engine.h"
 #include "events.h"
+#include "gc.h"
 #include "http/http.h"
 #include "image/graph.h"
 #include "image/image.h"
@@ -46,6 +47,7 @@ struct daemon {
 	struct netd *netd;
 	struct events *events;
 	struct container_store *containers;
+	struct gc *gc;
 	struct authz *authz;
 	struct router *router;
 	struct http_server *http;

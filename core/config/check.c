@@ -13,16 +13,17 @@
 #include "config/value.h"
 #include "container/bundle/cgroup.h"
 #include "container/log/opts.h"
+#include "gc-policy.h"
 
 typedef int check_fn(struct config *cfg, struct err *err);
 
 static check_fn fill_empty, check_log, check_numbers, check_modes, check_runtime, check_labels, check_lists, check_cgroup, check_network, check_cluster,
-	check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths;
+	check_api_version, check_gc, check_not_here, check_seccomp, fill_hosts, fill_paths;
 
 int config_validate(struct config *cfg, struct err *err)
 {
 	static check_fn *const checks[] = { fill_empty, check_log, check_labels, check_numbers, check_modes, check_runtime, check_lists,
-		check_cgroup, check_network, check_cluster, check_api_version, check_not_here, check_seccomp, fill_hosts, fill_paths };
+		check_cgroup, check_network, check_cluster, check_api_version, check_gc, check_not_here, check_seccomp, fill_hosts, fill_paths };
 
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
 		if (checks[i](cfg, err) < 0)
@@ -53,6 +54,13 @@ void config_inert(const struct config *cfg, struct strv *ret)
 		else
 			strv_addf(ret, "the option \"%s\" of %s has no effect in this version", opts[id].key, cfg->file);
 	}
+}
+
+static int check_gc(struct config *cfg, struct err *err)
+{
+	OWN_GC_POLICY struct gc_policy p = { 0 };
+
+	return gc_policy_parse(cfg->gc, &p, err);
 }
 
 /* An empty word is the default of these, as Docker has it. */

@@ -114,6 +114,13 @@ int container_commit(struct container *c, const struct commit_options *o, struct
 int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed,
 	uint64_t *ret_space, struct err *err);
 
+/*
+ * Containers without a restart policy that ended (or were made, when they never started) before this moment and whose labels fit.
+ */
+struct filters;
+void containers_collect(struct container_store *s, const struct filters *labels, int64_t before, const struct cancel *cancel,
+	struct strv *removed, uint64_t *ret_space);
+
 enum wait_condition { WAIT_NOT_RUNNING, WAIT_NEXT_EXIT, WAIT_REMOVED };
 /* A waiter registered now: nothing that happens later is missed. */
 struct waiter;

@@ -493,6 +493,8 @@ int container_start_op(struct container *c, struct err *err)
 			ship_begin(c);
 			container_save_state(c);
 			container_event(c, "start", NULL);
+			if (!str_empty(c->rec.image))
+				image_used(c->store->deps.images, c->rec.image);
 			metrics_time(METRIC_CONTAINER_ACTIONS, "start", clock_mono() - began);
 			return 0;
 		}

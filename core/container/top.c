@@ -223,19 +223,27 @@ int container_top(struct container *c, const char *ps_args, const struct cancel 
 	return 0;
 }
 
-int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed,
-	uint64_t *ret_space, struct err *err)
-{
-	static const char *const keys[] = { "label", "label!", "until", NULL };
-	OWN_FILTERS struct filters f = { 0 };
-	struct container **v;
-	int64_t until;
-	size_t n;
+/* Why a container may go. */
+struct pruning { const struct filters *labels; int64_t created, ended; bool spare_policies; };
 
-	if (filters_parse(filters, &f, err) < 0 || filters_validate(&f, keys, err) < 0 ||
-		filters_until(&f, clock_now(), &until, err) < 0)
-		return -1;
-	n = store_all(s, &v);
+/* Under its lock. */
+static bool may_go(const struct container *c, const struct pruning *p)
+{
+	const struct container_state *st = &c->rec.state;
+	int64_t end = st->finished_at > c->rec.created ? st->finished_at : c->rec.created;
+
+	if (c->damaged || st->running || st->restarting || st->removal || c->rec.created > p->created || end > p->ended)
+		return false;
+	if (p->spare_policies && !str_empty(c->host.restart.name) && !streq(c->host.restart.name, "no"))
+		return false;
+	return filters_labels_pass(p->labels, &c->rec.config.labels);
+}
+
+static void prune(struct container_store *s, const struct pruning *p, const struct cancel *cancel, struct strv *removed, uint64_t *ret_space)
+{
+	struct container **v;
+	size_t n = store_all(s, &v);
+
 	for (size_t i = 0; i < n; i++) {
 		struct container *c = v[i];
 		OWN_ERR struct err one = ERR_INIT;
@@ -243,8 +251,7 @@ int containers_prune(struct container_store *s, const char *filters, const struc
 		bool fits;
 
 		lock_take(&c->lock);
-		fits = !c->damaged && !c->rec.state.running && !c->rec.state.removal && c->rec.created <= until &&
-		       filters_labels_pass(&f, &c->rec.config.labels);
+		fits = may_go(c, p);
 		lock_drop(&c->lock);
 		if (fits && !cancel_fired(cancel)) {
 			container_sizes(c, cancel, &rw, &root);
@@ -258,5 +265,26 @@ int containers_prune(struct container_store *s, const char *filters, const struc
 		container_unref(c);
 	}
 	free(v);
+}
+
+void containers_collect(struct container_store *s, const struct filters *labels, int64_t before, const struct cancel *cancel,
+	struct strv *removed, uint64_t *ret_space)
+{
+	struct pruning p = { labels, INT64_MAX, before, true };
+
+	prune(s, &p, cancel, removed, ret_space);
+}
+
+int containers_prune(struct container_store *s, const char *filters, const struct cancel *cancel, struct strv *removed,
+	uint64_t *ret_space, struct err *err)
+{
+	static const char *const keys[] = { "label", "label!", "until", NULL };
+	OWN_FILTERS struct filters f = { 0 };
+	struct pruning p = { &f, 0, INT64_MAX, false };
+
+	if (filters_parse(filters, &f, err) < 0 || filters_validate(&f, keys, err) < 0 ||
+		filters_until(&f, clock_now(), &p.created, err) < 0)
+		return -1;
+	prune(s, &p, cancel, removed, ret_space);
 	return 0;
 }

@@ -19,6 +19,7 @@
 
 #define CONTENT "imagedb/content/sha256"
 #define METADATA "imagedb/metadata/sha256"
+#define USED_EVERY (60 * NSEC_PER_SEC)
 
 static int make_folders(struct image_store *s, struct err *err);
 static int load_all(struct image_store *s, struct err *err);
@@ -184,6 +185,7 @@ static void succeed(struct image_store *s, struct image *old, struct image *img)
 
 	BUG_ON(!found || s->v[at].img != old);
 	img->last_tag = image_last_tag(old);
+	img->last_used = __atomic_load_n(&old->last_used, __ATOMIC_RELAXED);
 	s->v[at].img = img;
 	lock_drop(&s->lock);
 	damage_forget("image", old->id);
@@ -324,6 +326,34 @@ int image_take_back(struct image_store *s, const char *id, struct strv *removed_
 	if (rc == 0 && img && held(img) && layer_unref(s->layers, held(img), removed_layers, err) < 0)
 		return err_wrap(err, "layers of image %s", id);
 	return rc < 0 ? rc : img != NULL;
+}
+
+void image_used(struct image_store *s, const char *id)
+{
+	CLEANUP(image_unrefp) struct image *img = image_by_id(s, id);
+	OWN_ERR struct err err = ERR_INIT;
+	int64_t now = clock_now(), before;
+	char text[CLOCK_TEXT];
+
+	if (!img)
+		return;
+	before = __atomic_load_n(&img->last_used, __ATOMIC_RELAXED);
+	if (now - before < USED_EVERY && now >= before)
+		return;
+	__atomic_store_n(&img->last_used, now, __ATOMIC_RELAXED);
+	if (write_metadata(s, id, "lastUsed", clock_rfc3339nano(now, text), &err) < 0)
+		log_debug("image %s: %s", id, err_text(&err));
+}
+
+int64_t image_last_use(struct image_store *s, const struct image *img)
+{
+	OWN_FREE char *path = xasprintf(CONTENT "/%s", id_digest_hex(img->id));
+	int64_t ret = image_last_tag(img), used = __atomic_load_n(&img->last_used, __ATOMIC_RELAXED), here;
+	struct stat st;
+
+	here = fstatat(s->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 ? st.st_mtim.tv_sec * NSEC_PER_SEC + st.st_mtim.tv_nsec : 0;
+	ret = used > ret ? used : ret;
+	return here > ret ? here : ret;
 }
 
 size_t image_children(struct image_store *s, const char *id, struct strv *ret)
@@ -590,15 +620,18 @@ static int write_metadata(struct image_store *s, const char *id, const char *nam
 /* What is not there or makes no sense is left out: it is a hint, not the image. */
 static void read_metadata(struct image_store *s, struct image *img)
 {
-	OWN_BUF struct buf parent = { 0 }, stamp = { 0 };
+	OWN_BUF struct buf parent = { 0 }, stamp = { 0 }, used = { 0 };
 	OWN_FREE char *dir = xasprintf(METADATA "/%s", id_digest_hex(img->id));
 	OWN_FREE char *parent_path = xasprintf("%s/parent", dir), *stamp_path = xasprintf("%s/lastUpdated", dir);
+	OWN_FREE char *used_path = xasprintf("%s/lastUsed", dir);
 	int64_t ns;
 
 	if (fs_read(s->fd, parent_path, 128, &parent, NULL) == 0 && id_digest_hex(parent.data))
 		img->parent = buf_steal(&parent);
 	if (fs_read(s->fd, stamp_path, 128, &stamp, NULL) == 0 && clock_parse_rfc3339(stamp.data, &ns))
 		img->last_tag = ns;
+	if (fs_read(s->fd, used_path, 128, &used, NULL) == 0 && clock_parse_rfc3339(used.data, &ns))
+		img->last_used = ns;
 }
 
 /* The operation is held. Children of an image that went forget it: each is replaced by a fresh copy without parent. */
@@ -633,6 +666,7 @@ static void orphan_children(struct image_store *s, const char *id)
 		if (old->damaged)
 			strmap_set(&fresh->config.labels, IMAGE_DAMAGED_LABEL, old->damaged);
 		fresh->last_tag = image_last_tag(old);
+		fresh->last_used = __atomic_load_n(&old->last_used, __ATOMIC_RELAXED);
 		s->v[at].img = fresh;
 		image_unref(old);
 	}

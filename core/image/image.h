@@ -40,7 +40,7 @@ extern const struct jdesc image_history_desc;
 #define IMAGE_CONFIG_MAX (8u << 20) /* bytes of a configuration */
 #define IMAGE_LAYERS_MAX 125        /* layers of one image, Docker's limit */
 
-/* Never changes once it is in the store, but for refs and last_tag (atomics). */
+/* Never changes once it is in the store, but for refs, last_tag and last_used (atomics). */
 struct image {
 	char id[72];             /* "sha256:<hex>" */
 	int refs;
@@ -54,6 +54,7 @@ struct image {
 	char *chain;             /* top layer's chain id, NULL without layers */
 	int64_t size;            /* sum of the layers' diffs */
 	int64_t last_tag;        /* ns, 0 never; read with image_last_tag() */
+	int64_t last_used;       /* ns, 0 never: when a container of it was started; atomic */
 	char *damaged;           /* why it cannot be used: it is listed and can be removed; NULL: whole */
 	char *held;              /* of a damaged image: the topmost of its layers that is there */
 };
@@ -105,6 +106,10 @@ int image_untag(struct image_store *s, const struct reference *ref, struct err *
 int image_delete(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err);
 /* As image_delete(), unless somebody tagged the image or built on it meanwhile. 1 when it went, 0 when it stayed or is not there. */
 int image_take_back(struct image_store *s, const char *id, struct strv *removed_layers, struct err *err);
+/* A container of it starts now. Written down once a minute at most, and not synced: nothing depends on it. */
+void image_used(struct image_store *s, const char *id);
+/* When it last was used, tagged, or came here, ns. */
+int64_t image_last_use(struct image_store *s, const struct image *img);
 size_t image_children(struct image_store *s, const char *id, struct strv *ret);
 
 #endif

@@ -325,3 +325,10 @@ int image_prune(struct image_store *s, bool dangling_only, bool (*want)(void *ct
 	image_list_free(v, n);
 	return rc;
 }
+
+void image_collect(struct image_store *s, struct image *img, const struct image_users *users, struct removals *ret)
+{
+	struct work w = { s, users, ret, false, true };
+
+	prune_one(&w, img, false);
+}

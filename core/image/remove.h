@@ -34,5 +34,7 @@ int image_remove(struct image_store *s, const char *name, bool force, bool prune
 /* Every unused image for which want() holds; with dangling_only those without a tag. Images in use are passed over. */
 int image_prune(struct image_store *s, bool dangling_only, bool (*want)(void *ctx, const struct image *img), void *ctx,
 	const struct image_users *users, const struct cancel *c, struct removals *ret, struct err *err);
+/* One image that nobody asked to remove: with all its names, unless somebody uses it by now. */
+void image_collect(struct image_store *s, struct image *img, const struct image_users *users, struct removals *ret);
 
 #endif

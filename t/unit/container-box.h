@@ -31,6 +31,7 @@ struct image *image_get(struct image_store *s, const char *name, struct err *err
 	err_set(err, ERR_NOT_FOUND, "No such image: %s:latest", name);
 	return NULL;
 }
+void image_used(struct image_store *s, const char *id) { (void)s; (void)id; }
 struct image *image_by_id(struct image_store *s, const char *id) { return streq(id, busybox.id) ? &busybox : NULL; }
 struct layer_store *image_store_layers(struct image_store *s) { return NULL; }
 struct graph *layer_store_graph(struct layer_store *s) { return NULL; }
