@@ -117,9 +117,13 @@ static bool adopt_sandbox(struct container *c)
 {
 	struct net_controller *nets = c->store->deps.nets;
 	const char *mode = endpoint_main(c, container_mode(c));
+	OWN_ERR struct err err = ERR_INIT;
 
-	return sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0 ||
-		(mend_sandbox(c) && sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0);
+	if (sandbox_adopt(nets, c->id, mode, &c->sandbox, &err) == 0 ||
+	    (mend_sandbox(c) && sandbox_adopt(nets, c->id, mode, &c->sandbox, NULL) == 0))
+		return true;
+	log_warn("container %s goes on without its networks: %s", c->id, err_text(&err));
+	return false;
 }
 
 /* Those of before, which are still bound where nothing went wrong: known again, and put back where something did. */

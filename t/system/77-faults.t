@@ -145,6 +145,7 @@ stop_daemon KILL >/dev/null 2>&1
 umount -l "$key" 2>/dev/null
 rm -f "$key"
 start_daemon; ok "a namespace that goes while the daemon is away"
+like "$(cat "$WORK/log")" "goes on without its networks: the network namespace of container .* is gone" "the log has it"
 docker rm -f two >/dev/null; ok "its container can be removed"
 nothing_left "namespaces that vanish"
 is "$(docker run --rm --network n1 --ip "$old" -p 8081:80 busybox ip -o -4 addr show dev eth0 | tr -s ' ' | cut -d' ' -f4)" "$old/24" "its address and port are free"
