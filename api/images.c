@@ -105,11 +105,6 @@ static int image_delete_job(struct job *job, struct err *err)
 	return reply_json(rq, 200, &b);
 }
 
-static int image_search_job(struct job *job, struct err *err)
-{
-	return err_set(err, ERR_NOT_IMPLEMENTED, "searching is not part of this build: search is not possible");
-}
-
 static int image_attestations_job(struct job *job, struct err *err)
 {
 	return err_set(err, ERR_NOT_IMPLEMENTED, "attestations are not supported by this image store");

@@ -17,7 +17,7 @@ void image_put_manifests(struct jw *w, struct api *api, const struct image *img)
 
 /* registry.c */
 int image_pull(struct job *job, struct err *err);
-job_fn image_push_job, registry_login_job, registry_inspect_job;
+job_fn image_push_job, image_search_job, registry_login_job, registry_inspect_job;
 
 /* Lines of progress; the answer begins with the first one. */
 struct image_lines { struct request *rq; bool gone; };

@@ -5,7 +5,6 @@
  */
 #include "system.h"
 
-#define NO_REGISTRY "this daemon cannot do this with registries yet"
 #define NO_PLUGINS "managed plugins are not part of this daemon: drivers are shared objects in its plugin folders"
 
 static const struct refusal {
@@ -16,7 +15,6 @@ static const struct refusal {
 	{ "build", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
 	{ "build_cancel", ERR_NOT_IMPLEMENTED, "docker build is not part of this daemon yet" },
 	{ "image_attestations", ERR_NOT_IMPLEMENTED, "attestations need an image store that keeps manifests" },
-	{ "image_search", ERR_NOT_IMPLEMENTED, NO_REGISTRY },
 	{ "plugin_create", ERR_NOT_IMPLEMENTED, NO_PLUGINS },
 	{ "plugin_delete", ERR_NOT_IMPLEMENTED, NO_PLUGINS },
 	{ "plugin_disable", ERR_NOT_IMPLEMENTED, NO_PLUGINS },

@@ -3,6 +3,7 @@
 #include "registry/registry.h"
 
 #include "config/config.h"
+#include "base/filters.h"
 #include "base/id.h"
 #include "events.h"
 #include "images.h"
@@ -186,6 +187,31 @@ int registry_inspect_job(struct job *job, struct err *err)
 	reference_add_latest(&ref);
 	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
 	if (registry_inspect(api->registry, &settings.c, &ref, &auth, &job->cancel, &b, err) < 0)
+		return -1;
+	return reply_json(rq, 200, &b);
+}
+
+int image_search_job(struct job *job, struct err *err)
+{
+	static const char *const allowed[] = { "is-automated", "is-official", "stars", NULL };
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	const char *term = request_query(rq, "term");
+	OWN_FILTERS struct filters filters = { 0 };
+	OWN_REGISTRY_AUTH struct registry_auth auth = { 0 };
+	CLEANUP(settings_done) struct settings settings = { 0 };
+	OWN_BUF struct buf b = { 0 };
+	int64_t limit = 0;
+
+	if (filters_parse(request_query(rq, "filters"), &filters, err) < 0 || filters_validate(&filters, allowed, err) < 0 ||
+	    request_query_int(rq, "limit", &limit, err) < 0)
+		return -1;
+	if (limit < 0 || limit > 100)
+		return err_set(err, ERR_INVALID, "limit %lld is outside the range of [1, 100]", (long long)limit);
+	if (read_settings(api, &settings, err) < 0)
+		return -1;
+	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
+	if (registry_search(api->registry, &settings.c, term ? term : "", limit ? (int)limit : 25, &filters, &auth, &job->cancel, &b, err) < 0)
 		return -1;
 	return reply_json(rq, 200, &b);
 }

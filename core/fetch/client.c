@@ -341,9 +341,8 @@ struct site *client_site(struct client *c, struct failure *f)
 	return NULL;
 }
 
-int client_get(struct client *c, const char *path, const char *accept, const char *repo, size_t max, struct web_answer *ret, struct failure *f)
+int client_get(struct client *c, const char *path, const char *accept, const char *scope, size_t max, struct web_answer *ret, struct failure *f)
 {
-	OWN_FREE char *scope = repo ? xasprintf("repository:%s:pull", repo) : NULL;
 	const struct web_request rq = { .method = "GET", .url = path, .accept = accept, .body_max = max };
 
 	for (size_t i = __atomic_load_n(&c->first, __ATOMIC_RELAXED); i < c->len; i++) {
@@ -376,7 +375,7 @@ static int add_tags(json_t *all, const struct buf *page, struct err *err)
 
 int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret, struct failure *f)
 {
-	OWN_FREE char *path = xasprintf("/v2/%s/tags/list", repo);
+	OWN_FREE char *path = xasprintf("/v2/%s/tags/list", repo), *scope = xasprintf("repository:%s:pull", repo);
 	OWN_JSON json_t *all = json_array();
 	OWN_FREE char *text = NULL, *last = xstrdup("");
 	size_t sum = 0;
@@ -386,7 +385,7 @@ int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret,
 		OWN_FREE char *next = NULL, *full = NULL;
 		const char *site;
 
-		if (client_get(c, path, "application/json", repo, max - sum, &a, f) < 0)
+		if (client_get(c, path, "application/json", scope, max - sum, &a, f) < 0)
 			return -1;
 		sum += a.body.size;
 		if (add_tags(all, &a.body, &f->err) < 0)

@@ -48,7 +48,7 @@ void client_refused(const struct web_answer *a, struct failure *f);
 /*
  * GET of a small body from the first site that has it, tried again where that may help. path begins with a slash.
  */
-int client_get(struct client *c, const char *path, const char *accept, const char *repo, size_t max, struct web_answer *ret, struct failure *f);
+int client_get(struct client *c, const char *path, const char *accept, const char *scope, size_t max, struct web_answer *ret, struct failure *f);
 /* All tags, a JSON list. */
 int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret, struct failure *f);
 /* Are the credentials good? ret_token: an identity token in their place, or NULL; owned by the caller. */

@@ -120,12 +120,25 @@ static const char *word(const struct work *w, const char *key)
 
 static int do_manifest(struct work *w, struct failure *f)
 {
-	OWN_FREE char *path = xasprintf("/v2/%s/manifests/%s", word(w, "repo"), word(w, "ref"));
+	OWN_FREE char *path = xasprintf("/v2/%s/manifests/%s", word(w, "repo"), word(w, "ref")), *scope = xasprintf("repository:%s:pull", word(w, "repo"));
 	OWN_ANSWER struct web_answer a = { .length = -1 };
 
-	if (client_get(client, path, accept_manifests, word(w, "repo"), WIRE_MANIFEST_MAX, &a, f) < 0 || put_body(w, a.body.data, a.body.size, f) < 0)
+	if (client_get(client, path, accept_manifests, scope, WIRE_MANIFEST_MAX, &a, f) < 0 || put_body(w, a.body.data, a.body.size, f) < 0)
 		return -1;
 	say(json_pack("{s:I, s:I, s:o}", "id", id_of(w), "size", (json_int_t)a.body.size, "type", any_text(a.type)), true);
+	return 0;
+}
+
+static int do_get(struct work *w, struct failure *f)
+{
+	OWN_ANSWER struct web_answer a = { .length = -1 };
+	const char *path = word(w, "path"), *scope = word(w, "scope");
+
+	if (*path != '/')
+		return err_set(&f->err, ERR_INVALID, "no path");
+	if (client_get(client, path, "application/json", *scope ? scope : NULL, WIRE_MANIFEST_MAX, &a, f) < 0 || put_body(w, a.body.data, a.body.size, f) < 0)
+		return -1;
+	say(json_pack("{s:I, s:I}", "id", id_of(w), "size", (json_int_t)a.body.size), true);
 	return 0;
 }
 
@@ -207,7 +220,7 @@ static int do_put(struct work *w, struct failure *f)
 static void *work(void *arg)
 {
 	static const struct { const char *op; int (*fn)(struct work *w, struct failure *f); } ops[] = {
-		{ "manifest", do_manifest }, { "tags", do_tags }, { "blob", do_blob }, { "login", do_login },
+		{ "manifest", do_manifest }, { "get", do_get }, { "tags", do_tags }, { "blob", do_blob }, { "login", do_login },
 		{ "have", do_have }, { "mount", do_mount }, { "upload", do_upload }, { "put", do_put },
 	};
 	struct work *w = arg;

@@ -73,6 +73,10 @@ int registry_push(struct registry *r, const struct registry_push *p, struct err 
 /* server: as clients give it. ret_token: an identity token for the password, or NULL; owned by the caller. */
 int registry_login(struct registry *r, const struct registry_config *cfg, const char *server, const struct registry_auth *auth, const struct cancel *c,
 	char **ret_token, struct err *err);
+struct filters;
+/* The body of GET /images/search: what a registry of version 1 says, else names of its catalog with the term in them. */
+int registry_search(struct registry *r, const struct registry_config *cfg, const char *term, int limit, const struct filters *filters,
+	const struct registry_auth *auth, const struct cancel *c, struct buf *ret, struct err *err);
 /* The body of GET /distribution/{name}/json. */
 int registry_inspect(struct registry *r, const struct registry_config *cfg, const struct reference *ref, const struct registry_auth *auth,
 	const struct cancel *c, struct buf *ret, struct err *err);

@@ -15,7 +15,7 @@ struct pems { struct buf ca; char *cert, *key; /* names of files */ };
 
 static bool is_docker(const char *domain)
 {
-	return streq(domain, "docker.io") || streq(domain, "index.docker.io");
+	return streq(domain, "docker.io");
 }
 
 static bool is_listed(const struct registry_config *cfg, const char *host)
@@ -163,6 +163,8 @@ json_t *sites_of(const struct registry_config *cfg, const char *domain, int *fds
 	}
 	if (is_docker(domain))
 		site = json_pack("{s:s}", "url", "https://registry-1.docker.io");
+	else if (streq(domain, "index.docker.io"))
+		site = json_pack("{s:s}", "url", "https://index.docker.io");
 	else
 		site = json_pack("{s:s, s:b}", "host", domain, "insecure", is_listed(cfg, domain));
 	json_array_append_new(all, site);

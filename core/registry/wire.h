@@ -12,6 +12,7 @@
  *
  * Then requests, answered in any order; a descriptor rides along with those marked *, and gets the body:
  *   {"id","op":"manifest","repo","ref"} *                       -> {"id","size","type"}
+ *   {"id","op":"get","path","scope"?} *                         -> {"id","size"}
  *   {"id","op":"tags","repo"} *                                 -> {"id","size"}      a JSON list of names
  *   {"id","op":"blob","repo","digest","size":N} *               -> {"id","size"}      what is there of it is gone on with
  *   {"id","op":"have","repo","digest"}                          -> {"id","yes","size"}

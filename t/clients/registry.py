@@ -261,6 +261,9 @@ class Faults(Handler):
     def do_GET(self):
         self.note()
         parts = self.path.split("?")[0].split("/")
+        if self.path.startswith("/v1/search"):
+            results = [{"name": "one/" + "x" * i, "description": "d\x1b[2J", "star_count": i, "is_official": i == 2, "is_trusted": True} for i in range(4)]
+            return self.answer(200, json.dumps({"results": results + [{"name": 5}, 7, {"description": "none"}]}).encode())
         if "/blobs/uploads/" in self.path:
             # the registry itself knows no upload by where it was before a break
             return self.answer(204, **self.server.cut) if parts[2] == "up-cut" else self.answer(404)

@@ -91,6 +91,16 @@ like "$(faulty up-denied new/e)" 'denied: requested access to the resource is de
 like "$(faulty up-lost new/f)" 'blob upload unknown' "an upload that is lost"
 like "$(faulty up-late new/g)" 'manifest invalid: manifest invalid' "a manifest that is refused"
 is "$(curl -s "http://$P/v2/new/g/tags/list" | grep -c '"1"')" 0 "is no tag"
+# search
+found() { api GET "/images/search?$1" | jq -c "${2:-map(.name)}"; }
+is "$(found "term=$P/mul")" '["x/multi"]' "search: names of the catalog, where there is no version 1"
+is "$(docker search --format '{{.Name}} {{.StarCount}} {{.IsOfficial}}' $F/any | paste -sd,)" "one/ 0 ,one/x 1 ,one/xx 2 [OK],one/xxx 3 " "search: what a registry of version 1 says"
+is "$(found "term=$F/any&filters=%7B%22stars%22%3A%5B%222%22%5D%7D")" '["one/xx","one/xxx"]' "by stars"
+is "$(found "term=$F/any&filters=%7B%22is-official%22%3A%5B%22true%22%5D%7D")" '["one/xx"]' "by is-official"
+is "$(found "term=$F/any&limit=1")" '["one/"]' "as many as asked for"
+like "$(grep '/v1/search' "$LOG" | head -n 1)" '/v1/search\?q=any&n=25' "the registry gets the term"
+is "$(api_status GET "/images/search?term=$F/x&limit=101") $(api_status GET "/images/search?term=$F/x&filters=%7B%22a%22%3A%5B%22b%22%5D%7D") $(api_status GET '/images/search?term=127.0.0.1:1/x') $(api_status GET '/images/search')" \
+	"400 400 500 400" "nonsense"
 is "$(processes) $(find "$WORK"/root/image/*/distribution/partial -type f | wc -l)" "0 0" "nothing is left of any of them"
 is "$(grep -c secret "$WORK/log")" 0 "no secret is in the log"
 stop_daemon; is "$?" 0 "the daemon ends well"
