@@ -205,11 +205,15 @@ static int add_gateways(struct network *n, struct err *err)
 /* Name and subnets become the network's, which is in the list from then on; nobody sees it yet. */
 static int enter(struct net_controller *nc, const struct net_host *host, struct network *n, bool pools, bool gateways, struct err *err)
 {
+	const struct net_entry *from;
 	struct cidr c;
 	WITH_LOCK(&nc->lock);
 
 	if (net_entry_named(nc, n->name))
 		return err_set(err, ERR_CONFLICT, "network with name %s already exists", n->name);
+	from = n->config_from ? net_entry_named(nc, n->config_from) : NULL;
+	if (n->config_from && (!from || from->state == NET_REMOVING)) /* it went since take_config() */
+		return err_set(err, ERR_NOT_FOUND, "configuration network \"%s\" does not exist", n->config_from);
 	for (size_t i = 0; i < n->pools_len && !n->config_only && !net_ipam_is_external(n); i++)
 		if (net_pool_used(n, &n->pools[i]) && cidr_parse(n->pools[i].subnet, &c) && net_pool_overlaps(nc, n->id, &c))
 			return err_set(err, ERR_FORBIDDEN, OVERLAPS);

@@ -41,9 +41,9 @@ static void add_ula(struct net_controller *nc)
 static bool parse_base(const char *text, struct cidr *ret, unsigned *ret_bits)
 {
 	char base[CIDR_TEXT + 1];
-	int bits;
+	int bits, end = 0;
 
-	if (sscanf(text, "base=%46[^,],size=%6d", base, &bits) != 2 || !cidr_parse(base, ret) || bits < (int)ret->bits ||
+	if (sscanf(text, "base=%46[^,],size=%6d%n", base, &bits, &end) != 2 || text[end] || !cidr_parse(base, ret) || bits < (int)ret->bits ||
 	    bits > (int)cidr_width(ret->address.v6))
 		return false;
 	*ret_bits = (unsigned)bits;

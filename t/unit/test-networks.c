@@ -197,6 +197,10 @@ static void test_subnets(struct net_controller *nc)
 	host_route("192.168.0.0/16", "172.17.1.1");
 	try_create(nc, (struct net_spec){ .name = "s3" }, &status);
 	is_str(subnet_of(nc, "s3", 0), "172.17.5.0/24", "where all is led away by a gateway, only neighbours and closer routes count");
+	strv_add(&pools, "base=10.88.0.0/16,size=24xyz");
+	ok(net_pools_set(nc, &pools, &err) < 0 && err.class == ERR_INVALID, "a default address pool with more behind its size: %s", err_text(&err));
+	err_done(&err);
+	strv_del(&pools, "base=10.88.0.0/16,size=24xyz");
 	strv_add(&pools, "base=10.88.0.0/24,size=24");
 	host_route("10.88.0.0/24", "172.17.1.1");
 	net_pools_set(nc, &pools, &err);
