@@ -370,8 +370,8 @@ def events():
     one = next(raw)
     ok(isinstance(one, (bytes, str)) and ("tag" in str(one) or "image" in str(one)), "events as text")
     raw.close()
-    until(lambda: time.time() >= since + 2)
-    end = int(time.time())
+    end = max(x["time"] for x in got) + 1
+    until(lambda: time.time() >= end)
     past = lambda **f: [x["Action"] for x in c.events(since=since, until=end, decode=True, filters=f)]
     is_([a for a in past(type="container", container=name) if a in want], want, "since and until, by container")
     is_(past(container=k.id, event=["die", "start"]), ["start", "die"], "by events")
