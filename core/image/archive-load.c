@@ -5,6 +5,8 @@
  */
 #include "image/archive.h"
 
+#include <errno.h>
+
 #include "base/id.h"
 #include "base/log.h"
 #include "image/archive-plan.h"
@@ -19,6 +21,7 @@ struct loader {
 };
 
 static int make_plan(struct loader *l, struct err *err);
+static int check_room(struct loader *l, struct err *err);
 static int register_layers(struct loader *l, struct plan_image *pi, struct err *err);
 static int store_images(struct loader *l, struct strv *ret_ids, struct err *err);
 static void take_back(struct loader *l);
@@ -35,6 +38,8 @@ int archive_load(struct image_store *s, struct reader *in, const struct archive_
 		return -1;
 	if (make_plan(&l, err) < 0)
 		goto out;
+	if (check_room(&l, err) < 0)
+		goto out;
 	for (size_t i = 0; i < l.plan.len; i++)
 		if (register_layers(&l, &l.plan.v[i], err) < 0)
 			goto out;
@@ -48,6 +53,35 @@ out:
 	release(&l);
 	plan_done(&l.plan);
 	return rc;
+}
+
+/*
+ * What is not there yet, each layer once, must fit beside the spool; packed layers need more than is counted. Before anything
+ * is unpacked.
+ */
+static int check_room(struct loader *l, struct err *err)
+{
+	struct layer_store *layers = image_store_layers(l->store);
+	OWN_STRV struct strv seen = { 0 };
+	int64_t need = 0, room = layer_room(layers);
+
+	for (size_t i = 0; i < l->plan.len; i++) {
+		struct plan_image *pi = &l->plan.v[i];
+		OWN_FREE char *chain = NULL;
+
+		for (size_t k = 0; k < pi->img->diff_ids.len; k++) {
+			OWN_FREE char *below = chain;
+
+			chain = layer_chain_id(below, pi->img->diff_ids.v[k]);
+			if (layer_exists(layers, chain) || strv_contains(&seen, chain))
+				continue;
+			strv_add(&seen, chain);
+			need += pi->layers[k]->size;
+		}
+	}
+	if (room < 0 || need <= room)
+		return 0;
+	return err_errno(err, ENOSPC, "load layers of %lld bytes", (long long)need);
 }
 
 static void say(struct loader *l, const char *key, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

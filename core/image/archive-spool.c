@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #include "base/digest.h"
 #include "base/fs.h"
@@ -14,6 +15,7 @@
 #define MEMBERS_MAX 65536
 #define LINKS_MAX 8     /* in a row */
 #define CHECK_SIZE (128 * 1024)
+#define CHECK_ROOM (1 << 20) /* smaller members just fail */
 
 struct spool {
 	int fd;
@@ -199,6 +201,16 @@ static bool kept(struct digest *d, const char *hex)
 	return streq(text + strlen("sha256:"), hex);
 }
 
+/* A member that does not fit fails before its first byte, and before the disk is full for everybody. */
+static int check_room(const struct spool *sp, int64_t size, struct err *err)
+{
+	struct statvfs fs;
+
+	if (size < CHECK_ROOM || fstatvfs(sp->fd, &fs) < 0 || size <= (int64_t)fs.f_bavail * (int64_t)fs.f_frsize)
+		return 0;
+	return err_errno(err, ENOSPC, "spool %lld bytes of the archive", (long long)size);
+}
+
 static int copy_payload(struct spool *sp, struct tar_reader *tar, struct spool_member *m, int64_t size, const struct cancel *c,
 	struct err *err)
 {
@@ -207,6 +219,8 @@ static int copy_payload(struct spool *sp, struct tar_reader *tar, struct spool_m
 	const void *data;
 	ssize_t n;
 
+	if (check_room(sp, size, err) < 0)
+		return -1;
 	if (size > SPOOL_CHECKED)
 		m->promise = STEAL(hex);
 	digest_init(&d);

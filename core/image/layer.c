@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/damage.h"
@@ -492,6 +493,13 @@ bool layer_exists(struct layer_store *s, const char *chain)
 	struct layer *l = layer_find(s, chain);
 
 	return l && !layer_trouble(l);
+}
+
+int64_t layer_room(struct layer_store *s)
+{
+	struct statvfs fs;
+
+	return fstatvfs(s->sha256_fd, &fs) < 0 ? -1 : (int64_t)fs.f_bavail * (int64_t)fs.f_frsize;
 }
 
 int64_t layer_size(struct layer_store *s, const char *chain)

@@ -67,6 +67,8 @@ size_t layer_check_all(struct layer_store *s);
 /* The driver's layers that nobody has are noted, or removed. Not when a layer is damaged: it may be its data. */
 void layer_orphans(struct layer_store *s, bool remove);
 bool layer_exists(struct layer_store *s, const char *chain);
+/* Bytes that may still be written where layers lie; -1 unknown. */
+int64_t layer_room(struct layer_store *s);
 int64_t layer_size(struct layer_store *s, const char *chain);                /* of its diff, bytes; -1 unknown */
 char *layer_diffid(struct layer_store *s, const char *chain);                /* owned by caller; NULL unknown */
 /* The layer's tar, byte for byte as it was registered (tar-split). */

@@ -110,6 +110,9 @@ int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err
 
 bool layer_exists(struct layer_store *s, const char *chain) { return fake_find(chain) != NULL; }
 
+__attribute__((unused)) static int64_t fake_room = -1;
+int64_t layer_room(struct layer_store *s) { return fake_room; }
+
 static void (*fake_at_size)(void); /* what others do when the size of a layer is asked for */
 
 int64_t layer_size(struct layer_store *s, const char *chain)

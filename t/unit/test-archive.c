@@ -440,6 +440,35 @@ static void test_oci_hostile(void)
 	refused(&a, "an index nested too deep", "nested too deep");
 }
 
+/* Before a layer is read: what does not fit is counted, each layer once, and not those that are there. */
+static void test_room(void)
+{
+	static const char *const big[] = { "room one", "room two", NULL };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FREE char *config = config_of(big, "");
+	size_t n = images(), layers = fake_count();
+	struct archive a;
+
+	for (int i = 0; i < 2; i++) {
+		begin(&a);
+		put(&a, "c.json", config);
+		put(&a, "1", big[0]);
+		put(&a, "2", big[1]);
+		put_manifest(&a, "c.json", "\"room:1\"", "\"1\",\"2\"");
+		tar_write_end(&a.tw, NULL);
+		fake_room = i == 0 ? 15 : 16;
+		ok((load(&a, NULL, &err) == 0) == (i == 1), "room for %lld of 16 bytes: %s", (long long)fake_room, err_text(&err));
+		if (i == 0)
+			ok(err.class == ERR_NO_SPACE && strstr(err_text(&err), "layers of 16 bytes"), "in words");
+		is_int((int64_t)images(), (int64_t)(n + (size_t)i), "images");
+		is_int((int64_t)fake_count(), (int64_t)(layers + 2 * (size_t)i), "layers");
+		is_int(files_in(tmp), 0, "no temporary file stays");
+		buf_done(&a.b);
+		err_done(&err);
+	}
+	fake_room = -1;
+}
+
 static void test_save(void)
 {
 	OWN_BUF struct buf out = { 0 };
@@ -520,6 +549,7 @@ int main(void)
 	test_oci();
 	test_oci_hostile();
 	test_promises();
+	test_room();
 	test_save();
 	test_import();
 	image_store_close(store);
