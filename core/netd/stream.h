@@ -19,6 +19,7 @@ struct half {
 	int pipe[2];       /* -1 for none */
 	size_t held;       /* in the pipe */
 	bool copy;         /* no pipe: the kernel cannot splice this protocol */
+	bool bulk;         /* much came at a time */
 	bool blocked;      /* the receiver takes nothing for now, and no pipe holds it */
 	bool eof, done;    /* the sender has ended; the receiver was told */
 };

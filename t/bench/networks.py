@@ -217,13 +217,14 @@ class Cases:
     # Growth
 
     def attached(self, e, names, upto, network):
-        """A start, a connect and a disconnect where upto containers run on the network, ms."""
+        """A start there and one without a network, a connect and a disconnect where upto containers run on the network, ms."""
         more = self.containers(e, upto - len(names), ["sleep", "1000"], f"at{upto}_", network)
         self.start_all(e, more)
         names += more
-        took = {"start": [], "connect": [], "disconnect": []}
+        took = {"start": [], "start with --network none beside": [], "connect": [], "disconnect": []}
         for _ in range(self.rounds):
             took["start"].append(self.one_start(e, network))
+            took["start with --network none beside"].append(self.one_start(e, "none"))
             for what in ("connect", "disconnect"):
                 took[what].append(self.clock(e.ask, "POST", f"/networks/{network}/{what}", {"Container": "guest"}) * 1e3)
         return {what: statistics.median(ms) for what, ms in took.items()}
@@ -242,6 +243,6 @@ class Cases:
                 for what, ms in self.attached(e, names, upto, "crowd").items():
                     took.setdefault((what, upto), {})[e.name] = [ms]
             self.remove_all(e, names + ["guest"])
-        for (what, upto), ms in sorted(took.items(), key=lambda t: (t[0][0] != "start", t[0])):
-            self.row(f"{what} on a network of {upto}", "ms", ms)
+        for (what, upto), ms in sorted(took.items(), key=lambda t: (not t[0][0].startswith("start"), t[0])):
+            self.row(f"{what}{'' if 'beside' in what else ' on'} a network of {upto}", "ms", ms)
         self.remove_network("crowd")
