@@ -16,6 +16,7 @@
 #define POOL        64
 #define COPY_SIZE   65536
 #define LITTLE      16384
+#define ROUNDS      4
 #define CONNECT_NS  (30 * NSEC_PER_SEC)
 
 static struct list connecting = LIST_INIT(connecting); /* by deadline */
@@ -198,14 +199,18 @@ static int move_splice(struct half *h, int from, int to)
 /* -1: the stream is broken. */
 static int move(struct half *h, int from, int to)
 {
-	int r;
+	int r = 0;
 
 	if (h->done || (h->eof && !h->held && !h->blocked))
 		return 0;
 	if (!h->held && (h->blocked || !pipe_get(h)))
 		r = move_copy(h, from, to);
+	else if (!h->held && !h->bulk)
+		r = move_little(h, from, to);
 	else
-		r = h->held || h->bulk ? move_splice(h, from, to) : move_little(h, from, to);
+		/* who sends much has more when the first of it is passed on */
+		for (int i = 0; i < ROUNDS && (i == 0 || (r > 0 && h->bulk && !h->held && !h->eof)); i++)
+			r = move_splice(h, from, to);
 	if (r < 0)
 		return -1;
 	if (!h->held)
