@@ -19,7 +19,7 @@ struct row {
 };
 
 static int read_query(struct request *rq, struct image_store *s, struct query *q, struct err *err);
-static int pick(struct api *api, const struct query *q, struct image *img, struct row *ret, bool *ret_keep, struct err *err);
+static int pick(struct api *api, const struct query *q, struct row *row, bool *ret_keep, struct err *err);
 static void encode(struct api *api, const struct query *q, const struct row *row, int minor, struct jw *w);
 
 static void query_done(struct query *q) { filters_done(&q->filters); }
@@ -42,6 +42,7 @@ int image_list_job(struct job *job, struct err *err)
 	CLEANUP(query_done) struct query q = { 0 };
 	OWN_BUF struct buf b = { 0 };
 	OWN_FREE int64_t *shared = NULL;
+	OWN_FREE struct strv *tags = NULL, *digests = NULL;
 	struct row *rows;
 	struct image **v;
 	struct jw w;
@@ -53,13 +54,16 @@ int image_list_job(struct job *job, struct err *err)
 	n = image_list(api->images, &v);
 	rows = xcalloc(n + 1, sizeof(*rows));
 	shared = xcalloc(n + 1, sizeof(*shared));
+	tags = xcalloc(n + 1, sizeof(*tags));
+	digests = xcalloc(n + 1, sizeof(*digests));
+	image_refs_of(api->images, v, n, tags, digests);
 	if (q.shared_size)
 		image_usage(api->images, v, n, shared);
-	for (size_t i = 0; i < n && rc == 0; i++) {
+	for (size_t i = 0; i < n; i++) {
 		bool keep = false;
 
-		rc = pick(api, &q, v[i], &rows[len], &keep, err);
-		rows[len].shared = q.shared_size ? shared[i] : -1;
+		rows[len] = (struct row){ v[i], tags[i], digests[i], q.shared_size ? shared[i] : -1 };
+		rc = rc < 0 ? rc : pick(api, &q, &rows[len], &keep, err);
 		if (keep)
 			len++;
 		else
@@ -143,15 +147,15 @@ static int match_references(const struct query *q, struct strv *refs, struct err
 	return 0;
 }
 
-static int pick(struct api *api, const struct query *q, struct image *img, struct row *ret, bool *ret_keep, struct err *err)
+static int pick(struct api *api, const struct query *q, struct row *ret, bool *ret_keep, struct err *err)
 {
-	*ret = (struct row){ .img = img };
+	const struct image *img = ret->img;
+
 	if ((q->before != INT64_MAX && img->created >= q->before) || (q->since != INT64_MIN && img->created <= q->since) ||
 	    (q->until != INT64_MAX && img->created > q->until))
 		return 0;
 	if (!filters_labels_pass(&q->filters, &img->config.labels))
 		return 0;
-	image_refs(api->images, img->id, &ret->tags, &ret->digests);
 	if (match_references(q, &ret->tags, err) < 0 || match_references(q, &ret->digests, err) < 0)
 		return -1;
 	if (ret->tags.len + ret->digests.len == 0) {

@@ -179,6 +179,7 @@ int root_check_stores(const char *data_root, struct err *err)
 			"20.10 first" },
 		{ "containerd/daemon/io.containerd.metadata.v1.bolt",
 			"an embedded containerd image store; only graph-driver roots can be opened" },
+		{ "rootfs/overlayfs", "containers of a containerd image store; only graph-driver roots can be opened" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
@@ -187,7 +188,7 @@ int root_check_stores(const char *data_root, struct err *err)
 		if (!fs_exists(path))
 			continue;
 		/* Every graph-driver engine with a containerd of its own leaves that folder too: then image/ is the store. */
-		if (i == 1) {
+		if (i > 0) {
 			OWN_FREE char *image = xasprintf("%s/image", data_root);
 
 			if (fs_exists(image))

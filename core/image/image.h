@@ -93,6 +93,8 @@ int64_t image_usage(struct image_store *s, struct image *const *v, size_t n, int
 void image_repo_tags(struct image_store *s, const struct reference *ref, struct strv *ret);
 /* "busybox:latest" and "busybox@sha256:..." of an image, familiar form. */
 void image_refs(struct image_store *s, const char *id, struct strv *tags, struct strv *digests);
+/* The same of many, as image_list() gave them: tags[i] and digests[i] are those of v[i]. */
+void image_refs_of(struct image_store *s, struct image *const *v, size_t n, struct strv *tags, struct strv *digests);
 /* Moves the tag if another image has it; *ret_old (may be NULL) gets that id or NULL. */
 int image_tag(struct image_store *s, const char *id, const struct reference *ref, char **ret_old, struct err *err);
 /* Several at once: all of them or none. ref gets "latest" when it has no tag; old as above, owned by the caller. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/damage.h"
 #include "base/fs.h"
@@ -94,6 +95,23 @@ void image_refs(struct image_store *s, const char *id, struct strv *tags, struct
 
 		if (to && streq(s->tags[i]->id, id))
 			strv_add(to, s->tags[i]->text);
+	}
+}
+
+static int by_id(const void *key, const void *member)
+{
+	return strcmp(key, (*(struct image *const *)member)->id);
+}
+
+void image_refs_of(struct image_store *s, struct image *const *v, size_t n, struct strv *tags, struct strv *digests)
+{
+	WITH_LOCK(&s->lock);
+
+	for (size_t i = 0; n && i < s->tags_len; i++) {
+		struct image *const *img = bsearch(s->tags[i]->id, v, n, sizeof(struct image *), by_id);
+
+		if (img)
+			strv_add(s->tags[i]->digest ? &digests[img - v] : &tags[img - v], s->tags[i]->text);
 	}
 }
 

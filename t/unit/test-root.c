@@ -78,7 +78,7 @@ static void test_data_root(void)
 static void test_stores(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *path = in("b"), *graph = in("b/graph"),
+	OWN_FREE char *path = in("b"), *graph = in("b/graph"), *apart = in("c"), *rootfs = in("c/rootfs/overlayfs"),
 		*bolt = in("b/containerd/daemon/io.containerd.metadata.v1.bolt"), *image = in("b/image");
 
 	fs_mkdirs(path, 0700, &err);
@@ -86,6 +86,10 @@ static void test_stores(void)
 	fs_mkdirs(bolt, 0700, &err);
 	ok(root_check_stores(path, &err) < 0 && strstr(err_text(&err), "containerd"),
 		"an image store of containerd is refused");
+	err_done(&err);
+	fs_mkdirs(rootfs, 0700, &err);
+	ok(root_check_stores(apart, &err) < 0 && strstr(err_text(&err), "containerd"), "nor where containerd keeps the images elsewhere");
+	err_done(&err);
 	fs_mkdirs(image, 0700, &err);
 	ok(root_check_stores(path, &err) == 0, "not where graph drivers keep the images");
 	fs_mkdirs(graph, 0700, &err);
