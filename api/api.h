@@ -14,6 +14,8 @@ struct container_store;
 struct daemon_defaults;
 struct events;
 struct image_store;
+struct authz;
+struct managed_store;
 struct net_controller;
 struct registry;
 struct spawner;
@@ -26,6 +28,8 @@ struct api {
 	struct image_store *images;
 	struct registry *registry;              /* NULL: nothing can be pulled */
 	struct container_store *containers;
+	struct managed_store *plugins;
+	struct authz *authz;
 	struct volume_store *volumes;
 	struct net_controller *nets;
 	struct events *events;

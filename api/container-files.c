@@ -3,43 +3,10 @@
 #include <sys/stat.h>
 
 #include "api.h"
+#include "bodies.h"
 #include "base/clock.h"
 #include "container-streams.h"
 #include "container/container.h"
-
-/* The answer as a sink; its headers leave with the first bytes, so that an error before them has its own answer. */
-struct reply_writer {
-	struct writer writer;
-	struct request *rq;
-	const char *type;
-	bool begun;
-};
-
-static int reply_write(struct writer *w, const void *data, size_t size, struct err *err)
-{
-	struct reply_writer *rw = (struct reply_writer *)w;
-
-	if (!rw->begun) {
-		rw->begun = true;
-		if (rw->rq->ops->begin(rw->rq, 200, rw->type) < 0)
-			return err_set(err, ERR_CANCELLED, "the client is gone");
-	}
-	if (rw->rq->ops->write(rw->rq, data, size) < 0)
-		return err_set(err, ERR_CANCELLED, "the client is gone");
-	return 0;
-}
-
-struct body_reader {
-	struct reader reader;
-	struct request *rq;
-};
-
-static ssize_t body_read(struct reader *r, void *data, size_t size, struct err *err)
-{
-	struct request *rq = ((struct body_reader *)r)->rq;
-
-	return rq->ops->read_body(rq, data, size, err);
-}
 
 /* Go's os.FileMode, which is what clients decode. */
 static uint32_t go_mode(mode_t m)
@@ -123,11 +90,12 @@ static int archive_stat(struct job *job, struct err *err)
 
 static int archive_get(struct job *job, struct err *err)
 {
-	struct reply_writer out = { { reply_write }, job_request(job), "application/x-tar", false };
+	struct reply_writer out;
 	CLEANUP(container_path_close) struct container_path p = { .fd = -1 };
 
 	if (open_path(job, &p, err) < 0)
 		return -1;
+	reply_writer_init(&out, job_request(job), "application/x-tar");
 	return container_path_pack(&p, &out.writer, &job->cancel, err);
 }
 
@@ -137,8 +105,9 @@ static int archive_put(struct job *job, struct err *err)
 	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
 	struct put_options o = { .keep_types = request_query_bool(rq, "noOverwriteDirNonDir", false),
 		.own = request_query_bool(rq, "copyUIDGID", false) };
-	struct body_reader in = { { body_read, NULL }, rq };
+	struct body_reader in;
 
+	body_reader_init(&in, rq);
 	if (!c || container_path_put(c, request_var(rq, "id"), request_query(rq, "path"), &o, &in.reader, err) < 0)
 		return -1;
 	return reply_empty(rq, 200);
@@ -147,11 +116,12 @@ static int archive_put(struct job *job, struct err *err)
 static int export(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);
-	struct reply_writer out = { { reply_write }, rq, "application/octet-stream", false };
+	struct reply_writer out;
 	CLEANUP(container_unrefp) struct container *c = container_find(job_api(job)->containers, request_var(rq, "id"), err);
 
 	if (!c)
 		return -1;
+	reply_writer_init(&out, rq, "application/octet-stream");
 	return container_export(c, &out.writer, &job->cancel, err);
 }
 

@@ -86,6 +86,8 @@ static void images_usage(struct api *api, int api_minor, struct usage *u)
 	OWN_FREE int64_t *shared = xcalloc(n ? n : 1, sizeof(*shared));
 	struct jw w;
 
+	/* the layers of one that is left out are all its children's, too */
+	n = image_drop_inner(api->images, v, n);
 	u->size = image_usage(api->images, v, n, shared);
 	u->total = (int64_t)n;
 	jw_init(&w, &u->items);
@@ -126,7 +128,7 @@ static void volumes_usage(struct api *api, const struct cancel *cancel, struct u
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++) {
 		OWN_STRV struct strv users = { 0 };
-		int64_t size = volume_size(v[i], cancel);
+		int64_t size = volume_size(api->volumes, v[i], cancel);
 
 		volume_users(api->volumes, v[i]->name, &users);
 		volume_encode_usage(v[i], size, (int64_t)users.len, &w);

@@ -70,6 +70,12 @@ static bool matches(const struct filters *f, const struct event *e)
 	       match_image(f, e) && filters_labels(f, "label", &e->attrs);
 }
 
+/* What a client may see that is restricted to labels: what happens to what it owns. */
+static bool in_scope(const struct filters *scope, const struct event *e)
+{
+	return !scope->len || filters_labels_pass(scope, &e->labels);
+}
+
 static int read_time(struct request *rq, const char *key, int64_t *ret, struct err *err)
 {
 	const char *text = request_query(rq, key);
@@ -128,12 +134,15 @@ static int send_lost(struct api *api, struct request *rq, uint64_t lost, const s
 static void follow(struct job *job, struct event_reader *r, const struct filters *f, int64_t until, const struct framing *framing)
 {
 	struct request *rq = job_request(job);
+	OWN_FILTERS struct filters scope = { 0 };
 	uint64_t lost;
 	struct event *e;
 	int bad = 0;
 
+	for (size_t i = 0; i < rq->scope.len; i++)
+		filters_add(&scope, "label", rq->scope.v[i]);
 	while (bad == 0 && (e = events_next(r, until, &job->cancel, &lost))) {
-		if (matches(f, e))
+		if (in_scope(&scope, e) && matches(f, e))
 			bad = send_event(rq, e, framing);
 		event_unref(e);
 		if (lost && bad == 0)

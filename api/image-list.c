@@ -52,6 +52,8 @@ int image_list_job(struct job *job, struct err *err)
 	if (read_query(rq, api->images, &q, err) < 0)
 		return -1;
 	n = image_list(api->images, &v);
+	if (q.shared_size && !q.all) /* what they share is asked of those that are shown */
+		n = image_drop_inner(api->images, v, n);
 	rows = xcalloc(n + 1, sizeof(*rows));
 	shared = xcalloc(n + 1, sizeof(*shared));
 	tags = xcalloc(n + 1, sizeof(*tags));

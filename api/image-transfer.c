@@ -153,39 +153,65 @@ int image_save_job(struct job *job, struct err *err)
 	return 0;
 }
 
-static int create_by_import(struct job *job, struct err *err)
+/* The archive becomes an image, with a name where one is given. */
+static int import(struct job *job, struct reader *in, const char *message, const struct reference *ref, char ret_id[72], struct err *err)
 {
 	struct request *rq = job_request(job);
 	struct api *api = job_api(job);
-	const char *repo = request_query(rq, "repo"), *from = request_query(rq, "fromSrc");
-	OWN_REFERENCE struct reference ref = { 0 };
-	OWN_STRV struct strv changes = { 0 };
-	OWN_FREE char *name = NULL, *line = NULL;
 	CLEANUP(image_unrefp) struct image *img = NULL;
-	struct image_lines lines = { rq, false };
-	struct body_reader body;
-	char id[72];
+	OWN_STRV struct strv changes = { 0 };
+	OWN_FREE char *name = NULL;
 
-	if (!str_empty(repo) && reference_parse_tag(repo, request_query(rq, "tag"), &ref, err) < 0)
-		return -1;
-	if (!streq(from, "-"))
-		return err_set(err, ERR_NOT_IMPLEMENTED,
-			"import from a URL is not part of this build: send the archive as the request's body (fromSrc=-)");
 	request_query_list(rq, "changes", &changes);
-	body_reader_init(&body, rq);
-	if (archive_import(api->images, &body.reader, request_query(rq, "message"), &changes, request_query(rq, "platform"),
-		&job->cancel, id, err) < 0)
+	if (archive_import(api->images, in, message, &changes, request_query(rq, "platform"), &job->cancel, ret_id, err) < 0)
 		return -1;
-	img = image_by_id(api->images, id);
-	if (!str_empty(repo)) {
-		if (image_tag(api->images, id, &ref, NULL, err) < 0)
+	img = image_by_id(api->images, ret_id);
+	if (ref->path) {
+		if (image_tag(api->images, ret_id, ref, NULL, err) < 0)
 			return -1;
-		name = reference_familiar(&ref);
+		name = reference_familiar(ref);
 		if (img)
 			image_event(api, img, "tag", name, true);
 	}
 	if (img)
 		image_event(api, img, "import", NULL, true);
+	return 0;
+}
+
+static int import_url(struct job *job, const struct reference *ref, struct image_lines *lines, char ret_id[72], struct err *err)
+{
+	const char *given = request_query(job_request(job), "message");
+	OWN_FREE char *url = NULL, *message = NULL;
+	OWN_FD int fd = image_download(job, lines, &url, err);
+	struct fd_reader in;
+
+	if (fd < 0)
+		return -1;
+	fd_reader_init(&in, fd);
+	message = str_empty(given) ? xasprintf("Imported from %s", url) : xstrdup(given);
+	return import(job, &in.reader, message, ref, ret_id, err);
+}
+
+static int create_by_import(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	const char *repo = request_query(rq, "repo");
+	OWN_REFERENCE struct reference ref = { 0 };
+	OWN_FREE char *line = NULL;
+	struct image_lines lines = { rq, false };
+	struct body_reader body;
+	char id[72];
+	int rc;
+
+	if (!str_empty(repo) && reference_parse_tag(repo, request_query(rq, "tag"), &ref, err) < 0)
+		return -1;
+	body_reader_init(&body, rq);
+	if (streq(request_query(rq, "fromSrc"), "-"))
+		rc = import(job, &body.reader, request_query(rq, "message"), &ref, id, err);
+	else
+		rc = import_url(job, &ref, &lines, id, err);
+	if (rc < 0)
+		return image_put_error(&lines, err);
 	line = xasprintf("{\"status\":\"%s\"}", id);
 	image_put_line(&lines, line);
 	return 0;

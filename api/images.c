@@ -50,18 +50,6 @@ void removals_encode(const struct removals *r, struct jw *w)
 	jw_arr_end(w);
 }
 
-static ssize_t body_read(struct reader *r, void *data, size_t size, struct err *err)
-{
-	struct request *rq = ((struct body_reader *)r)->rq;
-
-	return rq->ops->read_body(rq, data, size, err);
-}
-
-void body_reader_init(struct body_reader *b, struct request *rq)
-{
-	*b = (struct body_reader){ { body_read, NULL }, rq };
-}
-
 static int image_tag_job(struct job *job, struct err *err)
 {
 	struct request *rq = job_request(job);

@@ -4,6 +4,7 @@
 #define API_IMAGES_H
 
 #include "api.h"
+#include "bodies.h"
 #include "image/image.h"
 #include "image/remove.h"
 
@@ -25,6 +26,8 @@ void image_put_line(void *lines, const char *json);
 /* An error behind the status line goes into the stream: 0. Else -1. */
 int image_put_error(struct image_lines *l, struct err *err);
 /* platform={"os":"linux","architecture":"arm64"}, or linux/arm64; owned by the caller, NULL when absent. */
+/* The archive behind fromSrc=URL (registry.c): a descriptor, the caller's; lines are told meanwhile. */
+int image_download(struct job *job, struct image_lines *lines, char **ret_url, struct err *err);
 int image_read_platform(struct request *rq, char **ret, struct err *err);
 
 /* Where large things are spooled; owned by the caller. */
@@ -38,8 +41,5 @@ void image_removal_events(struct api *api, const struct removals *r);
 struct image_users image_users_of(struct api *api);
 void removals_encode(const struct removals *r, struct jw *w);
 
-/* A request's body as a source of bytes. */
-struct body_reader { struct reader reader; struct request *rq; };
-void body_reader_init(struct body_reader *b, struct request *rq);
 
 #endif

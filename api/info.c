@@ -44,6 +44,11 @@ void api_add_warning(const char *text)
 		strv_add(&extra_warnings, text);
 }
 
+static const char *cgroup_driver(const struct daemon_defaults *d)
+{
+	return d && d->systemd_cgroup ? "systemd" : d && d->no_cgroup ? "none" : "cgroupfs";
+}
+
 int system_info(struct job *job, struct err *err)
 {
 	struct api *api = job_api(job);
@@ -63,7 +68,7 @@ int system_info(struct job *job, struct err *err)
 	jw_kint(&w, "NGoroutines", host_count("/proc/self/task"));
 	jw_kstr(&w, "SystemTime", clock_rfc3339nano(clock_now(), now));
 	jw_kstr(&w, "LoggingDriver", api->defaults && api->defaults->log_driver ? api->defaults->log_driver : "json-file");
-	jw_kstr(&w, "CgroupDriver", api->defaults && api->defaults->systemd_cgroup ? "systemd" : "cgroupfs");
+	jw_kstr(&w, "CgroupDriver", cgroup_driver(api->defaults));
 	jw_kstr(&w, "CgroupVersion", cgroup_is_v2() ? "2" : "1");
 	jw_kint(&w, "NEventsListener", api->events ? events_subscribers(api->events) : 0);
 	put_host(api, &w);
@@ -189,7 +194,7 @@ static void put_host(const struct api *api, struct jw *w)
 	jw_kstr(w, "ServerVersion", PACKAGE_VERSION);
 }
 
-static void put_index(struct jw *w, const char *name, const struct strv *mirrors, bool secure)
+static void put_index(struct jw *w, const char *name, const struct strv *mirrors, bool secure, bool official)
 {
 	jw_kobj(w, name);
 	jw_kstr(w, "Name", name);
@@ -198,14 +203,44 @@ static void put_index(struct jw *w, const char *name, const struct strv *mirrors
 		jw_str(w, mirrors->v[i]);
 	jw_arr_end(w);
 	jw_kbool(w, "Secure", secure);
-	jw_kbool(w, "Official", secure);
+	jw_kbool(w, "Official", official);
 	jw_obj_end(w);
+}
+
+/* The URLs in "host=url" of one host. */
+static void mirrors_of(const struct strv *all, const char *host, size_t len, struct strv *ret)
+{
+	for (size_t i = 0; i < all->len; i++)
+		if (strncmp(all->v[i], host, len) == 0 && all->v[i][len] == '=')
+			strv_add(ret, all->v[i] + len + 1);
+}
+
+static void put_indexes(struct jw *w, const struct strv *hub, const struct strv *others, const struct strv *insecure)
+{
+	OWN_STRV struct strv known = { 0 }, first = { 0 };
+
+	strv_add(&known, "docker.io");
+	strv_copy(&first, hub);
+	mirrors_of(others, "docker.io", strlen("docker.io"), &first);
+	put_index(w, "docker.io", &first, true, true);
+	for (size_t i = 0; i < insecure->len + others->len; i++) {
+		const char *text = i < insecure->len ? insecure->v[i] : others->v[i - insecure->len];
+		OWN_FREE char *host = xstrndup(text, strcspn(text, "="));
+		OWN_STRV struct strv mirrors = { 0 };
+
+		if (strchr(host, '/') || strv_contains(&known, host))
+			continue;
+		strv_add(&known, host);
+		mirrors_of(others, host, strlen(host), &mirrors);
+		put_index(w, host, &mirrors, i >= insecure->len, false);
+	}
 }
 
 static void put_registry(const struct config *cfg, int api_minor, struct jw *w)
 {
 	static const struct strv none;
 	const struct strv *mirrors = cfg ? &cfg->registry_mirrors : &none, *insecure = cfg ? &cfg->insecure_registries : &none;
+	const struct strv *others = cfg ? &cfg->registry_mirrors_of : &none;
 
 	jw_kstr(w, "IndexServerAddress", "https://index.docker.io/v1/");
 	jw_kobj(w, "RegistryConfig");
@@ -221,10 +256,7 @@ static void put_registry(const struct config *cfg, int api_minor, struct jw *w)
 			jw_str(w, insecure->v[i]);
 	jw_arr_end(w);
 	jw_kobj(w, "IndexConfigs");
-	put_index(w, "docker.io", mirrors, true);
-	for (size_t i = 0; i < insecure->len; i++)
-		if (!strchr(insecure->v[i], '/'))
-			put_index(w, insecure->v[i], NULL, false);
+	put_indexes(w, mirrors, others, insecure);
 	jw_obj_end(w);
 	jw_karr(w, "Mirrors");
 	for (size_t i = 0; i < mirrors->len; i++)
@@ -333,6 +365,8 @@ static void put_security(const struct api *api, int api_minor, struct jw *w)
 		jw_str(w, named ? "name=selinux" : "selinux");
 	if (api->defaults && api->defaults->userns_remap && named)
 		jw_str(w, "name=userns");
+	if (api->defaults && api->defaults->rootless && named)
+		jw_str(w, "name=rootless");
 	if (named && cgroup_is_v2())
 		jw_str(w, "name=cgroupns");
 	if (api->defaults && api->defaults->no_new_privileges && named)
@@ -433,6 +467,12 @@ static void limit_warnings(struct strv *to)
 		{ CGROUP_WRITE_IOPS, "blkio.throttle.write_iops_device", "io.max (wiops)" },
 	};
 
+	if (cgroup_none()) {
+		strv_add(to, cgroup_is_v2() ?
+			"WARNING: Running in rootless-mode without cgroups. Systemd is required to enable cgroups in rootless-mode." :
+			"WARNING: Running in rootless-mode without cgroups. To enable cgroups in rootless-mode, you need to boot the system in cgroup v2 mode.");
+		return;
+	}
 	for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
 		const char *what = cgroup_is_v2() ? limits[i].v2 : limits[i].v1;
 

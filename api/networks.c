@@ -163,9 +163,9 @@ static int on_inspect(struct job *job, struct err *err)
 	return reply_json(rq, 200, &b);
 }
 
-static void tell(struct api *api, const char *action, const char *id, const char *name, const char *driver)
+static void tell(struct api *api, const char *action, const struct network *n)
 {
-	events_log(api->events, "network", action, id, "name", name, "type", driver, NULL);
+	events_log_of(api->events, &n->labels, "network", action, n->id, "name", n->name, "type", n->driver, NULL);
 }
 
 /* A network without IPv4 is of 1.48. */
@@ -208,7 +208,7 @@ static int on_create(struct job *job, struct err *err)
 		return -1;
 	n = net_find(api->nets, id, NULL);
 	if (n)
-		tell(api, "create", n->id, n->name, n->driver);
+		tell(api, "create", n);
 	warning = strv_join(&warnings, "\n");
 	jw_init(&w, &b);
 	jw_obj(&w);
@@ -226,7 +226,7 @@ static int on_delete(struct job *job, struct err *err)
 
 	if (!n || net_remove(api->nets, n->id, err) < 0)
 		return -1;
-	tell(api, "destroy", n->id, n->name, n->driver);
+	tell(api, "destroy", n);
 	return reply_empty(rq, 204);
 }
 
@@ -274,30 +274,27 @@ static int on_disconnect(struct job *job, struct err *err)
 struct pruning {
 	const struct filters *f;
 	int64_t until;
-	struct { char id[65]; char *name, *driver; } *v;
+	struct network **v; /* each with a reference */
 	size_t len;
 };
 
-static bool may_go(void *ctx, const struct network *n)
+static bool may_go(void *ctx, struct network *n)
 {
 	struct pruning *p = ctx;
 
 	if (n->created >= p->until || !filters_labels_pass(p->f, &n->labels))
 		return false;
 	p->v = xrealloc(p->v, (p->len + 1) * sizeof(*p->v));
-	memcpy(p->v[p->len].id, n->id, sizeof(p->v[p->len].id));
-	p->v[p->len].name = xstrdup(n->name);
-	p->v[p->len++].driver = xstrdup(n->driver);
+	p->v[p->len++] = network_ref(n);
 	return true;
 }
 
 static void pruning_done(struct api *api, struct pruning *p, const struct strv *gone)
 {
 	for (size_t i = 0; i < p->len; i++) {
-		if (strv_contains(gone, p->v[i].name))
-			tell(api, "destroy", p->v[i].id, p->v[i].name, p->v[i].driver);
-		free(p->v[i].name);
-		free(p->v[i].driver);
+		if (strv_contains(gone, p->v[i]->name))
+			tell(api, "destroy", p->v[i]);
+		network_unref(p->v[i]);
 	}
 	free(p->v);
 }

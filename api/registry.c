@@ -1,40 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What needs registries: POST /images/create with fromImage, POST /auth, GET /distribution/{name}/json. */
+/* What needs registries: POST /images/create with fromImage, POST /images/{name}/push, GET /images/search, POST /auth, GET /distribution/{name}/json. */
 #include "registry/registry.h"
 
-#include "config/config.h"
 #include "base/filters.h"
 #include "base/id.h"
 #include "events.h"
 #include "images.h"
-
-/* A copy: a pull may outlive the configuration that it began with. */
-struct settings { struct registry_config c; struct strv mirrors, insecure; char *http, *https, *no; };
-
-static void settings_done(struct settings *s)
-{
-	strv_done(&s->mirrors);
-	strv_done(&s->insecure);
-	free(s->http);
-	free(s->https);
-	free(s->no);
-}
-
-static int read_settings(struct api *api, struct settings *s, struct err *err)
-{
-	const struct config *cfg = api->config;
-
-	if (!api->registry)
-		return err_set(err, ERR_UNAVAILABLE, "registries cannot be used: the data-root cannot be written");
-	strv_copy(&s->mirrors, &cfg->registry_mirrors);
-	strv_copy(&s->insecure, &cfg->insecure_registries);
-	s->http = xstrdup(cfg->http_proxy);
-	s->https = xstrdup(cfg->https_proxy);
-	s->no = xstrdup(cfg->no_proxy);
-	s->c = (struct registry_config){ .mirrors = &s->mirrors, .insecure = &s->insecure, .http_proxy = s->http, .https_proxy = s->https, .no_proxy = s->no,
-		.downloads = (int)cfg->max_concurrent_downloads, .uploads = (int)cfg->max_concurrent_uploads, .attempts = (int)cfg->max_download_attempts };
-	return 0;
-}
+#include "registry-settings.h"
 
 /* fromImage and tag, which may be a digest. */
 static int read_reference(struct request *rq, struct reference *ret, struct err *err)
@@ -82,18 +54,40 @@ int image_pull(struct job *job, struct err *err)
 	struct api *api = job_api(job);
 	OWN_REFERENCE struct reference ref = { 0 };
 	OWN_REGISTRY_AUTH struct registry_auth auth = { 0 };
-	CLEANUP(settings_done) struct settings settings = { 0 };
+	OWN_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
 	OWN_FREE char *platform = NULL;
 	struct image_lines lines = { rq, false };
 	struct registry_pull p = { .config = &settings.c, .ref = &ref, .auth = &auth, .emit = image_put_line, .ctx = &lines, .cancel = &job->cancel };
 
-	if (read_reference(rq, &ref, err) < 0 || image_read_platform(rq, &platform, err) < 0 || read_settings(api, &settings, err) < 0)
+	if (read_reference(rq, &ref, err) < 0 || image_read_platform(rq, &platform, err) < 0 || registry_settings_read(api, &settings, err) < 0)
 		return -1;
 	p.platform = platform;
 	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
 	if (registry_pull(api->registry, &p, err) < 0)
 		return image_put_error(&lines, err);
 	tell(api, &ref, "pull");
+	return 0;
+}
+
+int image_download(struct job *job, struct image_lines *lines, char **ret_url, struct err *err)
+{
+	struct api *api = job_api(job);
+	OWN_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
+	const struct registry_download d = { .config = &settings.c, .url = request_query(job_request(job), "fromSrc"), .emit = image_put_line, .ctx = lines,
+		.cancel = &job->cancel };
+
+	return registry_settings_read(api, &settings, err) < 0 ? -1 : registry_download(api->registry, &d, ret_url, err);
+}
+
+/* Clients without the header have it in the body, as before there was one. Neither is nobody. */
+static int read_push_auth(struct request *rq, struct registry_auth *ret, struct err *err)
+{
+	const char *header = request_header(rq, "X-Registry-Auth");
+
+	if (!str_empty(header))
+		registry_auth_read(header, ret);
+	else if (request_body_json(rq, &registry_auth_desc, ret, true, err) < 0)
+		return err_wrap(err, "Bad parameters and missing X-Registry-Auth");
 	return 0;
 }
 
@@ -104,7 +98,7 @@ int image_push_job(struct job *job, struct err *err)
 	const char *tag = request_query(rq, "tag");
 	OWN_REFERENCE struct reference ref = { 0 };
 	OWN_REGISTRY_AUTH struct registry_auth auth = { 0 };
-	CLEANUP(settings_done) struct settings settings = { 0 };
+	OWN_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
 	struct image_lines lines = { rq, false };
 	const struct registry_push p = { .config = &settings.c, .ref = &ref, .auth = &auth, .emit = image_put_line, .ctx = &lines, .cancel = &job->cancel };
 
@@ -118,9 +112,8 @@ int image_push_job(struct job *job, struct err *err)
 		return err_set(err, ERR_INVALID, "invalid tag format");
 	if (!str_empty(tag))
 		str_set(&ref.tag, tag);
-	if (read_settings(api, &settings, err) < 0)
+	if (read_push_auth(rq, &auth, err) < 0 || registry_settings_read(api, &settings, err) < 0)
 		return -1;
-	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
 	if (registry_push(api->registry, &p, err) < 0)
 		return image_put_error(&lines, err);
 	tell(api, &ref, "push");
@@ -156,13 +149,13 @@ int registry_login_job(struct job *job, struct err *err)
 	struct request *rq = job_request(job);
 	struct api *api = job_api(job);
 	OWN_REGISTRY_AUTH struct registry_auth auth = { 0 };
-	CLEANUP(settings_done) struct settings settings = { 0 };
+	OWN_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
 	OWN_FREE char *token = NULL;
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
 
 	if (request_body_json(rq, &registry_auth_desc, &auth, false, err) < 0 || (auth.server && check_address(auth.server, err) < 0) ||
-	    read_settings(api, &settings, err) < 0 ||
+	    registry_settings_read(api, &settings, err) < 0 ||
 	    registry_login(api->registry, &settings.c, auth.server, &auth, &job->cancel, &token, err) < 0)
 		return -1;
 	jw_init(&w, &b);
@@ -179,10 +172,10 @@ int registry_inspect_job(struct job *job, struct err *err)
 	struct api *api = job_api(job);
 	OWN_REFERENCE struct reference ref = { 0 };
 	OWN_REGISTRY_AUTH struct registry_auth auth = { 0 };
-	CLEANUP(settings_done) struct settings settings = { 0 };
+	OWN_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
 	OWN_BUF struct buf b = { 0 };
 
-	if (reference_parse(request_var(rq, "name"), &ref, err) < 0 || read_settings(api, &settings, err) < 0)
+	if (reference_parse(request_var(rq, "name"), &ref, err) < 0 || registry_settings_read(api, &settings, err) < 0)
 		return -1;
 	reference_add_latest(&ref);
 	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
@@ -199,7 +192,7 @@ int image_search_job(struct job *job, struct err *err)
 	const char *term = request_query(rq, "term");
 	OWN_FILTERS struct filters filters = { 0 };
 	OWN_REGISTRY_AUTH struct registry_auth auth = { 0 };
-	CLEANUP(settings_done) struct settings settings = { 0 };
+	OWN_REGISTRY_SETTINGS struct registry_settings settings = { 0 };
 	OWN_BUF struct buf b = { 0 };
 	int64_t limit = 0;
 
@@ -208,7 +201,7 @@ int image_search_job(struct job *job, struct err *err)
 		return -1;
 	if (limit < 0 || limit > 100)
 		return err_set(err, ERR_INVALID, "limit %lld is outside the range of [1, 100]", (long long)limit);
-	if (read_settings(api, &settings, err) < 0)
+	if (registry_settings_read(api, &settings, err) < 0)
 		return -1;
 	registry_auth_read(request_header(rq, "X-Registry-Auth"), &auth);
 	if (registry_search(api->registry, &settings.c, term ? term : "", limit ? (int)limit : 25, &filters, &auth, &job->cancel, &b, err) < 0)

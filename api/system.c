@@ -2,9 +2,12 @@
 /* /_ping and /version; what else belongs to the system is registered from here. */
 #include "system.h"
 
+#include "base/program.h"
 #include "config/config.h"
 #include "container/bundle/bundle.h"
 #include "host.h"
+#include "network/kit.h"
+#include "network/net.h"
 
 static int min_minor(const struct api *api)
 {
@@ -73,6 +76,31 @@ static void put_init(const struct api *api, struct jw *w)
 		put_component(w, "docker-init", version, commit ? commit : "");
 }
 
+/* What stands between the daemon and the host. */
+static void put_rootless(const struct api *api, struct jw *w)
+{
+	const struct kit *kit = api->nets ? net_kit(api->nets) : NULL;
+	OWN_FREE char *program = kit ? program_find("slirp4netns") : NULL, *name = NULL, *version = NULL, *commit = NULL;
+	struct kit_about a;
+
+	if (!kit)
+		return;
+	kit_about(kit, &a);
+	jw_obj(w);
+	jw_kstr(w, "Name", "rootlesskit");
+	jw_kstr(w, "Version", a.version ? a.version : "");
+	jw_kobj(w, "Details");
+	jw_kstr(w, "ApiVersion", a.api_version ? a.api_version : "");
+	jw_kstr(w, "NetworkDriver", a.net_driver ? a.net_driver : "");
+	jw_kstr(w, "PortDriver", a.port_driver ? a.port_driver : "");
+	jw_kstr(w, "StateDir", a.state ? a.state : "");
+	jw_obj_end(w);
+	jw_obj_end(w);
+	if (a.net_driver && streq(a.net_driver, "slirp4netns") && program &&
+		host_runtime_version(api->spawner, program, &name, &version, &commit))
+		put_component(w, "slirp4netns", version, commit ? commit : "");
+}
+
 static int system_version(struct job *job, struct err *err)
 {
 	struct api *api = job_api(job);
@@ -91,6 +119,7 @@ static int system_version(struct job *job, struct err *err)
 	put_engine(api, &w, api_max, api_min);
 	put_runtimes(api, &w);
 	put_init(api, &w);
+	put_rootless(api, &w);
 	jw_arr_end(&w);
 	jw_kstr(&w, "Version", PACKAGE_VERSION);
 	jw_kstr(&w, "ApiVersion", api_max);

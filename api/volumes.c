@@ -5,7 +5,9 @@
 
 #include "base/clock.h"
 #include "base/filters.h"
+#include "bodies.h"
 #include "events.h"
+#include "volume-tar.h"
 #include "volume/volume.h"
 
 struct volume_body {
@@ -82,6 +84,7 @@ static int on_list(struct job *job, struct err *err)
 	if (read_filters(rq, allowed, &f, err) < 0 || filters_bool(&f, "dangling", false, &any, err) < 0)
 		return -1;
 	jw_init(&w, &b);
+	volume_refresh(api->volumes);
 	len = volume_list(api->volumes, &v);
 	ret = encode_list(api, &f, v, len, &w, err);
 	volume_list_free(v, len);
@@ -123,7 +126,7 @@ static int on_create(struct job *job, struct err *err)
 	if (ret < 0)
 		return -1;
 	if (created)
-		events_log(api->events, "volume", "create", v->name, "driver", v->driver, NULL);
+		events_log_of(api->events, &v->labels, "volume", "create", v->name, "driver", v->driver, NULL);
 	return reply_volume(rq, 201, v);
 }
 
@@ -152,7 +155,7 @@ static int on_delete(struct job *job, struct err *err)
 	if (volume_remove(api->volumes, name, request_query_bool(rq, "force", false), err) < 0)
 		return -1;
 	if (v)
-		events_log(api->events, "volume", "destroy", name, "driver", v->driver, NULL);
+		events_log_of(api->events, &v->labels, "volume", "destroy", name, "driver", v->driver, NULL);
 	return reply_empty(rq, 204);
 }
 
@@ -173,11 +176,11 @@ static int64_t prune(struct job *job, const struct filters *f, bool all, struct 
 	for (size_t i = 0; i < len && !cancel_fired(&job->cancel); i++) {
 		if (!prunable(api, f, all, v[i]))
 			continue;
-		size = volume_size(v[i], &job->cancel);
+		size = volume_size(api->volumes, v[i], &job->cancel);
 		/* Somebody may have taken it meanwhile: then it stays. */
 		if (volume_remove(api->volumes, v[i]->name, false, NULL) < 0)
 			continue;
-		events_log(api->events, "volume", "destroy", v[i]->name, "driver", v[i]->driver, NULL);
+		events_log_of(api->events, &v[i]->labels, "volume", "destroy", v[i]->name, "driver", v[i]->driver, NULL);
 		reclaimed += size > 0 ? size : 0;
 		jw_str(w, v[i]->name);
 	}
@@ -227,11 +230,67 @@ static int on_update(struct job *job, struct err *err)
 	return no_swarm(err);
 }
 
+/* What follows is beyond Docker's API. */
+
+static const char *new_name(const struct request *rq, struct err *err)
+{
+	const char *name = request_query(rq, "name");
+
+	if (str_empty(name))
+		err_set(err, ERR_INVALID, "the new name is missing (?name=)");
+	return str_empty(name) ? NULL : name;
+}
+
+static int on_rename(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	const char *old = request_var(rq, "name"), *name = new_name(rq, err);
+	OWN_VOLUME struct volume *v = name ? volume_rename(api->volumes, old, name, err) : NULL;
+
+	if (!v)
+		return -1;
+	events_log_of(api->events, &v->labels, "volume", "rename", v->name, "driver", v->driver, "oldName", old, NULL);
+	return reply_volume(rq, 200, v);
+}
+
+static int on_snapshot(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct api *api = job_api(job);
+	const char *name = new_name(rq, err);
+	OWN_VOLUME struct volume *v = name ? volume_snapshot(api->volumes, request_var(rq, "name"), name, err) : NULL;
+
+	if (!v)
+		return -1;
+	events_log_of(api->events, &v->labels, "volume", "create", v->name, "driver", v->driver, NULL);
+	return reply_volume(rq, 201, v);
+}
+
+static int on_export(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct reply_writer out;
+
+	reply_writer_init(&out, rq, "application/x-tar");
+	return volume_tar_export(job_api(job)->volumes, request_var(rq, "name"), &out.writer, &job->cancel, err);
+}
+
+static int on_import(struct job *job, struct err *err)
+{
+	struct request *rq = job_request(job);
+	struct body_reader in;
+
+	body_reader_init(&in, rq);
+	return volume_tar_import(job_api(job)->volumes, request_var(rq, "name"), &in.reader, err) < 0 ? -1 : reply_empty(rq, 204);
+}
+
 int api_volumes_register(struct api *api, struct err *err)
 {
 	static const struct { const char *name; job_fn *fn; } jobs[] = {
 		{ "volume_list", on_list }, { "volume_create", on_create }, { "volume_inspect", on_inspect },
 		{ "volume_update", on_update }, { "volume_delete", on_delete }, { "volume_prune", on_prune },
+		{ "volume_rename", on_rename }, { "volume_snapshot", on_snapshot }, { "volume_export", on_export }, { "volume_import", on_import },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(jobs); i++)

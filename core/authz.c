@@ -2,6 +2,7 @@
 #include "authz.h"
 
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/lock.h"
@@ -11,6 +12,7 @@
 
 /* A driver that takes longer refuses. */
 #define CALL_TIME (5 * NSEC_PER_SEC)
+#define POLICY "policy" /* the driver that knows the policies of listeners */
 
 /* Opened once, stays until the facade is closed. */
 struct member {
@@ -31,6 +33,8 @@ struct chain {
 struct authz {
 	struct lock lock;      /* LOCK_LEAF: chain */
 	struct chain *chain;
+	struct strv policies;  /* of listeners; never changes */
+	unsigned turn;         /* atomic: of the rules; odd while drivers read them anew */
 	struct member *opened; /* only touched by open, reload and close, which the daemon calls one after the other */
 };
 
@@ -50,7 +54,7 @@ static void member_free(struct member *m)
 	free(m);
 }
 
-static struct member *member_open(const char *name, struct err *err)
+static struct member *member_open(const struct authz *a, const char *name, struct err *err)
 {
 	struct dkd_authz_open open = { .size = sizeof(open) };
 	const struct driver *d = driver_load(DKD_KIND_AUTHZ, name, err);
@@ -64,6 +68,10 @@ static struct member *member_open(const char *name, struct err *err)
 	m->ops = d->ops;
 	m->name = xstrdup(name);
 	open.instance = d->desc->provider ? name : NULL;
+	if (streq(name, POLICY)) {
+		open.policies = (const char *const *)a->policies.v;
+		open.policies_len = (uint32_t)a->policies.len;
+	}
 	call_begin(&c, m, NULL);
 	if (driver_call_end(&c, m->ops->open(&c.abi, driver_host(d), &open, &m->handle), err) < 0) {
 		member_free(m);
@@ -93,7 +101,7 @@ static struct member *member_get(struct authz *a, const char *name, struct err *
 	for (m = a->opened; m; m = m->next)
 		if (streq(m->name, name))
 			return m;
-	m = member_open(name, err);
+	m = member_open(a, name, err);
 	if (!m) {
 		err_wrap(err, "authorization plugin %s", name);
 		return NULL;
@@ -105,11 +113,12 @@ static struct member *member_get(struct authz *a, const char *name, struct err *
 
 static struct chain *chain_new(struct authz *a, const struct strv *names, struct err *err)
 {
-	struct chain *c = xcalloc(1, sizeof(*c) + names->len * sizeof(c->v[0]));
+	bool more = a->policies.len && !strv_contains(names, POLICY);
+	struct chain *c = xcalloc(1, sizeof(*c) + (names->len + more) * sizeof(c->v[0]));
 
 	c->refs = 1;
-	for (size_t i = 0; i < names->len; i++) {
-		struct member *m = member_get(a, names->v[i], err);
+	for (size_t i = 0; i < names->len + more; i++) {
+		struct member *m = member_get(a, i < names->len ? names->v[i] : POLICY, err);
 
 		if (!m) {
 			chain_unref(c);
@@ -120,11 +129,12 @@ static struct chain *chain_new(struct authz *a, const struct strv *names, struct
 	return c;
 }
 
-struct authz *authz_open(const struct strv *names, struct err *err)
+struct authz *authz_open(const struct strv *names, const struct strv *policies, struct err *err)
 {
 	struct authz *a = xcalloc(1, sizeof(*a));
 
 	lock_init(&a->lock, LOCK_LEAF);
+	strv_copy(&a->policies, policies);
 	a->chain = chain_new(a, names, err);
 	if (!a->chain) {
 		authz_close(a);
@@ -145,33 +155,65 @@ void authz_close(struct authz *a)
 		member_free(m);
 	}
 	lock_done(&a->lock);
+	strv_done(&a->policies);
 	free(a);
 }
 
-int authz_reload(struct authz *a, const struct strv *names, struct err *err)
+static int reload_members(struct member *m, struct err *err)
 {
-	struct member *old = a->opened; /* those opened below have read their options */
-	struct chain *c = chain_new(a, names, err), *before;
-
-	if (!c)
-		return -1;
-	for (struct member *m = old; m; m = m->next) {
+	for (; m; m = m->next) {
 		struct driver_call call;
 
 		if (!m->ops->reload)
 			continue;
 		call_begin(&call, m, NULL);
-		if (driver_call_end(&call, m->ops->reload(&call.abi, m->handle), err) < 0) {
-			chain_unref(c);
+		if (driver_call_end(&call, m->ops->reload(&call.abi, m->handle), err) < 0)
 			return err_wrap(err, "authorization plugin %s", m->name);
-		}
 	}
+	return 0;
+}
+
+int authz_reload(struct authz *a, const struct strv *names, struct err *err)
+{
+	struct member *old = a->opened; /* those opened below have read their options */
+	struct chain *c = chain_new(a, names, err);
+	int rc;
+
+	if (!c)
+		return -1;
+	__atomic_add_fetch(&a->turn, 1, __ATOMIC_SEQ_CST);
+	rc = reload_members(old, err);
+	if (rc == 0) {
+		struct chain *before;
+
+		lock_take(&a->lock);
+		before = a->chain;
+		a->chain = c;
+		lock_drop(&a->lock);
+		c = before;
+	}
+	__atomic_add_fetch(&a->turn, 1, __ATOMIC_SEQ_CST);
+	chain_unref(c);
+	return rc;
+}
+
+void authz_leave_out(struct authz *a, const char *name)
+{
+	struct chain *before, *c;
+
 	lock_take(&a->lock);
 	before = a->chain;
+	c = xcalloc(1, sizeof(*c) + before->len * sizeof(c->v[0]));
+	c->refs = 1;
+	for (size_t i = 0; i < before->len; i++) {
+		size_t n = strlen(before->v[i]->name);
+
+		if (strncmp(before->v[i]->name, name, n) != 0 || (name[n] && !streq(name + n, ":latest")))
+			c->v[c->len++] = before->v[i];
+	}
 	a->chain = c;
 	lock_drop(&a->lock);
 	chain_unref(before);
-	return 0;
 }
 
 /* What drivers see of a request; pointers into it and into the buffers here. */
@@ -252,6 +294,23 @@ static int fill_body(struct seen *s, struct request *rq, struct err *err)
 	return 0;
 }
 
+static void fill_peer(struct seen *s, const struct peer *p)
+{
+	s->abi.peer_pid = -1;
+	s->abi.listener = p && p->listener ? p->listener : "";
+	s->abi.policy = p && p->policy ? p->policy : "";
+	if (!p)
+		return;
+	s->abi.certs = (const char *const *)p->certs.v;
+	s->abi.certs_len = (uint32_t)p->certs.len;
+	if (!p->local)
+		return;
+	s->abi.flags |= DKD_AUTHZ_PEER;
+	s->abi.peer_uid = p->uid;
+	s->abi.peer_gid = p->gid;
+	s->abi.peer_pid = p->pid;
+}
+
 static void fill(struct seen *s, struct request *rq)
 {
 	s->path = plain_path(rq->path);
@@ -265,9 +324,8 @@ static void fill(struct seen *s, struct request *rq)
 	s->abi.path = s->path;
 	s->abi.headers = s->headers;
 	s->abi.headers_len = (uint32_t)s->headers_len;
-	s->abi.peer_pid = -1;
 	s->abi.api_minor = (uint32_t)rq->api_minor;
-	s->abi.listener = "";
+	fill_peer(s, rq->peer);
 }
 
 static int emit_reason(void *to, const char *text)
@@ -286,9 +344,27 @@ static int verdict(const struct member *m, int rc, const char *reason, struct er
 		rc < 0 ? err_text(failed) : "it answers neither yes nor no");
 }
 
-int authz_request(void *authz, struct request *rq, struct err *err)
+static int emit_label(void *to, const char *text)
 {
-	CLEANUP(chain_unrefp) struct chain *chain = chain_get(authz);
+	if (!strv_contains(to, text))
+		strv_add(to, text);
+	return 0;
+}
+
+static int ask_scope(const struct member *m, const struct seen *s, struct request *rq, struct err *err)
+{
+	OWN_ERR struct err failed = ERR_INIT;
+	struct driver_call c;
+
+	if (!m->ops->scope)
+		return 0;
+	call_begin(&c, m, rq);
+	return verdict(m, driver_call_end(&c, m->ops->scope(&c.abi, m->handle, &s->abi, emit_label, &rq->scope), &failed), NULL, &failed, err);
+}
+
+static int ask_chain(struct authz *a, struct request *rq, struct err *err)
+{
+	CLEANUP(chain_unrefp) struct chain *chain = chain_get(a);
 	CLEANUP(seen_done) struct seen s = {0};
 
 	if (!chain->len)
@@ -305,10 +381,29 @@ int authz_request(void *authz, struct request *rq, struct err *err)
 
 		call_begin(&c, m, rq);
 		rc = driver_call_end(&c, m->ops->request(&c.abi, m->handle, &s.abi, emit_reason, &reason), &failed);
-		if (verdict(m, rc, reason, &failed, err) < 0)
+		if (verdict(m, rc, reason, &failed, err) < 0 || ask_scope(m, &s, rq, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* A yes counts when all who gave it, and the labels that they ask for, are of the same rules. */
+int authz_request(void *authz, struct request *rq, struct err *err)
+{
+	int64_t end = clock_mono() + CALL_TIME;
+	struct authz *a = authz;
+
+	for (;;) {
+		unsigned turn = __atomic_load_n(&a->turn, __ATOMIC_SEQ_CST);
+		int rc = ask_chain(a, rq, err);
+
+		if (rc < 0 || (!(turn & 1) && __atomic_load_n(&a->turn, __ATOMIC_SEQ_CST) == turn))
+			return rc;
+		strv_done(&rq->scope);
+		if (clock_mono() > end)
+			return err_set(err, ERR_UNAVAILABLE, "the rules of authorization are being read anew, try again");
+		usleep(1000);
+	}
 }
 
 int authz_response(void *authz, struct request *rq, struct err *err)
@@ -317,8 +412,9 @@ int authz_response(void *authz, struct request *rq, struct err *err)
 	CLEANUP(seen_done) struct seen s = {0};
 	struct dkd_authz_response rs = { .size = sizeof(rs), .status = rq->status };
 	OWN_FREE struct dkd_pair *headers = NULL;
+	const char *type = NULL;
 	const void *data = NULL;
-	size_t size = 0;
+	size_t size = 0, len = rq->reply_headers.len;
 	int status = rq->status;
 
 	if (!chain->len)
@@ -330,16 +426,18 @@ int authz_response(void *authz, struct request *rq, struct err *err)
 		s.abi.body = rq->body.size ? rq->body.data : NULL;
 		s.abi.body_size = rq->body.size;
 	}
-	if (!request_held_reply(rq, &status, &data, &size))
+	if (!request_held_reply(rq, &status, &type, &data, &size))
 		rs.flags |= DKD_AUTHZ_BODY_STREAM;
 	rs.status = status;
 	rs.body = size ? data : NULL;
 	rs.body_size = size;
-	headers = xcalloc(rq->reply_headers.len + 1, sizeof(*headers));
-	for (size_t i = 0; i < rq->reply_headers.len; i++)
+	headers = xcalloc(len + 1, sizeof(*headers));
+	for (size_t i = 0; i < len; i++)
 		headers[i] = (struct dkd_pair){ rq->reply_headers.v[i].key, rq->reply_headers.v[i].value };
+	if (type)
+		headers[len++] = (struct dkd_pair){ "Content-Type", type };
 	rs.headers = headers;
-	rs.headers_len = (uint32_t)rq->reply_headers.len;
+	rs.headers_len = (uint32_t)len;
 	/* Last asked, first told: as Docker has it. */
 	for (size_t i = chain->len; i-- > 0;) {
 		const struct member *m = chain->v[i];

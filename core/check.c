@@ -17,6 +17,7 @@
 #include "image/image.h"
 #include "image/layer.h"
 #include "network/net.h"
+#include "remap.h"
 #include "root.h"
 #include "volume/volume.h"
 
@@ -28,6 +29,7 @@ struct check {
 	struct image_store *images;
 	struct volume_store *volumes;
 	struct net_controller *nets;
+	struct remap remap;
 };
 
 /* What a start puts right by itself fails here, and is said. */
@@ -52,10 +54,10 @@ static int open_stores(struct check *c, struct err *err)
 
 	if (driver_init(&cfg->plugin_dir, &cfg->driver_options, err) < 0 || root_check_stores(c->data_root, err) < 0)
 		return -1;
-	c->graph = graph_open(cfg->storage_driver, c->data_root, &cfg->storage_opts, 0, 0, err);
+	c->graph = graph_open(cfg->storage_driver, c->data_root, &cfg->storage_opts, idmaps_root_uid(idmaps_root()), idmaps_root_gid(idmaps_root()), err);
 	c->layers = c->graph ? layer_store_open(c->graph, c->data_root, err) : NULL;
 	c->images = c->layers ? image_store_open(c->layers, c->data_root, err) : NULL;
-	c->volumes = c->images ? volume_store_open(c->data_root, err) : NULL;
+	c->volumes = c->images ? volume_store_open(c->data_root, cfg->exec_root, err) : NULL;
 	c->nets = c->volumes ? net_open(c->data_root, cfg->exec_root, NULL, err) : NULL;
 	if (!c->nets)
 		return -1;
@@ -76,6 +78,8 @@ static void close_stores(struct check *c)
 	if (c->graph)
 		graph_close(c->graph);
 	free(c->data_root);
+	idmaps_set_root(NULL);
+	remap_done(&c->remap);
 }
 
 static void print_one(void *ctx, const struct damage *d)
@@ -99,6 +103,22 @@ static int report(struct check *c, size_t layers)
 	return lost || orphans || (repaired && !c->cfg->repair);
 }
 
+/* With --userns-remap that of these ids, which is as the daemon left it. */
+static char *find_root(struct check *c, struct err *err)
+{
+	OWN_FREE char *path = NULL;
+	char *real;
+
+	if (remap_setup(c->cfg->userns_remap, false, &c->remap, err) < 0)
+		return NULL;
+	idmaps_set_root(idmaps_none(&c->remap.maps) ? NULL : &c->remap.maps);
+	path = c->remap.on ? remap_path(&c->remap, c->cfg->data_root) : xstrdup(c->cfg->data_root);
+	real = realpath(path, NULL);
+	if (!real)
+		err_errno(err, errno, "the data-root %s", path);
+	return real;
+}
+
 static int run(struct check *c, struct err *err)
 {
 	OWN_FD int lock = -1, theirs = -1;
@@ -106,9 +126,9 @@ static int run(struct check *c, struct err *err)
 
 	if (root_check_user(err) < 0)
 		return -1;
-	c->data_root = realpath(c->cfg->data_root, NULL);
+	c->data_root = find_root(c, err);
 	if (!c->data_root)
-		return err_errno(err, errno, "the data-root %s", c->cfg->data_root);
+		return -1;
 	lock = root_lock(c->data_root, err);
 	if (lock < 0 || root_lock_docker(c->data_root, &theirs, err) < 0 || (!c->cfg->repair && make_read_only(c->data_root, err) < 0) || open_stores(c, err) < 0)
 		return -1;

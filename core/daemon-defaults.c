@@ -4,26 +4,11 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/program.h"
+#include "base/rootless.h"
+#include "container/selinux.h"
 #include "container/spec.h"
 #include "daemon.h"
-
-/* An executable by absolute path or on PATH; owned by the caller, NULL when there is none. */
-static char *find_program(const char *name)
-{
-	const char *path = getenv("PATH");
-	OWN_STRV struct strv dirs = { 0 };
-
-	if (strchr(name, '/'))
-		return *name == '/' && access(name, X_OK) == 0 ? xstrdup(name) : NULL;
-	strv_split(&dirs, path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ":");
-	for (size_t i = 0; i < dirs.len; i++) {
-		OWN_FREE char *full = xasprintf("%s/%s", dirs.v[i], name);
-
-		if (*full == '/' && access(full, X_OK) == 0)
-			return STEAL(full);
-	}
-	return NULL;
-}
 
 static char *find_init(const char *given)
 {
@@ -32,14 +17,14 @@ static char *find_init(const char *given)
 	char *place;
 
 	if (!str_empty(given))
-		return find_program(given);
+		return program_find(given);
 	for (size_t i = 0; i < ARRAY_LEN(places); i++)
 		if (access(places[i], X_OK) == 0)
 			return xstrdup(places[i]);
-	place = find_program("docker-init");
+	place = program_find("docker-init");
 	/* It runs on the container's file system, where no library of ours is. */
 	if (!place)
-		place = find_program("tini-static");
+		place = program_find("tini-static");
 	if (!place)
 		place = daemon_program("dockerd-init");
 	if (access(place, X_OK) < 0) {
@@ -49,15 +34,29 @@ static char *find_init(const char *given)
 	return place;
 }
 
+/* It fails where it may not write groups; runc goes on without. */
+static void tell_crun(struct daemon_defaults *def, const char *name)
+{
+	const char *args = strmap_get(&def->runtime_args, name);
+	OWN_FREE char *all = NULL;
+
+	if (args && strstr(args, "--cgroup-manager"))
+		return;
+	all = xasprintf("%s%s--cgroup-manager=disabled", args ? args : "", str_empty(args) ? "" : "\n");
+	strmap_set(&def->runtime_args, name, all);
+}
+
 static void add_runtime(struct daemon_defaults *def, const char *name, const char *program)
 {
-	OWN_FREE char *path = find_program(program);
+	OWN_FREE char *path = program_find(program);
 
 	if (!path) {
 		log_warn("the runtime %s is not here: no executable %s", name, program);
 		return;
 	}
 	strmap_set(&def->runtimes, name, path);
+	if (def->no_cgroup && streq(strrchr(path, '/') + 1, "crun"))
+		tell_crun(def, name);
 }
 
 static void add_ulimits(struct daemon_defaults *def, const struct config *cfg)
@@ -83,7 +82,7 @@ static bool is_on(const struct config *cfg, const char *feature)
 /* Folders of device files, unless the feature is off, and what serves GPUs. */
 static void set_devices(struct daemon_defaults *def, const struct config *cfg)
 {
-	def->nvidia_hook = find_program("nvidia-container-runtime-hook");
+	def->nvidia_hook = program_find("nvidia-container-runtime-hook");
 	if (!is_on(cfg, "cdi"))
 		return;
 	for (size_t i = 0; i < cfg->cdi_spec_dirs.len; i++)
@@ -91,8 +90,11 @@ static void set_devices(struct daemon_defaults *def, const struct config *cfg)
 			strv_add(&def->cdi_dirs, cfg->cdi_spec_dirs.v[i]);
 	if (cfg->cdi_spec_dirs.len)
 		return;
-	strv_add(&def->cdi_dirs, "/etc/cdi");
-	strv_add(&def->cdi_dirs, "/var/run/cdi");
+	for (size_t i = 0; i < 2; i++) {
+		OWN_FREE char *own = cfg->rootless ? rootless_path(i ? ROOTLESS_RUNTIME : ROOTLESS_CONFIG, "cdi") : NULL;
+
+		strv_add(&def->cdi_dirs, own ? own : i ? "/var/run/cdi" : "/etc/cdi");
+	}
 }
 
 struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char *default_network)
@@ -109,10 +111,12 @@ struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char
 		.log_driver = cfg->log_driver,
 		.no_new_privileges = cfg->no_new_privileges,
 		.init = cfg->init,
-		.systemd_cgroup = cfg->systemd_cgroup,
+		.systemd_cgroup = cfg->systemd_cgroup, .no_cgroup = cfg->no_cgroup, .rootless = cfg->rootless,
+		.selinux = cfg->selinux_enabled && selinux_kernel(),
 		.seccomp_profile = cfg->seccomp_profile,
 		.stop_timeout = (int)cfg->default_stop_timeout,
-		.native_exec = is_on(cfg, "native-exec"),
+		.native_exec = is_on(cfg, "native-exec"), .userns_remap = !idmaps_none(idmaps_root()),
+		.userns_pool = cfg->userns_pool,
 		.dns = &cfg->dns, .dns_search = &cfg->dns_search, .dns_opts = &cfg->dns_opts,
 		.host_gateway_ips = &cfg->host_gateway_ips,
 		.default_network = default_network,

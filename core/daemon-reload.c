@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "daemon.h"
 #include "driver.h"
+#include "http/tls.h"
 #include "sdnotify.h"
 
 void daemon_say_warnings(const struct config *cfg)
@@ -109,9 +110,12 @@ static int reload_cluster(struct daemon *d, const struct config *next, struct er
 /* First what can fail, then what cannot. */
 static int apply(struct daemon *d, struct config *next, struct err *err)
 {
+	CLEANUP(tls_creds_unrefp) struct tls_creds *tls = d->tls ? daemon_load_tls(next, err) : NULL;
 	OWN_STRMAP struct strmap attrs = { 0 };
 	struct daemon_defaults *def;
 
+	if (d->tls && !tls)
+		return err_wrap(err, "the certificates in use stay");
 	driver_set_options(&next->driver_options);
 	if (authz_reload(d->authz, &next->authorization_plugins, err) < 0) {
 		driver_set_options(&d->config->driver_options);
@@ -121,6 +125,11 @@ static int apply(struct daemon *d, struct config *next, struct err *err)
 		authz_reload(d->authz, &d->config->authorization_plugins, NULL);
 		driver_set_options(&d->config->driver_options);
 		return -1;
+	}
+	if (tls) {
+		http_server_set_tls(d->http, tls);
+		tls_creds_unref(d->tls);
+		d->tls = STEAL(tls);
 	}
 	def = daemon_defaults_new(next, net_default(d->nets));
 	daemon_apply_log(next);

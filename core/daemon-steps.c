@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
@@ -12,16 +13,18 @@
 #include "base/damage.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/program.h"
 #include "base/reserve.h"
+#include "base/rootless.h"
 #include "container/bundle/apparmor.h"
 #include "container/bundle/cgroup.h"
 #include "container/log/opts.h"
+#include "container/selinux.h"
 #include "driver-crash.h"
 #include "driver.h"
 #include "image/unpack.h"
+#include "network/kit.h"
 #include "network/netd.h"
-
-#define INSECURE_DELAY_MS 15000
 
 int step_signals(struct daemon *d, struct err *err)
 {
@@ -50,13 +53,9 @@ int step_keys(struct daemon *d, struct err *err)
 	return 0;
 }
 
-void unstep_listeners(struct daemon *d)
-{
-	listeners_close(&d->listeners);
-}
-
 void unstep_spawner(struct daemon *d)
 {
+	driver_set_spawner(NULL);
 	spawner_stop(d->spawner);
 }
 
@@ -93,6 +92,8 @@ void unstep_registry(struct daemon *d)
 
 void unstep_volumes(struct daemon *d)
 {
+	if (d->volumes)
+		volume_store_share(d->volumes);
 	volume_store_close(d->volumes);
 }
 
@@ -104,9 +105,12 @@ void unstep_events(struct daemon *d)
 
 void unstep_networks(struct daemon *d)
 {
+	if (d->nets)
+		net_share(d->nets);
 	net_close(d->nets);
 	if (d->netd)
 		netd_free(d->netd);
+	kit_close(d->kit);
 }
 
 void unstep_defaults(struct daemon *d)
@@ -117,16 +121,6 @@ void unstep_defaults(struct daemon *d)
 void unstep_containers(struct daemon *d)
 {
 	container_store_close(d->containers);
-}
-
-void unstep_authz(struct daemon *d)
-{
-	authz_close(d->authz);
-}
-
-void unstep_router(struct daemon *d)
-{
-	router_free(d->router);
 }
 
 int step_warnings(struct daemon *d, struct err *err)
@@ -142,6 +136,11 @@ int step_user(struct daemon *d, struct err *err)
 
 int step_cgroups(struct daemon *d, struct err *err)
 {
+	if (d->config->no_cgroup) {
+		log_warn("Running in rootless mode without control groups: containers have no limits");
+		cgroup_have_none();
+		return 0;
+	}
 	if (root_check_cgroups("/proc/self/mountinfo", "/sys/fs/cgroup", err) < 0)
 		return -1;
 	if (d->config->systemd_cgroup && !fs_exists("/run/systemd/system"))
@@ -151,9 +150,23 @@ int step_cgroups(struct daemon *d, struct err *err)
 	return 0;
 }
 
+int step_remap(struct daemon *d, struct err *err)
+{
+	if (remap_setup(d->config->userns_remap, true, &d->remap, err) < 0)
+		return -1;
+	idmaps_set_root(idmaps_none(&d->remap.maps) ? NULL : &d->remap.maps);
+	return 0;
+}
+
+void unstep_remap(struct daemon *d)
+{
+	idmaps_set_root(NULL);
+	remap_done(&d->remap);
+}
+
 int step_data_root(struct daemon *d, struct err *err)
 {
-	d->data_root = root_make_data(d->config->data_root, 0, 0, err);
+	d->data_root = d->remap.on ? remap_data_root(&d->remap, d->config->data_root, err) : root_make_data(d->config->data_root, 0, 0, err);
 	if (!d->data_root)
 		return -1;
 	d->lock_fd = root_lock(d->data_root, err);
@@ -200,54 +213,20 @@ int step_limits(struct daemon *d, struct err *err)
 int step_apparmor(struct daemon *d, struct err *err)
 {
 	OWN_ERR struct err why = ERR_INIT;
+	int r = apparmor_on() ? apparmor_load(d->spawner, true, &why) : 1;
 
 	/* whoever starts a container is told, too; other profiles work without this one */
-	if (apparmor_on() && apparmor_load(d->spawner, true, &why) < 0)
+	if (r < 0)
 		log_error("%s", err_text(&why));
+	else if (r == 0)
+		log_warn("AppArmor enabled on system but \"apparmor_parser\" binary is missing, so profile can't be loaded");
 	return 0;
-}
-
-/* Whoever may reach such a port is root here: say so, and give time to think again. */
-static int warn_insecure(struct daemon *d, struct err *err)
-{
-	bool wait = false;
-
-	for (size_t i = 0; i < d->config->hosts.len; i++) {
-		const char *host = d->config->hosts.v[i];
-		const char *const fields[] = { "host", host, NULL };
-		OWN_FREE char *text = NULL;
-
-		if (!str_has_prefix(host, "tcp://"))
-			continue;
-		log_fields(LOG_WARN, fields, "Binding to IP address without --tlsverify is insecure: whoever reaches "
-			"this port is root on this machine");
-		text = xasprintf("WARNING: the API is served on %s without encryption: whoever reaches it is root on "
-			"this machine", host);
-		api_add_warning(text);
-		if (!listen_is_public(host)) {
-			log_fields(LOG_WARN, fields, "On the loopback, too, every local user and every page in a "
-				"browser may reach this port");
-			continue;
-		}
-		log_fields(LOG_WARN, fields, "The API is open to the network without encryption or authentication; "
-			"starting in %d seconds", INSECURE_DELAY_MS / 1000);
-		wait = true;
-	}
-	if (wait && daemon_signals_wait(d, INSECURE_DELAY_MS))
-		return err_set(err, ERR_CANCELLED, "stopped by a signal while starting");
-	return 0;
-}
-
-int step_listeners(struct daemon *d, struct err *err)
-{
-	if (warn_insecure(d, err) < 0)
-		return -1;
-	return listeners_open(&d->listeners, &d->config->hosts, d->config->group, opts[OPT_ID_group].def, err);
 }
 
 int step_spawner(struct daemon *d, struct err *err)
 {
 	d->spawner = spawner_start(err);
+	driver_set_spawner(d->spawner);
 	return d->spawner ? 0 : -1;
 }
 
@@ -300,6 +279,7 @@ static int check_log_driver(const struct config *cfg, struct err *err)
 int step_drivers(struct daemon *d, struct err *err)
 {
 	driver_crash_init(d->exec_root);
+	driver_set_root_idmaps();
 	if (driver_init(&d->config->plugin_dir, &d->config->driver_options, err) < 0)
 		return -1;
 	warn_sections(&d->config->driver_options);
@@ -308,7 +288,8 @@ int step_drivers(struct daemon *d, struct err *err)
 
 int step_graph(struct daemon *d, struct err *err)
 {
-	d->graph = graph_open(d->config->storage_driver, d->data_root, &d->config->storage_opts, 0, 0, err);
+	d->graph = graph_open(d->config->storage_driver, d->data_root, &d->config->storage_opts, idmaps_root_uid(idmaps_root()),
+		idmaps_root_gid(idmaps_root()), err);
 	return d->graph ? 0 : -1;
 }
 
@@ -352,14 +333,26 @@ int step_images(struct daemon *d, struct err *err)
 
 int step_selinux(struct daemon *d, struct err *err)
 {
+	const char *unknown;
+
 	if (!d->config->selinux_enabled)
 		return 0;
-	if (!fs_exists("/sys/fs/selinux/enforce"))
+	if (!selinux_kernel()) {
 		log_warn("Docker could not enable SELinux on the host system");
-	else
-		return err_set(err, ERR_NOT_IMPLEMENTED, "--selinux-enabled is not in this version: containers are "
-			"not labelled");
+		return 0;
+	}
+	d->selinux = selinux_new("/etc/selinux", "/usr/share/containers/selinux/contexts");
+	if (!selinux_contexts(d->selinux))
+		log_warn("SELinux: the host's policy has no contexts for containers (contexts/lxc_contexts): they get no labels");
+	unknown = selinux_unknown(d->selinux, SELINUX_CONTEXT);
+	if (unknown)
+		log_warn("SELinux: the host's policy does not know %s, which %s names: containers with that label do not start", unknown, selinux_contexts(d->selinux));
 	return 0;
+}
+
+void unstep_selinux(struct daemon *d)
+{
+	selinux_free(STEAL(d->selinux));
 }
 
 int step_engine_id(struct daemon *d, struct err *err)
@@ -368,10 +361,34 @@ int step_engine_id(struct daemon *d, struct err *err)
 	return d->engine_id ? 0 : err_wrap(err, "cannot keep the engine's id");
 }
 
+int step_plugins(struct daemon *d, struct err *err)
+{
+	OWN_FREE char *runtime = program_find("runc");
+
+	d->plugin_names = xasprintf("%s/plugin-names", d->exec_root);
+	driver_set_managed(d->plugin_names);
+	d->plugins = managed_open(d->data_root, d->exec_root, d->spawner, runtime, err);
+	if (!d->plugins)
+		return err_wrap(err, "cannot open the plugins");
+	managed_start_all(d->plugins);
+	return 0;
+}
+
+void unstep_plugins(struct daemon *d)
+{
+	managed_close(d->plugins);
+	driver_set_managed(NULL);
+	free(d->plugin_names);
+}
+
 int step_volumes(struct daemon *d, struct err *err)
 {
-	d->volumes = volume_store_open(d->data_root, err);
-	return d->volumes ? 0 : err_wrap(err, "cannot open the volumes");
+	d->volumes = volume_store_open(d->data_root, d->exec_root, err);
+	if (!d->volumes)
+		return err_wrap(err, "cannot open the volumes");
+	volume_store_share(d->volumes);
+	/* a new data-root has only now what Docker locks */
+	return d->docker_lock_fd < 0 ? root_lock_docker(d->data_root, &d->docker_lock_fd, err) : 0;
 }
 
 /* Where digests of pulled layers are kept beside their diff ids, in the layout of the data-root. */
@@ -449,16 +466,22 @@ int step_networks(struct daemon *d, struct err *err)
 	};
 	OWN_FREE char *program = daemon_program("dockerd-netd");
 
+	if (rootless_state() && !(d->kit = kit_open(rootless_state(), d->exec_root, err)))
+		return err_wrap(err, "error creating the network controller");
 	d->nets = net_open(d->data_root, d->exec_root, d->spawner, err);
 	if (d->nets) {
+		net_set_kit(d->nets, d->kit);
 		d->netd = netd_new(d->exec_root, program, d->spawner);
 		net_set_netd(d->nets, d->netd);
 	}
-	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0 && daemon_join_cluster(d, d->config, false, err) == 0)
+	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0 && daemon_join_cluster(d, d->config, false, err) == 0) {
+		net_share(d->nets);
 		return 0;
+	}
 	unstep_networks(d);
 	d->nets = NULL;
 	d->netd = NULL;
+	d->kit = NULL;
 	return err_wrap(err, "error creating the network controller");
 }
 
@@ -478,6 +501,7 @@ int step_containers(struct daemon *d, struct err *err)
 	deps = (struct container_deps){
 		.data_root = d->data_root, .exec_root = d->exec_root, .shim_path = d->shim_path, .defaults = d->defaults,
 		.images = d->images, .volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner,
+		.selinux = d->selinux,
 	};
 	d->containers = container_store_open(&deps, err);
 	return d->containers ? 0 : err_wrap(err, "cannot open the container store");
@@ -531,97 +555,4 @@ int step_gc(struct daemon *d, struct err *err)
 void unstep_gc(struct daemon *d)
 {
 	gc_free(d->gc);
-}
-
-int step_authz(struct daemon *d, struct err *err)
-{
-	d->authz = authz_open(&d->config->authorization_plugins, err);
-	return d->authz ? 0 : err_wrap(err, "error loading the authorization drivers");
-}
-
-int step_api(struct daemon *d, struct err *err)
-{
-	d->api = (struct api){
-		.engine = d->engine, .config = d->config, .images = d->images, .registry = d->registry, .containers = d->containers,
-		.volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner, .defaults = d->defaults,
-		.engine_id = d->engine_id, .data_root = d->data_root, .runtime_default = d->config->default_runtime,
-		.experimental = d->config->experimental,
-	};
-	return api_register(&d->api, err);
-}
-
-int step_router(struct daemon *d, struct err *err)
-{
-	d->router = router_new(d->engine, api_routes, api_routes_len, d->config->min_minor, err);
-	if (!d->router)
-		return -1;
-	router_set_experimental(d->router, d->config->experimental);
-	router_add_middleware(d->router, authz_request, authz_response, d->authz);
-	return 0;
-}
-
-/* Connections end after their jobs have: the engine is stopping already. */
-#define HTTP_STOP_MS 5000
-
-int step_http(struct daemon *d, struct err *err)
-{
-	d->http = http_server_new(d->router, NULL, err);
-	if (!d->http)
-		return -1;
-	for (size_t i = 0; i < d->listeners.len; i++) {
-		if (http_server_add_listener(d->http, d->listeners.v[i].fd, 0, err) < 0)
-			goto fail;
-		d->listeners.v[i].fd = -1;
-	}
-	if (http_server_start(d->http, err) == 0)
-		return 0;
-fail:
-	http_server_free(d->http);
-	return -1;
-}
-
-/* A server of its own, which has one route and no middleware. */
-int step_metrics(struct daemon *d, struct err *err)
-{
-	OWN_STRV struct strv hosts = { 0 };
-
-	if (str_empty(d->config->metrics_addr))
-		return 0;
-	strv_addf(&hosts, "tcp://%s", d->config->metrics_addr);
-	d->metrics_router = router_new(d->engine, metrics_routes, metrics_routes_len, d->config->min_minor, err);
-	if (d->metrics_router && listeners_open(&d->metrics_listeners, &hosts, NULL, NULL, err) == 0)
-		d->metrics_http = http_server_new(d->metrics_router, NULL, err);
-	if (!d->metrics_http || http_server_add_listener(d->metrics_http, d->metrics_listeners.v[0].fd, 0, err) < 0)
-		goto fail;
-	d->metrics_listeners.v[0].fd = -1;
-	if (http_server_start(d->metrics_http, err) == 0) {
-		log_info("metrics are served on http://%s/metrics", d->config->metrics_addr);
-		return 0;
-	}
-fail:
-	unstep_metrics(d);
-	return err_wrap(err, "--metrics-addr");
-}
-
-void unstep_metrics(struct daemon *d)
-{
-	if (d->metrics_http && http_server_stop(d->metrics_http, HTTP_STOP_MS) < 0) {
-		d->stuck = true;
-		return;
-	}
-	http_server_free(d->metrics_http);
-	router_free(d->metrics_router);
-	listeners_close(&d->metrics_listeners);
-	d->metrics_http = NULL;
-	d->metrics_router = NULL;
-}
-
-void unstep_http(struct daemon *d)
-{
-	if (http_server_stop(d->http, HTTP_STOP_MS) < 0) {
-		log_warn("a request does not end; the daemon stops without it");
-		d->stuck = true;
-		return;
-	}
-	http_server_free(d->http);
 }

@@ -23,7 +23,9 @@
 #include "listen.h"
 #include "metrics.h"
 #include "network/net.h"
+#include "plugin/managed.h"
 #include "registry/registry.h"
+#include "remap.h"
 #include "root.h"
 #include "router.h"
 #include "volume/volume.h"
@@ -32,6 +34,7 @@ struct daemon {
 	struct config *config;        /* the one in force */
 	struct daemon_defaults *defaults; /* made from it */
 	struct retired *retired;      /* those before, as long as somebody may read them */
+	struct remap remap;
 	char *data_root, *exec_root, *engine_id, *shim_path;
 	int lock_fd, docker_lock_fd, signal_fd;
 	struct pidfile pidfile;
@@ -42,18 +45,24 @@ struct daemon {
 	struct layer_store *layers;
 	struct image_store *images;
 	struct registry *registry;    /* NULL on a read-only disk */
+	struct selinux *selinux;      /* NULL: no labels */
+	struct managed_store *plugins;
+	char *plugin_names;           /* the folder that drivers find them by */
 	struct volume_store *volumes;
 	struct net_controller *nets;
 	struct netd *netd;
+	struct kit *kit;            /* rootlesskit, where it is one's parent; or NULL */
 	struct events *events;
 	struct container_store *containers;
 	struct gc *gc;
 	struct authz *authz;
 	struct router *router;
+	struct tls_creds *tls;        /* of the listeners at start; NULL: they are plain */
 	struct http_server *http;
-	struct listeners metrics_listeners; /* of --metrics-addr; all three empty without it */
+	struct listeners metrics_listeners; /* of --metrics-addr */
 	struct router *metrics_router;
 	struct http_server *metrics_http;
+	struct http_server *plugin_metrics_http; /* the same figures for plugins that collect them; NULL before there is one */
 	struct api api;
 	size_t steps_done;            /* of daemon.c: what is to be undone */
 	int64_t stop_began;           /* clock_mono() */
@@ -89,6 +98,8 @@ void daemon_dump(struct daemon *d);
 char *daemon_program(const char *name);
 /* The store that the configuration names, if any. late: as the daemon runs. */
 int daemon_join_cluster(struct daemon *d, const struct config *cfg, bool late, struct err *err);
+/* The files that the configuration names. */
+struct tls_creds *daemon_load_tls(const struct config *cfg, struct err *err);
 struct daemon_defaults *daemon_defaults_new(const struct config *cfg, const char *default_network);
 void daemon_defaults_free(struct daemon_defaults *def);
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "base/fs.h"
+#include "base/rootless.h"
 #include "base/str.h"
 
 #if defined(__x86_64__)
@@ -48,9 +49,10 @@ int driver_file_check(const char *path, struct err *err)
 static int check_owner(const char *path, const char *part, const struct stat *st, bool nearest, struct err *err)
 {
 	/* In a sticky folder nobody takes away what root put there, so one may stand higher up (/tmp), but hold no driver. */
-	bool sticky = !nearest && S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX) && st->st_uid == 0;
+	bool sticky = !nearest && S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX) && (st->st_uid == 0 || rootless_foreign(st->st_uid));
 
-	if (st->st_uid != 0 && st->st_uid != geteuid())
+	/* inside a user namespace the host's root has no number of its own */
+	if (st->st_uid != 0 && st->st_uid != geteuid() && !rootless_foreign(st->st_uid))
 		return err_set(err, ERR_INVALID, "driver %s is refused: %s belongs to user %u, not to root", path, part, st->st_uid);
 	if ((st->st_mode & (S_IWGRP | S_IWOTH)) && !sticky)
 		return err_set(err, ERR_INVALID, "driver %s is refused: %s is writable by others (mode %04o)",

@@ -6,18 +6,17 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "base/idmap.h"
 #include "base/log.h"
 
 static struct lock lock = LOCK_INIT(LOCK_LEAF);
 static struct strmap options;  /* "kind.name.key" */
-static struct strv handed_out; /* option values that drivers may still hold */
+static struct strv handed_out; /* values that option() returned: drivers may hold them for as long as they like; each stands once */
 static const struct dkd_idmaps *idmaps;
 
 void driver_set_options(const struct strmap *opts)
 {
 	WITH_LOCK(&lock);
-	for (size_t i = 0; i < options.len; i++)
-		strv_take(&handed_out, STEAL(options.v[i].value));
 	strmap_done(&options);
 	if (opts)
 		strmap_copy(&options, opts);
@@ -27,6 +26,31 @@ void driver_set_idmaps(const struct dkd_idmaps *maps)
 {
 	WITH_LOCK(&lock);
 	idmaps = maps;
+}
+
+struct dkd_idmap *driver_idmap(const struct idmap_list *l, uint32_t *ret_len)
+{
+	struct dkd_idmap *v = xcalloc(l->len + 1, sizeof(*v));
+
+	for (size_t i = 0; i < l->len; i++)
+		v[i] = (struct dkd_idmap){ l->v[i].inside, l->v[i].outside, l->v[i].count };
+	*ret_len = (uint32_t)l->len;
+	return v;
+}
+
+void driver_set_root_idmaps(void)
+{
+	static struct dkd_idmaps own = { .size = sizeof(own) };
+	const struct idmaps *m = idmaps_root();
+
+	free((void *)own.uids);
+	free((void *)own.gids);
+	own = (struct dkd_idmaps){ .size = sizeof(own) };
+	if (!idmaps_none(m)) {
+		own.uids = driver_idmap(&m->uids, &own.uids_len);
+		own.gids = driver_idmap(&m->gids, &own.gids_len);
+	}
+	driver_set_idmaps(idmaps_none(m) ? NULL : &own);
 }
 
 bool driver_answers_to(const struct dkd_driver *d, const char *name, size_t len)
@@ -97,15 +121,35 @@ static bool in_section(const struct driver *d, const char *key, size_t *ret_pref
 	return key[n + 1 + len] == '.' && driver_answers_to(d->desc, key + n + 1, len);
 }
 
+static const char *managed; /* set once */
+
+void driver_set_managed(const char *dir)
+{
+	managed = dir;
+}
+
+/* Under the lock. */
+static const char *hand_out(const char *value)
+{
+	for (size_t i = 0; i < handed_out.len; i++)
+		if (streq(handed_out.v[i], value))
+			return handed_out.v[i];
+	strv_add(&handed_out, value);
+	return handed_out.v[handed_out.len - 1];
+}
+
 static const char *host_option(const struct dkd_host *h, const char *key)
 {
 	const struct driver *d = host_driver(h);
 	size_t prefix;
 
+	if (d->desc->provider && streq(key, "managed"))
+		return managed;
+
 	WITH_LOCK(&lock);
 	for (size_t i = 0; i < options.len; i++)
 		if (in_section(d, options.v[i].key, &prefix) && streq(options.v[i].key + prefix, key))
-			return options.v[i].value;
+			return hand_out(options.v[i].value);
 	return NULL;
 }
 
@@ -139,7 +183,7 @@ void driver_host_init(struct driver *d)
 	lock_cond_init(&d->free);
 	d->host = (struct dkd_host){
 		.size = sizeof(d->host), .daemon_version = PACKAGE_VERSION, .log = host_log, .fail = host_fail,
-		.option = host_option, .each_option = host_each_option, .idmaps = host_idmaps,
+		.option = host_option, .each_option = host_each_option, .idmaps = host_idmaps, .run = driver_run,
 	};
 }
 

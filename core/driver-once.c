@@ -55,6 +55,14 @@ static struct entry **find(struct driver_once *o, const char *name)
 	return p;
 }
 
+void *driver_once_find(struct driver_once *o, const char *name)
+{
+	WITH_LOCK(&o->lock);
+	struct entry *e = *find(o, name);
+
+	return e ? e->object : NULL;
+}
+
 void *driver_once_get(struct driver_once *o, const char *name, struct err *err)
 {
 	struct entry **p, *e;

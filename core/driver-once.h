@@ -17,6 +17,8 @@ typedef void driver_once_close_fn(void *object);
 struct driver_once *driver_once_new(driver_once_open_fn *open, driver_once_close_fn *close, void *ctx);
 /* Closes all of them; nobody uses one any more. */
 void driver_once_free(struct driver_once *o);
+/* The one that is open, or NULL. Waits for nobody. */
+void *driver_once_find(struct driver_once *o, const char *name);
 void *driver_once_get(struct driver_once *o, const char *name, struct err *err);
 
 #endif

@@ -55,7 +55,6 @@ struct module {
 	char *path, *refused;
 };
 
-#define PROVIDER_STEM "remote" /* what names of their files begin with: a wrong name loads nothing else */
 #define PROVIDERS_MAX 8
 
 static struct lock lock = LOCK_INIT(LOCK_MAP); /* everything below; held while a file is bound */
@@ -261,6 +260,15 @@ static struct module *find(const struct kind *k, const char *name, struct err *e
 	return l.found;
 }
 
+const struct driver *driver_load_file(const char *file, struct err *err)
+{
+	struct module *m;
+
+	WITH_LOCK(&lock);
+	m = module_open(file, err);
+	return m ? &m->driver : NULL;
+}
+
 bool driver_present(uint32_t kind, const char *name)
 {
 	struct lookup l = { .kind = kind_find(kind), .name = name, .exact = true, .present_only = true };
@@ -289,7 +297,7 @@ static int collect_provider(void *ctx, const char *file, const char *stem, size_
 	struct module *m;
 
 	(void)sub;
-	if (len < strlen(PROVIDER_STEM) || strncmp(stem, PROVIDER_STEM, strlen(PROVIDER_STEM)) != 0)
+	if (len < strlen(DRIVER_PROVIDER_STEM) || strncmp(stem, DRIVER_PROVIDER_STEM, strlen(DRIVER_PROVIDER_STEM)) != 0)
 		return 0;
 	m = module_open(file, &why);
 	if (!m)
@@ -318,6 +326,29 @@ static const struct driver *provider_of(const struct kind *k, const char *name)
 			return d;
 	}
 	return NULL;
+}
+
+static int32_t add_provided(void *to, const char *name)
+{
+	if (!strv_contains(to, name))
+		strv_add(to, name);
+	return 0;
+}
+
+void driver_provided(uint32_t kind, struct strv *ret)
+{
+	struct providers p = { .kind = kind_find(kind) };
+
+	lock_take(&lock);
+	scan(p.kind, collect_provider, &p);
+	lock_drop(&lock);
+	for (size_t i = 0; i < p.len; i++) {
+		const struct driver *d = &p.v[i]->driver;
+		struct driver_call c;
+
+		driver_call_begin(&c, d);
+		driver_call_end(&c, d->desc->provider->each(&c.abi, driver_host(d), add_provided, ret), NULL);
+	}
 }
 
 /* Loading */
@@ -453,26 +484,43 @@ static struct module *module_by_file(const char *file)
 	return m;
 }
 
+/* The file that is taken in place of this one: the search ends with the first of a name. NULL: this one is. */
+static const char *shadow_of(const struct listing *l, const char *file, const char *kind)
+{
+	const char *base = strrchr(file, '/');
+
+	for (size_t i = 0; base && i < l->len; i++)
+		if (streq(l->v[i].kind, kind) && streq(strrchr(l->v[i].path, '/'), base))
+			return l->v[i].path;
+	return NULL;
+}
+
 static int list_candidate(void *ctx, const char *file, const char *stem, size_t len, const struct kind *sub)
 {
 	struct listing *l = ctx;
 	OWN_ERR struct err why = ERR_INIT;
-	struct module *m = l->open_all ? module_open(file, &why) : module_by_file(file);
+	const char *shadow = sub ? shadow_of(l, file, sub->name) : NULL;
 	struct driver_info *i;
+	struct module *m;
 
 	for (size_t j = 0; j < l->len; j++) /* a folder may stand below another on the path */
 		if (streq(l->v[j].path, file))
 			return 0;
-	if (m && m->refused)
+	m = l->open_all && !shadow ? module_open(file, &why) : module_by_file(file);
+	if (!shadow && m && m->kind)
+		shadow = shadow_of(l, file, m->kind->name);
+	if (shadow)
+		err_set(&why, ERR_INVALID, "not used: %s comes before it", shadow);
+	else if (m && m->refused)
 		err_set(&why, ERR_INVALID, "%s", m->refused);
 	/* Of one that was not asked for yet, its file alone tells something. */
-	if (!m && !l->open_all)
+	if (!m && !l->open_all && !shadow)
 		driver_file_check(file, &why);
 	if (m && m->kind && sub && m->kind != sub)
 		err_set(&why, ERR_INVALID, "driver %s is refused: it is a %s driver in the folder of %s drivers", file, m->kind->name, sub->name);
 	l->v = xrealloc(l->v, (l->len + 1) * sizeof(*l->v));
 	i = &l->v[l->len++];
-	*i = (struct driver_info){ .path = xstrdup(file), .loaded = m && !m->refused };
+	*i = (struct driver_info){ .path = xstrdup(file), .loaded = m && !m->refused && !shadow, .shadowed = shadow != NULL };
 	if (m && m->driver.desc) {
 		i->name = xstrdup(m->driver.desc->name);
 		i->version = xstrdup(m->driver.desc->version ? m->driver.desc->version : "");

@@ -37,21 +37,39 @@ int driver_init(const struct strv *dirs, const struct strmap *options, struct er
 int driver_init_only(const struct strv *dirs, const struct strmap *options, struct err *err);
 /* New values of the same options (reload); values handed out before stay valid. */
 void driver_set_options(const struct strmap *options);
+/* The folder that the daemon's own plugins are named in: the option "managed" of providers. Once, before anything loads. */
+void driver_set_managed(const char *dir);
 /* The daemon's id maps, for host->idmaps(). Kept by reference; NULL for none. */
 void driver_set_idmaps(const struct dkd_idmaps *maps);
+/* Who runs programs for drivers, by host->run(). NULL: nobody does. */
+struct spawner;
+void driver_set_spawner(struct spawner *s);
+/* The host table's run(). */
+int32_t driver_run(const struct dkd_host *host, const struct dkd_call *call, const char *const *argv, dkd_emit *emit, void *to);
+/* Those of the data-root (base/idmap.h) are the daemon's. Before threads. */
+void driver_set_root_idmaps(void);
+/* A list for drivers, owned by the caller. */
+struct idmap_list;
+struct dkd_idmap *driver_idmap(const struct idmap_list *l, uint32_t *ret_len);
 
 /*
  * Loads (once) and returns it. ERR_NOT_FOUND, or the one sentence why it was refused (ERR_INVALID). An alias is looked
- * for only in files whose name begins it (overlay.so answers to overlay2), so that a wrong name loads nothing else.
+ * for only in files whose name begins it (nfs.so may answer to nfs4), so that a wrong name loads nothing else.
  */
 const struct driver *driver_load(uint32_t kind, const char *name, struct err *err);
+/* The driver that is that file, of whatever kind and name. */
+const struct driver *driver_load_file(const char *file, struct err *err);
 /* Is there a file for that name? Loads nothing. */
 bool driver_present(uint32_t kind, const char *name);
 /* "graph", "net", ...; NULL for an unknown number. */
 const char *driver_kind_name(uint32_t kind);
 
+#define DRIVER_PROVIDER_STEM "remote" /* what the names of providers' files begin with */
+/* Names of those that providers of a kind have now, each once. Asks no instance. */
+void driver_provided(uint32_t kind, struct strv *ret);
+
 /* Every candidate found on the search path, loaded or not, for --list-drivers, info and /plugins. */
-struct driver_info { char *name, *kind, *version, *abi, *path, *state; /* "usable" or why not */ bool loaded; };
+struct driver_info { char *name, *kind, *version, *abi, *path, *state; /* "usable" or why not */ bool loaded, shadowed; };
 size_t driver_list(bool open_all, struct driver_info **ret);
 void driver_list_free(struct driver_info *v, size_t n);
 /* The host table handed to a driver's open(). */

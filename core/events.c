@@ -55,7 +55,7 @@ void events_free(struct events *ev)
 	free(ev);
 }
 
-static struct event *event_new(const char *type, const char *action, const char *actor, struct strmap *attrs)
+static struct event *event_new(struct strmap *labels, const char *type, const char *action, const char *actor, struct strmap *attrs)
 {
 	struct event *e = xcalloc(1, sizeof(*e));
 
@@ -65,13 +65,22 @@ static struct event *event_new(const char *type, const char *action, const char 
 	e->attrs = *attrs;
 	*attrs = (struct strmap){ 0 };
 	e->attrs.set = true;
+	e->labels = *labels;
+	*labels = (struct strmap){ 0 };
 	e->refs = 1;
 	return e;
 }
 
 void events_publish(struct events *ev, const char *type, const char *action, const char *actor, struct strmap *attrs)
 {
-	struct event *e = event_new(type, action, actor, attrs), *old;
+	struct strmap none = { 0 };
+
+	events_publish_of(ev, &none, type, action, actor, attrs);
+}
+
+void events_publish_of(struct events *ev, struct strmap *labels, const char *type, const char *action, const char *actor, struct strmap *attrs)
+{
+	struct event *e = event_new(labels, type, action, actor, attrs), *old;
 
 	metrics_add(METRIC_EVENTS, 1);
 	lock_take(&ev->lock);
@@ -89,17 +98,37 @@ void events_publish(struct events *ev, const char *type, const char *action, con
 	event_unref(old);
 }
 
-void events_log(struct events *ev, const char *type, const char *action, const char *actor, ...)
+static struct strmap attrs_of(va_list ap)
 {
 	struct strmap attrs = { 0 };
 	const char *key;
+
+	while ((key = va_arg(ap, const char *)))
+		strmap_set(&attrs, key, va_arg(ap, const char *));
+	return attrs;
+}
+
+void events_log(struct events *ev, const char *type, const char *action, const char *actor, ...)
+{
+	struct strmap attrs;
 	va_list ap;
 
 	va_start(ap, actor);
-	while ((key = va_arg(ap, const char *)))
-		strmap_set(&attrs, key, va_arg(ap, const char *));
+	attrs = attrs_of(ap);
 	va_end(ap);
 	events_publish(ev, type, action, actor, &attrs);
+}
+
+void events_log_of(struct events *ev, const struct strmap *labels, const char *type, const char *action, const char *actor, ...)
+{
+	struct strmap attrs, copy = { 0 };
+	va_list ap;
+
+	va_start(ap, actor);
+	attrs = attrs_of(ap);
+	va_end(ap);
+	strmap_copy(&copy, labels);
+	events_publish_of(ev, &copy, type, action, actor, &attrs);
 }
 
 int events_subscribers(struct events *ev)
@@ -187,6 +216,7 @@ void event_unref(struct event *e)
 	free(e->action);
 	free(e->actor);
 	strmap_done(&e->attrs);
+	strmap_done(&e->labels);
 	free(e);
 }
 
@@ -222,13 +252,18 @@ static void encode_legacy(const struct event *e, struct jw *w)
 		jw_kstr(w, "from", from);
 }
 
+static size_t map_size(const struct strmap *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->len; i++)
+		n += sizeof(m->v[i]) + strlen(m->v[i].key) + strlen(m->v[i].value);
+	return n;
+}
+
 static size_t event_size(const struct event *e)
 {
-	size_t n = sizeof(*e) + strlen(e->action) + strlen(e->actor);
-
-	for (size_t i = 0; i < e->attrs.len; i++)
-		n += sizeof(e->attrs.v[i]) + strlen(e->attrs.v[i].key) + strlen(e->attrs.v[i].value);
-	return n;
+	return sizeof(*e) + strlen(e->action) + strlen(e->actor) + map_size(&e->attrs) + map_size(&e->labels);
 }
 
 /* Lock held. A full queue drops the new event. */

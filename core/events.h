@@ -19,6 +19,7 @@ struct event {
 	char *action;
 	char *actor;           /* id */
 	struct strmap attrs;
+	struct strmap labels;  /* of what it is about, whatever the attributes say: who is restricted to labels sees it by these */
 	int64_t time;          /* ns */
 	int refs;
 };
@@ -30,8 +31,13 @@ struct events *events_new(void);
 void events_free(struct events *ev);
 /* Takes over attrs' contents. type is a literal. */
 void events_publish(struct events *ev, const char *type, const char *action, const char *actor, struct strmap *attrs);
+/* The same of something with labels, taken over as well. */
+void events_publish_of(struct events *ev, struct strmap *labels, const char *type, const char *action, const char *actor, struct strmap *attrs);
 /* attrs as key, value, ..., NULL. */
 void events_log(struct events *ev, const char *type, const char *action, const char *actor, ...) __attribute__((sentinel));
+/* labels are copied. */
+void events_log_of(struct events *ev, const struct strmap *labels, const char *type, const char *action, const char *actor, ...)
+	__attribute__((sentinel));
 int events_subscribers(struct events *ev);
 
 /* Replays what the ring holds since (ns; 0: nothing), then follows. */

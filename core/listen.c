@@ -22,6 +22,7 @@ struct opening {
 	struct listeners *ls;
 	const char *group, *default_group;
 	struct err *err;
+	const char *policy; /* of the host at hand */
 	int activated;   /* sockets of the service manager, -1 before they were asked for */
 };
 
@@ -30,15 +31,28 @@ static int open_tcp(struct opening *o, const char *host);
 static int open_fds(struct opening *o, const char *which);
 static bool have_fd(const struct opening *o, int fd);
 
+/* "HOST?policy=NAME" is cut: the name, or NULL. config_check_host() has looked at it. */
+static const char *take_policy(char *host)
+{
+	char *ask = strstr(host, "?policy=");
+
+	if (!ask)
+		return NULL;
+	*ask = '\0';
+	return ask + strlen("?policy=");
+}
+
 int listeners_open(struct listeners *ls, const struct strv *hosts, const char *group, const char *default_group,
 	struct err *err)
 {
-	struct opening o = { ls, group, default_group, err, -1 };
+	struct opening o = { .ls = ls, .group = group, .default_group = default_group, .err = err, .activated = -1 };
 
 	*ls = (struct listeners){ 0 };
 	for (size_t i = 0; i < hosts->len; i++) {
-		const char *host = hosts->v[i];
+		OWN_FREE char *host = xstrdup(hosts->v[i]);
 		int rc;
+
+		o.policy = take_policy(host);
 
 		if (str_has_prefix(host, "unix://"))
 			rc = open_unix(&o, host + 7);
@@ -70,6 +84,7 @@ void listeners_close(struct listeners *ls)
 			unlink(l->unlink);
 		free(l->unlink);
 		free(l->host);
+		free(l->policy);
 	}
 	free(ls->v);
 	*ls = (struct listeners){ 0 };
@@ -89,7 +104,7 @@ static void add(struct opening *o, int fd, char *host, char *unlink_path)
 
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	ls->v = xrealloc(ls->v, (ls->len + 1) * sizeof(*ls->v));
-	ls->v[ls->len++] = (struct listener){ fd, host, unlink_path };
+	ls->v[ls->len++] = (struct listener){ fd, host, xstrdup(o->policy), unlink_path };
 }
 
 /* /etc/group alone: name services would load foreign code into the daemon for one look-up. */

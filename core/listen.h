@@ -12,12 +12,13 @@
 struct listener {
 	int fd;          /* listening, close-on-exec, non-blocking */
 	char *host;      /* unix:///run/docker.sock, tcp://127.0.0.1:2375, fd://3 */
+	char *policy;    /* of ?policy=; NULL without one */
 	char *unlink;    /* path of a unix socket made here, removed at the end; or NULL */
 };
 struct listeners { struct listener *v; size_t len; };
 
 /*
- * hosts: full forms (config_full_host()). group: owner of unix sockets; default_group (may be missing, with a warning) is the
+ * hosts: full forms, each perhaps with "?policy=NAME" (config_full_host()). group: owner of unix sockets; default_group (may be missing, with a warning) is the
  * one nobody asked for. Runs before there are threads: the umask changes meanwhile, so that no socket is ever open to all.
  */
 int listeners_open(struct listeners *ls, const struct strv *hosts, const char *group, const char *default_group, struct err *err);

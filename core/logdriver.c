@@ -146,10 +146,12 @@ int logdriver_probe(const char *name, struct err *err)
 struct log_sink *log_sink_open(const char *name, const struct log_subject *subject, struct err *err)
 {
 	OWN_FREE struct dkd_pair *options = to_pairs(&subject->options), *attrs = to_pairs(&subject->attrs);
+	OWN_FREE struct dkd_pair *labels = to_pairs(subject->labels), *env = to_pairs(subject->env);
 	struct dkd_log_subject given = { .size = sizeof(given), .options_len = (uint32_t)subject->options.len, .options = options,
 		.id = subject->id, .name = subject->name, .image_id = subject->image_id, .image_name = subject->image_name,
 		.command = subject->command, .tag = subject->tag, .attrs = attrs, .attrs_len = (uint32_t)subject->attrs.len,
-		.created = subject->created };
+		.created = subject->created, .labels = labels, .labels_len = (uint32_t)subject->labels->len, .env = env,
+		.env_len = (uint32_t)subject->env->len, .argv = (const char *const *)subject->argv->v, .argv_len = (uint32_t)subject->argv->len };
 	const struct log_driver *d = get(name, err);
 	struct log_sink *s;
 	struct driver_call c;

@@ -15,7 +15,10 @@
 struct log_subject {
 	const char *id, *name, *image_id, *image_name, *command, *tag;
 	int64_t created;
-	struct strmap options, attrs; /* borrowed */
+	/* borrowed */
+	struct strmap options, attrs;
+	const struct strmap *labels, *env; /* all of the container's */
+	const struct strv *argv;           /* program and arguments */
 };
 
 struct log_item {

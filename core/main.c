@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* argv -> config -> daemon; nothing else. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,6 +44,28 @@ static int list_drivers(const struct config *cfg)
 	return fflush(stdout) != 0;
 }
 
+/* A program of its own: a driver that is checked may crash, and the daemon carries no suite. */
+static int check_driver(const struct config *cfg)
+{
+	OWN_FREE char *program = daemon_program("dockerd-check-driver");
+	OWN_STRV struct strv argv = { 0 };
+
+	strv_add(&argv, program);
+	if (cfg->from[OPT_ID_data_root] != FROM_DEFAULT)
+		strv_addf(&argv, "--root=%s", cfg->data_root);
+	for (size_t i = 0; i < cfg->storage_opts.len; i++)
+		strv_addf(&argv, "--option=%s", cfg->storage_opts.v[i]);
+	for (size_t i = 0; i < cfg->log_opts.len; i++)
+		strv_addf(&argv, "--option=%s=%s", cfg->log_opts.v[i].key, cfg->log_opts.v[i].value);
+	for (size_t i = 0; i < cfg->driver_options.len; i++)
+		strv_addf(&argv, "--config=%s=%s", cfg->driver_options.v[i].key, cfg->driver_options.v[i].value);
+	strv_add(&argv, "--");
+	strv_add(&argv, cfg->check_driver);
+	execv(program, argv.v);
+	fprintf(stderr, "%s: %s\n", program, strerror(errno));
+	return 2;
+}
+
 static int run(struct config *cfg, int argc, char *argv[])
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -59,6 +82,8 @@ static int run(struct config *cfg, int argc, char *argv[])
 		return complain(&err, 1);
 	if (cfg->list_drivers)
 		return list_drivers(cfg);
+	if (*cfg->check_driver)
+		return check_driver(cfg);
 	if (cfg->validate) {
 		fputs("configuration OK\n", stderr);
 		return 0;

@@ -60,12 +60,13 @@ static int by_reference(const void *a, const void *b)
 size_t plugins_list(struct plugin **ret)
 {
 	struct driver_info *v;
-	size_t len = driver_list(false, &v);
+	size_t found = driver_list(false, &v), len = 0;
 
-	*ret = xcalloc(len + 1, sizeof(**ret));
-	for (size_t i = 0; i < len; i++)
-		fill(&(*ret)[i], &v[i]);
-	driver_list_free(v, len);
+	*ret = xcalloc(found + 1, sizeof(**ret));
+	for (size_t i = 0; i < found; i++)
+		if (!v[i].shadowed)
+			fill(&(*ret)[len++], &v[i]);
+	driver_list_free(v, found);
 	qsort(*ret, len, sizeof(**ret), by_reference);
 	return len;
 }
@@ -92,7 +93,8 @@ void plugins_names(const char *kind, struct strv *ret)
 	for (size_t i = 0; i < len; i++) {
 		const char *name = streq(kind, "net") && streq(v[i].name, "none") ? "null" : v[i].name;
 
-		if (streq(v[i].kind, kind) && streq(v[i].state, "usable") && !strv_contains(ret, name))
+		/* What stands for others is none itself. */
+		if (streq(v[i].kind, kind) && streq(v[i].state, "usable") && !str_has_prefix(name, DRIVER_PROVIDER_STEM) && !strv_contains(ret, name))
 			strv_add(ret, name);
 	}
 	plugins_free(v, len);

@@ -101,6 +101,13 @@ int reply_error(struct request *rq, const struct err *err)
 	return reply_json(rq, status, &b);
 }
 
+void peer_done(struct peer *p)
+{
+	free(p->user);
+	strv_done(&p->certs);
+	*p = (struct peer){ 0 };
+}
+
 void request_done(struct request *rq)
 {
 	strmap_done(&rq->vars);
@@ -108,6 +115,7 @@ void request_done(struct request *rq)
 	strv_done(&rq->query_all);
 	strmap_done(&rq->reply_headers);
 	buf_done(&rq->body);
+	strv_done(&rq->scope);
 }
 
 static int read_whole(struct request *rq, struct err *err)

@@ -51,9 +51,12 @@ struct version {
 };
 
 struct held_reply {
+	const struct router *router;
 	const struct request_ops *ops; /* the real ones */
 	struct request_ops hold;
 	bool set;
+	bool seen;           /* the "after" middlewares saw it: a stream, before it began */
+	struct err *refused; /* by one of these */
 	int status;
 	char *type;
 	struct buf data;
@@ -201,8 +204,9 @@ void router_handle(struct router *r, struct request *rq)
 	rq->path = NULL;
 }
 
-bool request_held_reply(const struct request *rq, int *ret_status, const void **ret_data, size_t *ret_size)
+bool request_held_reply(const struct request *rq, int *ret_status, const char **ret_type, const void **ret_data, size_t *ret_size)
 {
+	*ret_type = rq->held ? rq->held->type : NULL;
 	if (!rq->held || !rq->held->set)
 		return false;
 	*ret_status = rq->held->status;
@@ -409,30 +413,78 @@ static int hold_reply(struct request *rq, int status, const char *content_type, 
 	BUG_ON(rq->sent != SENT_NOTHING);
 	h->set = true;
 	h->status = status;
-	h->type = xstrdup(content_type);
+	str_set(&h->type, content_type);
 	buf_add(&h->data, data ? data : "", data ? size : 0);
 	rq->sent = SENT_ALL;
 	rq->status = status;
 	return 0;
 }
 
-static void hold(struct request *rq, struct held_reply *h)
+static int show_answer(struct request *rq)
 {
-	*h = (struct held_reply){ .ops = rq->ops, .hold = *rq->ops };
+	struct held_reply *h = rq->held;
+
+	h->seen = true;
+	for (size_t i = 0; i < h->router->n_middlewares && !h->refused->msg; i++)
+		if (h->router->middlewares[i].after)
+			h->router->middlewares[i].after(h->router->middlewares[i].ctx, rq, h->refused);
+	return h->refused->msg ? -1 : 0;
+}
+
+static int write_refused(struct request *rq, const void *data, size_t size)
+{
+	(void)rq, (void)data, (void)size;
+	return -1;
+}
+
+/* Refused, it is for the handler as if the client had left. */
+static int hold_begin(struct request *rq, int status, const char *content_type)
+{
+	struct held_reply *h = rq->held;
+
+	rq->status = status;
+	str_set(&h->type, content_type);
+	if (show_answer(rq) == 0)
+		return h->ops->begin(rq, status, content_type);
+	h->hold.write = write_refused;
+	rq->sent = SENT_STREAM;
+	return -1;
+}
+
+static struct http_stream *hold_hijack(struct request *rq, const char *content_type, struct err *err)
+{
+	struct held_reply *h = rq->held;
+
+	rq->status = request_header(rq, "Upgrade") ? 101 : 200;
+	str_set(&h->type, content_type);
+	if (show_answer(rq) == 0)
+		return h->ops->hijack(rq, content_type, err);
+	err_set(err, h->refused->class, "%s", h->refused->msg);
+	return NULL;
+}
+
+static void hold(const struct router *r, struct request *rq, struct held_reply *h, struct err *refused)
+{
+	*h = (struct held_reply){ .router = r, .ops = rq->ops, .hold = *rq->ops, .refused = refused };
 	h->hold.reply = hold_reply;
+	h->hold.begin = hold_begin;
+	h->hold.hijack = hold_hijack;
 	rq->ops = &h->hold;
 	rq->held = h;
 }
 
 /* The answer leaves, or an error in its place. */
-static void release(struct request *rq, struct held_reply *h, bool keep)
+static void release(struct request *rq, struct held_reply *h)
 {
 	rq->ops = h->ops;
 	rq->held = NULL;
-	if (h->set) {
+	if (h->refused->msg) {
 		rq->sent = SENT_NOTHING;
-		if (keep)
-			rq->ops->reply(rq, h->status, h->type, h->data.data, h->data.size);
+		rq->failed = false;
+		reply_error(rq, h->refused);
+	} else if (h->set) {
+		rq->sent = SENT_NOTHING;
+		rq->ops->reply(rq, h->status, h->type, h->data.data, h->data.size);
 	}
 	free(h->type);
 	buf_done(&h->data);
@@ -448,7 +500,7 @@ static void run(struct router *r, const struct matcher *m, struct request *rq)
 	for (size_t i = 0; i < r->n_middlewares; i++)
 		held |= r->middlewares[i].after != NULL;
 	if (held)
-		hold(rq, &h);
+		hold(r, rq, &h, &refused);
 	for (size_t i = 0; i < r->n_middlewares && bad == 0; i++)
 		if (r->middlewares[i].before)
 			bad = r->middlewares[i].before(r->middlewares[i].ctx, rq, &err);
@@ -457,13 +509,10 @@ static void run(struct router *r, const struct matcher *m, struct request *rq)
 		bad = run_job(r, m, rq, &err);
 	if (bad < 0 && rq->sent == SENT_NOTHING)
 		reply_error(rq, &err);
-	for (size_t i = 0; i < r->n_middlewares && passed; i++)
-		if (r->middlewares[i].after)
-			passed = r->middlewares[i].after(r->middlewares[i].ctx, rq, &refused) == 0;
+	if (held && passed && !h.seen)
+		show_answer(rq);
 	if (held)
-		release(rq, &h, !refused.msg);
-	if (refused.msg)
-		reply_error(rq, &refused);
+		release(rq, &h);
 }
 
 static int run_job(struct router *r, const struct matcher *m, struct request *rq, struct err *err)

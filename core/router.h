@@ -24,6 +24,18 @@
 struct request;
 struct route;
 
+/* Who is at the other end of a connection, for as long as that lasts. */
+struct peer {
+	const char *listener;    /* the "host" it came in through: unix:///run/docker.sock; NULL: unknown */
+	const char *policy;      /* that of the listener; NULL or "": none */
+	char *user;              /* common name of its TLS certificate; NULL or "" */
+	struct strv certs;       /* that certificate and those behind it, PEM */
+	bool local;              /* uid, gid and pid are known: it came through a Unix socket */
+	uid_t uid;
+	gid_t gid;
+	pid_t pid;
+};
+
 /* A hijacked connection. Never a raw fd, so that TLS can stand behind it. */
 struct http_stream {
 	/* >0 bytes, 0 at the peer's half-close, -1 with errno (EAGAIN when nothing is there). Bytes that came with the request first. */
@@ -70,7 +82,7 @@ struct request {
 	struct strv query_all;   /* every "key=value" in order, for repeated keys */
 	const char *uri;         /* as received, for logs and authz */
 	const char *user, *user_auth; /* TLS subject when there is one, else "" */
-	void *peer;              /* http.c's connection */
+	const struct peer *peer; /* NULL: unknown */
 	int client_fd;           /* for the job's cancel token; -1 for none */
 	enum request_sent sent;
 	int status;              /* sent, for the access log */
@@ -79,6 +91,7 @@ struct request {
 	struct buf body;         /* once request_body() has read it */
 	bool body_known;
 	struct held_reply *held; /* router.c's, while middlewares wait for the answer */
+	struct strv scope;       /* labels, "key=value", of all that this request may see, touch and make; none: everything */
 };
 
 const char *request_var(const struct request *rq, const char *name);        /* never NULL for a name of the route */
@@ -117,21 +130,26 @@ struct route {
 struct router;
 struct router *router_new(struct engine *e, const struct route *routes, size_t len, int min_minor, struct err *err); /* unknown job: error */
 void router_free(struct router *r);
-/* Sees the request before (status 0) or after its job; an error refuses it. In order of addition. */
+/*
+ * Sees the request before (status 0) its job, or its answer: after the job, of streams before they begin. An error refuses it. In order of
+ * addition.
+ */
 typedef int middleware_fn(void *ctx, struct request *rq, struct err *err);
 void router_add_middleware(struct router *r, middleware_fn *before, middleware_fn *after, void *ctx);
 /* Readable once the engine shuts down. */
 int router_stop_fd(const struct router *r);
 /* Docker-Experimental of every answer. */
 void router_set_experimental(struct router *r, bool on);
-/* While "after" middlewares run: the answer that waits for them. False when it has left already (streams, hijacks). */
-bool request_held_reply(const struct request *rq, int *ret_status, const void **ret_data, size_t *ret_size);
+/* While "after" middlewares run: the answer that waits for them. False: a stream or a hijack that is about to begin; its type may be known. */
+bool request_held_reply(const struct request *rq, int *ret_status, const char **ret_type, const void **ret_data, size_t *ret_size);
 /* Percent-decodes; plus: '+' is a space. NULL on a broken escape or an encoded NUL. */
 char *uri_decode(const char *s, size_t size, bool plus);
 /* What http.c must know before the body: NULL when there is no such route (then router_handle answers 404). */
 const struct route *router_match(struct router *r, const char *method, const char *uri_path);
 /* Resolves, checks the version, runs middlewares and the job, answers errors. Always leaves an answer. */
 void router_handle(struct router *r, struct request *rq);
+/* What a peer owns. */
+void peer_done(struct peer *p);
 /* What the request owns beside what http.c gave it. */
 void request_done(struct request *rq);
 

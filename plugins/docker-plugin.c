@@ -2,157 +2,64 @@
 #include "docker-plugin.h"
 
 #include <curl/curl.h>
-#include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <strings.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SOCKETS "/run/docker/plugins"
-#define SPECS "/etc/docker/plugins:/usr/lib/docker/plugins"
+#include "docker-plugin-find.h"
+#include "json-shallow.h"
+
 #define MIME "application/vnd.docker.plugins.v1.2+json"
-#define PATH_SIZE 4096
-#define NAME_MAX_SIZE 128
-#define SPEC_MAX 65536
 #define ANSWER_MAX (4u << 20)
-#define CALL_MS 30000       /* without a deadline; Docker's */
+#define CALL_MS 30000       /* without a deadline, and until somebody listens; Docker's */
 #define FIRST_PAUSE_MS 100  /* between tries; twice as long each time */
 #define LAST_PAUSE_MS 4000
+#define SLOW_MS 10000       /* how long one is not waited for that let a caller wait in vain */
+#define SLOW_CALL_MS 1000
 #define HTTP_NOT_FOUND 404
 
 struct docker_plugin {
 	const struct dkd_host *host;
 	char *name;
-	char *url;               /* "http://plugin", "https://host:port" */
-	char *socket;            /* a path, or NULL */
-	char *ca, *cert, *key;   /* or NULL */
-	int insecure;
+	const char *head;        /* of what it says itself */
+	_Atomic int64_t slow_until;
 };
 
-/* Names become files' names. */
-static int name_ok(const char *name)
-{
-	size_t n = strlen(name);
-
-	return n && n < NAME_MAX_SIZE && *name != '.' &&
-		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == n;
-}
-
-static const char *option(const struct dkd_host *host, const char *key, const char *otherwise)
-{
-	const char *v = host->option(host, key);
-
-	return v && *v ? v : otherwise;
-}
-
-static int is_socket(const char *path)
-{
-	struct stat st;
-
-	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
-/* Calls fn for each folder of specs until one says 1. */
-static int each_specs(const struct dkd_host *host, int (*fn)(void *ctx, const char *dir), void *ctx)
-{
-	char *all = strdup(option(host, "specs", SPECS)), *save = NULL;
-	int found = 0;
-
-	for (char *dir = all ? strtok_r(all, ":", &save) : NULL; dir && !found; dir = strtok_r(NULL, ":", &save))
-		found = fn(ctx, dir);
-	free(all);
-	return found;
-}
-
-struct search {
-	const char *name;
-	char path[PATH_SIZE];
-	int json;
+/* One exchange under way. */
+struct exchange {
+	struct docker_plugin *p;
+	const struct dkd_call *call; /* NULL: nobody waits, failures are for the log */
+	const char *method;
+	int64_t until, heard_by;
+	char *answer;
+	size_t size;
+	long status;
+	int gone;   /* the caller is */
 };
 
-static int find_spec(void *ctx, const char *dir)
+static int fail(const struct exchange *x, uint32_t class, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+static int fail(const struct exchange *x, uint32_t class, const char *fmt, ...)
 {
-	static const char *const suffixes[] = { "spec", "json" };
-	struct search *s = ctx;
+	char text[1024];
+	va_list ap;
 
-	for (s->json = 0; s->json < 2; s->json++) {
-		snprintf(s->path, sizeof(s->path), "%s/%s.%s", dir, s->name, suffixes[s->json]);
-		if (access(s->path, R_OK) == 0)
-			return 1;
-		snprintf(s->path, sizeof(s->path), "%s/%s/%s.%s", dir, s->name, s->name, suffixes[s->json]);
-		if (access(s->path, R_OK) == 0)
-			return 1;
-	}
-	return 0;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (x->call)
+		return x->p->host->fail(x->p->host, x->call, class, 0, text);
+	dkd_logf(x->p->host, DKD_LOG_WARN, "%s", text);
+	return -1;
 }
-
-static int find_socket(const struct dkd_host *host, const char *name, char ret[PATH_SIZE])
-{
-	const char *dir = option(host, "sockets", SOCKETS);
-
-	snprintf(ret, PATH_SIZE, "%s/%s.sock", dir, name);
-	if (is_socket(ret))
-		return 1;
-	snprintf(ret, PATH_SIZE, "%s/%s/%s.sock", dir, name, name);
-	return is_socket(ret);
-}
-
-static int32_t has(const struct dkd_call *call, const struct dkd_host *host, const char *name)
-{
-	struct search s = { .name = name };
-	char path[PATH_SIZE];
-
-	(void)call;
-	return name_ok(name) && (find_socket(host, name, path) || each_specs(host, find_spec, &s));
-}
-
-struct each {
-	const char *const *suffixes;
-	dkd_emit *emit;
-	void *to;
-};
-
-static int each_in(void *ctx, const char *dir)
-{
-	const struct each *e = ctx;
-	DIR *d = opendir(dir);
-	struct dirent *de;
-	int stop = 0;
-
-	while (d && !stop && (de = readdir(d)))
-		for (const char *const *s = e->suffixes; *s && !stop; s++) {
-			size_t len = strlen(de->d_name), tail = strlen(*s);
-			char name[NAME_MAX_SIZE];
-
-			if (len <= tail || len - tail >= sizeof(name) || strcmp(de->d_name + len - tail, *s) != 0)
-				continue;
-			snprintf(name, sizeof(name), "%.*s", (int)(len - tail), de->d_name);
-			if (name_ok(name))
-				stop = e->emit(e->to, name) != 0;
-		}
-	if (d)
-		closedir(d);
-	return stop;
-}
-
-static int32_t each(const struct dkd_call *call, const struct dkd_host *host, dkd_emit *emit, void *to)
-{
-	static const char *const sockets[] = { ".sock", NULL }, *const specs[] = { ".spec", ".json", NULL };
-	struct each e = { sockets, emit, to };
-
-	(void)call;
-	if (each_in(&e, option(host, "sockets", SOCKETS)))
-		return 0;
-	e.suffixes = specs;
-	each_specs(host, each_in, &e);
-	return 0;
-}
-
-const struct dkd_provider docker_plugin_provider = { .size = sizeof(docker_plugin_provider), .each = each, .has = has };
 
 const char *docker_plugin_text(const json_t *object, const char *key)
 {
@@ -170,67 +77,37 @@ json_t *docker_plugin_pairs(const struct dkd_pair *v, uint32_t len)
 	return o;
 }
 
-static char *copy_of(const char *s)
+void docker_plugin_emit(const json_t *object, dkd_emit_pair *emit, void *to)
 {
-	return s ? strdup(s) : NULL;
+	const char *key;
+	json_t *value;
+	int stop = 0;
+
+	json_object_foreach((json_t *)(uintptr_t)object, key, value) {
+		char *text = stop || json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+
+		if (!stop && (text || json_is_string(value)))
+			stop = emit(to, key, text ? text : json_string_value(value));
+		free(text);
+	}
 }
 
-/* "unix:///path", "tcp://host:port", "http(s)://host:port". 0, or -1. */
-static int set_address(struct docker_plugin *p, const char *address, int tls)
+void *docker_plugin_handle(const struct dkd_host *host, const struct dkd_call *call, const char *name, const char *what, size_t size)
 {
-	size_t n = strcspn(address, "\r\n");
-	char *line = strndup(address, n), *rest = line ? strstr(line, "://") : NULL;
-	int size;
+	struct { DOCKER_PLUGIN_HANDLE; } head = { host, NULL };
+	void *ret = calloc(1, size);
 
-	if (!rest || strpbrk(line, " \t\"")) {
-		free(line);
-		return -1;
+	if (!ret) {
+		dkd_failf(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
+		return NULL;
 	}
-	*rest = '\0';
-	rest += 3;
-	if (strcmp(line, "unix") == 0) {
-		p->socket = strdup(rest);
-		p->url = strdup("http://plugin");
-	} else if (strcmp(line, "tcp") == 0 || strcmp(line, "http") == 0 || strcmp(line, "https") == 0) {
-		size = (int)strlen(rest) + 16;
-		p->url = malloc((size_t)size);
-		if (p->url)
-			snprintf(p->url, (size_t)size, "%s://%s", tls || strcmp(line, "https") == 0 ? "https" : "http", rest);
+	head.plugin = docker_plugin_open(host, call, name ? name : "", what);
+	if (!head.plugin) {
+		free(ret);
+		return NULL;
 	}
-	free(line);
-	return p->url ? 0 : -1;
-}
-
-static int read_spec(struct docker_plugin *p, const char *path)
-{
-	char line[PATH_SIZE];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd >= 0 ? read(fd, line, sizeof(line) - 1) : -1;
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return -1;
-	line[n] = '\0';
-	return set_address(p, line, 0);
-}
-
-static int read_json(struct docker_plugin *p, const char *path)
-{
-	json_t *js = json_load_file(path, 0, NULL);
-	const json_t *tls = json_object_get(js, "TLSConfig");
-	const char *address = docker_plugin_text(js, "Addr");
-	int rc = -1;
-
-	if (address) {
-		p->ca = copy_of(docker_plugin_text(tls, "CAFile"));
-		p->cert = copy_of(docker_plugin_text(tls, "CertFile"));
-		p->key = copy_of(docker_plugin_text(tls, "KeyFile"));
-		p->insecure = json_is_true(json_object_get(tls, "InsecureSkipVerify"));
-		rc = set_address(p, address, json_is_object(tls));
-	}
-	json_decref(js);
-	return rc;
+	memcpy(ret, &head, sizeof(head));
+	return ret;
 }
 
 void docker_plugin_close(struct docker_plugin *p)
@@ -238,11 +115,6 @@ void docker_plugin_close(struct docker_plugin *p)
 	if (!p)
 		return;
 	free(p->name);
-	free(p->url);
-	free(p->socket);
-	free(p->ca);
-	free(p->cert);
-	free(p->key);
 	free(p);
 }
 
@@ -251,51 +123,77 @@ const char *docker_plugin_name(const struct docker_plugin *p)
 	return p->name;
 }
 
-static struct docker_plugin *find(const struct dkd_host *host, const struct dkd_call *call, const char *name)
+/* What libnetwork's callers say before the words of a plugin. */
+static const char *head_of(const char *what)
 {
-	struct docker_plugin *p = calloc(1, sizeof(*p));
-	struct search s = { .name = name };
-	char path[PATH_SIZE];
-	int rc = -1;
-
-	if (!p)
-		return NULL;
-	p->host = host;
-	p->name = strdup(name);
-	if (name_ok(name) && find_socket(host, name, path)) {
-		p->socket = strdup(path);
-		p->url = strdup("http://plugin");
-		rc = p->socket && p->url ? 0 : -1;
-	} else if (name_ok(name) && each_specs(host, find_spec, &s)) {
-		rc = s.json ? read_json(p, s.path) : read_spec(p, s.path);
-		if (rc < 0)
-			dkd_failf(host, call, DKD_ERR_INVALID, 0, "plugin %.100s: %.300s names no address", name, s.path);
-	} else {
-		dkd_failf(host, call, DKD_ERR_NOT_FOUND, 0, "plugin \"%.100s\" not found", name);
-	}
-	if (rc == 0)
-		return p;
-	docker_plugin_close(p);
-	return NULL;
+	return strcmp(what, "NetworkDriver") == 0 || strcmp(what, "IpamDriver") == 0 ? "remote: " : "";
 }
 
-struct docker_plugin *docker_plugin_open(const struct dkd_host *host, const struct dkd_call *call, const char *name, const char *what)
+/* Is there anything of that name, and what is it? Nothing is waited for here. */
+static int look(const struct dkd_host *host, const struct dkd_call *call, const char *name, struct plugin_place *ret)
 {
-	struct docker_plugin *p = find(host, call, name);
+	char file[DOCKER_PLUGIN_PATH];
+	int rc = plugin_place_find(host, name, ret, file);
+
+	if (rc < 0)
+		return dkd_failf(host, call, DKD_ERR_INVALID, 0, "plugin %.100s: %.300s names no address", name, file);
+	if (rc > 0)
+		return dkd_failf(host, call, DKD_ERR_NOT_FOUND, 0, "plugin \"%.100s\" not found", name);
+	return 0;
+}
+
+/* "docker.volumedriver/1.0" among its types: VolumeDriver. */
+static int has_type(const json_t *types, const char *what)
+{
+	static const char head[] = "docker.";
+	size_t n = strlen(what), i;
+	const json_t *one;
+
+	json_array_foreach(types, i, one) {
+		const char *type = json_is_string(one) ? json_string_value(one) : "";
+
+		if (strncmp(type, head, strlen(head)) == 0 && strncasecmp(type + strlen(head), what, n) == 0 && type[strlen(head) + n] == '/')
+			return 1;
+	}
+	return 0;
+}
+
+/* Is it what is wanted, as it says itself? -1: told. */
+static int activate(struct docker_plugin *p, const struct dkd_call *call, const char *what)
+{
 	json_t *answer = NULL, *one;
 	size_t i;
 	int found = 0;
 
-	if (!p || docker_plugin_call(p, call, "Plugin.Activate", 0, json_object(), &answer) < 0) {
-		docker_plugin_close(p);
-		return NULL;
-	}
+	if (docker_plugin_call(p, call, "Plugin.Activate", 0, json_object(), &answer) < 0)
+		return -1;
 	json_array_foreach(json_object_get(answer, "Implements"), i, one)
 		found |= json_is_string(one) && strcmp(json_string_value(one), what) == 0;
 	json_decref(answer);
-	if (found)
+	return found;
+}
+
+struct docker_plugin *docker_plugin_open(const struct dkd_host *host, const struct dkd_call *call, const char *name, const char *what)
+{
+	struct plugin_place place = { 0 };
+	struct docker_plugin *p = NULL;
+	int found = -1;
+
+	if (look(host, call, name, &place) < 0)
+		return NULL;
+	p = calloc(1, sizeof(*p));
+	if (!p || !(p->name = strdup(name))) {
+		dkd_failf(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
+	} else {
+		p->host = host;
+		p->head = head_of(what);
+		found = place.types ? has_type(place.types, what) : activate(p, call, what);
+	}
+	plugin_place_done(&place);
+	if (found > 0)
 		return p;
-	dkd_failf(host, call, DKD_ERR_NOT_FOUND, 0, "plugin \"%s\" implements no %s", name, what);
+	if (found == 0)
+		dkd_failf(host, call, DKD_ERR_NOT_FOUND, 0, "plugin \"%s\" implements no %s", name, what);
 	docker_plugin_close(p);
 	return NULL;
 }
@@ -304,15 +202,6 @@ static void start_curl(void)
 {
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 }
-
-/* One exchange under way. */
-struct exchange {
-	const struct dkd_call *call;
-	int64_t until;
-	char *answer;
-	size_t size;
-	int gone;   /* the caller is */
-};
 
 static int64_t now_ms(void)
 {
@@ -324,9 +213,9 @@ static int64_t now_ms(void)
 
 static int is_gone(const struct dkd_call *call, int wait_ms)
 {
-	struct pollfd p = { .fd = call->cancel_fd, .events = POLLIN };
+	struct pollfd p = { .fd = call ? call->cancel_fd : -1, .events = POLLIN };
 
-	return poll(&p, call->cancel_fd >= 0, wait_ms) > 0;
+	return poll(&p, p.fd >= 0, wait_ms) > 0;
 }
 
 static size_t on_data(char *data, size_t size, size_t n, void *ctx)
@@ -352,7 +241,7 @@ static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl
 	return x->gone;
 }
 
-static CURL *prepare(const struct docker_plugin *p, const char *url, const char *body, struct curl_slist *headers, struct exchange *x)
+static CURL *prepare(const struct plugin_place *at, const char *url, const char *body, struct curl_slist *headers, struct exchange *x)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	int64_t left = x->until - now_ms();
@@ -374,15 +263,15 @@ static CURL *prepare(const struct docker_plugin *p, const char *url, const char 
 	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(c, CURLOPT_XFERINFODATA, x);
 	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-	if (p->socket)
-		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, p->socket);
-	if (p->ca)
-		curl_easy_setopt(c, CURLOPT_CAINFO, p->ca);
-	if (p->cert)
-		curl_easy_setopt(c, CURLOPT_SSLCERT, p->cert);
-	if (p->key)
-		curl_easy_setopt(c, CURLOPT_SSLKEY, p->key);
-	if (p->insecure) {
+	if (at->socket)
+		curl_easy_setopt(c, CURLOPT_UNIX_SOCKET_PATH, at->socket);
+	if (at->ca)
+		curl_easy_setopt(c, CURLOPT_CAINFO, at->ca);
+	if (at->cert)
+		curl_easy_setopt(c, CURLOPT_SSLCERT, at->cert);
+	if (at->key)
+		curl_easy_setopt(c, CURLOPT_SSLKEY, at->key);
+	if (at->insecure) {
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 0L);
 		curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 0L);
 	}
@@ -395,86 +284,214 @@ static int was_not_heard(CURLcode code)
 	return code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST;
 }
 
-/* Says it until somebody hears it. status 0: nobody did, for the reason in code. */
-static CURLcode exchange(const struct docker_plugin *p, const char *url, const char *body, struct exchange *x, long *status)
+/* Says it once, where the plugin is now. */
+static CURLcode try_once(struct exchange *x, const char *body)
 {
 	struct curl_slist *headers = curl_slist_append(curl_slist_append(NULL, "Content-Type: " MIME), "Accept: " MIME);
-	CURLcode code = CURLE_OUT_OF_MEMORY;
+	struct plugin_place at = { 0 };
+	char file[DOCKER_PLUGIN_PATH], url[1024];
+	CURLcode code = CURLE_COULDNT_CONNECT;
+	CURL *c = NULL;
 
-	*status = 0;
-	for (int pause = FIRST_PAUSE_MS; !x->gone; pause = pause * 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : pause * 2) {
-		CURL *c = prepare(p, url, body, headers, x);
-
-		if (!c)
-			break;
-		x->size = 0;
-		code = curl_easy_perform(c);
-		curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, status);
+	x->size = 0;
+	x->status = 0;
+	if (plugin_place_find(x->p->host, x->p->name, &at, file) == 0) {
+		snprintf(url, sizeof(url), "%s/%s", at.url, x->method);
+		c = prepare(&at, url, body, headers, x);
+		code = c ? curl_easy_perform(c) : CURLE_OUT_OF_MEMORY;
+		if (c)
+			curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &x->status);
 		curl_easy_cleanup(c);
-		if (!was_not_heard(code) || now_ms() + pause >= x->until)
-			break;
-		x->gone = is_gone(x->call, pause);
 	}
 	curl_slist_free_all(headers);
+	plugin_place_done(&at);
 	return code;
 }
 
-static int tell(const struct docker_plugin *p, const struct dkd_call *call, const char *method, const struct exchange *x, CURLcode code)
+/* Says it until somebody hears it. */
+static CURLcode exchange(struct exchange *x, const char *body)
 {
-	if (x->gone)
-		return dkd_failf(p->host, call, DKD_ERR_CANCELLED, 0, "plugin %s: %s: the caller is gone", p->name, method);
-	return dkd_failf(p->host, call, code == CURLE_OPERATION_TIMEDOUT || was_not_heard(code) ? DKD_ERR_UNAVAILABLE : DKD_ERR_INTERNAL, 0,
-		"plugin %s: %s: %s", p->name, method, curl_easy_strerror(code));
+	CURLcode code = CURLE_COULDNT_CONNECT;
+
+	for (int pause = FIRST_PAUSE_MS; !x->gone; pause = pause * 2 > LAST_PAUSE_MS ? LAST_PAUSE_MS : pause * 2) {
+		code = try_once(x, body);
+		if (!was_not_heard(code) || now_ms() + pause >= x->heard_by)
+			break;
+		x->gone = is_gone(x->call, pause);
+	}
+	if (!x->gone && (code == CURLE_OPERATION_TIMEDOUT || was_not_heard(code)))
+		x->p->slow_until = now_ms() + SLOW_MS;
+	else if (code == CURLE_OK)
+		x->p->slow_until = 0;
+	return code;
 }
 
-static int read_answer(const struct docker_plugin *p, const struct dkd_call *call, const char *method, int optional, const struct exchange *x, long status,
-	json_t **ret)
+static int tell_why(const struct exchange *x, CURLcode code)
 {
-	json_t *js = x->size ? json_loadb(x->answer, x->size, 0, NULL) : json_object();
-	const char *why = docker_plugin_text(js, "Err");
+	const char *name = x->p->name;
 
-	if (status == HTTP_NOT_FOUND && optional) {
+	if (x->gone)
+		return fail(x, DKD_ERR_CANCELLED, "plugin %s: %s: the caller is gone", name, x->method);
+	if (code == CURLE_WRITE_ERROR)
+		return fail(x, DKD_ERR_INTERNAL, "plugin %s: %s: its answer is longer than %u bytes", name, x->method, ANSWER_MAX);
+	return fail(x, code == CURLE_OPERATION_TIMEDOUT || was_not_heard(code) ? DKD_ERR_UNAVAILABLE : DKD_ERR_INTERNAL,
+		"plugin %s: %s: %s", name, x->method, curl_easy_strerror(code));
+}
+
+static int read_answer(const struct exchange *x, int optional, json_t **ret)
+{
+	json_t *js = x->size ? json_shallow(x->answer, x->size, 0) : json_object();
+	const char *why = docker_plugin_text(js, "Err"), *name = x->p->name;
+
+	if (x->status == HTTP_NOT_FOUND && optional) {
 		json_decref(js);
 		return 1;
 	}
-	if (status == 200 && json_is_object(js) && !why) {
+	if (x->status == 200 && json_is_object(js) && !why) {
 		*ret = js;
 		return 0;
 	}
-	if (why)
-		dkd_failf(p->host, call, DKD_ERR_INTERNAL, 0, "remote: %.900s", why);
-	else if (status != 200)
-		dkd_failf(p->host, call, DKD_ERR_INTERNAL, 0, "plugin %s: %s: it answers %ld: %.*s", p->name, method, status, x->size > 600 ? 600 : (int)x->size,
+	if (why && x->status == 200)
+		fail(x, DKD_ERR_INTERNAL, "%s%.900s", x->p->head, why);
+	else if (why)
+		fail(x, DKD_ERR_INTERNAL, "%s%.60s: %.900s", x->p->head, x->method, why);
+	else if (x->status != 200)
+		fail(x, DKD_ERR_INTERNAL, "plugin %s: %s: it answers %ld: %.*s", name, x->method, x->status, x->size > 600 ? 600 : (int)x->size,
 			x->answer ? x->answer : "");
 	else
-		dkd_failf(p->host, call, DKD_ERR_INTERNAL, 0, "plugin %s: %s: its answer is no JSON object", p->name, method);
+		fail(x, DKD_ERR_INTERNAL, "plugin %s: %s: its answer is no JSON object", name, x->method);
 	json_decref(js);
 	return -1;
 }
 
-int docker_plugin_call(const struct docker_plugin *p, const struct dkd_call *call, const char *method, int optional, json_t *request, json_t **ret)
+/* Takes request. */
+static int perform(struct exchange *x, int optional, json_t *request, json_t **ret)
 {
-	struct exchange x = { .call = call, .until = call->deadline ? call->deadline / 1000000 : now_ms() + CALL_MS };
 	char *body = json_dumps(request, JSON_COMPACT);
-	size_t size = strlen(p->url) + strlen(method) + 2;
-	char *url = malloc(size);
+	int64_t now = now_ms();
 	CURLcode code;
-	long status;
 	int rc;
 
 	*ret = NULL;
 	json_decref(request);
-	if (!body || !url) {
-		rc = dkd_failf(p->host, call, DKD_ERR_INVALID, 0, "plugin %s: %s: what it shall be told is not UTF-8", p->name, method);
-	} else {
-		if (x.until > now_ms() + CALL_MS)
-			x.until = now_ms() + CALL_MS;
-		snprintf(url, size, "%s/%s", p->url, method);
-		code = exchange(p, url, body, &x, &status);
-		rc = code != CURLE_OK ? tell(p, call, method, &x, code) : read_answer(p, call, method, optional, &x, status, ret);
-	}
-	free(x.answer);
+	if (!body)
+		return fail(x, DKD_ERR_INVALID, "plugin %s: %s: what it shall be told is not UTF-8", x->p->name, x->method);
+	if (x->p->slow_until > now && x->until > now + SLOW_CALL_MS)
+		x->until = now + SLOW_CALL_MS;
+	x->heard_by = x->until > now + CALL_MS ? now + CALL_MS : x->until;
+	code = exchange(x, body);
+	rc = code != CURLE_OK ? tell_why(x, code) : read_answer(x, optional, ret);
+	free(x->answer);
 	free(body);
-	free(url);
+	return rc;
+}
+
+int docker_plugin_call(struct docker_plugin *p, const struct dkd_call *call, const char *method, int optional, json_t *request, json_t **ret)
+{
+	struct exchange x = { .p = p, .call = call, .method = method,
+		.until = call->deadline ? call->deadline / 1000000 : now_ms() + CALL_MS };
+
+	return perform(&x, optional, request, ret);
+}
+
+void docker_plugin_tell(struct docker_plugin *p, const char *method, json_t *request, int ms)
+{
+	struct exchange x = { .p = p, .method = method, .until = now_ms() + ms };
+	json_t *answer;
+
+	perform(&x, 1, request, &answer);
+	json_decref(answer);
+}
+
+static int path_ok(const char *path)
+{
+	const char *at = path;
+
+	if (*path != '/')
+		return 0;
+	for (const char *c = path; *c; c++)
+		if ((unsigned char)*c < ' ')
+			return 0;
+	while ((at = strstr(at, "/.."))) {
+		at += 3;
+		if (*at == '/' || *at == '\0')
+			return 0;
+	}
+	return 1;
+}
+
+/* Is path the folder, or below it? What follows the folder then. */
+static const char *below(const char *path, const char *folder)
+{
+	size_t n = strlen(folder);
+
+	while (n && folder[n - 1] == '/')
+		n--;
+	return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0') ? path + n : NULL;
+}
+
+/* path, looked up below base as one in it would: the real one, or what there is of it. -1: neither. */
+static int look_up(const char *base, const char *path, char ret[DOCKER_PLUGIN_PATH])
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
+	int root = open(base, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = root < 0 ? -1 : (int)syscall(SYS_openat2, root, path, &how, sizeof(how));
+	char link[32];
+	ssize_t n = -1;
+
+	if (fd >= 0) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, ret, DOCKER_PLUGIN_PATH - 1);
+		close(fd);
+	}
+	if (root >= 0)
+		close(root);
+	if (n <= 0)
+		return -1;
+	ret[n] = '\0';
+	return 0;
+}
+
+/*
+ * A link in what a plugin shows of its own root leads to what it would there, not to our files. What is not there yet stays as it is said, behind what
+ * is there.
+ */
+static int settle(const char *base, const char *rest, char ret[DOCKER_PLUGIN_PATH])
+{
+	char head[DOCKER_PLUGIN_PATH], real[DOCKER_PLUGIN_PATH], top[DOCKER_PLUGIN_PATH];
+	size_t n = strlen(rest);
+	int size;
+
+	if (look_up(base, "/", top) < 0)
+		return -1;
+	for (snprintf(head, sizeof(head), "%s", rest); look_up(base, n ? head : "/", real) < 0; head[n] = '\0') {
+		if (!n)
+			return -1;
+		while (n && head[n - 1] == '/')
+			n--;
+		while (n && head[n - 1] != '/')
+			n--;
+	}
+	if (!below(real, top))
+		return -1;
+	/* the daemon's own folder is named as it was */
+	size = snprintf(ret, DOCKER_PLUGIN_PATH, "%s%s%s%s", base, below(real, top), rest[n] && rest[n] != '/' ? "/" : "", rest + n);
+	return size < DOCKER_PLUGIN_PATH ? 0 : -1;
+}
+
+int docker_plugin_path(const struct docker_plugin *p, const char *given, char ret[DOCKER_PLUGIN_PATH])
+{
+	struct plugin_place at = { 0 };
+	const char *rest = NULL;
+	int rc = 0;
+
+	if (!path_ok(given))
+		return -1;
+	if (plugin_place_find(p->host, p->name, &at, ret) == 0 && at.shared && at.shared_at)
+		rest = below(given, at.shared);
+	if (rest || at.root)
+		rc = settle(rest ? at.shared_at : at.root, rest ? rest : given, ret);
+	else
+		rc = snprintf(ret, DOCKER_PLUGIN_PATH, "%s", given) < DOCKER_PLUGIN_PATH ? 0 : -1;
+	plugin_place_done(&at);
 	return rc;
 }

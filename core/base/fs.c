@@ -52,6 +52,24 @@ int fs_mkdirs(const char *path, mode_t mode, struct err *err)
 	return fs_mkdir(copy, mode, err);
 }
 
+int fs_mkdirs_owned(const char *path, mode_t mode, struct fs_owner owner, struct err *err)
+{
+	OWN_FREE char *copy = xstrdup(path);
+
+	for (char *p = copy + 1;; p++) {
+		char c = *p;
+
+		if (c && c != '/')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, mode) == 0 ? lchown(copy, owner.uid, owner.gid) < 0 : errno != EEXIST)
+			return err_errno(err, errno, "mkdir %s", copy);
+		*p = c;
+		if (!c)
+			return fs_mkdir(copy, mode, err); /* as a folder, whoever made it */
+	}
+}
+
 ssize_t fs_read_all(int fd, void *data, size_t size)
 {
 	size_t done = 0;
@@ -303,10 +321,13 @@ int fs_chmod_entry(int dirfd, const char *name, mode_t mode)
 	return chmod(path, mode);
 }
 
-static int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int links);
+/* What mkdirs_beneath() makes. */
+struct making { int rootfd; mode_t mode; struct fs_owner owner; };
+
+static int mkdirs_beneath(const struct making *m, const char *path, int links);
 
 /* A link whose target is missing: its target is made instead, as mkdir -p on the resolved path would. */
-static int make_target(int rootfd, int dir, const char *prefix, const char *name, mode_t mode, int links)
+static int make_target(const struct making *m, int dir, const char *prefix, const char *name, int links)
 {
 	char target[PATH_MAX];
 	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
@@ -321,16 +342,23 @@ static int make_target(int rootfd, int dir, const char *prefix, const char *name
 	}
 	target[n] = '\0';
 	path = *target == '/' ? xstrdup(target) : xasprintf("%s/%s", prefix, target);
-	fd = mkdirs_beneath(rootfd, path, mode, links - 1);
+	fd = mkdirs_beneath(m, path, links - 1);
 	if (fd >= 0)
 		close(fd);
 	return fd < 0 ? -1 : 0;
 }
 
-static int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int links)
+static int make_one(const struct making *m, int dir, const char *name)
+{
+	if (mkdirat(dir, name, m->mode) < 0)
+		return -1;
+	return m->owner.uid || m->owner.gid ? fchownat(dir, name, m->owner.uid, m->owner.gid, AT_SYMLINK_NOFOLLOW) : 0;
+}
+
+static int mkdirs_beneath(const struct making *m, const char *path, int links)
 {
 	OWN_FREE char *copy = xstrdup(path);
-	OWN_FD int dir = fs_beneath(rootfd, ".", O_PATH | O_DIRECTORY, 0);
+	OWN_FD int dir = fs_beneath(m->rootfd, ".", O_PATH | O_DIRECTORY, 0);
 	char *p = copy;
 
 	if (dir < 0)
@@ -349,12 +377,11 @@ static int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int links)
 		if (slash)
 			*slash = '\0';
 		/* The prefix is resolved from the root each time, so that links and ".." in it stay inside. */
-		next = fs_beneath(rootfd, copy, O_PATH | O_DIRECTORY, 0);
+		next = fs_beneath(m->rootfd, copy, O_PATH | O_DIRECTORY, 0);
 		if (next < 0 && errno == ENOENT && !streq(p, ".") && !streq(p, "..")) {
-			if (mkdirat(dir, p, mode) < 0 && (errno != EEXIST || make_target(rootfd, dir, prefix, p, mode, links) < 0) &&
-			    errno != EEXIST)
+			if (make_one(m, dir, p) < 0 && (errno != EEXIST || make_target(m, dir, prefix, p, links) < 0) && errno != EEXIST)
 				return -1;
-			next = fs_beneath(rootfd, copy, O_PATH | O_DIRECTORY, 0);
+			next = fs_beneath(m->rootfd, copy, O_PATH | O_DIRECTORY, 0);
 		}
 		if (next < 0)
 			return -1;
@@ -367,7 +394,9 @@ static int mkdirs_beneath(int rootfd, const char *path, mode_t mode, int links)
 	}
 }
 
-int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode)
+int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode, struct fs_owner owner)
 {
-	return mkdirs_beneath(rootfd, path, mode, 40);
+	const struct making m = { rootfd, mode, owner };
+
+	return mkdirs_beneath(&m, path, 40);
 }

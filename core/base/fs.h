@@ -66,7 +66,10 @@ int fs_within(int rootfd, const char *path, int flags);
 int fs_beneath_read(int rootfd, const char *path, size_t max, struct buf *ret, struct err *err);
 /* chmod of one name in a folder, which is not followed when it is a link (ELOOP), and not opened. 0 or -1 with errno. */
 int fs_chmod_entry(int dirfd, const char *name, mode_t mode);
-/* mkdir -p inside a root, through links that stay inside; returns an O_PATH fd of the last directory. -1 with errno. */
-int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode);
+struct fs_owner { uid_t uid; gid_t gid; };
+/* mkdir -p; what it makes is owner's. */
+int fs_mkdirs_owned(const char *path, mode_t mode, struct fs_owner owner, struct err *err);
+/* mkdir -p inside a root, through links that stay inside; what it makes is owner's. Returns an O_PATH fd of the last directory. -1 with errno. */
+int fs_beneath_mkdirs(int rootfd, const char *path, mode_t mode, struct fs_owner owner);
 
 #endif

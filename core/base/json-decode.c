@@ -49,6 +49,16 @@ json_t *json_read(const char *text, size_t size, struct err *err)
 	return js;
 }
 
+void json_strings(const json_t *js, struct strmap *ret)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)js, key, value)
+		if (json_is_string(value))
+			strmap_set(ret, key, json_string_value(value));
+}
+
 /* The place in the document, for messages: a linked list of steps on the stack. */
 struct place {
 	const struct place *up;

@@ -8,8 +8,16 @@
 
 #define FLAGS (JSON_REJECT_DUPLICATES | JSON_DECODE_ANY)
 
-/* Puts every number between quotation marks. */
-static void quote_numbers(const char *text, size_t size, struct buf *ret)
+/* Whether jansson has no integer for these digits. */
+static bool is_big(const char *digits, size_t len)
+{
+	OWN_FREE char *s = xstrndup(digits, len);
+	uint64_t n;
+
+	return str_to_u64(s, &n) && n > INT64_MAX;
+}
+
+static void quote_numbers(const char *text, size_t size, bool big_only, struct buf *ret)
 {
 	static const char digits[] = "+-.0123456789eE";
 	bool in_string = false;
@@ -18,11 +26,18 @@ static void quote_numbers(const char *text, size_t size, struct buf *ret)
 		char c = text[i];
 
 		if (!in_string && (c == '-' || (c >= '0' && c <= '9'))) {
-			buf_addc(ret, '"');
-			for (; i < size && text[i] && strchr(digits, text[i]); i++)
-				buf_addc(ret, text[i]);
-			buf_addc(ret, '"');
-			i--;
+			size_t len = 0;
+			bool quote;
+
+			while (i + len < size && text[i + len] && strchr(digits, text[i + len]))
+				len++;
+			quote = !big_only || is_big(text + i, len);
+			if (quote)
+				buf_addc(ret, '"');
+			buf_add(ret, text + i, len);
+			if (quote)
+				buf_addc(ret, '"');
+			i += len - 1;
 			continue;
 		}
 		buf_addc(ret, c);
@@ -37,8 +52,13 @@ json_t *json_exact_read(const char *text, size_t size)
 {
 	OWN_BUF struct buf b = { 0 };
 
-	quote_numbers(text, size, &b);
+	quote_numbers(text, size, false, &b);
 	return b.data ? json_loadb(b.data, b.size, FLAGS, NULL) : NULL;
+}
+
+void json_exact_quote_big(const char *text, size_t size, struct buf *ret)
+{
+	quote_numbers(text, size, true, ret);
 }
 
 bool json_exact_u64(const json_t *js, uint64_t *ret)

@@ -76,6 +76,8 @@ struct jdesc {
 
 /* Parses one JSON text: duplicates, trailing bytes, more than 64 levels and NUL in strings are errors (ERR_INVALID). */
 json_t *json_read(const char *text, size_t size, struct err *err);
+/* The members of an object that are strings, put into ret; what is no object has none. */
+void json_strings(const json_t *js, struct strmap *ret);
 /* Decodes into *obj, which the caller zeroed or filled with defaults. On failure *obj is still to be freed. */
 int jdesc_decode(const struct jdesc *d, json_t *js, void *obj, struct err *err);
 /* json_read + jdesc_decode. */

@@ -92,13 +92,23 @@ static void parse_features(const struct buf *text, struct program *p)
 		p->rro |= json_is_string(word) && streq(json_string_value(word), "rro");
 }
 
+/* The daemon's, without the folder where a runtime would make one of its own just to tell its version. */
+static void asking_environment(struct strv *ret)
+{
+	for (char **e = environ; *e; e++)
+		if (!str_has_prefix(*e, "XDG_RUNTIME_DIR="))
+			strv_add(ret, *e);
+}
+
 /* What a program prints that is run with this word; false when it cannot be run now. */
 static bool ask(struct spawner *sp, const char *path, const char *word, struct buf *ret)
 {
 	char *argv[] = { (char *)path, (char *)word, NULL };
+	OWN_STRV struct strv env = { 0 };
 	int status;
 
-	if (spawner_run(sp, argv, NULL, -1, ANSWER_MS, NULL, &status, ret, NULL) < 0)
+	asking_environment(&env);
+	if (spawner_run(sp, argv, env.v, -1, ANSWER_MS, NULL, &status, ret, NULL) < 0)
 		return false;
 	if (status != 0)
 		buf_reset(ret);
@@ -131,4 +141,21 @@ void program_done(struct program *p)
 	free(p->commit);
 	free(p->features);
 	*p = (struct program){ 0 };
+}
+
+char *program_find(const char *name)
+{
+	const char *path = getenv("PATH");
+	OWN_STRV struct strv dirs = { 0 };
+
+	if (strchr(name, '/'))
+		return *name == '/' && access(name, X_OK) == 0 ? xstrdup(name) : NULL;
+	strv_split(&dirs, path ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ":");
+	for (size_t i = 0; i < dirs.len; i++) {
+		OWN_FREE char *full = xasprintf("%s/%s", dirs.v[i], name);
+
+		if (*full == '/' && access(full, X_OK) == 0)
+			return STEAL(full);
+	}
+	return NULL;
 }

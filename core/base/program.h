@@ -18,4 +18,7 @@ void program_done(struct program *p);
 /* Asked once per file, for its features where those are wanted the first time. False: it cannot be run now. Thread-safe. */
 bool program_ask(struct spawner *sp, const char *path, bool features, struct program *ret);
 
+/* An executable by absolute path or by name on PATH; owned by the caller, NULL when there is none. */
+char *program_find(const char *name);
+
 #endif

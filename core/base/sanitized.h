@@ -11,6 +11,16 @@
 #define SANITIZED 0
 #endif
 
+/*
+ * fork() for a child that makes a few system calls and never returns: without the thread that ThreadSanitizer starts in a child, for
+ * which the kernel would refuse it a user namespace.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZED_FORK() ((pid_t)syscall(SYS_fork))
+#else
+#define SANITIZED_FORK() fork()
+#endif
+
 /* Adds the variables with the sanitizers' options to an environment that is made from nothing. Nothing in other builds. */
 void sanitized_environment(struct strv *env);
 

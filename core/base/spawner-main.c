@@ -28,6 +28,8 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/fs.h"
+#include "base/rights.h"
+#include "base/sanitized.h"
 #include "base/str.h"
 
 /* One child that somebody waits for; gone once answered. */
@@ -62,27 +64,10 @@ static void request_done(struct request *r)
 static void answer_two(int fd, int sys, int status, pid_t pid, int pidfd, int second, const struct buf *out)
 {
 	struct spawner_answer a = { .sys = sys, .status = status, .pid = pid };
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(2 * sizeof(int))];
-	} control = { 0 };
-	size_t size = second >= 0 ? 2 * sizeof(int) : sizeof(int);
 	struct iovec iov[2] = { { &a, sizeof(a) }, { out ? out->data : NULL, out ? out->size : 0 } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
-	if (pidfd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.space;
-		msg.msg_controllen = CMSG_SPACE(size);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(size);
-		memcpy(CMSG_DATA(c), (int[]){ pidfd, second }, size);
-	}
 	/* a socket of its own with room for one packet: never waits; a requester that has gone is no error */
-	(void)!sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void)!rights_send(fd, iov, 2, (int[]){ pidfd, second }, pidfd < 0 ? 0 : second < 0 ? 1 : 2, MSG_DONTWAIT);
 }
 
 static void answer(int fd, int sys, int status, pid_t pid, int pidfd, const struct buf *out)
@@ -273,10 +258,120 @@ static int packet_socket(uint32_t wanted)
 }
 
 /*
+ * A helper's helper: goes into namespaces, or makes them, and waits with them until it is killed. Its pid, or -1 with errno. From a
+ * process that has nothing but its own memory to lose: it ends with _exit(0) in any case.
+ */
+static pid_t stand_in(int (*go)(int arg), int arg)
+{
+	int ready[2], sys = 0;
+	ssize_t n;
+	pid_t pid;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return -1;
+	pid = SANITIZED_FORK();
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		sys = go(arg) < 0 ? errno : 0;
+		(void)!write(ready[1], &sys, sizeof(sys));
+		while (!sys)
+			pause();
+		_exit(0);
+	}
+	close(ready[1]);
+	n = pid < 0 ? 0 : read(ready[0], &sys, sizeof(sys));
+	close(ready[0]);
+	if (pid > 0 && (n != sizeof(sys) || sys)) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		errno = n == sizeof(sys) ? sys : EIO;
+		return -1;
+	}
+	return pid;
+}
+
+static void stand_down(pid_t pid)
+{
+	int sys = errno;
+
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	errno = sys;
+}
+
+static int open_ns(pid_t pid, const char *what)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, what);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int go_owned(int userns)
+{
+	return setns(userns, CLONE_NEWUSER) < 0 ? -1 : unshare(CLONE_NEWNET);
+}
+
+/* Into a new network namespace that belongs to userns. The rights of the host's root stay: they are what the rest takes. */
+static int enter_owned_net(int userns)
+{
+	pid_t pid = stand_in(go_owned, userns);
+	int fd, rc;
+
+	if (pid < 0)
+		return -1;
+	fd = open_ns(pid, "net");
+	rc = fd < 0 ? -1 : setns(fd, CLONE_NEWNET);
+	stand_down(pid);
+	return rc;
+}
+
+static int go_userns(int arg)
+{
+	(void)arg;
+	return unshare(CLONE_NEWUSER);
+}
+
+static int write_map(pid_t pid, const char *what, const char *text)
+{
+	size_t size = strlen(text);
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s_map", (int)pid, what);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	/* the kernel takes a map in one piece, or not at all */
+	n = write(fd, text, size);
+	close(fd);
+	return n == (ssize_t)size ? 0 : -1;
+}
+
+/* strings: the maps of users and of groups. Answers itself with the namespace; 0, or an errno for the caller to answer. */
+static int make_userns(const char *strings, int requester)
+{
+	pid_t pid = stand_in(go_userns, 0);
+	int fd = -1;
+
+	if (pid < 0)
+		return errno;
+	if (write_map(pid, "uid", strings) == 0 && write_map(pid, "gid", strings + strlen(strings) + 1) == 0)
+		fd = open_ns(pid, "user");
+	stand_down(pid);
+	if (fd < 0)
+		return errno;
+	answer(requester, 0, 0, getpid(), fd, NULL);
+	return 0;
+}
+
+/*
  * In a child of its own: a new network namespace with lo up, kept alive by a bind mount. The answer, with a socket made
  * inside, goes out from here; that of the parent, after the child's end, finds nobody who listens.
  */
-static int make_netns(const char *path, uint32_t packet, int requester)
+static int make_netns(const char *path, int userns, uint32_t packet, int requester)
 {
 	struct ifreq ifr = { .ifr_name = "lo" };
 	int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444), rtnl, sys;
@@ -284,7 +379,7 @@ static int make_netns(const char *path, uint32_t packet, int requester)
 	if (fd < 0)
 		return errno;
 	close(fd);
-	if (unshare(CLONE_NEWNET) < 0)
+	if ((userns < 0 ? unshare(CLONE_NEWNET) : enter_owned_net(userns)) < 0)
 		goto fail;
 	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
@@ -379,10 +474,14 @@ static void start_job(struct request *r)
 	if (pipe2(exec_pipe, O_CLOEXEC) == 0 && (r->head.op != SPAWNER_RUN || pipe2(out, O_CLOEXEC) == 0))
 		pid = fork();
 	if (pid == 0) {
-		if (r->head.op != SPAWNER_NETNS && r->head.op != SPAWNER_NETNS_ENTER)
+		if (r->head.op == SPAWNER_NETNS)
+			errno = make_netns(r->strings.data, r->n_fds > 2 ? r->fds[2] : -1, r->head.with_packet, r->fds[0]);
+		else if (r->head.op == SPAWNER_NETNS_ENTER)
+			errno = enter_netns(r->strings.data, r->head.envc, r->head.with_packet, r->fds[0]);
+		else if (r->head.op == SPAWNER_USERNS)
+			errno = make_userns(r->strings.data, r->fds[0]);
+		else
 			child_exec(r, out[1], exec_pipe[1]);
-		errno = r->head.op == SPAWNER_NETNS ? make_netns(r->strings.data, r->head.with_packet, r->fds[0])
-						    : enter_netns(r->strings.data, r->head.envc, r->head.with_packet, r->fds[0]);
 		if (errno)
 			child_fail(exec_pipe[1]);
 		_exit(0);
@@ -409,25 +508,16 @@ static void start_job(struct request *r)
 /* False when the daemon has gone. */
 static bool receive(int fd, struct request *r)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * SPAWNER_FDS)];
-	} control;
 	struct iovec iov = { &r->head, sizeof(r->head) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
-	struct cmsghdr *c;
-	ssize_t n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	struct stat st;
+	ssize_t n;
 
+	r->n_fds = SPAWNER_FDS;
+	n = rights_recv(fd, &iov, 1, r->fds, &r->n_fds, MSG_DONTWAIT);
 	if (n < 0)
-		return errno == EINTR || errno == EAGAIN;
+		return errno == EAGAIN;
 	if (n == 0)
 		return false;
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_type == SCM_RIGHTS) {
-		r->n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(r->fds, CMSG_DATA(c), r->n_fds * sizeof(int));
-	}
 	if (n != sizeof(r->head) || r->n_fds < 2 || fstat(r->fds[1], &st) < 0)
 		return true;
 	buf_reserve(&r->strings, (size_t)st.st_size);

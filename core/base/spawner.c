@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/lock.h"
+#include "base/rights.h"
 #include "base/spawner-wire.h"
 
 extern char **environ;
@@ -74,15 +75,9 @@ static int put_strings(int fd, char *const v[], uint32_t *ret_n)
 static int send_request(struct spawner *s, struct spawner_head *head, char *const argv[], char *const env[], const int *fds, size_t nfds,
 	int *ret_answer, struct err *err)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * SPAWNER_FDS)];
-	} control = { 0 };
 	struct iovec iov = { head, sizeof(*head) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space };
 	OWN_FD int strings = memfd_create("spawner", MFD_CLOEXEC), mine = -1, theirs = -1;
-	struct cmsghdr *c;
-	int sv[2];
+	int sv[2], all[SPAWNER_FDS];
 
 	lock_none_held();
 	if (nfds + 2 > SPAWNER_FDS)
@@ -92,17 +87,11 @@ static int send_request(struct spawner *s, struct spawner_head *head, char *cons
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return err_errno(err, errno, "make a socket");
 	mine = sv[0], theirs = sv[1];
-	msg.msg_controllen = CMSG_SPACE(sizeof(int) * (nfds + 2));
-	c = CMSG_FIRSTHDR(&msg);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int) * (nfds + 2));
-	memcpy(CMSG_DATA(c), (int[]){ theirs, strings }, 2 * sizeof(int));
-	if (nfds)
-		memcpy(CMSG_DATA(c) + 2 * sizeof(int), fds, nfds * sizeof(int));
-	while (sendmsg(s->fd, &msg, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			return err_errno(err, errno, "ask the spawner");
+	all[0] = theirs, all[1] = strings;
+	for (size_t i = 0; i < nfds; i++)
+		all[2 + i] = fds[i];
+	if (rights_send(s->fd, &iov, 1, all, nfds + 2, 0) < 0)
+		return err_errno(err, errno, "ask the spawner");
 	*ret_answer = STEAL_FD(mine);
 	return 0;
 }
@@ -110,28 +99,24 @@ static int send_request(struct spawner *s, struct spawner_head *head, char *cons
 /* ret_second: what rides along behind a first descriptor. */
 static int take_two(int fd, struct spawner_answer *ret, int *ret_pidfd, int *ret_second, struct buf *out, struct err *err)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(2 * sizeof(int))];
-	} control = { 0 };
 	OWN_FREE char *text = xmalloc(SPAWNER_PACKET);
 	struct iovec iov[2] = { { ret, sizeof(*ret) }, { text, SPAWNER_PACKET } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
-	struct cmsghdr *c;
 	OWN_FD int pidfd = -1, second = -1;
+	int fds[2];
+	size_t nfds;
 	ssize_t n;
 
 	/* an answer that crossed our asking to kill comes behind a reset, which is told once */
-	do
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
+	do {
+		nfds = 2;
+		n = rights_recv(fd, iov, 2, fds, &nfds, 0);
+	} while (n < 0 && errno == ECONNRESET);
 	if (n < (ssize_t)sizeof(*ret))
 		return err_set(err, ERR_INTERNAL, "the spawner has ended");
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&pidfd, CMSG_DATA(c), sizeof(pidfd));
-	if (pidfd >= 0 && c->cmsg_len >= CMSG_LEN(2 * sizeof(int)))
-		memcpy(&second, CMSG_DATA(c) + sizeof(int), sizeof(second));
+	if (nfds > 0)
+		pidfd = fds[0];
+	if (nfds > 1)
+		second = fds[1];
 	if (out)
 		buf_add(out, text, (size_t)n - sizeof(*ret));
 	if (ret_pidfd)
@@ -223,7 +208,8 @@ int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err)
 	return 0;
 }
 
-static int netns_request(struct spawner *s, uint32_t op, const char *path, const struct strv *sysctls, struct spawner_inside *io, struct err *err)
+static int netns_request(struct spawner *s, uint32_t op, const char *path, int userns, const struct strv *sysctls, struct spawner_inside *io,
+	struct err *err)
 {
 	static const char *const verbs[] = { [SPAWNER_NETNS] = "make", [SPAWNER_NETNS_DROP] = "drop", [SPAWNER_NETNS_ENTER] = "enter" };
 	struct spawner_head head = { .op = op, .with_packet = io && io->packet_wanted };
@@ -234,7 +220,7 @@ static int netns_request(struct spawner *s, uint32_t op, const char *path, const
 
 	if (io)
 		io->rtnl = io->packet = -1;
-	if (send_request(s, &head, argv, env, NULL, 0, &fd, err) < 0 || take_two(fd, &a, &rtnl, &packet, NULL, err) < 0)
+	if (send_request(s, &head, argv, env, &userns, userns >= 0, &fd, err) < 0 || take_two(fd, &a, &rtnl, &packet, NULL, err) < 0)
 		return -1;
 	if (a.sys && a.status)
 		return err_errno(err, a.sys, "set %s in the network namespace %s", env[a.status - 1], path);
@@ -247,17 +233,39 @@ static int netns_request(struct spawner *s, uint32_t op, const char *path, const
 	return 0;
 }
 
-int spawner_netns(struct spawner *s, const char *path, struct spawner_inside *io, struct err *err)
+int spawner_netns(struct spawner *s, const char *path, int userns, struct spawner_inside *io, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS, path, NULL, io, err);
+	return netns_request(s, SPAWNER_NETNS, path, userns, NULL, io, err);
 }
 
 int spawner_netns_drop(struct spawner *s, const char *path, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS_DROP, path, NULL, NULL, err);
+	return netns_request(s, SPAWNER_NETNS_DROP, path, -1, NULL, NULL, err);
 }
 
 int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, struct spawner_inside *io, struct err *err)
 {
-	return netns_request(s, SPAWNER_NETNS_ENTER, path, sysctls, io, err);
+	return netns_request(s, SPAWNER_NETNS_ENTER, path, -1, sysctls, io, err);
+}
+
+int spawner_userns(struct spawner *s, const struct idmaps *maps, struct err *err)
+{
+	struct spawner_head head = { .op = SPAWNER_USERNS };
+	OWN_BUF struct buf uids = { 0 }, gids = { 0 };
+	char *const none[] = { NULL };
+	OWN_FD int fd = -1, ns = -1;
+	struct spawner_answer a;
+
+	idmap_kernel(&maps->uids, &uids);
+	idmap_kernel(&maps->gids, &gids);
+	if (!uids.size || !gids.size)
+		return err_set(err, ERR_INTERNAL, "a user namespace without ids");
+	if (send_request(s, &head, (char *const[]){ uids.data, gids.data, NULL }, none, NULL, 0, &fd, err) < 0 ||
+		take_answer(fd, &a, &ns, NULL, err) < 0)
+		return -1;
+	if (a.sys == ENOSPC)
+		return err_errno(err, a.sys, "make a user namespace: the sysctl user.max_user_namespaces allows no more");
+	if (a.sys)
+		return err_errno(err, a.sys, "make a user namespace");
+	return STEAL_FD(ns);
 }

@@ -14,6 +14,7 @@
 #include "base/buf.h"
 #include "base/cancel.h"
 #include "base/err.h"
+#include "base/idmap.h"
 #include "base/str.h"
 
 struct spawner;
@@ -48,10 +49,12 @@ int spawner_task_end(int *task, bool kill, int *ret_status, struct err *err);
  */
 struct spawner_inside { bool packet_wanted; int rtnl, packet; };
 /*
- * Makes a network namespace (lo up, no IPv6 on other interfaces) bound at path (a file the spawner creates). Later with a user
- * namespace around it. io may be NULL.
+ * Makes a network namespace (lo up, no IPv6 on other interfaces) bound at path (a file the spawner creates). userns: the user
+ * namespace that owns it, -1: the host's. io may be NULL.
  */
-int spawner_netns(struct spawner *s, const char *path, struct spawner_inside *io, struct err *err);
+int spawner_netns(struct spawner *s, const char *path, int userns, struct spawner_inside *io, struct err *err);
+/* A user namespace with these maps, which lives as long as it is open or used. */
+int spawner_userns(struct spawner *s, const struct idmaps *maps, struct err *err);
 /* The same of one that is bound at path. sysctls are set there before: "net/ipv4/conf/eth0/rp_filter=1", below /proc/sys. */
 int spawner_netns_enter(struct spawner *s, const char *path, const struct strv *sysctls, struct spawner_inside *io, struct err *err);
 /* Unbinds and removes the file; missing is fine. */

@@ -16,14 +16,16 @@
 #include "gc-policy.h"
 
 typedef int check_fn(struct config *cfg, struct err *err);
+static void make_absolute(char **path);
 
 static check_fn fill_empty, check_log, check_numbers, check_modes, check_runtime, check_labels, check_lists, check_cgroup, check_network, check_cluster,
-	check_api_version, check_gc, check_not_here, check_seccomp, fill_hosts, fill_paths;
+	check_api_version, check_gc, check_not_here, check_seccomp, fill_tls, fill_hosts, fill_paths;
 
 int config_validate(struct config *cfg, struct err *err)
 {
 	static check_fn *const checks[] = { fill_empty, check_log, check_labels, check_numbers, check_modes, check_runtime, check_lists,
-		check_cgroup, check_network, check_cluster, check_api_version, check_gc, check_not_here, check_seccomp, fill_hosts, fill_paths };
+		config_rootless_check, check_cgroup, check_network, check_cluster, check_api_version, check_gc, check_not_here, check_seccomp, fill_tls,
+		fill_hosts, fill_paths };
 
 	for (size_t i = 0; i < ARRAY_LEN(checks); i++)
 		if (checks[i](cfg, err) < 0)
@@ -91,6 +93,8 @@ static int check_log(struct config *cfg, struct err *err)
 		return err_set(err, ERR_INVALID, "invalid log format: %s", cfg->log_format);
 	if (!log_driver_builtin(cfg->log_driver)) /* looked at when drivers can be loaded */
 		return 0;
+	if (*cfg->check_driver) /* they are for that one */
+		return 0;
 	return log_opts_check(cfg->log_driver, &cfg->log_opts, err) < 0 ? err_wrap(err, "failed to set log opts") : 0;
 }
 
@@ -106,6 +110,10 @@ static int check_numbers(struct config *cfg, struct err *err)
 			(long long)cfg->max_concurrent_uploads);
 	if (cfg->max_download_attempts < 1 && cfg->from[OPT_ID_max_download_attempts])
 		return err_set(err, ERR_INVALID, "invalid max download attempts: %lld", (long long)cfg->max_download_attempts);
+	if (cfg->max_download_stall < 1)
+		return err_set(err, ERR_INVALID, "invalid max download stall: %lld", (long long)cfg->max_download_stall);
+	if (cfg->min_download_rate < 1)
+		return err_set(err, ERR_INVALID, "invalid min download rate: %lld", (long long)cfg->min_download_rate);
 	if (cfg->default_stop_timeout < 0)
 		return err_set(err, ERR_INVALID, "invalid default stop timeout: %lld", (long long)cfg->default_stop_timeout);
 	if (cfg->shutdown_timeout < -1)
@@ -189,7 +197,10 @@ static int check_cgroup(struct config *cfg, struct err *err)
 	}
 	if (*driver && !streq(driver, "cgroupfs") && !streq(driver, "systemd"))
 		return err_set(err, ERR_INVALID, "native.cgroupdriver option %s not supported", driver);
-	cfg->systemd_cgroup = streq(driver, "systemd") || (!*driver && systemd_has_groups());
+	if (!cfg->rootless)
+		cfg->systemd_cgroup = streq(driver, "systemd") || (!*driver && systemd_has_groups());
+	else if (config_rootless_cgroups(cfg, driver, err) < 0)
+		return -1;
 	if (cfg->systemd_cgroup && *cfg->cgroup_parent && (strlen(cfg->cgroup_parent) <= 6 ||
 		!str_has_suffix(cfg->cgroup_parent, ".slice")))
 		return err_set(err, ERR_INVALID, "cgroup-parent for systemd cgroup should be a valid slice named as "
@@ -259,17 +270,6 @@ static int check_not_here(struct config *cfg, struct err *err)
 {
 	const char *snapshotter = strmap_get(&cfg->features, "containerd-snapshotter");
 
-	if (cfg->tlsverify && cfg->from[OPT_ID_tlsverify] == FROM_DEFAULT)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "DOCKER_TLS_VERIFY is set, but TLS is not in this version: unset it");
-	if (cfg->tls || cfg->tlsverify || (cfg->tls_given && cfg->from[OPT_ID_tlsverify]) ||
-		cfg->from[OPT_ID_tlsverify] == FROM_FILE)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "TLS is not in this version: serve a unix:// socket, or "
-			"reach it through ssh:// (docker -H ssh://user@host)");
-	if (*cfg->userns_remap)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "--userns-remap is not in this version: containers run with "
-			"the host's ids");
-	if (cfg->rootless)
-		return err_set(err, ERR_NOT_IMPLEMENTED, "--rootless is not in this version: dockerd runs as root");
 	if (snapshotter && streq(snapshotter, "true"))
 		return err_set(err, ERR_NOT_IMPLEMENTED, "the feature containerd-snapshotter is not in this version: "
 			"images are kept by graph drivers");
@@ -284,6 +284,17 @@ static int check_seccomp(struct config *cfg, struct err *err)
 		str_set(&cfg->seccomp_profile, "builtin");
 	else if (!streq(profile, "builtin") && !streq(profile, "unconfined") && !fs_exists(profile))
 		return err_set(err, ERR_INVALID, "opening seccomp profile (%s) failed: no such file", profile);
+	return 0;
+}
+
+/* Whoever speaks of tlsverify, even to say no, wants TLS: as Docker has it. */
+static int fill_tls(struct config *cfg, struct err *err)
+{
+	if (cfg->tlsverify || cfg->from[OPT_ID_tlsverify] != FROM_DEFAULT)
+		cfg->tls = true;
+	make_absolute(&cfg->tlscacert);
+	make_absolute(&cfg->tlscert);
+	make_absolute(&cfg->tlskey);
 	return 0;
 }
 
@@ -316,7 +327,29 @@ static int split_tcp(const char *addr, char **ret_host, char **ret_port, struct 
 	return 0;
 }
 
+/* The end of a host, from "?" on: the policy of its clients and nothing else. *ret: the host without it. */
+static int split_policy(const char *host, char **ret, struct err *err)
+{
+	const char *ask = strchr(host, '?'), *name = ask ? ask + strlen("?policy=") : "";
+
+	*ret = xstrndup(host, ask ? (size_t)(ask - host) : strlen(host));
+	if (!ask)
+		return 0;
+	if (ask == host || !str_has_prefix(ask, "?policy=") || !*name || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != strlen(name))
+		return err_set(err, ERR_INVALID, "invalid bind address (%s): after \"?\" stands policy=NAME, in small letters, digits, - and _", host);
+	return 0;
+}
+
+static int check_plain_host(const char *host, struct err *err);
+
 int config_check_host(const char *host, struct err *err)
+{
+	OWN_FREE char *plain = NULL;
+
+	return split_policy(host, &plain, err) < 0 ? -1 : check_plain_host(plain, err);
+}
+
+static int check_plain_host(const char *host, struct err *err)
 {
 	OWN_FREE char *name = NULL;
 	OWN_FREE char *port = NULL;
@@ -334,15 +367,28 @@ int config_check_host(const char *host, struct err *err)
 	return split_tcp(strstr(host, "://") ? host + 6 : host, &name, &port, err);
 }
 
+static char *full_plain_host(const char *host, bool tls);
+
 char *config_full_host(const char *host, bool tls)
+{
+	OWN_FREE char *plain = NULL;
+	OWN_FREE char *full = NULL;
+	const char *ask = strchr(host, '?');
+
+	split_policy(host, &plain, NULL);
+	full = full_plain_host(plain, tls);
+	return ask ? xasprintf("%s%s", full, ask) : STEAL(full);
+}
+
+static char *full_plain_host(const char *host, bool tls)
 {
 	OWN_FREE char *name = NULL;
 	OWN_FREE char *port = NULL;
 
 	if (!*host)
-		return xstrdup(tls ? "tcp://localhost:2376" : "unix:///var/run/docker.sock");
+		return tls ? xstrdup("tcp://localhost:2376") : config_default_socket();
 	if (streq(host, "unix://"))
-		return xstrdup("unix:///var/run/docker.sock");
+		return config_default_socket();
 	if (str_has_prefix(host, "unix://") || str_has_prefix(host, "fd://"))
 		return xstrdup(host);
 	if (split_tcp(str_has_prefix(host, "tcp://") ? host + 6 : host, &name, &port, NULL) < 0)
@@ -358,7 +404,7 @@ static int fill_hosts(struct config *cfg, struct err *err)
 	if (!cfg->hosts.len)
 		strv_add(&cfg->hosts, "");
 	for (size_t i = 0; i < cfg->hosts.len; i++) {
-		OWN_FREE char *host = config_full_host(cfg->hosts.v[i], cfg->tls || cfg->tlsverify);
+		OWN_FREE char *host = config_full_host(cfg->hosts.v[i], cfg->tls);
 
 		if (!strv_contains(&full, host))
 			strv_add(&full, host);

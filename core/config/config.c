@@ -74,17 +74,20 @@ int opt_by_flag(const char *flag, char letter)
 	return -1;
 }
 
-/* The file to read: the one asked for, which must exist, or a default one that does. */
-static const char *file_path(const struct config *cfg)
+/* The file to read: the one asked for, which must exist, or a default one that does. Owned by the caller. */
+static char *file_path(const struct config *cfg)
 {
+	OWN_FREE char *ini = NULL;
+
 	if (cfg->from[OPT_ID_config_file] == FROM_FLAG || fs_exists(cfg->config_file))
-		return cfg->config_file;
-	return fs_exists(CONFIG_INI_PATH) ? CONFIG_INI_PATH : NULL;
+		return xstrdup(cfg->config_file);
+	ini = config_ini_path();
+	return ini && fs_exists(ini) ? STEAL(ini) : NULL;
 }
 
 int config_load_file(struct config *cfg, struct err *err)
 {
-	const char *path = file_path(cfg);
+	OWN_FREE char *path = file_path(cfg);
 
 	strmap_copy(&cfg->flag_runtimes, &cfg->runtimes);
 	if (path && parse_file(cfg, path, err) < 0)
@@ -122,6 +125,7 @@ static int readable_again(const char *path, struct err *err)
 struct config *config_reload(const struct config *now, struct err *err)
 {
 	struct config *next = xcalloc(1, sizeof(*next));
+	OWN_FREE char *path = file_path(now);
 	struct config file;
 	int failed = 0;
 
@@ -131,8 +135,8 @@ struct config *config_reload(const struct config *now, struct err *err)
 			opt_copy(&file, now, (enum opt_id)id);
 	opt_clear(&file, OPT_ID_runtimes);
 	strmap_copy(&file.runtimes, &now->flag_runtimes);
-	if (file_path(now))
-		failed = readable_again(file_path(now), err) < 0 || parse_file(&file, file_path(now), err) < 0;
+	if (path)
+		failed = readable_again(path, err) < 0 || parse_file(&file, path, err) < 0;
 	if (!failed)
 		failed = config_validate(&file, err);
 	if (!failed)
@@ -150,7 +154,7 @@ struct config *config_reload(const struct config *now, struct err *err)
 		str_set(&next->file, file.file);
 		next->min_minor = now->min_minor;
 		next->systemd_cgroup = now->systemd_cgroup;
-		next->tls_given = now->tls_given;
+		next->no_cgroup = now->no_cgroup;
 	}
 	config_done(&file);
 	if (failed) {
@@ -307,6 +311,7 @@ static void machine_defaults(struct config *cfg)
 	tls_default(&cfg->tlscert, "cert.pem");
 	tls_default(&cfg->tlskey, "key.pem");
 	cfg->min_minor = CONFIG_MIN_MINOR;
+	config_rootless_defaults(cfg);
 }
 
 static void apply_environment(struct config *cfg)

@@ -16,13 +16,15 @@
 #include "base/str.h"
 
 #define CONFIG_JSON_PATH "/etc/docker/daemon.json"
-#define CONFIG_INI_PATH  "/etc/dockerd/dockerd.conf"
+#define CONFIG_INI_PATH  "/etc" CONFIG_INI_REST
+#define CONFIG_INI_REST  "/dockerd/dockerd.conf"
 
 /* Kinds of values: enum opt_kind, and the C type of the field. */
 #define OPT_KINDS(K) \
 	K(BOOL, bool) K(STR, char *) K(INT, int64_t) K(BYTES, int64_t) K(IP, char *) \
 	K(LIST, struct strv) K(IPS, struct strv) K(LABELS, struct strv) K(DIRS, struct strv) \
 	K(POOLS, struct strv)     /* "base=CIDR,size=N" */ \
+	K(MIRRORS, struct strv)   /* "host=url" */ \
 	K(MAP, struct strmap) K(NRI, struct strmap) \
 	K(RUNTIMES, struct strmap) /* name -> path */ \
 	K(ULIMITS, struct strmap)  /* name -> "soft:hard" */ \
@@ -79,9 +81,9 @@ struct config {
 	struct strmap driver_options;   /* INI sections: "kind.name.key" -> value; repeated keys are joined by newlines */
 	struct strv warnings;           /* sentences to log at start */
 	char *file;                     /* the configuration file in use, or NULL */
-	bool tls_given;                 /* --tls or --tlsverify was set, whatever the value */
 	int min_minor;                  /* oldest API 1.N served */
 	bool systemd_cgroup;            /* exec-opt native.cgroupdriver=systemd, or the default */
+	bool no_cgroup;                 /* containers have no control groups: a user's daemon to whom nobody gave any */
 };
 
 /* Defaults, also those that depend on the machine and the environment. */
@@ -115,6 +117,15 @@ int config_parse_ini(struct config *cfg, const char *text, size_t size, struct e
 void config_help(struct buf *out);   /* help.c */
 void config_man(struct buf *out);    /* the option list as roff, for dockerd(8) */
 void config_version(struct buf *out);
+
+/* rootless.c: where rootlesskit started this process. */
+void config_rootless_defaults(struct config *cfg);
+/* Who makes control groups; driver: of --exec-opt, or "". */
+int config_rootless_cgroups(struct config *cfg, const char *driver, struct err *err);
+int config_rootless_check(struct config *cfg, struct err *err);
+/* Owned by the caller: the INI file that is read where there is no daemon.json (NULL: none), and the host of who names none. */
+char *config_ini_path(void);
+char *config_default_socket(void);
 
 /* A URL without the user and password in it; owned by the caller. */
 char *config_masked(const char *url);

@@ -101,8 +101,6 @@ static int set_flag(struct args *a, int id, const char *value)
 		return err_set(a->err, ERR_INVALID, "invalid argument \"%s\" for \"%s\" flag: %s", value, name, err_text(&e));
 	}
 	a->cfg->from[id] = FROM_FLAG;
-	if (id == OPT_ID_tls || id == OPT_ID_tlsverify)
-		a->cfg->tls_given = true;
 	return 0;
 }
 

@@ -81,8 +81,7 @@ static int fail(struct ini *ini)
 	return 0;
 }
 
-/* "graph.overlay2": a kind of driver, a dot, a driver's name. */
-static bool is_driver_section(const char *section)
+bool config_is_driver_section(const char *section)
 {
 	static const char *const kinds[] = { "graph.", "net.", "volume.", "authz.", "log.", "ipam." };
 
@@ -101,21 +100,21 @@ static bool is_driver_section(const char *section)
 	return false;
 }
 
-static void add_driver_option(struct ini *ini, const char *section, const char *name, const char *value)
+void config_add_driver_option(struct config *cfg, const char *section, const char *name, const char *value)
 {
 	OWN_FREE char *key = xasprintf("%s.%s", section, name);
-	const char *before = strmap_get(&ini->cfg->driver_options, key);
+	const char *before = strmap_get(&cfg->driver_options, key);
 	OWN_FREE char *both = before ? xasprintf("%s\n%s", before, value) : xstrdup(value);
 
-	strmap_set(&ini->cfg->driver_options, key, both);
+	strmap_set(&cfg->driver_options, key, both);
 }
 
 static int on_value(void *ctx, const char *section, const char *name, const char *value)
 {
 	struct ini *ini = ctx;
 
-	if (is_driver_section(section)) {
-		add_driver_option(ini, section, name, value);
+	if (config_is_driver_section(section)) {
+		config_add_driver_option(ini->cfg, section, name, value);
 		return 1;
 	}
 	if (!streq(section, "daemon")) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * daemon.json: one object of options by key. An object under a key that is no flat option is a group: its members count as
- * options.
+ * options. One under "KIND.DRIVER" is that driver's section, as in the INI file.
  */
 #include "base/cleanup.h"
 #include "base/json.h"
@@ -90,7 +90,30 @@ static bool is_group(const char *key, json_t *value)
 	return json_is_object(value) && !(id >= 0 && opts[id].bits & OPT_FLAT) && !legacy_by_key(key);
 }
 
-static int collect(json_t *root, struct members *m, struct strv *unknown, struct err *err)
+/* A value of a driver's section, or a list of them. */
+static int add_section(struct config *cfg, const char *section, json_t *js, struct err *err)
+{
+	const char *key;
+	json_t *value, *v;
+	size_t i;
+
+	json_object_foreach(js, key, value) {
+		size_t n = json_is_array(value) ? json_array_size(value) : 1;
+
+		for (i = 0; i < n; i++) {
+			OWN_BUF struct buf text = { 0 };
+
+			v = json_is_array(value) ? json_array_get(value, i) : value;
+			if (json_is_object(v) || json_is_array(v) || json_is_null(v))
+				return err_set(err, ERR_INVALID, "\"%s\": \"%s\" is a text or a list of texts", section, key);
+			go_text(v, &text);
+			config_add_driver_option(cfg, section, key, text.data ? text.data : "");
+		}
+	}
+	return 0;
+}
+
+static int collect(struct config *cfg, json_t *root, struct members *m, struct strv *unknown, struct err *err)
 {
 	const char *key, *inner;
 	json_t *value, *v;
@@ -98,6 +121,11 @@ static int collect(json_t *root, struct members *m, struct strv *unknown, struct
 	json_object_foreach(root, key, value) {
 		size_t before = unknown->len;
 
+		if (config_is_driver_section(key) && json_is_object(value)) {
+			if (add_section(cfg, key, value, err) < 0)
+				return -1;
+			continue;
+		}
 		if (!is_group(key, value)) {
 			if (add_member(m, key, value, unknown, err) < 0)
 				return -1;
@@ -156,7 +184,7 @@ int config_parse_json(struct config *cfg, const char *text, size_t size, struct 
 		return -1;
 	if (!json_is_object(root))
 		return err_set(err, ERR_INVALID, "daemon.json holds one object");
-	if (collect(root, &m, &unknown, err) < 0)
+	if (collect(cfg, root, &m, &unknown, err) < 0)
 		return -1;
 	for (size_t i = 0; i < m.len; i++) {
 		OWN_BUF struct buf b = { 0 };

@@ -8,7 +8,7 @@
 
 typedef int from_json(struct config *cfg, enum opt_id id, json_t *js, struct err *err);
 
-static from_json json_BOOL, json_STR, json_INT, json_BYTES, json_LIST, json_POOLS, json_MAP, json_NRI, json_RUNTIMES,
+static from_json json_BOOL, json_STR, json_INT, json_BYTES, json_LIST, json_POOLS, json_MIRRORS, json_MAP, json_NRI, json_RUNTIMES,
 	json_ULIMITS, json_NETOPTS, json_JSON;
 #define json_IP     json_STR
 #define json_IPS    json_LIST
@@ -134,6 +134,32 @@ static int json_POOLS(struct config *cfg, enum opt_id id, json_t *js, struct err
 		if (config_pool_add(cfg, id, &pool, err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+/* {"host": ["url"]} */
+static int json_MIRRORS(struct config *cfg, enum opt_id id, json_t *js, struct err *err)
+{
+	const char *host;
+	json_t *urls, *url;
+	size_t i;
+
+	if (!json_is_object(js))
+		return wrong_type(id, "an object", js, err);
+	opt_clear(cfg, id);
+	json_object_foreach(js, host, urls) {
+		if (!json_is_array(urls))
+			return wrong_type(id, "an object of arrays", urls, err);
+		json_array_foreach(urls, i, url) {
+			OWN_FREE char *text = json_is_string(url) ? xasprintf("%s=%s", host, json_string_value(url)) : NULL;
+
+			if (!text)
+				return wrong_type(id, "an object of arrays of strings", url, err);
+			if (opt_set_text(cfg, id, text, err) < 0)
+				return -1;
+		}
+	}
+	((struct strv *)opt_field(cfg, id))->set = true;
 	return 0;
 }
 

@@ -12,7 +12,7 @@
 
 typedef int from_text(struct config *cfg, enum opt_id id, const char *text, struct err *err);
 
-static from_text text_BOOL, text_STR, text_INT, text_BYTES, text_IP, text_LIST, text_IPS, text_LABELS, text_DIRS, text_POOLS,
+static from_text text_BOOL, text_STR, text_INT, text_BYTES, text_IP, text_LIST, text_IPS, text_LABELS, text_DIRS, text_POOLS, text_MIRRORS,
 	text_MAP, text_NRI, text_RUNTIMES, text_ULIMITS, text_NETOPTS, text_JSON;
 
 int opt_set_text(struct config *cfg, enum opt_id id, const char *text, struct err *err)
@@ -146,7 +146,8 @@ static bool is_domain(const char *s)
 	return letter && isalnum((unsigned char)*s);
 }
 
-static int check_mirror(const char *url, struct err *err)
+/* path: one is fine, as a prefix of names. */
+static int check_mirror(const char *url, bool path_is_fine, struct err *err)
 {
 	const char *host = strstr(url, "://"), *path;
 
@@ -157,7 +158,7 @@ static int check_mirror(const char *url, struct err *err)
 	if (strchr(host, '@'))
 		return err_set(err, ERR_INVALID, "invalid mirror: username/password not allowed in URI");
 	path = strchr(host, '/');
-	if (!*host || path == host || (path && path[1]) || strpbrk(host, "?#"))
+	if (!*host || path == host || (path && path[1] && !path_is_fine) || strpbrk(host, "?#"))
 		return err_set(err, ERR_INVALID, "invalid mirror: path, query, or fragment at end of the URI \"%s\"", url);
 	return 0;
 }
@@ -170,7 +171,7 @@ static int check_item(enum opt_id id, const char *text, struct err *err)
 			return err_set(err, ERR_INVALID, "%s is not a valid domain", text);
 		break;
 	case OPT_ID_registry_mirrors:
-		return check_mirror(text, err);
+		return check_mirror(text, false, err);
 	case OPT_ID_node_generic_resources:
 		if (!strchr(text, '=') || *text == '=')
 			return err_set(err, ERR_INVALID, "invalid node-generic-resource format `%s` expected "
@@ -215,6 +216,16 @@ static int text_DIRS(struct config *cfg, enum opt_id id, const char *text, struc
 	if (*text != '/')
 		return err_set(err, ERR_INVALID, "%s is not an absolute path", text);
 	return text_LIST(cfg, id, text, err);
+}
+
+/* "host=url" */
+static int text_MIRRORS(struct config *cfg, enum opt_id id, const char *text, struct err *err)
+{
+	const char *eq = strchr(text, '=');
+
+	if (!eq || eq == text || strcspn(text, "/?#@ ") < (size_t)(eq - text))
+		return err_set(err, ERR_INVALID, "invalid mirror: \"%s\" is not made of a registry's host[:port], '=' and a URL", text);
+	return check_mirror(eq + 1, true, err) < 0 ? -1 : text_LIST(cfg, id, text, err);
 }
 
 /* "a=b,c=d": calls back with each pair. */

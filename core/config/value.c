@@ -24,6 +24,7 @@ enum opt_shape opt_shape(enum opt_id id)
 	case OPT_KIND_LABELS:
 	case OPT_KIND_DIRS:
 	case OPT_KIND_POOLS:
+	case OPT_KIND_MIRRORS:
 		return SHAPE_STRV;
 	default:
 		return SHAPE_STRMAP;

@@ -47,6 +47,10 @@ const struct legacy *legacy_by_key(const char *key);
 int opt_by_key(const char *key);                /* enum opt_id or -1 */
 int opt_by_flag(const char *flag, char letter); /* flag NULL: by letter */
 
+/* "graph.overlay2": a kind of driver, a dot, a driver's name. */
+bool config_is_driver_section(const char *section);
+/* One more value of a driver's option. */
+void config_add_driver_option(struct config *cfg, const char *section, const char *name, const char *value);
 /* Adds "name: (from flag: a, from file: b)" to conflicts when the command line set id too. */
 void config_note_conflict(const struct config *flags, enum opt_id id, const char *file_text, struct strv *conflicts);
 int config_conflict_error(const struct strv *unknown, struct strv *conflicts, struct err *err);

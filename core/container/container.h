@@ -36,6 +36,7 @@ struct container_deps {
 	struct net_controller *nets;
 	struct events *events;
 	struct spawner *spawner;
+	struct selinux *selinux;                       /* labels containers; NULL: they have none */
 };
 
 struct container_store *container_store_open(const struct container_deps *deps, struct err *err);
@@ -56,6 +57,11 @@ struct container *container_find(struct container_store *s, const char *name, st
 void container_unref(struct container *c);
 DEFINE_CLEANUP(struct container, container_unref)
 const char *container_id(const struct container *c);
+/* The filter "label" holds for it. */
+struct filters;
+bool container_has_labels(struct container *c, const struct filters *labels);
+/* A copy of what it has now. */
+void container_labels(struct container *c, struct strmap *ret);
 
 /* Takes over body's contents. ret_id is set, warnings collects. ERR_NOT_FOUND "No such image: X" when it is absent. */
 int container_create(struct container_store *s, const char *name, const char *platform, struct create_body *body, char ret_id[65],
@@ -165,6 +171,9 @@ size_t container_count(struct container_store *s, size_t *running, size_t *pause
 /* "busybox in use by": ids of containers that use the image, running ones first. */
 void container_users_of_image(struct container_store *s, const char *image_id, struct strv *running, struct strv *stopped);
 
+/* What containers that run log to. */
+void container_log_drivers(struct container_store *s, struct strv *ret);
+
 /* Execs. */
 struct exec_config {
 	bool attach_stdin, attach_stdout, attach_stderr, tty, privileged;
@@ -181,6 +190,8 @@ int exec_check(struct container_store *s, const char *id, bool *ret_tty, bool *r
 /* Its output is over: waits a while for its exit, for the client that asks next. False: there is no such exec. */
 bool exec_await_end(struct container_store *s, const char *id, int timeout_ms);
 void exec_detached(struct container_store *s, const char *id);
+/* The container that an exec is in, or was; released with container_unref. */
+struct container *exec_container(struct container_store *s, const char *id, struct err *err);
 int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err);
 int exec_resize(struct container_store *s, const char *id, int64_t rows, int64_t cols, struct err *err);
 

@@ -74,7 +74,7 @@ int container_path_open(struct container *c, const char *called, const char *pat
 
 int container_path_pack(const struct container_path *p, struct writer *out, const struct cancel *cancel, struct err *err)
 {
-	struct packtar_opts opts = { .cancel = cancel, .live = p->view->running };
+	struct packtar_opts opts = { .cancel = cancel, .live = p->view->running, .ids = container_ids(p->view->container) };
 	struct tar_writer tar;
 
 	tar_writer_init(&tar, out);
@@ -162,7 +162,7 @@ int container_path_put(struct container *c, const char *called, const char *path
 	real = view_resolve(&v, path, err);
 	if (!real || check_writable(&v, real, err) < 0 || (o->own && find_owner(&v, &owner, &owned, err) < 0))
 		return -1;
-	if (unpack_files(in, v.fd, real, o->keep_types ? UNTAR_KEEP_TYPES : 0, owned ? &owner : NULL, err) < 0)
+	if (unpack_files(in, v.fd, real, o->keep_types ? UNTAR_KEEP_TYPES : 0, owned ? &owner : NULL, container_ids(c), err) < 0)
 		return -1;
 	container_event(c, "extract-to-dir", NULL);
 	view_close_later(&v);
@@ -172,8 +172,8 @@ int container_path_put(struct container *c, const char *called, const char *path
 int container_export(struct container *c, struct writer *out, const struct cancel *cancel, struct err *err)
 {
 	struct layer_store *layers = image_store_layers(c->store->deps.images);
-	struct packtar_opts opts = { .cancel = cancel };
-	OWN_FREE char *root = rwlayer_mount(layers, c->id, c->rec.mount_label, err);
+	struct packtar_opts opts = { .cancel = cancel, .ids = container_ids(c) };
+	OWN_FREE char *root = container_mount(c, c->id, err);
 	struct tar_writer tar;
 	OWN_FD int fd = -1;
 	int r;

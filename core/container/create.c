@@ -211,12 +211,12 @@ static int prepare_root(struct container *c, struct layer_store *layers, struct 
 		need |= ((struct mount_point *)jmap_at(&c->rec.mounts, i, &mount_point_desc))->copy_up;
 	if (!need)
 		return 0;
-	root = rwlayer_mount(layers, c->id, c->rec.mount_label, err);
+	root = container_mount(c, c->id, err);
 	if (!root)
 		return -1;
 	if (!str_empty(wd)) {
 		OWN_FD int rootfd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		OWN_FD int dir = rootfd < 0 ? -1 : fs_beneath_mkdirs(rootfd, wd, 0755);
+		OWN_FD int dir = rootfd < 0 ? -1 : fs_beneath_mkdirs(rootfd, wd, 0755, container_root_owner(c));
 
 		if (*wd != '/')
 			r = err_set(
@@ -275,8 +275,8 @@ static int make_layer(struct container *c, const struct image *img, struct err *
 	struct layer_store *layers = image_store_layers(c->store->deps.images);
 	const char *chain = img ? img->chain : NULL;
 
-	return c->host.auto_remove ? rwlayer_create_brief(layers, c->id, chain, c->rec.mount_label, &c->host.storage_opt, err) :
-		rwlayer_create(layers, c->id, chain, c->rec.mount_label, &c->host.storage_opt, err);
+	return c->host.auto_remove ? rwlayer_create_brief(layers, c->id, chain, container_mount_label(c), &c->host.storage_opt, err) :
+		rwlayer_create(layers, c->id, chain, container_mount_label(c), &c->host.storage_opt, err);
 }
 
 /* Disk and index; the steps undo themselves from the last. */
@@ -286,13 +286,14 @@ static int build(struct container *c, const struct image *img, struct err *err)
 	struct layer_store *layers = image_store_layers(s->deps.images);
 	enum fs_sync sync = c->host.auto_remove ? FS_RENAME_ONLY : FS_SYNC;
 	OWN_FREE char *dir = container_dir(c);
+	uint32_t ids;
 
 	/* The folder first: one without a record tells the next start to take back the layer, too. */
-	if (fs_mkdir(dir, 0710, err) < 0)
+	if (fs_mkdirs_owned(dir, 0710, container_dir_owner(), err) < 0)
 		return -1;
-	if (unfinished_begin(c, err) < 0 || make_layer(c, img, err) < 0)
+	if (unfinished_begin(c, err) < 0 || (userns_auto(&c->host, &ids) && ids_take(c, ids, err) < 0) || make_layer(c, img, err) < 0)
 		goto undo_dir;
-	if (mounts_resolve(c, img, err) < 0 || prepare_root(c, layers, err) < 0 ||
+	if (container_fit_layer(c, c->id, err) < 0 || mounts_resolve(c, img, err) < 0 || prepare_root(c, layers, err) < 0 ||
 	    (sync == FS_SYNC && rwlayer_sync(layers, c->id, err) < 0))
 		goto undo_mounts;
 	if (container_save(c, true, sync, err) < 0 || (sync == FS_SYNC && fs_sync_dir(s->dir, err) < 0))
@@ -305,6 +306,7 @@ undo_mounts:
 	mounts_forget(c, true);
 	rwlayer_remove(layers, c->id, NULL);
 undo_dir:
+	ids_give(c);
 	fs_remove_tree(AT_FDCWD, dir, NULL);
 	return -1;
 }
@@ -332,7 +334,7 @@ int container_create(struct container_store *s, const char *name, const char *pl
 	memset(&body->config, 0, sizeof(body->config));
 	memset(&body->host, 0, sizeof(body->host));
 	describe(c, img);
-	if (check(c, img, body->networking, warnings, err) < 0)
+	if (check(c, img, body->networking, warnings, err) < 0 || labels_settle(c, err) < 0)
 		return -1;
 	c->rec.name = take_name(s, name, id, false, err);
 	if (!c->rec.name)

@@ -240,6 +240,9 @@ int endpoints_settle(struct container *c, const char *networking, struct strv *w
 		return -1;
 	if (!c->rec.net.networks.len)
 		jmap_add(&c->rec.net.networks, main, &endpoint_desc);
+	/* Whoever judges requests knows it by this name and by no id. */
+	if (!streq(mode ? mode : "", "host") && jmap_get(&c->rec.net.networks, "host", &endpoint_desc))
+		return err_set(err, ERR_INVALID, "the host's network is asked for by its name: host");
 	return take_links(c, main, err);
 }
 

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "container/bundle/apparmor.h"
 #include "container/detach.h"
 #include "container/internal.h"
 #include "container/join.h"
@@ -229,6 +230,14 @@ int exec_create(struct container *c, struct exec_config *cfg, char ret_id[65], s
 	return 0;
 }
 
+/* The default profile may have been taken away since the container started. Under its operation. */
+static int confine(const struct container *c, struct err *err)
+{
+	const char *profile = c->rec.apparmor_profile;
+
+	return profile && streq(profile, APPARMOR_DEFAULT) && apparmor_on() ? apparmor_load(c->store->deps.spawner, false, err) : 1;
+}
+
 static char *process_json(struct exec *x, struct err *err)
 {
 	struct container *c = x->container;
@@ -261,9 +270,10 @@ static char *process_json(struct exec *x, struct err *err)
 		.args = &c->rec.args,
 		.link_env = &link_env,
 		.apparmor = c->rec.apparmor_profile,
+		.process_label = container_process_label(c),
 		.tty = x->cfg.tty };
 	in.container = &bi;
-	text = rootfs ? bundle_process(&in, err) : NULL;
+	text = rootfs && confine(c, err) >= 0 ? bundle_process(&in, err) : NULL;
 	op_end(c);
 	if (!rootfs)
 		not_running(c, err);
@@ -306,7 +316,7 @@ static struct join_base *make_base(const struct container *c)
 
 	lock_none_held();
 	return join_base_new(&(struct join_source){ .id = c->id, .state = state, .config = config, .spawner = c->store->deps.spawner,
-		.program = program, .filters = filters });
+		.program = program, .filters = filters, .no_cgroup = c->store->deps.defaults->no_cgroup });
 }
 
 /* Made at the first exec of a run; of two that come at once one is kept. */
@@ -521,6 +531,13 @@ static char *keys_text(const struct exec *x)
 	if (str_empty(x->cfg.detach_keys) || detach_keys_parse(x->cfg.detach_keys, &keys, NULL) < 0)
 		return xstrdup("");
 	return detach_keys_base64(&keys);
+}
+
+struct container *exec_container(struct container_store *s, const char *id, struct err *err)
+{
+	CLEANUP(exec_unrefp) struct exec *x = exec_find(s, id, err);
+
+	return x ? container_ref(x->container) : NULL;
 }
 
 int exec_inspect(struct container_store *s, const char *id, struct jw *w, struct err *err)

@@ -17,6 +17,7 @@
 #include "base/lock.h"
 #include "container/container.h"
 #include "container/signals.h"
+#include "container/validate.h"
 
 #define LOG_MAX_SIZE_DEFAULT (20ll << 20)
 #define LOG_MAX_FILE_DEFAULT 5
@@ -80,6 +81,7 @@ struct container_record {
 	bool no_new_privileges;
 	char *log_cache;
 	struct log_config *next_log; /* ours: taken at the next start; NULL: there is none */
+	char *userns; /* ours: the range of ids of its own, as idmaps_format() has it; NULL: none */
 	char *rest;
 };
 extern const struct jdesc endpoint_desc, mount_point_desc, container_record_desc, health_probe_desc, health_state_desc;
@@ -131,12 +133,14 @@ struct container {
 	atomic_bool boots;         /* boot.c: is to be started with the daemon, and was not yet */
 	atomic_bool boot_posted;
 	/* Owned by the operation, not by the lock. */
+	struct idmaps own;         /* rec.userns, read; given once, before anything of it is mounted */
 	struct sandbox sandbox;
 	char *rootfs;              /* mounted, or NULL */
 	size_t volumes_mounted;    /* the first n of rec.mounts hold their volume's mount */
 	bool shm_mounted;
 	char *restore_from;        /* the folder of the checkpoint that a start begins from, or NULL */
 	struct log_ship *ship;     /* changed under the lock, too */
+	bool has_level; /* of SELinux, to be given back */
 };
 
 struct name_entry { char *name; char id[65]; };
@@ -145,6 +149,9 @@ struct container_store {
 	struct container_deps deps;
 	char *dir, *run_dir;       /* data_root/containers, exec_root/containers */
 	char *runtime_root;        /* exec_root/runtime */
+	struct lock ranges_lock;   /* LEAF: guards ranges */
+	struct userns_range *ranges; /* ids that are given away */
+	size_t ranges_len;
 	struct lock lock;          /* MAP: guards the indexes */
 	struct container **byid;   /* sorted by id */
 	size_t len, room;
@@ -221,6 +228,50 @@ void unfinished_end(const struct container_store *s, const char *id);
 bool unfinished_is(const struct container_store *s, const char *id);
 void unfinished_drop_volumes(struct container_store *s, const char *id);
 
+/* userns.c */
+#define USERNS_NONE (-2)
+/* Its ids as its processes have them, or NULL: the host's. */
+const struct idmaps *container_userns(const struct container *c);
+/* The same as its files have them, seen from the host: those of the data-root also where its processes have the host's. */
+const struct idmaps *container_ids(const struct container *c);
+struct fs_owner container_root_owner(const struct container *c);
+/* Of the folders that containers pass, and nothing else: the host's root, with the group of theirs. */
+struct fs_owner container_dir_owner(void);
+/* A namespace for its start, its own or that of the container with whom it shares others; USERNS_NONE; -1. */
+int userns_open(struct container *c, struct err *err);
+/* Mounts its layer, or that of an image mount: the path, owned by the caller. */
+char *container_mount(const struct container *c, const char *layer, struct err *err);
+/* A layer just made for it: where no mount can show its files with the container's ids, they get these as owners. */
+int container_fit_layer(const struct container *c, const char *layer, struct err *err);
+/*
+ * A user namespace for mounts of volumes (from the data-root's ids) or of folders of the host (from the host's) that are to show as its own; spec:
+ * of idmap=SPEC, or NULL. USERNS_NONE where there is nothing to map.
+ */
+int userns_for_mount(const struct container *c, bool volume, const char *spec, struct err *err);
+int userns_check_spec(const char *spec, struct err *err);
+/* A copy of the mount at path with the ids of such a namespace (USERNS_NONE: as it is), detached. name: for messages. */
+int userns_tree(int dirfd, int userns, const char *name, struct err *err);
+/*
+ * Its root under a path that its own root may pass: owned by the caller. userns_hide() takes it away again; the folder stays as long as the
+ * container runs, as the runtime goes there for execs.
+ */
+char *userns_expose(const struct container *c, const char *rootfs, struct err *err);
+void userns_hide(const struct container *c, bool folder);
+void userns_sweep(const struct container_store *s); /* what a crash left */
+
+/* pids.c: of all its processes, sorted as text; init: the first one. */
+void container_pids(pid_t init, struct strv *ret);
+
+/* userns-pool.c: ranges of the user that the daemon's --userns-pool names. */
+struct userns_range { char id[65]; struct idmaps maps; };
+int ids_take(struct container *c, uint32_t size, struct err *err);
+void ids_adopt(struct container *c); /* rec.userns, unless it is not to be used: then there is none */
+void ids_give(struct container *c);
+void ids_done(struct container_store *s);
+
+/* Bound in the run folder, as others (mount/pin.c): the path, owned by the caller. */
+char *userns_pin(int fd, const char *run_dir, struct err *err);
+
 /* status.c */
 const char *state_word(const struct container_state *st);
 char *state_text(const struct container_state *st, int64_t now, char *ret, size_t size);
@@ -246,6 +297,15 @@ void mount_tmpfs_options(const char *options, struct strv *ret);
 int mount_tmpfs_words(const struct tmpfs_options *to, struct buf *ret, struct err *err);
 void mount_point_done(struct mount_point *m);
 bool path_is_clean_absolute(const char *path);
+/* labels.c: SELinux. Labels are NULL or "" where a container has none, or the daemon does not label. */
+const char *container_mount_label(const struct container *c);
+const char *container_process_label(const struct container *c);
+int labels_settle(struct container *c, struct err *err); /* at create */
+void labels_reserve(struct container *c);                /* a container from the disk */
+void labels_release(struct container *c);
+int labels_root(struct container *c, const char *root, struct err *err);
+int labels_mount(struct container *c, const struct mount_point *m, const char *source, struct err *err);
+void labels_file(struct container *c, const char *path);
 char *path_clean(const char *path);
 
 /* mounts.c: at create, fills rec.mounts; volumes it made are used by the container from then on. */
@@ -267,8 +327,11 @@ int mount_settle_propagation(const struct container *c, struct mount_point *m, s
 int mount_bind_options(const struct container *c, const struct mount_point *m, const char *source, struct mount_list *l, struct err *err);
 /* mount/pin.c: the place below root bound at a name in the run folder (owned by the caller), where n is like no other's. */
 const char *mount_subpath(const struct mount_point *m); /* or NULL */
+/* What stands behind the word idmap of its mode: "" for nothing; NULL without the word. Owned by the caller. */
+char *mount_idmap(const struct mount_point *m);
 int mount_open_subpath(const char *root, const char *subpath, int flags, struct err *err); /* fd or -1 */
-char *mount_pin(const struct container *c, size_t n, const char *root, const char *subpath, struct err *err);
+/* subpath NULL: root itself. userns: see userns_tree(). */
+char *mount_pin(const struct container *c, size_t n, const char *root, const char *subpath, int userns, struct err *err);
 void mounts_unpin(const char *run_dir); /* all; before the folder is removed */
 /* mount/show.c: the layer of an image mount. m->spec.source names the image, and becomes its id. */
 bool mount_is_image(const struct mount_point *m);
@@ -341,6 +404,8 @@ void log_config_note(struct container *c, const struct log_config *want); /* und
 /* At a start, under the operation: takes what was noted. */
 int log_config_renew(struct container *c, struct err *err);
 
+/* The variables of its configuration. */
+void log_env(const struct container *c, struct strmap *ret);
 /* Labels and variables that the options choose. */
 int log_attrs(const struct container *c, const struct strmap *options, struct strmap *ret, struct err *err);
 

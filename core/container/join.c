@@ -19,6 +19,8 @@
 static const char *const config_known[] = { "no_pivot_root", "rootfs", "readonlyfs", "rootPropagation", "mounts", "devices",
 	"hostname", "domainname", "namespaces", "capabilities", "networks", "routes", "cgroups", "oom_score_adj", "mask_paths",
 	"readonly_paths", "apparmor_profile", "sysctl", "seccomp", "version", "labels", "no_new_privileges", "rlimits", "Hooks" };
+/* That it has no control groups, which only who has given it none expects. */
+#define NO_GROUPS "rootless_cgroups"
 static const char *const namespaces_known[] = { "NEWNS", "NEWNET", "NEWUTS", "NEWPID", "NEWIPC", "NEWCGROUP" };
 static const char *const process_known[] = { "terminal", "consoleSize", "user", "args", "env", "cwd", "capabilities", "rlimits",
 	"noNewPrivileges", "oomScoreAdj", "apparmorProfile" };
@@ -36,13 +38,13 @@ static int refuse(struct err *err, const char *what, const char *name)
 	return err_set(err, ERR_INTERNAL, "%s%s%s", what, name ? ": " : "", name ? name : "");
 }
 
-static int check_members(json_t *js, const char *const *known, size_t len, struct err *err)
+static int check_members(json_t *js, const char *const *known, size_t len, const char *more, struct err *err)
 {
 	const char *key;
 	json_t *v;
 
 	json_object_foreach(js, key, v)
-		if (!is_known(key, known, len) && !json_exact_empty(v))
+		if (!is_known(key, known, len) && !json_exact_empty(v) && !(more && streq(key, more)))
 			return refuse(err, "a setting that only the runtime knows", key);
 	return 0;
 }
@@ -147,11 +149,11 @@ static int take_state(struct join_base *b, const struct join_source *src, struct
 	if (!id || !streq(id, src->id) || !json_is_object(config))
 		return refuse(err, "the runtime's record is of another form", NULL);
 	if (!json_exact_empty(json_object_get(state, "rootless")) || !json_exact_empty(json_object_get(state, "intel_rdt_path")) ||
-		!json_exact_empty(json_object_get(cgroups, "Rootless")))
+		(!src->no_cgroup && !json_exact_empty(json_object_get(cgroups, "Rootless"))))
 		return refuse(err, "control groups that the runtime looks after in another way", NULL);
-	if (check_members(config, config_known, ARRAY_LEN(config_known), err) < 0 ||
+	if (check_members(config, config_known, ARRAY_LEN(config_known), src->no_cgroup ? NO_GROUPS : NULL, err) < 0 ||
 		check_namespaces(json_object_get(config, "namespaces"), err) < 0 ||
-		take_cgroups(b, json_object_get(state, "cgroup_paths"), err) < 0)
+		(!src->no_cgroup && take_cgroups(b, json_object_get(state, "cgroup_paths"), err) < 0))
 		return -1;
 	b->has_rlimits = !json_exact_empty(json_object_get(config, "rlimits"));
 	if (json_is_string(json_object_get(config, "apparmor_profile")))
@@ -165,6 +167,7 @@ struct join_base *join_base_new(const struct join_source *src)
 	struct join_base *b = xcalloc(1, sizeof(*b));
 	OWN_ERR struct err err = ERR_INIT;
 
+	b->no_cgroup = src->no_cgroup;
 	if (fs_exists("/sys/fs/selinux/enforce"))
 		refuse(&err, "SELinux has a policy", NULL);
 	if (err.msg || take_state(b, src, &err) < 0)
@@ -325,6 +328,8 @@ static void put_base(struct shim_msg *m, const struct join_base *b, const char *
 	shim_msg_str(m, (enum shim_tag)PLAN_KEYRING, keyring);
 	for (size_t i = 0; i < b->cgroups.len; i++)
 		shim_msg_str(m, (enum shim_tag)PLAN_CGROUP, b->cgroups.v[i]);
+	if (b->no_cgroup)
+		put_int(m, PLAN_NO_CGROUP, 1);
 	if (b->has_oom_score)
 		put_int(m, PLAN_OOM_SCORE, b->oom_score);
 	if (!b->filter)
@@ -346,7 +351,7 @@ int join_plan(const struct join_base *b, const char *id, const char *process, st
 	/* the runtime takes the container's own then */
 	if (b->has_rlimits && json_exact_empty(json_object_get(js, "rlimits")))
 		return refuse(err, "limits of the container that the process has not", NULL);
-	if (check_members(js, process_known, ARRAY_LEN(process_known), err) < 0)
+	if (check_members(js, process_known, ARRAY_LEN(process_known), NULL, err) < 0)
 		return -1;
 	put_apparmor(&m, b, js);
 	put_int(&m, PLAN_NO_NEW_PRIVS, json_is_true(json_object_get(js, "noNewPrivileges")));

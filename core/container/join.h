@@ -29,7 +29,7 @@ struct join_base {
 	char *why_not;        /* NULL: there are plans */
 	char *apparmor;       /* or NULL */
 	struct strv cgroups;
-	bool has_oom_score, has_rlimits;
+	bool no_cgroup, has_oom_score, has_rlimits;
 	int64_t oom_score;
 	struct filter *filter; /* or NULL */
 	unsigned filter_flags;
@@ -40,6 +40,7 @@ struct join_source {
 	const char *config;   /* its bundle's config.json */
 	struct spawner *spawner;
 	const char *program, *filters; /* of filter_get() */
+	bool no_cgroup;       /* containers have no control groups */
 };
 /* Never NULL. Reads files, may wait for the compiler. */
 struct join_base *join_base_new(const struct join_source *src);

@@ -296,3 +296,17 @@ int container_list(struct container_store *s, const struct list_query *q, int ap
 	jw_arr_end(w);
 	return 0;
 }
+
+bool container_has_labels(struct container *c, const struct filters *labels)
+{
+	WITH_LOCK(&c->lock);
+
+	return filters_labels_pass(labels, &c->rec.config.labels);
+}
+
+void container_labels(struct container *c, struct strmap *ret)
+{
+	WITH_LOCK(&c->lock);
+
+	strmap_copy(ret, &c->rec.config.labels);
+}

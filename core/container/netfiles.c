@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The files that a container finds as /etc/hostname, /etc/hosts and /etc/resolv.conf. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -12,9 +13,12 @@
 static int write_file(struct container *c, const char *dir, const char *name, const struct buf *b, char **field, struct err *err)
 {
 	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
+	struct fs_owner owner = container_root_owner(c);
 
 	if (fs_write_atomic(AT_FDCWD, path, b->data ? b->data : "", b->size, 0644, FS_RENAME_ONLY, err) < 0)
 		return -1;
+	if (owner.uid && lchown(path, owner.uid, owner.gid) < 0)
+		return err_errno(err, errno, "own %s", path);
 	container_set_text(c, field, path);
 	return 0;
 }

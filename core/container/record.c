@@ -97,4 +97,5 @@ JDESC(container_record_desc, container_record,
 	JFIELD(container_record, no_new_privileges, "NoNewPrivileges", J_BOOL, 0),
 	JFIELD(container_record, log_cache, "LocalLogCacheMeta", J_RAW, 0),
 	JFIELD_SUB(container_record, next_log, "NextLogConfig", J_PTR, J_OMITEMPTY, log_config_desc),
+	JFIELD(container_record, userns, "UsernsRange", J_STR, J_OMITEMPTY),
 	JFIELD(container_record, rest, NULL, J_REST, 0));

@@ -56,6 +56,7 @@ static void load_one(struct container_store *s, const char *id, struct strv *lef
 		return;
 	}
 	container_tell_damage(c);
+	labels_reserve(c);
 	if (!c->host.auto_remove)
 		unfinished_end(s, id);
 	take_stored_name(s, c);
@@ -143,17 +144,15 @@ static void adopt_mounts(struct container *c)
 {
 	OWN_ERR struct err err = ERR_INIT;
 
-	c->rootfs = rwlayer_mount(image_store_layers(c->store->deps.images), c->id, c->rec.mount_label, &err);
+	c->rootfs = container_mount(c, c->id, &err);
 	if (!c->rootfs)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	for (size_t i = 0; c->store->deps.volumes && i < c->rec.mounts.len; i++) {
 		const struct mount_point *m = jmap_at(&c->rec.mounts, i, &mount_point_desc);
 		OWN_ERR struct err why = ERR_INIT;
-		OWN_FREE char *path = str_empty(m->name)  ? NULL
-				      : mount_is_image(m) ? mount_view_get(c, m, &why)
-							  : volume_mount(c->store->deps.volumes, m->name, c->id, &why);
+		OWN_FREE char *path = mount_is_image(m) ? mount_view_get(c, m, &why) : NULL;
 
-		if (!path && !str_empty(m->name))
+		if (mount_is_image(m) ? !path : !str_empty(m->name) && volume_adopt(c->store->deps.volumes, m->name, c->id, &why) < 0)
 			log_warn("container %s: %s %s: %s", c->id, m->type, m->name, err_text(&why));
 		c->volumes_mounted = i + 1;
 	}
@@ -492,6 +491,7 @@ int container_store_restore(struct container_store *s, struct err *err)
 			strv_add(&keep, v[i]->id);
 	sweep_run_dirs(s);
 	views_sweep(s);
+	userns_sweep(s);
 	if (s->deps.nets)
 		net_sweep(s->deps.nets, &keep);
 	/* behind the sweeps, which would take what a start makes for a leftover */

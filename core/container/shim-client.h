@@ -87,6 +87,9 @@ bool shim_await_record(struct shim *s, struct shim_exit *ret);
 /* Kills what is left of a container without a shim and removes it from the runtime; tells how it ended. pidfd may be -1. */
 void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret);
 
+/* The runtime's own words up to the command, of a container that has a runtime. */
+void shim_runtime_argv(const struct shim *s, struct strv *argv, const char *command);
+
 /* shim-trace.c: s is to know what the trace knows; the container's process, if it lives. False when there is nothing to end. */
 bool shim_take_trace(struct shim *s, const struct shim_trace *t, int *ret_pidfd, pid_t *ret_pid);
 /* Kills the shim of a container whose files tell nothing of it. */

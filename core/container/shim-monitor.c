@@ -96,6 +96,18 @@ static bool zombie_status(int pidfd, int *ret_status)
 	return true;
 }
 
+void shim_runtime_argv(const struct shim *s, struct strv *argv, const char *command)
+{
+	strv_add(argv, s->runtime);
+	for (size_t i = 0; i < s->runtime_args.len; i++)
+		strv_add(argv, s->runtime_args.v[i]);
+	strv_add(argv, "--root");
+	strv_add(argv, s->runtime_root);
+	if (s->systemd_cgroup)
+		strv_add(argv, "--systemd-cgroup");
+	strv_add(argv, command);
+}
+
 static void runtime_delete(struct shim *s)
 {
 	OWN_FREE char *record = xasprintf("%s/%s", s->runtime_root ? s->runtime_root : "", s->id);
@@ -108,14 +120,7 @@ static void runtime_delete(struct shim *s)
 		return;
 	if (s->traced && !fs_exists(record))
 		return;
-	strv_add(&argv, s->runtime);
-	for (size_t i = 0; i < s->runtime_args.len; i++)
-		strv_add(&argv, s->runtime_args.v[i]);
-	strv_add(&argv, "--root");
-	strv_add(&argv, s->runtime_root);
-	if (s->systemd_cgroup)
-		strv_add(&argv, "--systemd-cgroup");
-	strv_add(&argv, "delete");
+	shim_runtime_argv(s, &argv, "delete");
 	strv_add(&argv, "--force");
 	strv_add(&argv, s->id);
 	if (spawner_run(s->monitor->spawner, argv.v, NULL, -1, BURY_MS, NULL, &status, &out, &err) < 0)

@@ -19,14 +19,7 @@ int shim_update(struct shim *s, const struct buf *resources, struct err *err)
 
 	if (in < 0 || write(in, resources->data, resources->size) != (ssize_t)resources->size || lseek(in, 0, SEEK_SET) < 0)
 		return err_errno(err, errno, "cannot hand the limits to the runtime");
-	strv_add(&argv, s->runtime);
-	for (size_t i = 0; i < s->runtime_args.len; i++)
-		strv_add(&argv, s->runtime_args.v[i]);
-	strv_add(&argv, "--root");
-	strv_add(&argv, s->runtime_root);
-	if (s->systemd_cgroup)
-		strv_add(&argv, "--systemd-cgroup");
-	strv_add(&argv, "update");
+	shim_runtime_argv(s, &argv, "update");
 	strv_add(&argv, "--resources");
 	strv_add(&argv, "-");
 	strv_add(&argv, s->id);

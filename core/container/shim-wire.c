@@ -6,6 +6,7 @@
 #include <sys/un.h>
 
 #include "base/fs.h"
+#include "base/rights.h"
 #include "container/shim-client.h"
 
 int shim_connect(const char *dir, bool wait, int *ret_sys)
@@ -32,30 +33,23 @@ static int receive(int fd, void *data, size_t size, int timeout_ms, int *ret_fd)
 	size_t done = 0;
 
 	while (done < size) {
-		union {
-			struct cmsghdr align;
-			char space[CMSG_SPACE(sizeof(int))];
-		} control = { 0 };
 		struct iovec iov = { (char *)data + done, size - done };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
-		struct cmsghdr *c;
+		size_t nfds = 1;
 		ssize_t n;
+		int got;
 
 		if (cancel_wait(NULL, fd, POLLIN, timeout_ms) <= 0) {
 			errno = ETIMEDOUT;
 			return -1;
 		}
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = rights_recv(fd, &iov, 1, &got, &nfds, 0);
 		if (n <= 0) {
 			errno = n < 0 ? errno : ECONNRESET;
 			return -1;
 		}
-		c = CMSG_FIRSTHDR(&msg);
-		if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		if (nfds) {
 			fd_close(ret_fd);
-			memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+			*ret_fd = got;
 		}
 		done += (size_t)n;
 	}

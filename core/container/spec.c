@@ -332,6 +332,21 @@ void container_config_merge(struct container_config *cfg, const struct image_con
 		strv_copy(&cfg->shell, &img->shell);
 }
 
+/* Of those that could be there, whatever is missing in between: the last number of "0-3,8-11". */
+static long highest_cpu(void)
+{
+	OWN_BUF struct buf b = { 0 };
+	const char *at;
+
+	if (fs_read(AT_FDCWD, "/sys/devices/system/cpu/possible", 4096, &b, NULL) < 0 || !b.size)
+		return sysconf(_SC_NPROCESSORS_CONF) - 1;
+	buf_addc(&b, '\0');
+	at = b.data + strlen(b.data);
+	while (at > b.data && !(at[-1] == '-' || at[-1] == ','))
+		at--;
+	return strtol(at, NULL, 10);
+}
+
 /* Docker's newest lists. The per-CPU folders are named only where they exist, as runtimes refuse none of them. */
 static void default_masks(struct host_config *hc)
 {
@@ -340,7 +355,7 @@ static void default_masks(struct host_config *hc)
 		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
 	};
 	static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
-	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	long cpus = highest_cpu() + 1;
 
 	if (!hc->masked_paths.set) {
 		for (size_t i = 0; i < ARRAY_LEN(masked); i++)

@@ -37,14 +37,20 @@ const char *container_mode(struct container *c)
 static int setup_shm(struct container *c, char **ret_path, struct err *err)
 {
 	OWN_FREE char *dir = container_dir(c);
-	OWN_FREE char *path = xasprintf("%s/mounts/shm", dir);
-	OWN_FREE char *opts = xasprintf("mode=1777,size=%lld", (long long)c->host.shm_size);
+	OWN_FREE char *mounts = xasprintf("%s/mounts", dir), *path = xasprintf("%s/shm", mounts);
+	OWN_FREE char *opts = xasprintf("mode=1777,size=%lld,uid=%u,gid=%u", (long long)c->host.shm_size, (unsigned)container_root_owner(c).uid,
+		(unsigned)container_root_owner(c).gid);
 
 	if (!c->host.ipc_mode || !streq(c->host.ipc_mode, "shareable"))
 		return 0;
-	if (fs_mkdirs(path, 0700, err) < 0)
+	if (fs_mkdir_anew(mounts, 0700, err) < 0 || fs_mkdir_anew(path, 0700, err) < 0)
 		return -1;
 	lock_none_held();
+	if (!str_empty(container_mount_label(c))) {
+		OWN_FREE char *plain = STEAL(opts);
+
+		opts = xasprintf("%s,context=\"%s\"", plain, container_mount_label(c));
+	}
 	if (mount("shm", path, "tmpfs", MS_NOEXEC | MS_NOSUID | MS_NODEV, opts) < 0)
 		return err_errno(err, errno, "mounting shm tmpfs");
 	c->shm_mounted = true;
@@ -66,9 +72,15 @@ static void drop_shm(struct container *c)
 void container_network_event(struct container *c, const char *action, const struct net_endpoint *ep)
 {
 	OWN_NETWORK struct network *n = c->store->deps.events ? net_find(c->store->deps.nets, ep->network_id, NULL) : NULL;
+	OWN_STRMAP struct strmap own = { 0 };
 
-	if (n)
-		events_log(c->store->deps.events, "network", action, n->id, "container", c->id, "name", n->name, "type", n->driver, NULL);
+	if (!n)
+		return;
+	/* Everybody's networks have no labels: what a container does with one is told by its own. */
+	if (net_is_predefined(n->name))
+		container_labels(c, &own);
+	events_log_of(c->store->deps.events, own.len ? &own : &n->labels, "network", action, n->id, "container", c->id, "name", n->name,
+		"type", n->driver, NULL);
 }
 
 /* Nothing for a sandbox that is another container's. */
@@ -127,6 +139,7 @@ void container_drop_run_dir(struct container *c)
 
 	drop_runtime_record(c);
 	mounts_unpin(run_dir);
+	userns_hide(c, true);
 	fs_remove_tree(AT_FDCWD, run_dir, NULL);
 }
 
@@ -169,6 +182,7 @@ static void add_net_files(struct container *c, struct mount_list *l)
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		if (jmap_get(&c->rec.mounts, files[i].at, &mount_point_desc))
 			continue; /* the user's own */
+		labels_file(c, files[i].path);
 		mount_list_add(l, "bind", files[i].path, files[i].at);
 		strv_add(&mount_list_last(l)->options, "rbind");
 		strv_add(&mount_list_last(l)->options, c->host.readonly_rootfs ? "ro" : "rw");
@@ -191,16 +205,19 @@ static int allow_realtime(struct container *c, struct err *err)
 static int confine(struct container *c, struct err *err)
 {
 	const char *profile = apparmor_on() ? apparmor_profile(&c->host) : "";
+	int r = streq(profile, APPARMOR_DEFAULT) ? apparmor_load(c->store->deps.spawner, false, err) : 1;
 
-	if (streq(profile, APPARMOR_DEFAULT) && apparmor_load(c->store->deps.spawner, false, err) < 0)
+	if (r < 0)
 		return -1;
+	if (r == 0)
+		profile = "";
 	container_set_text(c, &c->rec.apparmor_profile, profile);
 	return 0;
 }
 
 static int write_bundle(struct container *c, const char *run_dir, struct mount_list *mounts, struct err *err)
 {
-	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL;
+	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL, *root = NULL;
 	OWN_STRV struct strv link_env = { 0 };
 	CLEANUP(device_edits_done) struct device_edits edits = { 0 };
 	struct bundle_in in = { 0 };
@@ -218,10 +235,13 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 		return -1;
 	add_net_files(c, mounts);
 	mount_list_sort(mounts);
+	root = userns_expose(c, c->rootfs, err);
+	if (!root)
+		return -1;
 	in = (struct bundle_in){ .id = c->id,
 		.hostname = c->rec.config.hostname,
 		.domainname = c->rec.config.domainname,
-		.rootfs = c->rootfs,
+		.rootfs = root,
 		.config = &c->rec.config,
 		.host = &c->host,
 		.defaults = c->store->deps.defaults,
@@ -236,7 +256,11 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 		.shm_path = shm,
 		.edits = &edits,
 		.link_env = &link_env,
+		.ids = container_userns(c),
+		.file_ids = container_ids(c),
 		.apparmor = c->rec.apparmor_profile,
+		.process_label = container_process_label(c),
+		.mount_label = container_mount_label(c),
 		.tty = c->rec.config.tty };
 	return bundle_write(&in, run_dir, err);
 }
@@ -332,7 +356,7 @@ static int explain(struct err *err, bool restoring)
 }
 
 /* The sandbox, with all of its networks. */
-static int allocate(struct container *c, const char *mode, struct err *err)
+static int allocate(struct container *c, const char *mode, int userns, struct err *err)
 {
 	CLEANUP(wishes_done) struct wishes w = { 0 };
 	OWN_STRV struct strv servers = { 0 }, search = { 0 };
@@ -345,7 +369,7 @@ static int allocate(struct container *c, const char *mode, struct err *err)
 	wishes_find(c, &w);
 	netfiles_servers(c, &servers, &search);
 	lock_none_held();
-	if (sandbox_create(c->store->deps.nets, c->id, c->rec.config.hostname, w.v, w.len, &resolv, &c->sandbox, err) < 0)
+	if (sandbox_create(c->store->deps.nets, c->id, userns, w.v, w.len, &resolv, &c->sandbox, err) < 0)
 		return -1;
 	metrics_time(METRIC_NETWORK_ACTIONS, "allocate", clock_mono() - began);
 	network_events(c, "connect");
@@ -353,16 +377,32 @@ static int allocate(struct container *c, const char *mode, struct err *err)
 }
 
 /* A sandbox of its own, or another container's with its files. */
-static int enter_network(struct container *c, const char *mode, struct err *err)
+static int enter_network(struct container *c, const char *mode, int userns, struct err *err)
 {
 	CLEANUP(container_unrefp) struct container *other = NULL;
 
 	if (!str_has_prefix(mode, "container:"))
-		return allocate(c, mode, err) < 0 ? -1 : netfiles_write(c, mode, err);
+		return allocate(c, mode, userns, err) < 0 ? -1 : netfiles_write(c, mode, err);
 	other = container_find(c->store, mode + strlen("container:"), err);
 	if (!other || (c->store->deps.nets && sandbox_share(c->store->deps.nets, other->id, &c->sandbox, err) < 0))
 		return -1;
 	return netfiles_share(c, other, err);
+}
+
+/* The user namespace first: the sandbox is inside it. */
+static int enter_sandbox(struct container *c, const char *run_dir, const char *mode, struct err *err)
+{
+	OWN_FREE char *path = NULL;
+	OWN_FD int userns = userns_open(c, err);
+
+	if (userns == -1)
+		return -1;
+	if (userns >= 0 && !(path = userns_pin(userns, run_dir, err)))
+		return -1;
+	if (enter_network(c, mode, userns, err) < 0)
+		return -1;
+	c->sandbox.userns_path = STEAL(path);
+	return 0;
 }
 
 /* Everything up to the shim that holds the streams. */
@@ -371,6 +411,7 @@ static struct run *prepare(struct container *c, struct err *err)
 	OWN_FREE char *run_dir = container_run_dir(c);
 	CLEANUP(mount_list_done) struct mount_list mounts = { 0 };
 	const char *mode = container_mode(c);
+	uint32_t ids;
 
 	lock_none_held();
 	/* before anything is mounted: what a crash leaves is found by this folder */
@@ -378,10 +419,13 @@ static struct run *prepare(struct container *c, struct err *err)
 	fs_remove_tree(AT_FDCWD, run_dir, NULL);
 	if (fs_mkdirs(run_dir, 0700, err) < 0)
 		return NULL;
-	c->rootfs = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, err);
-	if (!c->rootfs)
+	/* one whose range could not be used any more */
+	if (!c->own.uids.len && userns_auto(&c->host, &ids) && ids_take(c, ids, err) < 0)
 		return NULL;
-	if (enter_network(c, mode, err) < 0)
+	c->rootfs = container_mount(c, c->id, err);
+	if (!c->rootfs || labels_root(c, c->rootfs, err) < 0)
+		return NULL;
+	if (enter_sandbox(c, run_dir, mode, err) < 0)
 		return NULL;
 	return write_bundle(c, run_dir, &mounts, err) < 0 ? NULL : start_shim(c, run_dir, err);
 }
@@ -461,6 +505,7 @@ static void unpin(const struct container *c)
 	OWN_FREE char *run_dir = container_run_dir(c);
 
 	mounts_unpin(run_dir);
+	userns_hide(c, false);
 }
 
 int container_start_op(struct container *c, struct err *err)

@@ -133,6 +133,7 @@ struct container *container_load(struct container_store *s, const char *id)
 	layer = rwlayer_damage(image_store_layers(s->deps.images), id);
 	if (layer && !(c->rec.state.running && container_has_run_dir(c)) && !c->rec.state.removal && !c->rec.state.dead)
 		set_damaged(c, layer);
+	ids_adopt(c);
 	return c;
 }
 

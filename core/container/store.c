@@ -47,13 +47,14 @@ struct container_store *container_store_open(const struct container_deps *deps, 
 	s->runtime_root = xasprintf("%s/runtime", deps->exec_root);
 	lock_init(&s->lock, LOCK_MAP);
 	lock_init(&s->settle_lock, LOCK_LEAF);
+	lock_init(&s->ranges_lock, LOCK_LEAF);
 	lock_cond_init(&s->settled);
 	s->work = work_new(WORK_THREADS);
 	s->closing = work_new(CLOSING_THREADS);
 	s->health = health_pool_new(err);
 	if (!s->health)
 		goto fail;
-	if (fs_mkdirs(s->dir, 0710, err) < 0 || fs_mkdirs(s->run_dir, 0700, err) < 0)
+	if (fs_mkdirs_owned(s->dir, 0710, container_dir_owner(), err) < 0 || fs_mkdirs(s->run_dir, 0700, err) < 0)
 		goto fail;
 	s->monitor = shim_monitor_new(deps->spawner, deps->shim_path, container_on_exit, s, err);
 	if (!s->monitor)
@@ -103,6 +104,8 @@ void container_store_close(struct container_store *s)
 	free(s->runtime_root);
 	pthread_cond_destroy(&s->settled);
 	lock_done(&s->settle_lock);
+	lock_done(&s->ranges_lock);
+	ids_done(s);
 	lock_done(&s->lock);
 	free(s);
 }
@@ -136,11 +139,13 @@ void container_unref(struct container *c)
 		return;
 	BUG_ON(c->waiters || c->attachments || c->execs_len);
 	run_put(c->run);
+	labels_release(c);
 	jdesc_clear(&container_record_desc, &c->rec);
 	jdesc_clear(&host_config_desc, &c->host);
 	sandbox_done(&c->sandbox);
 	net_ports_free(c->published, c->n_published);
 	free(c->rootfs);
+	idmaps_done(&c->own);
 	free(c->restore_from);
 	free(c->damaged);
 	free(c->execs);
@@ -247,6 +252,7 @@ void store_drop(struct container_store *s, struct container *c)
 		memmove(s->byid + at, s->byid + at + 1, (s->len - at) * sizeof(*s->byid));
 	}
 	lock_drop(&s->lock);
+	ids_give(c);
 	if (found)
 		container_unref(c);
 }
@@ -441,14 +447,30 @@ void container_users_of_image(struct container_store *s, const char *image_id, s
 	free(v);
 }
 
+void container_log_drivers(struct container_store *s, struct strv *ret)
+{
+	struct container **v;
+	size_t n = store_all(s, &v);
+
+	for (size_t i = 0; i < n; i++) {
+		lock_take(&v[i]->lock);
+		if (v[i]->rec.state.running && !str_empty(v[i]->host.log.type) && !strv_contains(ret, v[i]->host.log.type))
+			strv_add(ret, v[i]->host.log.type);
+		lock_drop(&v[i]->lock);
+		container_unref(v[i]);
+	}
+	free(v);
+}
+
 void container_event(struct container *c, const char *action, ...)
 {
-	OWN_STRMAP struct strmap attrs = { 0 };
+	OWN_STRMAP struct strmap attrs = { 0 }, labels = { 0 };
 	const char *key;
 	va_list ap;
 
 	lock_take(&c->lock);
 	strmap_copy(&attrs, &c->rec.config.labels);
+	strmap_copy(&labels, &c->rec.config.labels);
 	strmap_set(&attrs, "image", c->rec.config.image ? c->rec.config.image : "");
 	strmap_set(&attrs, "name", c->rec.name ? c->rec.name + 1 : "");
 	lock_drop(&c->lock);
@@ -457,5 +479,5 @@ void container_event(struct container *c, const char *action, ...)
 		strmap_set(&attrs, key, va_arg(ap, const char *));
 	va_end(ap);
 	if (c->store->deps.events)
-		events_publish(c->store->deps.events, "container", action, c->id, &attrs);
+		events_publish_of(c->store->deps.events, &labels, "container", action, c->id, &attrs);
 }

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Requests about a container that change nothing in it: its processes, its changes; and the removal of those that are over. */
-#include <ctype.h>
-#include <dirent.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -38,52 +36,6 @@ int container_changes(struct container *c, struct jw *w, struct err *err)
 	op_end(c);
 	jw_arr_end(w);
 	return r;
-}
-
-/* The cgroup paths of a process, as one text: a line a hierarchy. */
-static bool read_cgroup(const char *pid, struct buf *b)
-{
-	OWN_FREE char *path = xasprintf("/proc/%s/cgroup", pid);
-	OWN_FILE FILE *f = fopen(path, "re");
-	char chunk[4096];
-	size_t n;
-
-	buf_reset(b);
-	while (f && b->size < 65536 && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(b, chunk, n);
-	return b->size > 0;
-}
-
-/* Whether each path of have is that of want, or one below: a container may sort its processes into groups of its own. */
-static bool is_within(const char *have, const char *want)
-{
-	while (*want) {
-		size_t len = strcspn(want, "\n"), path = len && want[len - 1] == '/' ? len - 1 : len;
-
-		if (strncmp(have, want, path) != 0 || !strchr("/\n", have[path]))
-			return false;
-		have += strcspn(have, "\n");
-		have += *have == '\n';
-		want += len + (want[len] == '\n');
-	}
-	return true;
-}
-
-/* Sorted. */
-static void container_pids(pid_t init, struct strv *ret)
-{
-	OWN_FREE char *own = xasprintf("%d", (int)init);
-	OWN_DIR DIR *d = opendir("/proc");
-	OWN_BUF struct buf want = { 0 };
-	OWN_BUF struct buf have = { 0 };
-	struct dirent *e;
-
-	if (!d || !read_cgroup(own, &want))
-		return;
-	while ((e = readdir(d)))
-		if (isdigit((unsigned char)e->d_name[0]) && read_cgroup(e->d_name, &have) && is_within(have.data, want.data))
-			strv_add(ret, e->d_name);
-	strv_sort(ret);
 }
 
 static int by_text(const void *a, const void *b)

@@ -173,6 +173,10 @@ static int check_cpu(struct host_config *hc, struct strv *warnings, struct err *
 		return invalid(err, "Conflicting options: Nano CPUs and CPU Period cannot both be set");
 	if (hc->nano_cpus > 0 && hc->cpu_quota > 0)
 		return invalid(err, "Conflicting options: Nano CPUs and CPU Quota cannot both be set");
+	/* compose files are full of them: where nothing is limited they are no more of an error than the rest */
+	if (cgroup_none() && missing(hc->nano_cpus > 0, CGROUP_CPU_CFS, warnings,
+		    "Your kernel does not support CPU CFS scheduler or the cgroup is not mounted. NanoCPUs discarded."))
+		hc->nano_cpus = 0;
 	if (hc->nano_cpus > 0 && !cgroup_can(CGROUP_CPU_CFS))
 		return invalid(err, "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted");
 	if (hc->nano_cpus != 0 && (hc->nano_cpus < 10000000 || hc->nano_cpus > cpus * NSEC_PER_SEC))

@@ -88,7 +88,7 @@ static int check_modes(const struct host_config *hc, struct err *err)
 	if (hc->network_mode && (streq(hc->network_mode, "container") || streq(hc->network_mode, "container:")))
 		return invalid(err, "Invalid network mode: invalid container format container:<name|id>");
 	if (check_mode("IPC", hc->ipc_mode, ipc, true, err) < 0 || check_mode("PID", hc->pid_mode, host, true, err) < 0 ||
-	    check_mode("UTS", hc->uts_mode, host, false, err) < 0 || check_mode("userns", hc->userns_mode, host, false, err) < 0)
+	    check_mode("UTS", hc->uts_mode, host, false, err) < 0 || userns_check(hc, err) < 0)
 		return -1;
 	return check_mode("cgroup namespace", hc->cgroupns_mode, cgroupns, false, err);
 }
@@ -247,13 +247,48 @@ int container_validate_sharing(const struct container_config *cfg, const struct 
 	return what ? invalid(err, "conflicting options: %s", what) : 0;
 }
 
+/* Docker's texts. */
+static int check_userns(const struct host_config *hc, const struct daemon_defaults *d, struct err *err)
+{
+	uint32_t size;
+
+	if (d->rootless && userns_auto(hc, &size))
+		return invalid(err, "a user namespace of its own is not possible in rootless mode: the daemon has no ids but those of its own");
+	if ((!d->userns_remap && !userns_auto(hc, &size)) || is_host(hc->userns_mode))
+		return 0;
+	if (hc->privileged)
+		return invalid(err, "privileged mode is incompatible with user namespaces.  You must run the container in the host namespace when running "
+			"privileged mode");
+	if (is_host(hc->network_mode))
+		return invalid(err, "%s", NET_HOST_REFUSED);
+	if (is_host(hc->pid_mode))
+		return invalid(err, "cannot share the host PID namespace when user namespaces are enabled");
+	return 0;
+}
+
+/* What the kernel keeps from a daemon that is no real root. */
+static void check_nested(const struct host_config *hc, const struct daemon_defaults *d, struct strv *warnings)
+{
+	int least = d->rootless ? bundle_least_oom_score() : -1000;
+
+	if (hc->oom_score_adj && hc->oom_score_adj < least)
+		strv_addf(warnings, "The OOM score of a container cannot be below the daemon's in rootless mode: %" PRId64 " is discarded.",
+			hc->oom_score_adj);
+	if (d->no_cgroup && hc->device_cgroup_rules.len)
+		strv_add(warnings, "Your kernel does not support device rules or the cgroup is not mounted. Device rules discarded.");
+	if (d->no_cgroup && !str_empty(hc->cgroup_parent))
+		strv_add(warnings, "Containers have no cgroups: the cgroup parent is discarded.");
+}
+
 int container_validate(const struct container_config *cfg, struct host_config *hc, const struct daemon_defaults *d, bool update,
 	struct strv *warnings, struct err *err)
 {
 	if (check_config(cfg, err) < 0 || validate_limits(hc, update, warnings, err) < 0 || check_modes(hc, err) < 0 ||
-	    check_restart(hc, err) < 0 || validate_security(hc, warnings, err) < 0 || check_sysctls(hc, err) < 0 ||
-	    check_lists(hc, err) < 0 || check_devices(hc, err) < 0 || publish_check(hc, err) < 0)
+	    check_restart(hc, err) < 0 || validate_security(hc, d->selinux, warnings, err) < 0 || check_sysctls(hc, err) < 0 ||
+	    check_lists(hc, err) < 0 || check_devices(hc, err) < 0 || check_userns(hc, d, err) < 0 ||
+	    publish_check(hc, err) < 0)
 		return -1;
+	check_nested(hc, d, warnings);
 	if (hc->oom_score_adj < -1000 || hc->oom_score_adj > 1000)
 		return invalid(err, "Invalid value %" PRId64 ", range for oom score adj is [-1000, 1000]", hc->oom_score_adj);
 	if (hc->shm_size < 0)

@@ -9,10 +9,15 @@
 /* Limits; those that the kernel lacks are taken out with a warning. update: a body that changes some of what is there. */
 int validate_limits(struct host_config *hc, bool update, struct strv *warnings, struct err *err);
 /* SecurityOpt. */
-int validate_security(const struct host_config *hc, struct strv *warnings, struct err *err);
+int validate_security(const struct host_config *hc, bool selinux, struct strv *warnings, struct err *err);
 
 /* publish.c: PortBindings; whether they, or PublishAllPorts, ask for anything. */
 int publish_check(const struct host_config *hc, struct err *err);
 bool publish_any(const struct host_config *hc);
+
+/* userns.c */
+/* Whether it asks for a range of its own, and of how many ids. What it says is valid: userns_check(). */
+bool userns_auto(const struct host_config *hc, uint32_t *ret_size);
+int userns_check(const struct host_config *hc, struct err *err);
 
 #endif

@@ -11,7 +11,7 @@
 
 #define CHUNK (256 * 1024)
 #define WORTH (1 << 20)       /* bytes that make a try a success of its own */
-#define TELL_NS (100 * 1000000)
+#define TELL_NS (100 * NSEC_PER_MSEC)
 
 enum outcome { DONE, AGAIN, NEVER /* here */ };
 
@@ -174,6 +174,8 @@ static enum outcome try_once(struct state *s, struct client *c, struct site *sit
 static enum outcome get_from(struct state *s, struct client *c, struct site *site, const char *path, const char *scope)
 {
 	int tries = 0;
+	/* where it was when it last moved on, at the least rate */
+	int64_t mark = s->at, since = clock_mono(), worth = c->rate * (c->stall / NSEC_PER_SEC);
 
 	for (;;) {
 		int64_t before = s->at;
@@ -183,14 +185,21 @@ static enum outcome get_from(struct state *s, struct client *c, struct site *sit
 			return o;
 		if (s->at - before >= WORTH)
 			tries = 0;
-		if (++tries >= c->attempts || client_pause(tries, s->wait, s->b->retry, s->b->ctx) < 0)
+		if (s->at < mark || s->at - mark >= worth) {
+			mark = s->at;
+			since = clock_mono();
+		}
+		if (++tries >= c->attempts || clock_mono() - since >= c->stall || client_pause(tries, s->wait, s->b->retry, s->b->ctx) < 0)
 			return NEVER;
+		/* a pause that the registry asked for is no stall */
+		if (s->wait > 0)
+			since += s->wait * NSEC_PER_SEC;
 	}
 }
 
 int blob_get(struct client *c, const struct blob *b, struct failure *f)
 {
-	OWN_FREE char *path = xasprintf("/v2/%s/blobs/%s", b->repo, b->digest), *scope = xasprintf("repository:%s:pull", b->repo);
+	OWN_FREE char *path = xasprintf("/v2/%s/blobs/%s", b->repo, b->digest), *scope = client_scope(c, b->repo, "pull");
 	struct state s = { .b = b, .f = f };
 
 	if (take_up(&s) < 0)

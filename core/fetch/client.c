@@ -45,8 +45,7 @@ static void add_param(struct buf *b, char sep, const char *name, const char *val
 			buf_addf(b, "%%%02X", (unsigned char)*value);
 }
 
-/* GET and HEAD with redirects. What belongs to the first origin stays there: credentials, and the client's certificate. */
-static enum web_end follow(const struct web_request *given, bool plain_is_fine, struct web_answer *ret, struct err *err)
+enum web_end client_follow(const struct web_request *given, bool plain_is_fine, struct web_answer *ret, struct err *err)
 {
 	struct web_request rq = *given;
 	OWN_FREE char *url = xstrdup(given->url);
@@ -76,6 +75,20 @@ static enum web_end follow(const struct web_request *given, bool plain_is_fine, 
 	}
 }
 
+/* One or several, apart by blanks. apart: each is a parameter of its own, as GET has them; a form has them in one. */
+static void add_scopes(struct buf *to, const char *scopes, bool apart)
+{
+	OWN_STRV struct strv all = { 0 };
+
+	if (scopes && apart)
+		strv_split(&all, scopes, " ");
+	else if (scopes)
+		strv_add(&all, scopes);
+	for (size_t i = 0; i < all.len; i++)
+		if (*all.v[i])
+			add_param(to, '&', "scope", all.v[i]);
+}
+
 /* A token server's answer becomes a token, or an error. */
 static int read_token(const struct web_answer *a, struct token *ret, struct err *err)
 {
@@ -87,15 +100,15 @@ static int read_token(const struct web_answer *a, struct token *ret, struct err 
 }
 
 /* asked: a copy of what the site wants. offline: a token for later, too. */
-static int fetch_token(struct client *c, struct site *s, const struct challenge *asked, const char *scope, bool offline, struct token *ret, struct err *err)
+static int fetch_token(struct site *s, const struct challenge *asked, const char *scope, bool offline, struct token *ret, struct err *err)
 {
-	bool ours = !s->mirror;
+	const struct who *who = s->who;
 	OWN_FREE char *realm = strstr(asked->realm, "://") ? web_resolve(s->url, asked->realm) : NULL, *auth = NULL;
 	OWN_ANSWER struct web_answer a = { .length = -1 };
 	OWN_BUF struct buf url = { 0 };
 	OWN_BUF struct buf form = { 0 };
 	struct web_request rq = { .method = "GET", .tls = s->tls, .body_max = TOKEN_MAX };
-	bool refresh = ours && !str_empty(c->identity_token);
+	bool refresh = !str_empty(who->identity_token);
 	struct buf *to = refresh ? &form : &url;
 
 	if (!realm)
@@ -106,17 +119,16 @@ static int fetch_token(struct client *c, struct site *s, const struct challenge 
 	if (refresh)
 		buf_adds(&form, "grant_type=refresh_token");
 	add_param(to, refresh ? '&' : strchr(realm, '?') ? '&' : '?', "service", asked->service ? asked->service : "");
-	if (scope)
-		add_param(to, '&', "scope", scope);
+	add_scopes(to, scope, !refresh);
 	if (refresh || offline)
 		add_param(to, '&', "client_id", "docker");
 	if (refresh)
-		add_param(to, '&', "refresh_token", c->identity_token);
+		add_param(to, '&', "refresh_token", who->identity_token);
 	else if (offline)
 		add_param(to, '&', "offline_token", "true");
-	if (!refresh && ours && !str_empty(c->username)) {
-		add_param(to, '&', "account", c->username);
-		rq.authorization = auth = basic(c->username, c->password);
+	if (!refresh && !str_empty(who->username)) {
+		add_param(to, '&', "account", who->username);
+		rq.authorization = auth = basic(who->username, who->password);
 	}
 	if (refresh) {
 		rq.method = "POST";
@@ -125,7 +137,7 @@ static int fetch_token(struct client *c, struct site *s, const struct challenge 
 	if (!web_same_origin(s->url, realm))
 		rq.tls.cert = rq.tls.key = NULL;
 	rq.url = url.data;
-	if (follow(&rq, s->insecure, &a, err) != WEB_OK)
+	if (client_follow(&rq, s->insecure, &a, err) != WEB_OK)
 		return -1;
 	return read_token(&a, ret, err);
 }
@@ -167,14 +179,14 @@ static void drop_token(struct site *s, const char *scope)
 }
 
 /* The Authorization of a request, owned by the caller; *ret NULL: none is needed. */
-static int authorize(struct client *c, struct site *s, const char *scope, char **ret, struct err *err)
+static int authorize(struct site *s, const char *scope, char **ret, struct err *err)
 {
 	OWN_CHALLENGE struct challenge asked = { 0 };
 	OWN_TOKEN struct token t = { 0 };
 
 	*ret = NULL;
-	if (!s->mirror && !str_empty(c->registry_token)) {
-		*ret = xasprintf("Bearer %s", c->registry_token);
+	if (!str_empty(s->who->registry_token)) {
+		*ret = xasprintf("Bearer %s", s->who->registry_token);
 		return 0;
 	}
 	pthread_mutex_lock(&s->lock);
@@ -185,12 +197,12 @@ static int authorize(struct client *c, struct site *s, const char *scope, char *
 	if (asked.scheme == CHALLENGE_NONE || *ret)
 		return 0;
 	if (asked.scheme == CHALLENGE_BASIC) {
-		if (s->mirror || str_empty(c->username))
+		if (str_empty(s->who->username))
 			return err_set(err, ERR_UNAUTHORIZED, "no basic auth credentials");
-		*ret = basic(c->username, c->password);
+		*ret = basic(s->who->username, s->who->password);
 		return 0;
 	}
-	if (fetch_token(c, s, &asked, scope ? scope : asked.scope, false, &t, err) < 0)
+	if (fetch_token(s, &asked, scope ? scope : asked.scope, false, &t, err) < 0)
 		return -1;
 	pthread_mutex_lock(&s->lock);
 	keep_token(s, scope ? scope : "", &t);
@@ -219,7 +231,7 @@ static enum web_end greet(struct site *s, struct err *err)
 {
 	OWN_FREE char *url = xasprintf("%s/v2/", s->url);
 	OWN_ANSWER struct web_answer a = { .length = -1 };
-	const struct web_request rq = { .method = "GET", .url = url, .tls = s->tls, .body_max = WEB_ERROR_MAX };
+	const struct web_request rq = { .method = "GET", .url = url, .tls = s->tls, .body_max = WEB_ERROR_MAX, .greeting = true };
 	enum web_end end;
 	bool known;
 
@@ -228,7 +240,7 @@ static enum web_end greet(struct site *s, struct err *err)
 	pthread_mutex_unlock(&s->lock);
 	if (known)
 		return WEB_OK;
-	end = follow(&rq, s->insecure, &a, err);
+	end = client_follow(&rq, s->insecure, &a, err);
 	if (end == WEB_OK && a.status == 401)
 		learn(s, &a);
 	pthread_mutex_lock(&s->lock);
@@ -238,9 +250,35 @@ static enum web_end greet(struct site *s, struct err *err)
 	return end;
 }
 
-enum web_end client_ask(struct client *c, struct site *s, const struct web_request *given, const char *scope, struct web_answer *ret, struct err *err)
+/* The address of a path there: names stand behind the site's prefix. */
+static char *address_of(const struct site *s, const char *path)
 {
-	OWN_FREE char *url = given->url[0] == '/' ? xasprintf("%s%s", s->url, given->url) : xstrdup(given->url);
+	if (*path != '/')
+		return xstrdup(path);
+	if (!s->prefix || !str_has_prefix(path, "/v2/") || !path[4])
+		return xasprintf("%s%s", s->url, path);
+	return xasprintf("%s/v2/%s/%s", s->url, s->prefix, path + 4);
+}
+
+static char *scope_of(const struct site *s, const char *scope)
+{
+	static const char kind[] = "repository:";
+
+	if (!scope || !s->prefix || !str_has_prefix(scope, kind))
+		return xstrdup(scope);
+	return xasprintf("%s%s/%s", kind, s->prefix, scope + strlen(kind));
+}
+
+char *client_scope(const struct client *c, const char *repo, const char *actions)
+{
+	if (!c->class)
+		return xasprintf("repository:%s:%s", repo, actions);
+	return xasprintf("repository:%s:%s repository(%s):%s:%s", repo, actions, c->class, repo, actions);
+}
+
+enum web_end client_ask(struct client *c, struct site *s, const struct web_request *given, const char *given_scope, struct web_answer *ret, struct err *err)
+{
+	OWN_FREE char *url = address_of(s, given->url), *scope = scope_of(s, given_scope);
 	struct web_request rq = *given;
 	enum web_end end = greet(s, err);
 
@@ -249,12 +287,12 @@ enum web_end client_ask(struct client *c, struct site *s, const struct web_reque
 	for (int i = 0; end == WEB_OK; i++) {
 		OWN_FREE char *auth = NULL;
 
-		if (authorize(c, s, scope, &auth, err) < 0) {
+		if (authorize(s, scope, &auth, err) < 0) {
 			err_wrap(err, "%s \"%s\"", streq(rq.method, "HEAD") ? "Head" : "Get", url);
 			return WEB_STOPPED;
 		}
 		rq.authorization = auth;
-		end = follow(&rq, s->insecure, ret, err);
+		end = client_follow(&rq, s->insecure, ret, err);
 		if (end != WEB_OK || ret->status != 401 || i > 0 || !learn(s, ret))
 			break;
 		/* the first one knew nothing, or its token is no longer good; the same words twice help nobody */
@@ -297,6 +335,8 @@ static bool may_pass(int status)
 /* From one site. 0, -1. */
 static int get_from(struct client *c, struct site *s, const struct web_request *rq, const char *scope, struct web_answer *ret, struct failure *f)
 {
+	int64_t begun = clock_mono();
+
 	for (int try = 1;; try++) {
 		enum web_end end;
 		int64_t wait = -1;
@@ -312,7 +352,8 @@ static int get_from(struct client *c, struct site *s, const struct web_request *
 			f->status = 401;
 		}
 		web_answer_done(ret);
-		if (try == TRIES || !(end == WEB_BROKEN || (end == WEB_OK && may_pass(f->status))) || client_pause(try, wait, NULL, NULL) < 0)
+		if (try == TRIES || (end == WEB_BROKEN && clock_mono() - begun >= c->stall) ||
+		    !(end == WEB_BROKEN || (end == WEB_OK && may_pass(f->status))) || client_pause(try, wait, NULL, NULL) < 0)
 			return -1;
 	}
 }
@@ -356,6 +397,19 @@ int client_get(struct client *c, const char *path, const char *accept, const cha
 	return -1;
 }
 
+void client_leave_out(struct client *c, int64_t before)
+{
+	if (before > (int64_t)__atomic_load_n(&c->first, __ATOMIC_RELAXED) && (size_t)before < c->len)
+		__atomic_store_n(&c->first, (size_t)before, __ATOMIC_RELAXED);
+}
+
+int64_t client_behind_mirror(struct client *c)
+{
+	size_t at = __atomic_load_n(&c->first, __ATOMIC_RELAXED);
+
+	return c->sites[at].mirror ? (int64_t)at + 1 : 0;
+}
+
 /* Adds the names of one page; how many bytes they took, -1 when it is no page. */
 static int add_tags(json_t *all, const struct buf *page, struct err *err)
 {
@@ -373,6 +427,16 @@ static int add_tags(json_t *all, const struct buf *page, struct err *err)
 	return 0;
 }
 
+/* What leads to path there, before the prefix is put on. */
+static char *own_path(const struct site *s, const char *path)
+{
+	size_t n = s->prefix ? strlen(s->prefix) : 0;
+
+	if (!n || !str_has_prefix(path, "/v2/") || strncmp(path + 4, s->prefix, n) != 0 || path[4 + n] != '/')
+		return xstrdup(path);
+	return xasprintf("/v2/%s", path + 4 + n + 1);
+}
+
 int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret, struct failure *f)
 {
 	OWN_FREE char *path = xasprintf("/v2/%s/tags/list", repo), *scope = xasprintf("repository:%s:pull", repo);
@@ -383,6 +447,7 @@ int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret,
 	for (int page = 0; path; page++) {
 		OWN_ANSWER struct web_answer a = { .length = -1 };
 		OWN_FREE char *next = NULL, *full = NULL;
+		const struct site *at;
 		const char *site;
 
 		if (client_get(c, path, "application/json", scope, max - sum, &a, f) < 0)
@@ -394,12 +459,13 @@ int client_tags(struct client *c, const char *repo, size_t max, struct buf *ret,
 		free(STEAL(path));
 		if (!next)
 			break;
-		site = c->sites[__atomic_load_n(&c->first, __ATOMIC_RELAXED)].url;
+		at = &c->sites[__atomic_load_n(&c->first, __ATOMIC_RELAXED)];
+		site = at->url;
 		full = web_resolve(site, next);
 		if (!full || !web_same_origin(site, full) || streq(full + strlen(site), last) || page == PAGES_MAX || sum >= max)
 			return err_set(&f->err, ERR_INVALID, "the registry's list of tags goes on without end or elsewhere");
-		path = xstrdup(full + strlen(site));
-		str_set(&last, path);
+		str_set(&last, full + strlen(site));
+		path = own_path(at, last);
 	}
 	text = json_dumps(all, JSON_COMPACT);
 	buf_adds(ret, text ? text : "[]");
@@ -417,17 +483,17 @@ static int login_at(struct client *c, struct site *s, char **ret_token, struct f
 	if (greet(s, &f->err) != WEB_OK)
 		return -1;
 	if (s->asked.scheme == CHALLENGE_BEARER) {
-		if (fetch_token(c, s, &s->asked, NULL, true, &t, &f->err) < 0) {
+		if (fetch_token(s, &s->asked, NULL, true, &t, &f->err) < 0) {
 			f->status = f->err.class == ERR_UNAUTHORIZED ? 401 : 0;
 			return err_wrap(&f->err, "Get \"%s\"", url);
 		}
 		rq.authorization = auth = xasprintf("Bearer %s", t.text);
-	} else if (authorize(c, s, NULL, &auth, &f->err) < 0) {
+	} else if (authorize(s, NULL, &auth, &f->err) < 0) {
 		f->status = 401;
 		return err_wrap(&f->err, "Get \"%s\"", url);
 	}
 	rq.authorization = auth;
-	if (follow(&rq, s->insecure, &a, &f->err) != WEB_OK)
+	if (client_follow(&rq, s->insecure, &a, &f->err) != WEB_OK)
 		return -1;
 	f->status = a.status;
 	if (a.status == 200) {

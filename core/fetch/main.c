@@ -21,14 +21,17 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/restrict.h"
+#include "base/rights.h"
 #include "fetch/blob.h"
+#include "fetch/download.h"
 #include "fetch/session.h"
 #include "fetch/upload.h"
 #include "registry/wire.h"
 
 #define NOBODY 65534
 #define THREADS_MAX 64
-#define TELL_NS (100 * 1000000)
+#define TELL_NS (100 * NSEC_PER_MSEC)
 
 static const char accept_manifests[] =
 	"application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -120,12 +123,14 @@ static const char *word(const struct work *w, const char *key)
 
 static int do_manifest(struct work *w, struct failure *f)
 {
-	OWN_FREE char *path = xasprintf("/v2/%s/manifests/%s", word(w, "repo"), word(w, "ref")), *scope = xasprintf("repository:%s:pull", word(w, "repo"));
+	OWN_FREE char *path = xasprintf("/v2/%s/manifests/%s", word(w, "repo"), word(w, "ref")), *scope = client_scope(client, word(w, "repo"), "pull");
 	OWN_ANSWER struct web_answer a = { .length = -1 };
 
+	client_leave_out(client, json_integer_value(json_object_get(w->rq, "from")));
 	if (client_get(client, path, accept_manifests, scope, WIRE_MANIFEST_MAX, &a, f) < 0 || put_body(w, a.body.data, a.body.size, f) < 0)
 		return -1;
-	say(json_pack("{s:I, s:I, s:o}", "id", id_of(w), "size", (json_int_t)a.body.size, "type", any_text(a.type)), true);
+	say(json_pack("{s:I, s:I, s:I, s:o}", "id", id_of(w), "size", (json_int_t)a.body.size, "next", (json_int_t)client_behind_mirror(client), "type",
+		any_text(a.type)), true);
 	return 0;
 }
 
@@ -162,6 +167,24 @@ static int do_blob(struct work *w, struct failure *f)
 	if (blob_get(client, &b, f) < 0)
 		return -1;
 	say(json_pack("{s:I, s:I}", "id", id_of(w), "size", (json_int_t)b.size), true);
+	return 0;
+}
+
+static void say_part(void *ctx, int64_t at, int64_t total)
+{
+	say(json_pack("{s:I, s:I, s:I}", "id", id_of(ctx), "at", (json_int_t)at, "total", (json_int_t)(total < 0 ? 0 : total)), false);
+}
+
+static int do_download(struct work *w, struct failure *f)
+{
+	const struct download d = {
+		.url = word(w, "url"), .fd = w->fd, .max = json_integer_value(json_object_get(w->rq, "max")), .at = say_part, .retry = say_retry, .ctx = w,
+	};
+	int64_t size;
+
+	if (download_get(client, &d, &size, f) < 0)
+		return -1;
+	say(json_pack("{s:I, s:I}", "id", id_of(w), "size", (json_int_t)size), true);
 	return 0;
 }
 
@@ -220,7 +243,7 @@ static int do_put(struct work *w, struct failure *f)
 static void *work(void *arg)
 {
 	static const struct { const char *op; int (*fn)(struct work *w, struct failure *f); } ops[] = {
-		{ "manifest", do_manifest }, { "get", do_get }, { "tags", do_tags }, { "blob", do_blob }, { "login", do_login },
+		{ "manifest", do_manifest }, { "get", do_get }, { "tags", do_tags }, { "blob", do_blob }, { "download", do_download }, { "login", do_login },
 		{ "have", do_have }, { "mount", do_mount }, { "upload", do_upload }, { "put", do_put },
 	};
 	struct work *w = arg;
@@ -245,21 +268,10 @@ static void *work(void *arg)
 /* One packet: its size, 0 at the end. */
 static ssize_t receive(char *data, size_t size, int *fds, size_t *ret_nfds)
 {
-	union { struct cmsghdr head; char room[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))]; } c;
 	struct iovec iov = { data, size };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof(c) };
-	ssize_t n;
 
-	do
-		n = recvmsg(WIRE_FD, &m, MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
-	*ret_nfds = 0;
-	for (struct cmsghdr *h = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; h; h = CMSG_NXTHDR(&m, h))
-		if (h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
-			*ret_nfds = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-			memcpy(fds, CMSG_DATA(h), *ret_nfds * sizeof(int));
-		}
-	return n;
+	*ret_nfds = WIRE_FDS_MAX;
+	return rights_recv(WIRE_FD, &iov, 1, fds, ret_nfds, 0);
 }
 
 static void begin(const char *text, size_t size, int fd)
@@ -279,6 +291,16 @@ static void begin(const char *text, size_t size, int fd)
 	pthread_attr_destroy(&attr);
 }
 
+/* A user namespace that has no such id has a user as its root: he stays, without any of root's rights. */
+static int become_nobody(void)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (setgroups(0, NULL) == 0 && setresgid(NOBODY, NOBODY, NOBODY) == 0 && setresuid(NOBODY, NOBODY, NOBODY) == 0)
+		return 0;
+	return errno == EINVAL ? caps_keep(0, 0) : -1;
+}
+
 /* Nobody's rights, and none to get more. */
 static int confine(void)
 {
@@ -286,7 +308,7 @@ static int confine(void)
 
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -1;
-	if (geteuid() == 0 && (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0))
+	if (become_nobody() < 0)
 		return -1;
 	return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* it holds passwords */
 }

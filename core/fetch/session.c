@@ -10,7 +10,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/json.h"
+
+#define STALL_S 60 /* where nothing is said */
+#define RATE 256
 
 /* An address as bytes; how many, 0 when it is none. */
 static size_t to_bytes(const char *text, uint8_t ret[16])
@@ -116,12 +120,38 @@ static void add_authorities(json_t *site, const int *fds, size_t nfds)
 		copy_file(system, fds[at]);
 }
 
+static char *member(const json_t *js, const char *key)
+{
+	const char *s = json_string_value(json_object_get(js, key));
+
+	return str_empty(s) ? NULL : xstrdup(s);
+}
+
+static struct who who_of(const json_t *js)
+{
+	return (struct who){ member(js, "username"), member(js, "password"), member(js, "identitytoken"), member(js, "registrytoken") };
+}
+
+static void who_done(struct who *w)
+{
+	free(w->username);
+	free(w->password);
+	free(w->identity_token);
+	free(w->registry_token);
+}
+
 static void add_site(struct client *c, json_t *js, char *url, bool insecure, const int *fds, size_t nfds)
 {
 	struct site *s = &c->sites[c->len++];
 
 	*s = (struct site){ .url = url, .mirror = json_is_true(json_object_get(js, "mirror")), .insecure = insecure };
 	pthread_mutex_init(&s->lock, NULL);
+	s->prefix = member(js, "prefix");
+	s->who = &c->who;
+	if (s->mirror) {
+		s->own = who_of(js);
+		s->who = &s->own;
+	}
 	s->tls.insecure = insecure;
 	if (insecure)
 		return;
@@ -148,13 +178,6 @@ static void add_sites(struct client *c, json_t *js, const json_t *cidrs, const i
 	}
 }
 
-static char *member(const json_t *js, const char *key)
-{
-	const char *s = json_string_value(json_object_get(js, key));
-
-	return str_empty(s) ? NULL : xstrdup(s);
-}
-
 struct client *session_read(const char *text, size_t size, const int *fds, size_t nfds, struct err *err)
 {
 	OWN_JSON json_t *js = json_read(text, size, err);
@@ -171,10 +194,13 @@ struct client *session_read(const char *text, size_t size, const int *fds, size_
 	free(p.http);
 	free(p.https);
 	free(p.no);
-	c->username = member(js, "username");
-	c->password = member(js, "password");
-	c->identity_token = member(js, "identitytoken");
-	c->registry_token = member(js, "registrytoken");
+	c->who = who_of(js);
+	c->class = member(js, "class");
+	c->stall = json_integer_value(json_object_get(js, "stall")) * NSEC_PER_SEC;
+	c->rate = (int)json_integer_value(json_object_get(js, "rate"));
+	if (c->stall < NSEC_PER_SEC || c->rate < 1)
+		c->stall = STALL_S * NSEC_PER_SEC, c->rate = RATE;
+	web_patience(c->stall / NSEC_PER_SEC, c->rate);
 	c->attempts = (int)json_integer_value(json_object_get(js, "attempts"));
 	if (c->attempts < 1)
 		c->attempts = 1;
@@ -187,6 +213,8 @@ struct client *session_read(const char *text, size_t size, const int *fds, size_
 static void site_done(struct site *s)
 {
 	free(s->url);
+	free(s->prefix);
+	who_done(&s->own);
 	free((char *)s->tls.ca);
 	free((char *)s->tls.cert);
 	free((char *)s->tls.key);
@@ -204,10 +232,7 @@ void session_free(struct client *c)
 	for (size_t i = 0; i < c->len; i++)
 		site_done(&c->sites[i]);
 	free(c->sites);
-	free(c->username);
-	free(c->password);
-	free(c->identity_token);
-	free(c->registry_token);
+	who_done(&c->who);
 	free(c);
 	web_done();
 }

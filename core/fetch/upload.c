@@ -8,9 +8,9 @@
 
 #define SMALL (64u << 10)
 
-static char *scope_of(const char *repo)
+static char *scope_of(const struct client *c, const char *repo)
 {
-	return xasprintf("repository:%s:pull,push", repo);
+	return client_scope(c, repo, "pull,push");
 }
 
 static bool is_good(const struct web_answer *a)
@@ -30,7 +30,7 @@ static int ask(struct client *c, struct site *s, const struct web_request *rq, c
 
 int upload_have(struct client *c, const char *repo, const char *digest, int64_t *ret_size, struct failure *f)
 {
-	OWN_FREE char *path = xasprintf("/v2/%s/blobs/%s", repo, digest), *scope = scope_of(repo);
+	OWN_FREE char *path = xasprintf("/v2/%s/blobs/%s", repo, digest), *scope = scope_of(c, repo);
 	OWN_ANSWER struct web_answer a = { .length = -1 };
 	const struct web_request rq = { .method = "HEAD", .url = path, .body_max = SMALL };
 	struct site *s = client_site(c, f);
@@ -172,7 +172,7 @@ static bool may_pass(const struct failure *f)
 
 int upload_blob(struct client *c, const struct upload *u, struct failure *f)
 {
-	OWN_FREE char *scope = scope_of(u->repo), *place = NULL;
+	OWN_FREE char *scope = scope_of(c, u->repo), *place = NULL;
 	struct site *s = client_site(c, f);
 
 	if (!s)
@@ -199,7 +199,7 @@ int upload_blob(struct client *c, const struct upload *u, struct failure *f)
 
 int upload_manifest(struct client *c, const char *repo, const char *ref, const char *type, int fd, int64_t size, struct failure *f)
 {
-	OWN_FREE char *path = xasprintf("/v2/%s/manifests/%s", repo, ref), *scope = scope_of(repo);
+	OWN_FREE char *path = xasprintf("/v2/%s/manifests/%s", repo, ref), *scope = scope_of(c, repo);
 	const struct web_request rq = { .method = "PUT", .url = path, .body = fd, .body_size = size, .body_type = type, .body_max = SMALL };
 	struct site *s = client_site(c, f);
 

@@ -13,7 +13,8 @@
 #include "base/cleanup.h"
 
 #define CONNECT_S 30L
-#define STALLED_S 30L          /* without a byte */
+#define GREETING_CONNECT_S 10L
+#define GREETING_S 15L
 #define HEADER_MAX (16u << 10) /* of one line that is kept */
 #define CHALLENGES_MAX 16
 #define POOL_MAX 16
@@ -24,7 +25,8 @@ static struct {
 	size_t len;
 	char *agent;
 	struct web_proxy proxy;
-} web = { .lock = PTHREAD_MUTEX_INITIALIZER };
+	long stalled, rate;    /* s below so many bytes a second; set before threads */
+} web = { .lock = PTHREAD_MUTEX_INITIALIZER, .stalled = 30, .rate = 256 };
 
 /* One request under way. */
 struct run {
@@ -42,6 +44,12 @@ void web_init(const char *agent, const struct web_proxy *proxy)
 	web.proxy = (struct web_proxy){ xstrdup(proxy->http), xstrdup(proxy->https), NULL };
 	/* what is here is never reached through somebody else */
 	web.proxy.no = xasprintf("%s%slocalhost,127.0.0.0/8,::1", proxy->no ? proxy->no : "", str_empty(proxy->no) ? "" : ",");
+}
+
+void web_patience(int64_t stall, int rate)
+{
+	web.stalled = stall > 1 ? (long)(stall / 2) : 1;
+	web.rate = rate;
 }
 
 void web_done(void)
@@ -274,6 +282,12 @@ static void set_tls(CURL *c, const struct web_tls *tls)
 	}
 }
 
+/* No longer than anything else that says nothing. */
+static long at_most(long seconds)
+{
+	return seconds < web.stalled ? seconds : web.stalled;
+}
+
 static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
 {
 	const struct web_request *rq = r->rq;
@@ -288,9 +302,12 @@ static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
 	curl_easy_setopt(c, CURLOPT_PROXY, proxy_of(rq->url));
 	curl_easy_setopt(c, CURLOPT_NOPROXY, web.proxy.no);
 	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_S);
-	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L);
-	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALLED_S);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, rq->greeting ? at_most(GREETING_CONNECT_S) : CONNECT_S);
+	if (rq->greeting)
+		curl_easy_setopt(c, CURLOPT_TIMEOUT, at_most(GREETING_S));
+	curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, web.rate);
+	/* what a registry does with all of an upload takes its time */
+	curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, streq(rq->method, "PUT") ? 10 * web.stalled : web.stalled);
 	curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L * 1024);
 	curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(c, CURLOPT_HEADERDATA, r);
@@ -344,6 +361,14 @@ static char *lookup_text(const struct run *r)
 	return xasprintf("dial tcp: lookup %s: no such host", to);
 }
 
+/* Names are checked before they come here: what is wrong with the address is its port. */
+static char *port_text(const struct run *r)
+{
+	const char *host = strstr(r->rq->url, "://"), *end = host ? host + 3 + strcspn(host + 3, "/") : NULL, *port = end ? memrchr(host, ':', (size_t)(end - host)) : NULL;
+
+	return port ? xasprintf("dial tcp: address %.*s: invalid port", (int)(end - port - 1), port + 1) : xstrdup(curl_easy_strerror(CURLE_URL_MALFORMAT));
+}
+
 /* What curl says, in the words that Docker's users know. */
 static char *failure_text(const struct run *r, CURLcode rc, const char *error)
 {
@@ -352,8 +377,12 @@ static char *failure_text(const struct run *r, CURLcode rc, const char *error)
 		return lookup_text(r);
 	case CURLE_COULDNT_CONNECT:
 		return connect_text(r);
+	case CURLE_URL_MALFORMAT:
+		return port_text(r);
 	case CURLE_OPERATION_TIMEDOUT:
-		return xstrdup(r->begun ? "no data came for 30 seconds" : "net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)");
+		if (r->begun)
+			return xasprintf("no data came for %ld second%s", web.stalled, web.stalled == 1 ? "" : "s");
+		return xstrdup("net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)");
 	case CURLE_PEER_FAILED_VERIFICATION:
 		return strcasestr(error, "name") && !strcasestr(error, "verif") ? xasprintf("x509: %s", error) :
 			xstrdup("x509: certificate signed by unknown authority");
@@ -401,6 +430,8 @@ static enum web_end failed(const struct run *r, CURLcode rc, const char *error, 
 	case CURLE_SSL_CACERT_BADFILE:
 	case CURLE_URL_MALFORMAT:
 		return WEB_UNREACHABLE;
+	case CURLE_OPERATION_TIMEDOUT:
+		return r->rq->greeting ? WEB_UNREACHABLE : WEB_BROKEN;
 	default:
 		return WEB_BROKEN;
 	}

@@ -39,6 +39,7 @@ struct web_request {
 	int64_t from;              /* Range from there on; 0: all */
 	struct web_tls tls;
 	size_t body_max;           /* of a success without a sink */
+	bool greeting;             /* short, and nobody there when it is not answered soon */
 	web_sink *sink;
 	void *ctx;
 };
@@ -51,6 +52,8 @@ enum web_end {
 };
 
 void web_init(const char *agent, const struct web_proxy *proxy);
+/* A connection that brings less than rate bytes a second is given up after half of stall, in seconds: there is time for another try. */
+void web_patience(int64_t stall, int rate);
 void web_done(void);
 /* ret is zeroed before. Not WEB_OK: err says why, in Go's words where Docker's are those. */
 enum web_end web_do(const struct web_request *rq, struct web_answer *ret, struct err *err);

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "http/conn.h"
+#include "http/tls.h"
 
 #define TICK_MS 500 /* how exact deadlines are */
 #define LINGER_MAX (1u << 20)
@@ -22,8 +23,13 @@
 #define BUSY "too many open connections"
 #define TAG_LISTENER UINT64_C(0xffffffff00000000)
 #define TAG_WAKE UINT64_MAX
+#define TAG_ARRIVALS (UINT64_MAX - 1)
+/* Of TCP: who is gone without a word is noticed. As Docker's. */
+#define ALIVE_S 15
+#define ALIVE_TRIES 9
 
-static void accept_some(struct http_server *s, int listener);
+static void accept_some(struct http_server *s, struct http_listener *l);
+static void take_arrivals(struct http_server *s);
 static void on_conn(struct http_server *s, uint64_t tag, uint32_t events);
 static void on_pending(struct conn *c, uint32_t events);
 static void on_linger(struct conn *c);
@@ -48,12 +54,13 @@ static void watch(struct conn *c, int op, uint32_t events)
 void *http_accept_main(void *server)
 {
 	struct http_server *s = server;
-	struct epoll_event ev[64];
+	struct epoll_event ev[64], arrivals = { .events = EPOLLIN, .data.u64 = TAG_ARRIVALS };
 
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->arrivals[0], &arrivals);
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		struct epoll_event e = { .events = EPOLLIN, .data.u64 = TAG_LISTENER | i };
 
-		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->listeners[i], &e);
+		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->listeners[i]->fd, &e);
 	}
 	for (int64_t looked = 0;;) {
 		int n = epoll_wait(s->epoll_fd, ev, ARRAY_LEN(ev), next_tick(s));
@@ -63,7 +70,9 @@ void *http_accept_main(void *server)
 
 			if (tag == TAG_WAKE)
 				goto out;
-			if ((tag & TAG_LISTENER) == TAG_LISTENER)
+			if (tag == TAG_ARRIVALS)
+				take_arrivals(s);
+			else if ((tag & TAG_LISTENER) == TAG_LISTENER)
 				accept_some(s, s->listeners[tag & ~TAG_LISTENER]);
 			else
 				on_conn(s, tag, ev[i].events);
@@ -74,6 +83,7 @@ void *http_accept_main(void *server)
 		}
 	}
 out:
+	take_arrivals(s);
 	for (uint32_t i = 0; i < s->n_slots; i++) {
 		enum conn_state state;
 
@@ -121,6 +131,7 @@ void http_conn_release(struct conn *c)
 	if (c->state == CONN_ACTIVE)
 		s->n_active--;
 	c->state = CONN_FREE;
+	peer_done(&c->peer);
 	if (s->free_hint > c->slot)
 		s->free_hint = c->slot;
 	s->n_conns--;
@@ -170,40 +181,128 @@ static void accept_without_room(struct http_server *s, int listener)
 		usleep(10000);
 }
 
-static void accept_some(struct http_server *s, int listener)
+/* A slot for fd, which is closed when there is none. */
+static struct conn *admit(struct http_server *s, int fd, const struct http_listener *from)
+{
+	struct conn *c, *old;
+
+	metrics_add(METRIC_HTTP_CONNECTIONS, 1);
+	lock_take(&s->lock);
+	c = http_conn_take(s);
+	lock_drop(&s->lock);
+	if (!c && (old = idlest(s))) {
+		drop(old);
+		lock_take(&s->lock);
+		c = http_conn_take(s);
+		lock_drop(&s->lock);
+	}
+	if (!c) {
+		say_busy(fd);
+		return NULL;
+	}
+	c->fd = fd;
+	c->peer.listener = from->host;
+	c->peer.policy = from->policy;
+	c->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
+	return c;
+}
+
+static void set_tcp(int fd)
+{
+	int one = 1, idle = ALIVE_S, tries = ALIVE_TRIES;
+
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof(one));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
+	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof(tries));
+}
+
+static struct tls_creds *creds_of(struct http_server *s, struct http_listener *l)
+{
+	WITH_LOCK(&s->lock);
+
+	return l->tls ? tls_creds_ref(l->tls) : NULL;
+}
+
+static void set_local(struct peer *p, int fd)
+{
+	struct ucred u;
+	socklen_t size = sizeof(u);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &u, &size) < 0)
+		return;
+	p->local = true;
+	p->uid = u.uid;
+	p->gid = u.gid;
+	p->pid = u.pid;
+}
+
+static void accept_some(struct http_server *s, struct http_listener *l)
 {
 	for (int i = 0; i < 64; i++) {
 		struct sockaddr_storage addr = { 0 };
 		socklen_t addr_len = sizeof(addr);
-		struct conn *c, *old;
-		int one = 1, fd = accept4(listener, (struct sockaddr *)&addr, &addr_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd = accept4(l->fd, (struct sockaddr *)&addr, &addr_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		bool tcp = addr.ss_family == AF_INET || addr.ss_family == AF_INET6;
+		struct tls_creds *creds;
+		struct conn *c;
 
 		if (fd < 0) {
 			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-				accept_without_room(s, listener);
+				accept_without_room(s, l->fd);
 			return;
 		}
-		metrics_add(METRIC_HTTP_CONNECTIONS, 1);
-		lock_take(&s->lock);
-		c = http_conn_take(s);
-		lock_drop(&s->lock);
-		if (!c && (old = idlest(s))) {
-			drop(old);
-			lock_take(&s->lock);
-			c = http_conn_take(s);
-			lock_drop(&s->lock);
-		}
-		if (!c) {
-			say_busy(fd);
+		if (tcp)
+			set_tcp(fd);
+		creds = creds_of(s, l);
+		if (creds) {
+			tls_relay_take(s, fd, l, creds, &addr);
 			continue;
 		}
-		if (addr.ss_family == AF_INET || addr.ss_family == AF_INET6)
-			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		c->fd = fd;
+		c = admit(s, fd, l);
+		if (!c)
+			continue;
+		if (!tcp)
+			set_local(&c->peer, fd);
 		c->addr = addr;
 		c->addr_len = addr_len;
-		c->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
 		watch(c, EPOLL_CTL_ADD, EPOLLIN | EPOLLRDHUP | EPOLLET);
+	}
+}
+
+int http_arrive(struct http_server *s, struct http_arrival *a)
+{
+	if (write(s->arrivals[1], &a, sizeof(a)) == (ssize_t)sizeof(a))
+		return 0;
+	http_arrival_free(a);
+	return -1;
+}
+
+void http_arrival_free(struct http_arrival *a)
+{
+	fd_close(&a->fd);
+	peer_done(&a->peer);
+	free(a);
+}
+
+static void take_arrivals(struct http_server *s)
+{
+	struct http_arrival *a;
+
+	while (read(s->arrivals[0], &a, sizeof(a)) == (ssize_t)sizeof(a)) {
+		struct conn *c = admit(s, a->fd, a->listener);
+
+		a->fd = -1;
+		if (c) {
+			c->peer.user = STEAL(a->peer.user);
+			c->peer.certs = a->peer.certs;
+			a->peer.certs = (struct strv){ 0 };
+			c->addr.ss_family = AF_UNIX;
+			c->addr_len = sizeof(sa_family_t);
+			watch(c, EPOLL_CTL_ADD, EPOLLIN | EPOLLRDHUP | EPOLLET);
+		}
+		http_arrival_free(a);
 	}
 }
 

@@ -49,8 +49,23 @@ struct conn {
 	int64_t taken;          /* bytes out of the socket before it; -1: they cannot be counted */
 	struct spin spin;
 	size_t discarded;       /* lingering */
-	struct sockaddr_storage addr;
+	struct sockaddr_storage addr; /* of fd: Unix for what comes through the relay of TLS */
 	socklen_t addr_len;
+	struct peer peer;
+};
+
+/* One address that is served; there as long as the server is. */
+struct http_listener {
+	int fd;
+	char *host, *policy;
+	struct tls_creds *tls;  /* the server's lock; NULL: plain, for ever */
+};
+
+/* A connection that the relay of TLS has made ready: from its thread to the acceptor. */
+struct http_arrival {
+	int fd;
+	struct http_listener *listener;
+	struct peer peer;
 };
 
 struct http_server {
@@ -58,8 +73,10 @@ struct http_server {
 	struct http_limits limits;
 	struct MHD_Daemon *mhd;
 	int epoll_fd, wake_fd, spare_fd;
-	int *listeners;
+	struct http_listener **listeners;
 	size_t n_listeners;
+	struct tls_relay *relay; /* NULL: nothing speaks TLS */
+	int arrivals[2];        /* pipe of struct http_arrival * */
 	pthread_t acceptor;
 	bool started;
 	char *peek;             /* the acceptor's buffer */
@@ -103,6 +120,9 @@ struct http_request {
 void *http_accept_main(void *server);
 #define LINGER_MS 2000 /* how long a refused client may still send */
 void http_say_refused(int fd, int status, const char *why);
+/* Any thread: a becomes the acceptor's, or is freed (-1). */
+int http_arrive(struct http_server *s, struct http_arrival *a);
+void http_arrival_free(struct http_arrival *a);
 /* Lock held. */
 struct conn *http_conn_take(struct http_server *s);
 void http_conn_release(struct conn *c);
@@ -110,9 +130,18 @@ void http_conn_release(struct conn *c);
 /* http.c: hands a checked connection to the library, which owns lib_fd from then on. */
 int http_add_connection(struct conn *c, const char *feed, size_t feed_size);
 
-/* What every request has, once conn, uri, method and fields are there; and its undoing, h itself apart. */
+/* request.c: what every request has, once conn, uri, method and fields are there; and its undoing, h itself apart. */
 void http_request_init(struct http_request *h);
 void http_request_done(struct http_request *h);
+/* What its fields say of the body; NULL, or why they cannot be. */
+const char *http_request_framing(const struct http_request *h, struct http_framing *f);
+
+/* server.c */
+bool http_speaks_tls(const struct http_server *s);
+/* Connections through the relay need more descriptors. */
+void http_limit_tls(struct http_limits *l);
+/* Waits for requests, cuts what is still there after timeout_ms, and waits as long again. False: some handler still runs. */
+bool http_requests_end(struct http_server *s, int timeout_ms);
 /* Too many connections to keep any. */
 bool http_crowded(struct http_server *s);
 
@@ -164,6 +193,17 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 /* Ends our side and reads the client's away, for at most this long, so that the answer is not lost to a reset. */
 void raw_linger(int fd, int timeout_ms);
 const char *http_status_text(int status);
+
+/* tls-relay.c */
+int tls_relay_start(struct http_server *s, struct err *err);
+/* A connection of a TLS listener; fd and creds become the relay's. */
+void tls_relay_take(struct http_server *s, int fd, struct http_listener *from, struct tls_creds *creds,
+	const struct sockaddr_storage *addr);
+/* No more arrivals come. */
+void tls_relay_end_handshakes(struct http_server *s);
+/* What the server has written goes out, for at most ms. */
+void tls_relay_end(struct http_server *s, int ms);
+void tls_relay_free(struct http_server *s);
 
 /* upload.c */
 struct upload *upload_start(struct http_request *h);

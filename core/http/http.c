@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The HTTP library: its connections, and requests as it tells of them. */
 #include "http/http.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <microhttpd.h>
 #include <strings.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -25,9 +24,7 @@
  * between two requests: it costs a ping more than anything else does, and each kept connection owns all of it.
  */
 #define POOL (88u << 10)
-#define KEEP_MAX 64
-#define FDS_APART 64      /* descriptors that connections leave to the rest of the daemon */
-#define FDS_EACH 3        /* of a direct connection */
+#define RELAY_END_MS 1000
 
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *mc, const char *url, const char *method, const char *version,
 	const char *data, size_t *size, void **ctx);
@@ -40,67 +37,6 @@ static enum MHD_Result begin_request(struct http_request *h, const char *method,
 static enum MHD_Result take_body(struct http_request *h, const char *data, size_t *size);
 static enum MHD_Result finish(struct http_request *h);
 static enum MHD_Result refuse(struct http_request *h, enum err_class class, const char *text);
-static const struct request_ops ops;
-
-static void set_limits(struct http_limits *l, const struct http_limits *given)
-{
-	struct rlimit rl;
-
-	if (given)
-		*l = *given;
-	if (l->max_connections <= 0)
-		l->max_connections = 4096;
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur != RLIM_INFINITY && rl.rlim_cur < 1u << 20) {
-		int most = ((int)rl.rlim_cur - FDS_APART) / FDS_EACH;
-
-		if (l->max_connections > most)
-			l->max_connections = most > 8 ? most : 8;
-	}
-	if (l->header_timeout_ms <= 0)
-		l->header_timeout_ms = 10000;
-	if (l->idle_timeout_s <= 0)
-		l->idle_timeout_s = 60;
-	if (!l->header_size)
-		l->header_size = 64u << 10;
-	if (!l->uri_size)
-		l->uri_size = 32u << 10;
-	if (!l->ring_size)
-		l->ring_size = 256u << 10;
-}
-
-struct http_server *http_server_new(struct router *r, const struct http_limits *limits, struct err *err)
-{
-	struct http_server *s = xcalloc(1, sizeof(*s));
-
-	s->router = r;
-	set_limits(&s->limits, limits);
-	lock_init(&s->lock, LOCK_LEAF);
-	lock_cond_init(&s->changed);
-	s->conns = xcalloc((size_t)s->limits.max_connections + SLOTS_APART, sizeof(*s->conns));
-	s->peek = xmalloc(s->limits.header_size + PEEK_EXTRA);
-	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	s->spinners = (int)http_spinners();
-	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	if (s->epoll_fd >= 0 && s->wake_fd >= 0 && s->spare_fd >= 0)
-		return s;
-	err_errno(err, errno, "cannot set up the HTTP server");
-	http_server_free(s);
-	return NULL;
-}
-
-int http_server_add_listener(struct http_server *s, int fd, unsigned flags, struct err *err)
-{
-	int on = fcntl(fd, F_GETFL);
-
-	if (flags)
-		return err_set(err, ERR_INVALID, "unknown listener flags %#x", flags);
-	if (on < 0 || fcntl(fd, F_SETFL, on | O_NONBLOCK) < 0)
-		return err_errno(err, errno, "cannot use listener %d", fd);
-	s->listeners = xrealloc(s->listeners, (s->n_listeners + 1) * sizeof(int));
-	s->listeners[s->n_listeners++] = fd;
-	return 0;
-}
 
 int http_server_start(struct http_server *s, struct err *err)
 {
@@ -109,6 +45,11 @@ int http_server_start(struct http_server *s, struct err *err)
 	struct epoll_event wake = { .events = EPOLLIN, .data.u64 = UINT64_MAX };
 	int r;
 
+	if (http_speaks_tls(s)) {
+		http_limit_tls(&s->limits);
+		if (tls_relay_start(s, err) < 0)
+			return -1;
+	}
 	s->mhd = MHD_start_daemon(flags, 0, NULL, NULL, on_request, s,
 		MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->limits.max_connections + 2 * SLOTS_APART + 64,
 		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)s->limits.idle_timeout_s,
@@ -132,32 +73,10 @@ int http_server_start(struct http_server *s, struct err *err)
 	return 0;
 }
 
-static bool wait_for_requests(struct http_server *s, int timeout_ms)
-{
-	int64_t end = clock_mono() + timeout_ms * NSEC_PER_MSEC, left;
-	WITH_LOCK(&s->lock);
-
-	while (s->n_requests) {
-		left = end - clock_mono();
-		if (left <= 0)
-			return false;
-		lock_wait(&s->lock, &s->changed, left);
-	}
-	return true;
-}
-
-static void cut_connections(struct http_server *s)
-{
-	WITH_LOCK(&s->lock);
-
-	for (uint32_t i = 0; i < s->n_slots; i++)
-		if (s->conns[i].state == CONN_ACTIVE)
-			shutdown(s->conns[i].fd, SHUT_RDWR);
-}
-
 int http_server_stop(struct http_server *s, int timeout_ms)
 {
 	if (s->started) {
+		tls_relay_end_handshakes(s);
 		eventfd_write(s->wake_fd, 1);
 		pthread_join(s->acceptor, NULL);
 		s->started = false;
@@ -165,42 +84,15 @@ int http_server_stop(struct http_server *s, int timeout_ms)
 	lock_take(&s->lock);
 	s->stopping = true;
 	lock_drop(&s->lock);
-	wait_for_requests(s, timeout_ms);
-	cut_connections(s);
-	if (!wait_for_requests(s, timeout_ms)) {
+	if (!http_requests_end(s, timeout_ms)) {
 		log_warn("requests still run, leaving them behind");
 		return -1;
 	}
 	if (s->mhd)
 		MHD_stop_daemon(s->mhd);
 	s->mhd = NULL;
+	tls_relay_end(s, RELAY_END_MS);
 	return 0;
-}
-
-void http_server_free(struct http_server *s)
-{
-	if (!s)
-		return;
-	BUG_ON(s->started || s->mhd);
-	for (size_t i = 0; i < s->n_listeners; i++)
-		close(s->listeners[i]);
-	free(s->listeners);
-	fd_close(&s->epoll_fd);
-	fd_close(&s->wake_fd);
-	fd_close(&s->spare_fd);
-	free(s->conns);
-	free(s->by_fd);
-	free(s->peek);
-	pthread_cond_destroy(&s->changed);
-	lock_done(&s->lock);
-	free(s);
-}
-
-size_t http_server_connections(struct http_server *s)
-{
-	WITH_LOCK(&s->lock);
-
-	return s->n_conns;
 }
 
 static void leave(struct http_server *s, int lib_fd)
@@ -303,19 +195,6 @@ static void *on_request_line(void *cls, const char *uri, struct MHD_Connection *
 	return h;
 }
 
-void http_request_done(struct http_request *h)
-{
-	upload_free(h->upload);
-	request_done(&h->rq);
-	strv_done(&h->names);
-	strv_done(&h->values);
-	buf_done(&h->body);
-	buf_done(&h->answer.data);
-	free(h->answer.type);
-	free(h->uri);
-	free(h->method);
-}
-
 /* Ends every request became of it. */
 static void on_completed(void *cls, struct MHD_Connection *mc, void **ctx, enum MHD_RequestTerminationCode code)
 {
@@ -386,42 +265,6 @@ static enum MHD_Result each_header(void *cls, enum MHD_ValueKind kind, const cha
 	return MHD_YES;
 }
 
-static const char *header(struct request *rq, const char *name)
-{
-	struct http_request *h = (struct http_request *)rq;
-
-	for (size_t i = 0; i < h->names.len; i++)
-		if (strcasecmp(h->names.v[i], name) == 0)
-			return h->values.v[i];
-	return NULL;
-}
-
-static void emit_headers(struct request *rq, void (*emit)(void *to, const char *name, const char *value), void *to)
-{
-	struct http_request *h = (struct http_request *)rq;
-
-	for (size_t i = 0; i < h->names.len; i++)
-		emit(to, h->names.v[i], h->values.v[i]);
-}
-
-static const char *check_framing(const struct http_request *h, struct http_framing *f)
-{
-	for (size_t i = 0; i < h->names.len; i++)
-		http_framing_add(f, h->names.v[i], strlen(h->names.v[i]), h->values.v[i], strlen(h->values.v[i]));
-	return http_framing_check(f, h->http10);
-}
-
-void http_request_init(struct http_request *h)
-{
-	h->cancel = (struct cancel){ h->conn->fd, router_stop_fd(h->conn->srv->router) };
-	h->rq.ops = &ops;
-	h->rq.method = h->method;
-	h->rq.uri = h->uri;
-	h->rq.user = h->rq.user_auth = "";
-	h->rq.client_fd = h->conn->fd;
-	h->upgrade = header(&h->rq, "Upgrade") != NULL;
-}
-
 /* What runs while the header block is all there is: everything that streams. */
 static enum MHD_Result begin_request(struct http_request *h, const char *method, const char *version)
 {
@@ -434,7 +277,7 @@ static enum MHD_Result begin_request(struct http_request *h, const char *method,
 	h->http10 = streq(version, "HTTP/1.0");
 	MHD_get_connection_values(h->mc, MHD_HEADER_KIND, each_header, h);
 	http_request_init(h);
-	why = check_framing(h, &f);
+	why = http_request_framing(h, &f);
 	if (why)
 		return refuse(h, ERR_INVALID, why);
 	h->route = router_match(h->conn->srv->router, method, h->uri);
@@ -443,7 +286,7 @@ static enum MHD_Result begin_request(struct http_request *h, const char *method,
 	h->body_complete = !has_body;
 	if (flags & ROUTE_HIJACK) {
 		/* A chunked body of anything else but JSON is the stream itself: it may never end. */
-		type = header(&h->rq, "Content-Type");
+		type = request_header(&h->rq, "Content-Type");
 		if (!has_body || (f.chunked && (!type || strncasecmp(type, "application/json", 16) != 0))) {
 			h->raw = true;
 			return finish(h);
@@ -468,13 +311,6 @@ static enum MHD_Result take_body(struct http_request *h, const char *data, size_
 		return refuse(h, ERR_TOO_LARGE, "request body is too large");
 	buf_add(&h->body, data, n);
 	return MHD_YES;
-}
-
-bool http_crowded(struct http_server *s)
-{
-	WITH_LOCK(&s->lock);
-
-	return s->n_active > KEEP_MAX;
 }
 
 /* The client wants to go on, and may. */
@@ -542,69 +378,3 @@ static enum MHD_Result refuse(struct http_request *h, enum err_class class, cons
 	raw_end(h);
 	return MHD_NO;
 }
-
-static ssize_t read_body(struct request *rq, void *data, size_t size, struct err *err)
-{
-	struct http_request *h = (struct http_request *)rq;
-	size_t n = h->body.size - h->body_at;
-
-	if (n > size)
-		n = size;
-	if (n == 0)
-		return 0;
-	memcpy(data, h->body.data + h->body_at, n);
-	h->body_at += n;
-	return (ssize_t)n;
-}
-
-static int reply(struct request *rq, int status, const char *content_type, const void *data, size_t size)
-{
-	struct http_request *h = (struct http_request *)rq;
-
-	BUG_ON(rq->sent != SENT_NOTHING);
-	h->answer.set = true;
-	h->answer.type = xstrdup(content_type);
-	if (size)
-		buf_add(&h->answer.data, data, size);
-	rq->sent = SENT_ALL;
-	rq->status = status;
-	return 0;
-}
-
-static int begin(struct request *rq, int status, const char *content_type)
-{
-	struct http_request *h = (struct http_request *)rq;
-
-	BUG_ON(rq->sent != SENT_NOTHING);
-	h->raw = true;
-	rq->sent = SENT_STREAM;
-	rq->status = status;
-	return raw_begin(h, status, content_type, -1);
-}
-
-static int write_chunk(struct request *rq, const void *data, size_t size)
-{
-	BUG_ON(rq->sent != SENT_STREAM);
-	return raw_chunk((struct http_request *)rq, data, size);
-}
-
-static struct http_stream *hijack(struct request *rq, const char *content_type, struct err *err)
-{
-	struct http_request *h = (struct http_request *)rq;
-
-	BUG_ON(rq->sent != SENT_NOTHING);
-	h->raw = true;
-	rq->sent = SENT_HIJACK;
-	rq->status = h->upgrade ? 101 : 200;
-	return raw_hijack(h, content_type, err);
-}
-
-static const struct request_ops ops = {
-	.header = header,
-	.each_header = emit_headers,
-	.read_body = read_body,
-	.reply = reply,
-	.begin = begin,
-	.write = write_chunk,
-	.hijack = hijack,
-};

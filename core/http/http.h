@@ -20,13 +20,24 @@ struct http_limits {
 	size_t header_size;      /* 64 KiB -> 431 */
 	size_t uri_size;         /* 32 KiB -> 414 */
 	size_t ring_size;        /* 256 KiB: upload bytes that wait for a job */
+	size_t max_handshakes;   /* 256: TLS connections that are not one yet; the oldest makes room */
 };
 
 struct http_server;
+struct tls_creds;
+
+/* How a listener is served. */
+struct http_listen {
+	const char *host;        /* what it is called: unix:///run/docker.sock. May be NULL */
+	const char *policy;      /* what authorization is told of its clients; NULL: nothing */
+	struct tls_creds *tls;   /* of TCP sockets; Unix sockets are served as they are. NULL: plain */
+};
 
 struct http_server *http_server_new(struct router *r, const struct http_limits *limits, struct err *err);
-/* fd is bound and listens; the server owns it. flags: none yet. Before http_server_start(). */
-int http_server_add_listener(struct http_server *s, int fd, unsigned flags, struct err *err);
+/* fd is bound and listens; the server owns it. how may be NULL. Before http_server_start(). */
+int http_server_add_listener(struct http_server *s, int fd, const struct http_listen *how, struct err *err);
+/* Other certificates and authorities for every listener that speaks TLS, from the next connection on. Any thread. */
+void http_server_set_tls(struct http_server *s, struct tls_creds *tls);
 /* From here on connections are accepted. */
 int http_server_start(struct http_server *s, struct err *err);
 /*

@@ -117,7 +117,7 @@ static int make_plan(struct loader *l, struct err *err)
 	else if (spool_find(l->spool, "index.json"))
 		rc = plan_oci(&l->plan, l->spool, &want, strict, err);
 	else if (spool_find(l->spool, "repositories"))
-		return err_set(err, ERR_INVALID, "the archive has no manifest.json: the image format of Docker before 1.10 is not supported");
+		rc = plan_v1(&l->plan, l->spool, &want, strict, layer_room(image_store_layers(l->store)), l->opts->cancel, err);
 	else
 		return err_set(err, ERR_INVALID, "invalid archive: it has neither manifest.json nor index.json");
 	if (rc == 0 && strict && !l->plan.len)
@@ -234,6 +234,8 @@ static void report(struct loader *l, const struct image_tagging *tagged, struct 
 				say(l, "stream", "The image %s already exists, renaming the old one with ID %s to empty string\n", familiar, tagged->old);
 			say(l, "stream", "Loaded image: %s\n", familiar);
 		}
+		if (pi->inner && !pi->tags.len)
+			continue;
 		if (!pi->tags.len)
 			say(l, "stream", "Loaded image ID: %s\n", pi->img->id);
 		strv_add(ret_ids, pi->img->id);

@@ -38,17 +38,30 @@ void plan_done(struct plan *p)
 int plan_add(struct plan *p, const struct spool *sp, const struct spool_member *config, const struct strv *layers,
 	const struct platform *want, bool strict, struct plan_image **ret, struct err *err)
 {
-	CLEANUP(plan_image_done) struct plan_image pi = { 0 };
+	OWN_BUF struct buf bytes = { 0 };
+
+	*ret = NULL;
+	if (spool_bytes(sp, config, IMAGE_CONFIG_MAX, &bytes, err) < 0)
+		return -1;
+	return plan_add_config(p, sp, config->name, &bytes, layers, want, strict, ret, err);
+}
+
+int plan_add_config(struct plan *p, const struct spool *sp, const char *name, struct buf *config, const struct strv *layers,
+	const struct platform *want, bool strict, struct plan_image **ret, struct err *err)
+{
+	CLEANUP(plan_image_done) struct plan_image pi = { .config = *config };
 	struct image *img;
 
 	*ret = NULL;
+	*config = (struct buf){ 0 };
 	if (p->len >= PLAN_IMAGES_MAX)
 		return err_set(err, ERR_INVALID, "invalid archive: more than %d images", PLAN_IMAGES_MAX);
-	if (spool_bytes(sp, config, IMAGE_CONFIG_MAX, &pi.config, err) < 0)
-		return -1;
-	img = pi.img = image_parse(pi.config.data, pi.config.size, err);
+	p->bytes += pi.config.size;
+	if (p->bytes > PLAN_BYTES_MAX)
+		return err_set(err, ERR_TOO_LARGE, "invalid archive: its configurations have more than %u bytes", PLAN_BYTES_MAX);
+	img = pi.img = image_parse(pi.config.data ? pi.config.data : "", pi.config.size, err);
 	if (!img)
-		return err_wrap(err, "invalid archive: %.200s", config->name);
+		return err_wrap(err, "invalid archive: %.200s", name);
 	digest_of(pi.config.data, pi.config.size, img->id);
 	if (!str_empty(img->os) && !streq(img->os, "linux"))
 		return err_set(err, ERR_INVALID, "cannot load %.64s image on linux", img->os);

@@ -89,6 +89,19 @@ const struct spool_member *spool_need(const struct spool *sp, const char *name, 
 	return m;
 }
 
+void spool_folders(const struct spool *sp, struct strv *ret)
+{
+	for (size_t i = 0; i < sp->len; i++) {
+		const char *slash = strchr(sp->v[i].name, '/');
+		size_t n = slash ? (size_t)(slash - sp->v[i].name) : 0;
+		const char *last = ret->len ? ret->v[ret->len - 1] : "";
+
+		/* sorted: what lies in one folder lies together */
+		if (n && !(strlen(last) == n && memcmp(last, sp->v[i].name, n) == 0))
+			strv_take(ret, xstrndup(sp->v[i].name, n));
+	}
+}
+
 int spool_bytes(const struct spool *sp, const struct spool_member *m, size_t max, struct buf *ret, struct err *err)
 {
 	OWN_READER struct reader *r = spool_reader(sp, m);

@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/cancel.h"
+#include "base/str.h"
 #include "base/stream.h"
 
 struct spool;
@@ -30,7 +31,9 @@ static inline void spool_freep(struct spool **sp) { if (*sp) spool_free(*sp); }
 
 /* Through links that stay inside. NULL when there is no such file. */
 const struct spool_member *spool_find(const struct spool *sp, const char *name);
-/* The same, ERR_INVALID when absent. */
+/* The folders at the top that have something in them, by name. */
+void spool_folders(const struct spool *sp, struct strv *ret);
+/* The same as spool_find(), ERR_INVALID when absent. */
 const struct spool_member *spool_need(const struct spool *sp, const char *name, struct err *err);
 int spool_bytes(const struct spool *sp, const struct spool_member *m, size_t max, struct buf *ret, struct err *err);
 /* Compares the member's content with its promise; without one all is well. */

@@ -12,11 +12,15 @@ typedef void archive_progress_fn(void *ctx, const char *json);
 
 /* "linux/arm64/v8"; parts that are not there are NULL. */
 struct platform { char *os, *architecture, *variant; };
-/* ERR_INVALID on anything but os[/arch[/variant]] in Docker's characters. text NULL or "": this machine. Names are normalised. */
+/* ERR_INVALID on anything but os, arch, or os/arch[/variant] in Docker's characters. text NULL or "": this machine. Names are normalised. */
 int platform_parse(const char *text, struct platform *ret, struct err *err);
 void platform_done(struct platform *p);
 #define OWN_PLATFORM CLEANUP(platform_done)
-/* A descriptor's platform fits: same os and architecture, and the variant where both name one. */
+/*
+ * How well a descriptor's platform fits: the same os and architecture, and a variant that runs where the wanted one does. 0: not; the best is the highest
+ * that is not above it. Without a variant each architecture has its usual one (arm: v7), which an image that does not say may have or not.
+ */
+int platform_rank(const struct platform *want, const char *os, const char *architecture, const char *variant);
 bool platform_fits(const struct platform *want, const char *os, const char *architecture, const char *variant);
 
 struct archive_load_opts {

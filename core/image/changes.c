@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/deep.h"
+#include "base/filecap.h"
 #include "base/fs.h"
 #include "base/inode-map.h"
 #include "base/str.h"
@@ -26,6 +27,7 @@ struct walk {
 	bool upper;            /* the new tree holds changes only */
 	enum graph_whiteout style;
 	bool exact;            /* what looks the same is read */
+	const struct idmaps *shown; /* what owners of the old tree are in the new one; NULL: the same */
 	const struct cancel *cancel;
 };
 
@@ -64,22 +66,39 @@ static ssize_t capability(int dirfd, const char *name, char ret[CAPABILITY_MAX])
 	return lgetxattr(path, "security.capability", ret, CAPABILITY_MAX);
 }
 
-static bool same_capability(int a, int b, const char *name)
+/* For the root of which namespace it holds is a matter of owners. */
+static bool same_capability(const struct walk *w, int a, int b, const char *name)
 {
 	char x[CAPABILITY_MAX], y[CAPABILITY_MAX];
 	ssize_t n = capability(a, name, x), m = capability(b, name, y);
 
+	if (w->shown && n > 0 && m > 0) {
+		n = (ssize_t)filecap_plain(x, (size_t)n);
+		m = (ssize_t)filecap_plain(y, (size_t)m);
+	}
 	return (n < 0 && m < 0) || (n == m && memcmp(x, y, (size_t)n) == 0);
 }
 
-static bool differs(int new_fd, int old_fd, const char *name, const struct stat *a, const struct stat *b)
+static bool same_id(const struct idmap_list *shown, uint32_t now, uint32_t before)
 {
-	if (a->st_mode != b->st_mode || a->st_uid != b->st_uid || a->st_gid != b->st_gid || a->st_rdev != b->st_rdev)
+	uint32_t id;
+
+	if (!shown)
+		return now == before;
+	return !idmap_out(shown, before, &id) || id == now;
+}
+
+static bool differs(const struct walk *w, int new_fd, int old_fd, const char *name, const struct stat *a, const struct stat *b)
+{
+	const struct idmaps *m = w->shown;
+
+	if (a->st_mode != b->st_mode || a->st_rdev != b->st_rdev || !same_id(m ? &m->uids : NULL, a->st_uid, b->st_uid) ||
+	    !same_id(m ? &m->gids : NULL, a->st_gid, b->st_gid))
 		return true;
 	/* A folder's size and time tell nothing about the folder itself. */
 	if (!S_ISDIR(a->st_mode) && (!same_time(a->st_mtim, b->st_mtim) || a->st_size != b->st_size))
 		return true;
-	return S_ISREG(a->st_mode) && !same_capability(new_fd, old_fd, name);
+	return S_ISREG(a->st_mode) && !same_capability(w, new_fd, old_fd, name);
 }
 
 static int fail(struct walk *w, const char *name, struct err *err)
@@ -129,7 +148,7 @@ static int visit(struct walk *w, int new_fd, int old_fd, const char *name, int d
 	}
 	if (cancel_fired(w->cancel))
 		return err_set(err, ERR_CANCELLED, "cancelled");
-	changed = differs(new_fd, old_fd, name, &now, &before) || (w->exact && changes_within(new_fd, old_fd, name, &now, &before));
+	changed = differs(w, new_fd, old_fd, name, &now, &before) || (w->exact && changes_within(new_fd, old_fd, name, &now, &before));
 	if (changed)
 		add(w, name, CHANGE_MODIFY);
 	both = S_ISDIR(before.st_mode);
@@ -235,9 +254,9 @@ static int run(struct walk *w, int new_fd, int old_fd, struct err *err)
 	return rc;
 }
 
-int changes_compare(int new_fd, int old_fd, struct changes *ret, struct err *err)
+int changes_compare(int new_fd, int old_fd, const struct idmaps *shown, struct changes *ret, struct err *err)
 {
-	struct walk w = { .out = ret };
+	struct walk w = { .out = ret, .shown = idmaps_none(shown) ? NULL : shown };
 
 	return run(&w, new_fd, old_fd, err);
 }
@@ -247,7 +266,7 @@ static void compare_roots(struct walk *w, int new_fd, int old_fd)
 {
 	struct stat now, before;
 
-	if (fstat(new_fd, &now) == 0 && fstat(old_fd, &before) == 0 && differs(new_fd, old_fd, ".", &now, &before))
+	if (fstat(new_fd, &now) == 0 && fstat(old_fd, &before) == 0 && differs(w, new_fd, old_fd, ".", &now, &before))
 		add(w, ".", CHANGE_MODIFY);
 }
 
@@ -259,9 +278,9 @@ int changes_compare_exact(int new_fd, int old_fd, const struct cancel *c, struct
 	return run(&w, new_fd, old_fd, err);
 }
 
-int changes_upper(int upper_fd, enum graph_whiteout style, int lower_fd, struct changes *ret, struct err *err)
+int changes_upper(int upper_fd, enum graph_whiteout style, int lower_fd, const struct idmaps *shown, struct changes *ret, struct err *err)
 {
-	struct walk w = { .out = ret, .upper = true, .style = style };
+	struct walk w = { .out = ret, .upper = true, .style = style, .shown = idmaps_none(shown) ? NULL : shown };
 
 	return run(&w, upper_fd, lower_fd, err);
 }

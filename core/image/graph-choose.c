@@ -9,11 +9,13 @@
 #include "base/str.h"
 #include "dockerd/graph.h"
 
-/* Docker's order; vfs is the last resort. "overlay" is the layout before overlay2, of which only the data matters. */
-static const char *const priority[] = { "btrfs", "zfs", "overlay2", "fuse-overlayfs", "aufs", "devicemapper", "overlay", "vfs" };
+/* Docker's order; vfs is the last resort. */
+static const char *const priority[] = { "btrfs", "zfs", "overlay2", "fuse-overlayfs", "aufs", "overlay", "devicemapper", "vfs" };
 
 static int use(const char *name, const char *data_root, const struct driver **ret, struct err *err);
 static void find_prior(const char *data_root, struct strv *ret);
+static bool has_data(const char *data_root, const char *name);
+static void tell_others(const char *data_root, const char *name);
 
 const struct driver *graph_choose(const char *want, const char *data_root, struct err *err)
 {
@@ -21,8 +23,17 @@ const struct driver *graph_choose(const char *want, const char *data_root, struc
 	const struct driver *d = NULL;
 
 	if (!str_empty(want)) {
+		if (strchr(want, '/') || *want == '.') { /* it becomes a folder's name */
+			err_set(err, ERR_INVALID, "driver not supported: %s", want);
+			return NULL;
+		}
 		if (use(want, data_root, &d, err) != 0 && err && err->class == ERR_NOT_FOUND)
 			err_wrap(err, "driver not supported");
+		/* by another name of the driver: what lies there is not its own */
+		if (d && !streq(d->desc->name, want) && has_data(data_root, want))
+			d = NULL, err_set(err, ERR_NOT_IMPLEMENTED, "%s holds data of the storage driver %s, which is not supported", data_root, want);
+		if (d)
+			tell_others(data_root, want);
 		return d;
 	}
 	find_prior(data_root, &prior);
@@ -34,7 +45,7 @@ const struct driver *graph_choose(const char *want, const char *data_root, struc
 		return NULL;
 	}
 	if (prior.len == 1) {
-		if (use(prior.v[0], data_root, &d, err) < 0)
+		if (use(prior.v[0], data_root, &d, err) != 0)
 			err_wrap(err, "prior storage driver %s failed", prior.v[0]);
 		else if (!streq(d->desc->name, prior.v[0]))
 			d = NULL, err_set(err, ERR_NOT_IMPLEMENTED, "%s holds data of the storage driver %s, which is not supported", data_root, prior.v[0]);
@@ -45,7 +56,7 @@ const struct driver *graph_choose(const char *want, const char *data_root, struc
 	for (size_t i = 0; i < ARRAY_LEN(priority); i++) {
 		OWN_ERR struct err why = ERR_INIT;
 
-		if (streq(priority[i], "overlay") || !driver_present(DKD_KIND_GRAPH, priority[i]))
+		if (!driver_present(DKD_KIND_GRAPH, priority[i]))
 			continue;
 		int rc = use(priority[i], data_root, &d, &why);
 
@@ -72,7 +83,7 @@ static int use(const char *name, const char *data_root, const struct driver **re
 		return DKD_PROBE_BROKEN;
 	ops = d->ops;
 	if (ops->probe) {
-		root = xasprintf("%s/%s", data_root, d->desc->name);
+		root = xasprintf("%s/%s", data_root, d->desc->provider ? name : d->desc->name);
 		driver_call_begin(&c, d);
 		rc = ops->probe(&c.abi, driver_host(d), root);
 		if (driver_call_end(&c, rc == DKD_PROBE_MINE ? 0 : -1, err) < 0)
@@ -108,4 +119,17 @@ static void find_prior(const char *data_root, struct strv *ret)
 		if (streq(v[i].kind, "graph") && !streq(v[i].name, "vfs") && !strv_contains(ret, v[i].name) && has_data(data_root, v[i].name))
 			strv_add(ret, v[i].name);
 	driver_list_free(v, n);
+}
+
+/* Who names another driver than before would wonder where images and containers are. */
+static void tell_others(const char *data_root, const char *name)
+{
+	OWN_STRV struct strv prior = { 0 };
+	OWN_FREE char *names = NULL;
+
+	find_prior(data_root, &prior);
+	if (!prior.len || strv_contains(&prior, name) || has_data(data_root, name))
+		return;
+	names = strv_join(&prior, ", ");
+	log_warn("%s holds layers of %s: what was made with them is not seen with the storage driver %s", data_root, names, name);
 }

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/idmap.h"
 #include "base/jw.h"
 #include "base/str.h"
 
@@ -36,6 +37,15 @@ bool graph_exists(struct graph *g, const char *id);
 char *graph_get(struct graph *g, const char *id, const char *mount_label, struct err *err);
 /* The same; what is written may be lost with the layer in a power cut, so that no unmount waits for the disk. */
 char *graph_get_brief(struct graph *g, const char *id, const char *mount_label, struct err *err);
+/* Of a mount: ids on disk (inside) show as the host's (outside), as the open user namespace says. */
+struct graph_ids { const struct idmaps *maps; int userns; };
+/*
+ * Either of these, with ids (NULL: as on disk). One that is mounted with ids already stays as it is. ERR_NOT_IMPLEMENTED: the driver cannot, and this
+ * kernel or the file system below has no idmapped mounts.
+ */
+char *graph_get_mapped(struct graph *g, const char *id, const char *mount_label, bool brief, const struct graph_ids *ids, struct err *err);
+/* It was done before, so that it can be done. */
+bool graph_maps_ids(struct graph *g);
 int graph_put(struct graph *g, const char *id, struct err *err);
 /* GraphDriver.Data of inspect, as a JSON object. */
 void graph_metadata(struct graph *g, const char *id, struct jw *w);
@@ -55,6 +65,7 @@ struct graph_tree {
 	int fd;                      /* O_DIRECTORY fd of the tree */
 	enum graph_whiteout whiteout;
 	int parent_fd;               /* naive read: the parent's tree to compare with, else -1 */
+	struct idmaps shown;         /* owners on disk (inside) show in this tree as these (outside); none: as on disk */
 	char *id, *parent;           /* for graph_tree_done */
 	bool mounted, parent_mounted;
 	uint32_t native;             /* for graph_tree_done */
@@ -70,5 +81,7 @@ int graph_sync_layer(struct graph *g, const char *id, struct err *err);
 int graph_list(struct graph *g, struct strv *ret, struct err *err);
 /* Takes the storage option "size" of a container. */
 bool graph_takes_quota(const struct graph *g);
+/* A layer's tree may be written before its parent's is. */
+bool graph_writes_parallel(const struct graph *g);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Private to the image store (image.c, tags.c): what they share. Two kinds of exclusion: `lock` guards the tables and is
+ * Private to the image store (image.c, image-restore.c, tags.c): what they share. Two kinds of exclusion: `lock` guards the tables and is
  * never held over disk or layer work; the *operation* (store_begin/store_end) lets one writer at a time change the disk.
  */
 #ifndef IMAGE_IMAGE_STORE_H
@@ -10,6 +10,9 @@
 
 #include "base/lock.h"
 #include "image/image.h"
+
+#define STORE_CONTENT  "imagedb/content/sha256"
+#define STORE_METADATA "imagedb/metadata/sha256"
 
 /* A reference as repositories.json has it: both names in familiar form. */
 struct tag {
@@ -35,6 +38,9 @@ struct image_store {
 	size_t tags_len;
 };
 
+/* Opens the folders, and takes in what lies there: images, tags, layers. Before anybody else has the store. */
+int store_restore(struct image_store *s, struct err *err);
+
 /* The operation. No lock may be held. */
 void store_begin(struct image_store *s);
 void store_end(struct image_store *s);
@@ -44,6 +50,11 @@ void store_touch(struct image_store *s, const char *id);
 
 /* The lock is held. Index of the id, or where it would go. */
 size_t store_find(const struct image_store *s, const char *id, bool *ret_found);
+/* The lock is held, or nobody else is there. Takes the reference over. */
+void store_insert(struct image_store *s, struct image *img);
+/* The chain of its layers, from their digests; their size. */
+void image_set_chain(struct image *img);
+void image_fill_layers(struct image_store *s, struct image *img);
 
 /* Never fails for want of a readable file: then there are no tags. */
 void tags_open(struct image_store *s);

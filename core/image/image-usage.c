@@ -57,3 +57,20 @@ int64_t image_usage(struct image_store *s, struct image *const *v, size_t n, int
 	free(uses);
 	return total;
 }
+
+size_t image_drop_inner(struct image_store *s, struct image **v, size_t n)
+{
+	OWN_FREE struct strv *tags = xcalloc(n + 1, sizeof(*tags)), *digests = xcalloc(n + 1, sizeof(*digests));
+	size_t len = 0;
+
+	image_refs_of(s, v, n, tags, digests);
+	for (size_t i = 0; i < n; i++) {
+		if (tags[i].len + digests[i].len == 0 && image_children(s, v[i]->id, NULL) > 0)
+			image_unref(v[i]);
+		else
+			v[len++] = v[i];
+		strv_done(&tags[i]);
+		strv_done(&digests[i]);
+	}
+	return len;
+}

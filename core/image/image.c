@@ -17,23 +17,12 @@
 #include "base/log.h"
 #include "image/image-store.h"
 
-#define CONTENT "imagedb/content/sha256"
-#define METADATA "imagedb/metadata/sha256"
 #define USED_EVERY (60 * NSEC_PER_SEC)
 
-static int make_folders(struct image_store *s, struct err *err);
-static int load_all(struct image_store *s, struct err *err);
-static void add_missing(struct image_store *s);
-static void sweep_metadata(struct image_store *s);
-static size_t claim_all(struct image_store *s);
 static void succeed(struct image_store *s, struct image *old, struct image *img);
-static void insert(struct image_store *s, struct image *img);
 static struct image *take(struct image_store *s, const char *id);
 static struct image *by_prefix(struct image_store *s, const char *name);
-static void set_chain(struct image *img);
-static void fill_layers(struct image_store *s, struct image *img);
 static int write_metadata(struct image_store *s, const char *id, const char *name, const char *text, struct err *err);
-static void read_metadata(struct image_store *s, struct image *img);
 static void orphan_children(struct image_store *s, const char *id);
 
 struct image_store *image_store_open(struct layer_store *layers, const char *data_root, struct err *err)
@@ -46,19 +35,11 @@ struct image_store *image_store_open(struct layer_store *layers, const char *dat
 	s->fd = -1;
 	lock_init(&s->lock, LOCK_MAP);
 	lock_cond_init(&s->idle);
-	if (make_folders(s, err) < 0 || load_all(s, err) < 0) {
-		err_wrap(err, "image store");
-		image_store_close(s);
-		return NULL;
-	}
-	tags_open(s);
-	add_missing(s);
-	sweep_metadata(s);
-	layer_settle(layers);
-	/* what a load that never ended left behind; a damaged image may become whole again, with its layers */
-	if (claim_all(s) == 0)
-		layer_sweep(layers);
-	return s;
+	if (store_restore(s, err) == 0)
+		return s;
+	err_wrap(err, "image store");
+	image_store_close(s);
+	return NULL;
 }
 
 void image_store_close(struct image_store *s)
@@ -122,7 +103,7 @@ static const char *held(const struct image *img)
 
 static int create(struct image_store *s, struct image *img, const char *config, size_t size, struct err *err)
 {
-	OWN_FREE char *path = xasprintf(CONTENT "/%s", id_digest_hex(img->id));
+	OWN_FREE char *path = xasprintf(STORE_CONTENT "/%s", id_digest_hex(img->id));
 	OWN_FREE char *content = xasprintf("%s/%s", s->dir, path);
 
 	if (img->chain && layer_ref(s->layers, img->chain, err) < 0)
@@ -134,7 +115,7 @@ static int create(struct image_store *s, struct image *img, const char *config, 
 			layer_unref(s->layers, img->chain, NULL, NULL);
 		return -1;
 	}
-	fill_layers(s, img);
+	image_fill_layers(s, img);
 	return 0;
 }
 
@@ -148,9 +129,9 @@ int image_create(struct image_store *s, const char *config, size_t size, const c
 	if (!img)
 		return -1;
 	digest_of(config, size, img->id);
-	path = xasprintf(CONTENT "/%s", id_digest_hex(img->id));
+	path = xasprintf(STORE_CONTENT "/%s", id_digest_hex(img->id));
 	img->parent = str_empty(parent) ? NULL : xstrdup(parent);
-	set_chain(img);
+	image_set_chain(img);
 	strcpy(ret_id, img->id);
 	/* on disk the layers come first, for good: a configuration never stands on what a power cut takes away */
 	if (layer_sync(s->layers, err) < 0)
@@ -163,7 +144,7 @@ int image_create(struct image_store *s, const char *config, size_t size, const c
 		rc = create(s, img, config, size, err);
 	if (rc == 0 && !old) {
 		lock_take(&s->lock);
-		insert(s, STEAL(img));
+		store_insert(s, STEAL(img));
 		lock_drop(&s->lock);
 	} else if (rc == 0 && old->damaged) {
 		succeed(s, old, STEAL(img));
@@ -231,7 +212,7 @@ struct image *image_by_id(struct image_store *s, const char *id)
 int image_raw(struct image_store *s, const char *id, struct buf *ret, struct err *err)
 {
 	const char *hex = id_digest_hex(id);
-	OWN_FREE char *path = hex ? xasprintf(CONTENT "/%s", hex) : NULL;
+	OWN_FREE char *path = hex ? xasprintf(STORE_CONTENT "/%s", hex) : NULL;
 	char digest[DIGEST_TEXT];
 
 	if (!hex)
@@ -269,7 +250,7 @@ void image_list_free(struct image **v, size_t n)
 static int delete(struct image_store *s, const char *id, struct err *err)
 {
 	const char *hex = id_digest_hex(id);
-	OWN_FREE char *content = xasprintf(CONTENT "/%s", hex);
+	OWN_FREE char *content = xasprintf(STORE_CONTENT "/%s", hex);
 	bool found;
 
 	if (tags_drop_image(s, id, err) < 0)
@@ -277,7 +258,7 @@ static int delete(struct image_store *s, const char *id, struct err *err)
 	if (fs_remove_tree(s->fd, content, err) < 0)
 		return err_wrap(err, "remove image %s", id);
 	{
-		OWN_FREE char *dir = xasprintf("%s/" CONTENT, s->dir), *meta = xasprintf(METADATA "/%s", hex);
+		OWN_FREE char *dir = xasprintf("%s/" STORE_CONTENT, s->dir), *meta = xasprintf(STORE_METADATA "/%s", hex);
 		OWN_ERR struct err ignored = ERR_INIT;
 
 		/* the configuration must be gone for good before its layers go; metadata without one means nothing */
@@ -347,7 +328,7 @@ void image_used(struct image_store *s, const char *id)
 
 int64_t image_last_use(struct image_store *s, const struct image *img)
 {
-	OWN_FREE char *path = xasprintf(CONTENT "/%s", id_digest_hex(img->id));
+	OWN_FREE char *path = xasprintf(STORE_CONTENT "/%s", id_digest_hex(img->id));
 	int64_t ret = image_last_tag(img), used = __atomic_load_n(&img->last_used, __ATOMIC_RELAXED), here;
 	struct stat st;
 
@@ -371,155 +352,6 @@ size_t image_children(struct image_store *s, const char *id, struct strv *ret)
 	return n;
 }
 
-static int make_folders(struct image_store *s, struct err *err)
-{
-	static const char *const folders[] = { CONTENT, METADATA };
-
-	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
-		OWN_FREE char *path = xasprintf("%s/%s", s->dir, folders[i]);
-
-		if (fs_mkdirs(path, 0700, err) < 0)
-			return -1;
-	}
-	s->fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return s->fd < 0 ? err_errno(err, errno, "open %s", s->dir) : 0;
-}
-
-/* It stays in the lists with its reason, and nothing can be made of it. */
-static void mark_damaged(struct image *img, const char *why)
-{
-	str_set(&img->damaged, why);
-	strmap_set(&img->config.labels, IMAGE_DAMAGED_LABEL, why);
-	damage_note("image", img->id, DAMAGE_LOST, "image %.12s is damaged: %s", img->id + strlen("sha256:"), why);
-}
-
-static struct image *stub(const char *hex, const char *why)
-{
-	struct image *img = xcalloc(1, sizeof(*img));
-
-	img->refs = 1;
-	snprintf(img->id, sizeof(img->id), "sha256:%s", hex);
-	img->created = CLOCK_ZERO;
-	img->architecture = xstrdup("");
-	img->os = xstrdup("");
-	mark_damaged(img, why);
-	return img;
-}
-
-/* What an image tells of its layers. */
-static void teach(struct image_store *s, const struct image *img)
-{
-	OWN_FREE char *below = NULL;
-
-	for (size_t i = 0; i < img->diff_ids.len; i++) {
-		char *chain = layer_chain_id(below, img->diff_ids.v[i]);
-
-		layer_teach(s->layers, chain, below, img->diff_ids.v[i]);
-		free(below);
-		below = chain;
-	}
-}
-
-/* One image of the disk; its layers are claimed later. */
-static struct image *load_one(struct image_store *s, const char *hex)
-{
-	OWN_BUF struct buf raw = { 0 };
-	OWN_ERR struct err err = ERR_INIT;
-	OWN_FREE char *id = xasprintf("sha256:%s", hex);
-	struct image *img = image_raw(s, id, &raw, &err) == 0 ? image_parse(raw.data, raw.size, &err) : NULL;
-
-	if (!img)
-		return stub(hex, err_text(&err));
-	strcpy(img->id, id);
-	set_chain(img);
-	read_metadata(s, img);
-	teach(s, img);
-	return img;
-}
-
-static int load_all(struct image_store *s, struct err *err)
-{
-	int fd = openat(s->fd, CONTENT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	OWN_DIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	if (!dir)
-		return err_errno(err, errno, "open %s/" CONTENT, s->dir);
-	while ((e = readdir(dir))) {
-		if (str_has_prefix(e->d_name, ".tmp-"))
-			unlinkat(fd, e->d_name, 0);
-		if (id_is_hex64(e->d_name))
-			insert(s, load_one(s, e->d_name));
-	}
-	return 0;
-}
-
-/* Images that tags know of and nothing else: a tag is made last and goes first. */
-static void add_missing(struct image_store *s)
-{
-	OWN_STRV struct strv ids = { 0 };
-	bool found;
-
-	tags_ids(s, &ids);
-	for (size_t i = 0; i < ids.len; i++) {
-		store_find(s, ids.v[i], &found);
-		if (!found)
-			insert(s, stub(id_digest_hex(ids.v[i]), "its configuration is missing"));
-	}
-}
-
-/* What a crash left of images that were being removed. */
-static void sweep_metadata(struct image_store *s)
-{
-	int fd = openat(s->fd, METADATA, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	OWN_DIR DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
-
-	while (dir && (e = readdir(dir))) {
-		OWN_FREE char *id = xasprintf("sha256:%s", e->d_name);
-		bool found = true;
-
-		if (id_is_hex64(e->d_name))
-			store_find(s, id, &found);
-		if (!found)
-			fs_remove_tree(fd, e->d_name, NULL);
-	}
-}
-
-/* The image holds its topmost layer, or of a damaged one what is left. */
-static void claim(struct image_store *s, struct image *img)
-{
-	OWN_FREE char *why = NULL, *claimed = NULL;
-
-	for (size_t n = img->diff_ids.len; n && !claimed; n--) {
-		OWN_FREE char *chain = NULL;
-
-		for (size_t i = 0; i < n; i++) {
-			OWN_FREE char *below = chain;
-
-			chain = layer_chain_id(below, img->diff_ids.v[i]);
-		}
-		claimed = layer_claim(s->layers, chain, &why);
-	}
-	if (!why)
-		return;
-	img->held = STEAL(claimed);
-	mark_damaged(img, why);
-}
-
-/* How many images are damaged. */
-static size_t claim_all(struct image_store *s)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < s->len; i++) {
-		claim(s, s->v[i].img);
-		fill_layers(s, s->v[i].img);
-		n += s->v[i].img->damaged != NULL;
-	}
-	return n;
-}
-
 size_t store_find(const struct image_store *s, const char *id, bool *ret_found)
 {
 	size_t lo = 0, hi = s->len;
@@ -537,7 +369,7 @@ size_t store_find(const struct image_store *s, const char *id, bool *ret_found)
 }
 
 /* Takes over the reference. */
-static void insert(struct image_store *s, struct image *img)
+void store_insert(struct image_store *s, struct image *img)
 {
 	bool found;
 	size_t at = store_find(s, img->id, &found);
@@ -583,7 +415,7 @@ static struct image *by_prefix(struct image_store *s, const char *name)
 	return take(s, s->v[at].img->id);
 }
 
-static void set_chain(struct image *img)
+void image_set_chain(struct image *img)
 {
 	for (size_t i = 0; i < img->diff_ids.len; i++) {
 		OWN_FREE char *below = img->chain;
@@ -592,7 +424,7 @@ static void set_chain(struct image *img)
 	}
 }
 
-static void fill_layers(struct image_store *s, struct image *img)
+void image_fill_layers(struct image_store *s, struct image *img)
 {
 	OWN_FREE char *chain = NULL;
 
@@ -609,29 +441,12 @@ static void fill_layers(struct image_store *s, struct image *img)
 
 static int write_metadata(struct image_store *s, const char *id, const char *name, const char *text, struct err *err)
 {
-	OWN_FREE char *dir = xasprintf("%s/" METADATA "/%s", s->dir, id_digest_hex(id));
+	OWN_FREE char *dir = xasprintf("%s/" STORE_METADATA "/%s", s->dir, id_digest_hex(id));
 	OWN_FREE char *path = xasprintf("%s/%s", dir, name);
 
 	if (fs_mkdir(dir, 0700, err) < 0)
 		return -1;
 	return fs_write_atomic(AT_FDCWD, path, text, strlen(text), 0600, FS_RENAME_ONLY, err);
-}
-
-/* What is not there or makes no sense is left out: it is a hint, not the image. */
-static void read_metadata(struct image_store *s, struct image *img)
-{
-	OWN_BUF struct buf parent = { 0 }, stamp = { 0 }, used = { 0 };
-	OWN_FREE char *dir = xasprintf(METADATA "/%s", id_digest_hex(img->id));
-	OWN_FREE char *parent_path = xasprintf("%s/parent", dir), *stamp_path = xasprintf("%s/lastUpdated", dir);
-	OWN_FREE char *used_path = xasprintf("%s/lastUsed", dir);
-	int64_t ns;
-
-	if (fs_read(s->fd, parent_path, 128, &parent, NULL) == 0 && id_digest_hex(parent.data))
-		img->parent = buf_steal(&parent);
-	if (fs_read(s->fd, stamp_path, 128, &stamp, NULL) == 0 && clock_parse_rfc3339(stamp.data, &ns))
-		img->last_tag = ns;
-	if (fs_read(s->fd, used_path, 128, &used, NULL) == 0 && clock_parse_rfc3339(used.data, &ns))
-		img->last_used = ns;
 }
 
 /* The operation is held. Children of an image that went forget it: each is replaced by a fresh copy without parent. */
@@ -643,7 +458,7 @@ static void orphan_children(struct image_store *s, const char *id)
 	for (size_t i = 0; i < children.len; i++) {
 		OWN_ERR struct err err = ERR_INIT;
 		OWN_BUF struct buf raw = { 0 };
-		OWN_FREE char *path = xasprintf(METADATA "/%s/parent", id_digest_hex(children.v[i]));
+		OWN_FREE char *path = xasprintf(STORE_METADATA "/%s/parent", id_digest_hex(children.v[i]));
 		struct image *fresh, *old;
 		bool found;
 

@@ -89,6 +89,8 @@ void image_list_free(struct image **v, size_t n);
  * sizes of all layers, each counted once, is returned.
  */
 int64_t image_usage(struct image_store *s, struct image *const *v, size_t n, int64_t *ret_shared);
+/* Lets go of those that have children and no name: they are steps on the way to others. How many are left, in their order. */
+size_t image_drop_inner(struct image_store *s, struct image **v, size_t n);
 /* Every tag of a repository ("busybox:1", "busybox:latest"); what else ref holds does not matter. */
 void image_repo_tags(struct image_store *s, const struct reference *ref, struct strv *ret);
 /* "busybox:latest" and "busybox@sha256:..." of an image, familiar form. */

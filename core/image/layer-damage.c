@@ -253,6 +253,8 @@ static int check_mount(struct layer_store *s, struct rwlayer *m, char **ret_why,
 	OWN_FREE char *why = NULL;
 	int init = 0, rc;
 
+	if (m->shift_bad)
+		return err_set(err, ERR_INTERNAL, "%s", m->shift_bad);
 	if (*m->init_id)
 		init = graph_check(s->graph, m->init_id, parent, ret_why, ret_below, err);
 	if (init < 0)

@@ -9,6 +9,7 @@
 #include "image/layer-priv.h"
 
 #define VALUE_MAX 256
+#define OWNERS_MAX 65536
 
 int layer_stage_begin(struct layer_store *s, struct layer_stage *st, const char *id, struct err *err)
 {
@@ -162,10 +163,26 @@ static bool is_init_id(const char *id)
 	return strlen(id) == ID_HEX + strlen(INIT_SUFFIX) && str_has_suffix(id, INIT_SUFFIX) && id_is_name(id, 1);
 }
 
+/* Whose the files of a container's layer are, where that is not as in the data-root. */
+static int read_owners(int dirfd, const char *entry, struct idmaps *ret, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/" OWNERS_FILE, entry);
+	OWN_ERR struct err why = ERR_INIT;
+	OWN_BUF struct buf b = { 0 };
+
+	if (fs_read(dirfd, path, OWNERS_MAX, &b, &why) < 0)
+		return why.class == ERR_NOT_FOUND ? 0 : err_move(err, &why);
+	if (b.data && streq(b.data, OWNERS_CHANGE))
+		return err_set(err, ERR_INTERNAL, "the owners of its files were being changed when the daemon ended");
+	if (!b.data || idmaps_parse(b.data, ret, NULL) < 0 || idmaps_none(ret))
+		return err_set(err, ERR_INTERNAL, "its file " OWNERS_FILE " holds no ids");
+	return 0;
+}
+
 /* As far as it can be read. */
 static int read_mount(struct layer_store *s, struct rwlayer *m, struct err *err)
 {
-	OWN_ERR struct err other = ERR_INIT;
+	OWN_ERR struct err other = ERR_INIT, owners = ERR_INIT;
 	char init[VALUE_MAX], parent[DIGEST_TEXT];
 
 	if (read_hex(s->mounts_fd, m->container, "mount-id", m->mount_id, err) < 0)
@@ -182,6 +199,10 @@ static int read_mount(struct layer_store *s, struct rwlayer *m, struct err *err)
 			m->parent->refs++;
 		else
 			err_set(err->msg ? &other : err, ERR_INTERNAL, "its image layer %s is missing", parent);
+	}
+	if (read_owners(s->mounts_fd, m->container, &m->shift, &owners) < 0) {
+		idmaps_done(&m->shift);
+		m->shift_bad = xstrdup(err_text(&owners));
 	}
 	return err->msg ? -1 : 0;
 }

@@ -56,7 +56,7 @@ static int write_tar(int top, int base, struct writer *out, const struct packtar
 int layer_merged_tar(struct layer_store *s, const char *chain, const char *base, struct writer *out, int64_t room,
 	const struct cancel *c, struct err *err)
 {
-	struct packtar_opts opts = { .cancel = c, .room = room };
+	struct packtar_opts opts = { .cancel = c, .ids = idmaps_root(), .room = room };
 	struct tree top = { .fd = -1 }, below = { .fd = -1 };
 	int rc = -1;
 

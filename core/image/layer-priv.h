@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The layer store's inside: layer.c (read-only layers), rwlayer.c (containers' layers), layer-db.c (their files). */
+/* The layer store's inside: layer.c (read-only layers), layer-draft.c (new ones), rwlayer.c (containers' layers), layer-db.c (their files). */
 #ifndef IMAGE_LAYER_PRIV_H
 #define IMAGE_LAYER_PRIV_H
 
@@ -11,6 +11,8 @@
 
 #define LAYER_BUCKETS 1024
 #define INIT_SUFFIX "-init"
+#define OWNERS_FILE "owners"  /* of a container's entry: rwlayer.shift; OWNERS_CHANGE while they are being changed */
+#define OWNERS_CHANGE "-"
 
 struct layer {
 	struct layer *next;        /* of its bucket */
@@ -35,6 +37,8 @@ struct rwlayer {
 	char init_id[ID_HEX + sizeof(INIT_SUFFIX)]; /* "" without */
 	struct layer *parent;      /* holds a reference; NULL: scratch, or lost */
 	unsigned users;            /* mounts and views of it: one that is removed meanwhile waits for the last of them */
+	struct idmaps shift;       /* its files have other owners than the data-root's (inside): these (outside). None: they do not */
+	char *shift_bad;           /* why that is not known, or NULL */
 	bool brief;                /* nothing of it has to outlive a power cut: of this daemon's making */
 	char *damaged;             /* why it cannot be mounted, or NULL */
 	char *found;               /* what is to be told of its damage once it has a container: rwlayer_tell() */
@@ -59,6 +63,10 @@ struct rwlayer *rwlayer_find(struct layer_store *s, const char *container);
 void layer_insert(struct layer_store *s, struct layer *l);
 void rwlayer_insert(struct layer_store *s, struct rwlayer *m);
 void rwlayer_detach(struct layer_store *s, struct rwlayer *m);
+
+/* Keeps the layer in place for a piece of work, without a claim on it. */
+struct layer *layer_pin(struct layer_store *s, const char *chain, struct err *err);
+void layer_unpin(struct layer_store *s, struct layer *l);
 
 void rwlayer_free(struct rwlayer *m);
 void layer_free(struct layer *l);

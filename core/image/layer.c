@@ -161,29 +161,6 @@ char *layer_chain_id(const char *parent, const char *diffid)
 	return xstrdup(chain);
 }
 
-/* Fills the driver's layer and the staging folder. */
-static int fill(struct layer_store *s, struct layer *l, struct layer_stage *st, struct reader *in, const struct cancel *c, struct err *err)
-{
-	const char *below = l->parent ? l->parent->cache_id : NULL;
-	OWN_FD int split_fd = openat(st->fd, "tar-split.json.gz", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	struct graph_tree tree;
-	char size[24];
-	int rc;
-
-	if (split_fd < 0)
-		return err_errno(err, errno, "create tar-split.json.gz");
-	if (graph_tree_write(s->graph, l->cache_id, below, &tree, err) < 0)
-		return -1;
-	rc = unpack_layer(in, &tree, split_fd, c, l->diffid, &l->size, err);
-	graph_tree_done(s->graph, &tree);
-	if (rc < 0)
-		return -1;
-	snprintf(size, sizeof(size), "%" PRId64, l->size);
-	if (layer_stage_put(st, "diff", l->diffid, err) < 0 || layer_stage_put(st, "size", size, err) < 0)
-		return -1;
-	return l->parent ? layer_stage_put(st, "parent", l->parent->chain, err) : 0;
-}
-
 static int assemble(struct layer_store *s, const char *cache_id, const struct layer *parent, int split_fd, struct writer *out,
 	const struct cancel *c, struct err *err)
 {
@@ -226,112 +203,6 @@ bool layer_verify(struct layer_store *s, const struct layer *l, int dir, const c
 	return true;
 }
 
-/*
- * A damaged entry of this very layer lies on disk, left out at start-up. Containers may stand on its data: where that is
- * whole the new entry takes it over, and the fresh copy goes.
- */
-static int repair(struct layer_store *s, struct layer *l, struct layer_stage *st, struct err *err)
-{
-	char old[ID_HEX + 1];
-
-	if (layer_exists(s, l->chain) || !layer_db_cache_id(s, id_digest_hex(l->chain), old) ||
-	    !graph_exists(s->graph, old) || !layer_verify(s, l, st->fd, old, NULL))
-		return 0;
-	if (graph_remove(s->graph, l->cache_id, err) < 0 || layer_stage_put(st, "cache-id", old, err) < 0)
-		return -1;
-	memcpy(l->cache_id, old, sizeof(old));
-	log_info("layer %s: its damaged entry is repaired", l->chain);
-	return 0;
-}
-
-/* The damaged layer that others hold becomes what was read now, and gets the reference. Under the lock. */
-static void heal(struct layer *there, struct layer *l)
-{
-	memcpy(there->diffid, l->diffid, sizeof(there->diffid));
-	memcpy(there->cache_id, l->cache_id, sizeof(there->cache_id));
-	there->size = l->size;
-	if (!there->parent && l->parent) {
-		there->parent = l->parent;
-		snprintf(there->parent_chain, sizeof(there->parent_chain), "%s", l->parent->chain);
-		l->parent->refs++;
-		l->parent->doomed = false;
-	}
-	str_set(&there->staged, NULL);
-	there->staged = STEAL(l->staged);
-	free(STEAL(there->damaged));
-	there->parent_missing = there->doomed = false;
-	there->refs++;
-	log_info("layer %s is whole again", there->chain);
-	damage_forget("layer", there->chain);
-}
-
-/*
- * 1: the chain is there already and got the reference; 0: published, to everybody in memory. On disk its folder stays
- * staged until layer_sync().
- */
-static int publish(struct layer_store *s, struct layer *l, struct layer_stage *st)
-{
-	WITH_LOCK(&s->lock);
-	struct layer *there = layer_find(s, l->chain);
-
-	if (there && !there->damaged) {
-		there->refs++;
-		there->doomed = false;
-		return 1;
-	}
-	l->staged = xstrdup(st->name);
-	strv_add(&s->staged, l->chain);
-	*st->name = '\0'; /* it is the layer's now */
-	if (there) {
-		heal(there, l);
-		layer_found(s, there);
-		return 1;
-	}
-	l->refs = 1;
-	if (l->parent) {
-		l->parent->refs++;
-		l->parent->doomed = false;
-	}
-	layer_insert(s, l);
-	layer_found(s, l);
-	return 0;
-}
-
-static int check_diffid(const struct layer *l, const char *want, struct err *err)
-{
-	if (!want || streq(want, l->diffid))
-		return 0;
-	return err_set(err, ERR_INVALID, "invalid diffID: expected \"%s\", got \"%s\"", want, l->diffid);
-}
-
-/* Registers on top of l->parent, which the caller holds. On success the store owns *l, or it was there already and *l is freed. */
-static int register_layer(struct layer_store *s, struct layer *l, struct reader *in, const char *want, const struct cancel *c, struct err *err)
-{
-	struct layer_stage st = LAYER_STAGE_INIT;
-	OWN_FREE char *chain = NULL;
-	int rc = -1;
-
-	id_random_hex(l->cache_id, ID_HEX);
-	if (layer_stage_begin(s, &st, l->cache_id, err) < 0 || layer_stage_put(&st, "cache-id", l->cache_id, err) < 0)
-		goto drop;
-	rc = graph_create(s->graph, l->cache_id, l->parent ? l->parent->cache_id : NULL, false, NULL, NULL, err);
-	if (rc < 0)
-		goto drop;
-	rc = fill(s, l, &st, in, c, err);
-	if (rc == 0)
-		rc = check_diffid(l, want, err);
-	if (rc == 0) {
-		chain = layer_chain_id(l->parent ? l->parent->chain : NULL, l->diffid);
-		memcpy(l->chain, chain, strlen(chain) + 1);
-		rc = repair(s, l, &st, err);
-	}
-	if (rc == 0)
-		rc = publish(s, l, &st);
-drop:
-	layer_stage_drop(s, &st);
-	return rc;
-}
-
 static struct layer *find_or_fail(struct layer_store *s, const char *chain, struct err *err)
 {
 	struct layer *l = layer_find(s, chain);
@@ -353,8 +224,7 @@ static struct layer *find_whole(struct layer_store *s, const char *chain, struct
 	return NULL;
 }
 
-/* Keeps the layer in place for a piece of work, without a claim on it. */
-static struct layer *pin(struct layer_store *s, const char *chain, struct err *err)
+struct layer *layer_pin(struct layer_store *s, const char *chain, struct err *err)
 {
 	WITH_LOCK(&s->lock);
 	struct layer *l = find_whole(s, chain, err);
@@ -364,7 +234,7 @@ static struct layer *pin(struct layer_store *s, const char *chain, struct err *e
 	return l;
 }
 
-static void unpin(struct layer_store *s, struct layer *l)
+void layer_unpin(struct layer_store *s, struct layer *l)
 {
 	bool last;
 
@@ -375,31 +245,6 @@ static void unpin(struct layer_store *s, struct layer *l)
 	lock_drop(&s->lock);
 	if (last)
 		layer_unref(s, l->chain, NULL, NULL);
-}
-
-int layer_register(struct layer_store *s, const char *parent, struct reader *tar, const char *want_diffid, const struct cancel *c,
-	char **ret_chain, char **ret_diffid, struct err *err)
-{
-	struct layer *below = parent ? pin(s, parent, err) : NULL;
-	__attribute__((cleanup(layer_freep))) struct layer *l = NULL;
-	int rc;
-
-	if (parent && !below)
-		return -1;
-	l = xcalloc(1, sizeof(*l));
-	l->parent = below;
-	rc = register_layer(s, l, tar, want_diffid, c, err);
-	if (rc >= 0) {
-		if (ret_chain)
-			*ret_chain = xstrdup(l->chain);
-		if (ret_diffid)
-			*ret_diffid = xstrdup(l->diffid);
-	}
-	if (rc == 0)
-		STEAL(l);
-	if (below)
-		unpin(s, below);
-	return rc < 0 ? err_wrap(err, "failed to register layer") : 0;
 }
 
 int layer_ref(struct layer_store *s, const char *chain, struct err *err)
@@ -530,7 +375,7 @@ static int open_split(struct layer_store *s, const struct layer *l, struct err *
 
 int layer_tar(struct layer_store *s, const char *chain, struct writer *out, const struct cancel *c, struct err *err)
 {
-	struct layer *l = pin(s, chain, err);
+	struct layer *l = layer_pin(s, chain, err);
 	OWN_FD int fd = -1;
 	int rc;
 
@@ -538,13 +383,13 @@ int layer_tar(struct layer_store *s, const char *chain, struct writer *out, cons
 		return -1;
 	fd = open_split(s, l, err);
 	rc = fd < 0 ? -1 : assemble(s, l->cache_id, l->parent, fd, out, c, err);
-	unpin(s, l);
+	layer_unpin(s, l);
 	return rc < 0 ? err_wrap(err, "layer %s", chain) : 0;
 }
 
 int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err)
 {
-	struct layer *l = pin(s, chain, err);
+	struct layer *l = layer_pin(s, chain, err);
 	OWN_READER struct reader *json = NULL;
 	OWN_FD int fd = -1;
 	struct fd_reader in;
@@ -556,7 +401,7 @@ int64_t layer_tar_size(struct layer_store *s, const char *chain, struct err *err
 	fd_reader_init(&in, fd);
 	if (fd >= 0 && (json = inflate_new(&in.reader, NULL, err)))
 		size = tarsplit_size(json, err);
-	unpin(s, l);
+	layer_unpin(s, l);
 	if (size < 0)
 		err_wrap(err, "layer %s", chain);
 	return size;

@@ -29,6 +29,23 @@ struct graph *layer_store_graph(struct layer_store *s);
 int layer_register(struct layer_store *s, const char *parent, struct reader *tar, const char *want_diffid, const struct cancel *c,
 	char **ret_chain, char **ret_diffid, struct err *err);
 /*
+ * The same in steps, for several layers at once: first their trees are filled, in any order where the driver can do that
+ * (layer_drafts_stack), then each takes its place, parents first. A draft belongs to one thread at a time.
+ */
+struct layer_draft;
+/* Can a draft stand on another one, and be filled before that is? Else on what is in the store alone. */
+bool layer_drafts_stack(struct layer_store *s);
+/* On parent, a layer in the store, or on below, another draft; on neither: at the bottom. */
+struct layer_draft *layer_draft_new(struct layer_store *s, const char *parent, const struct layer_draft *below, struct err *err);
+int layer_draft_fill(struct layer_draft *d, struct reader *tar, const char *want_diffid, const struct cancel *c, struct err *err);
+/*
+ * 0: the layer is in the store, referenced once, by this draft or by another that was first. 1: parent is not what the draft was
+ * made on, as somebody else was first with that: another draft has to be made and filled. -1.
+ */
+int layer_draft_commit(struct layer_draft *d, const char *parent, char **ret_chain, struct err *err);
+/* What was not committed goes. NULL is fine. */
+void layer_draft_free(struct layer_draft *d);
+/*
  * Makes every layer registered so far outlive a power cut: one sync of the driver's file system, then they move from layerdb/tmp
  * to their places. Cheap when there is nothing new. Before anything on disk refers to one.
  */
@@ -99,6 +116,14 @@ bool rwlayer_exists(struct layer_store *s, const char *container_id);
 int rwlayer_hold(struct layer_store *s, const char *container_id, struct err *err);
 void rwlayer_release(struct layer_store *s, const char *container_id);
 char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err); /* path, owned by caller */
+char *rwlayer_mount_mapped(struct layer_store *s, const char *container_id, const char *mount_label, const struct graph_ids *ids, struct err *err);
+/*
+ * For a layer just made that cannot be mounted with ids: its files get the owners of maps (those on disk are the inside), for good. A crash in between
+ * leaves a damaged layer.
+ */
+int rwlayer_shift(struct layer_store *s, const char *container_id, const struct idmaps *maps, struct err *err);
+/* Was that done with these maps? 1 yes, 0 no; -1: with others, and it cannot be used with these. */
+int rwlayer_shifted(struct layer_store *s, const char *container_id, const struct idmaps *maps, struct err *err);
 int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err);
 void rwlayer_metadata(struct layer_store *s, const char *container_id, struct jw *w);
 /* SizeRw; -1 also when the token fired. */

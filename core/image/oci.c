@@ -192,12 +192,33 @@ static bool is_attestation(const struct descriptor *d)
 	       (d->platform && d->platform->os && streq(d->platform->os, "unknown"));
 }
 
+/* How well an entry fits; one that does not say fits somehow. */
+static int rank_of(const struct walk *w, const struct descriptor *d)
+{
+	if (is_attestation(d))
+		return 0;
+	return d->platform ? platform_rank(w->want, d->platform->os, d->platform->architecture, d->platform->variant) : 1;
+}
+
+static int best_rank(const struct walk *w, struct jlist *manifests)
+{
+	int best = 0;
+
+	for (size_t i = 0; i < manifests->len && i < DESCRIPTORS_MAX; i++) {
+		int rank = rank_of(w, jlist_at(manifests, i, &descriptor_desc));
+
+		best = rank > best ? rank : best;
+	}
+	return best;
+}
+
 /*
  * At the top (depth 0) every entry is an image of its own; below, the entries are one image for several platforms and the
- * first that fits is taken.
+ * first of those that fit best is taken.
  */
 static int walk_index(struct walk *w, struct jlist *manifests, const char *name, int depth, struct err *err)
 {
+	int least = depth > 0 ? best_rank(w, manifests) : 1;
 	bool taken = false;
 
 	for (size_t i = 0; i < manifests->len; i++) {
@@ -206,8 +227,7 @@ static int walk_index(struct walk *w, struct jlist *manifests, const char *name,
 
 		if (--w->left < 0)
 			return err_set(err, ERR_INVALID, "invalid archive: more than %d manifests", DESCRIPTORS_MAX);
-		if (is_attestation(d) || (d->platform && !platform_fits(w->want, d->platform->os, d->platform->architecture,
-			d->platform->variant)))
+		if (!least || rank_of(w, d) < least)
 			continue;
 		if (depth > 0 && taken)
 			break;

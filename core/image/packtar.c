@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/deep.h"
+#include "base/filecap.h"
 #include "base/fs.h"
 #include "base/inode-map.h"
 #include "base/log.h"
@@ -53,7 +54,7 @@ static void xattrs_done(struct xattrs *x)
 
 static bool wanted(const char *name)
 {
-	return streq(name, "security.capability") || (str_has_prefix(name, "user.") && !str_has_prefix(name, "user.overlay."));
+	return streq(name, FILECAP_XATTR) || (str_has_prefix(name, "user.") && !str_has_prefix(name, "user.overlay."));
 }
 
 static void xattr_add(struct xattrs *x, const char *path, const char *name)
@@ -67,7 +68,7 @@ static void xattr_add(struct xattrs *x, const char *path, const char *name)
 	if (n < 0)
 		return;
 	x->v[x->len].name = name;
-	x->v[x->len].size = (size_t)n;
+	x->v[x->len].size = streq(name, FILECAP_XATTR) ? filecap_plain(value, (size_t)n) : (size_t)n;
 	x->v[x->len++].value = STEAL(value);
 }
 
@@ -193,6 +194,7 @@ static int pack_object(struct pack *p, int fd, const struct stat *st, struct err
 		link[n] = '\0';
 		e.link = link;
 	}
+	idmaps_owner_in(p->opts->ids, &e.uid, &e.gid);
 	first = S_ISDIR(st->st_mode) || st->st_nlink < 2 ? NULL : inode_map_note(&p->links, st, p->name.data);
 	if (first) {
 		e.type = TAR_HARDLINK;

@@ -7,12 +7,14 @@
 #define IMAGE_PACKTAR_H
 
 #include "base/cancel.h"
+#include "base/idmap.h"
 #include "base/tar.h"
 #include "image/changes.h"
 
 struct packtar_opts {
 	const struct cancel *cancel;
 	bool live; /* a tree in use: what the kernel shows below folders of it (proc, sysfs, cgroups...) is left out */
+	const struct idmaps *ids; /* the tree's owners are the outside of these maps, the archive's the inside; NULL: the same */
 	int64_t room; /* bytes of files that may be written; 0: any number */
 };
 

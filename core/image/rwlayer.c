@@ -11,13 +11,22 @@
 #include "image/changes.h"
 #include "image/layer-priv.h"
 #include "image/packtar.h"
+#include "image/shift.h"
 
 void rwlayer_free(struct rwlayer *m)
 {
 	free(m->container);
 	free(m->damaged);
 	free(m->found);
+	free(m->shift_bad);
+	idmaps_done(&m->shift);
 	free(m);
+}
+
+/* Its containers' root. */
+static int own(int fd)
+{
+	return fchown(fd, idmaps_root_uid(idmaps_root()), idmaps_root_gid(idmaps_root()));
 }
 
 /* One folder further down, made if need be; what is no folder makes room, links are never followed. */
@@ -30,7 +39,7 @@ static int placeholder_folder(int dirfd, const char *name)
 	if (fd >= 0 || errno != ENOENT || mkdirat(dirfd, name, 0755) < 0)
 		return fd;
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd >= 0 && (fchown(fd, 0, 0) < 0 || fchmod(fd, 0755) < 0))
+	if (fd >= 0 && (own(fd) < 0 || fchmod(fd, 0755) < 0))
 		fd_close(&fd);
 	return fd;
 }
@@ -43,9 +52,10 @@ static int placeholder_leaf(int dirfd, const char *name, const char *target)
 	if (faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	if (target)
-		return symlinkat(target, dirfd, name);
+		return symlinkat(target, dirfd, name) < 0 ? -1 :
+			fchownat(dirfd, name, idmaps_root_uid(idmaps_root()), idmaps_root_gid(idmaps_root()), AT_SYMLINK_NOFOLLOW);
 	fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
-	return fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0755) < 0 ? -1 : 0;
+	return fd < 0 || own(fd) < 0 || fchmod(fd, 0755) < 0 ? -1 : 0;
 }
 
 static int placeholder(int root, const char *path, const char *kind, struct err *err)
@@ -352,15 +362,80 @@ bool rwlayer_exists(struct layer_store *s, const char *container_id)
 
 char *rwlayer_mount(struct layer_store *s, const char *container_id, const char *mount_label, struct err *err)
 {
+	return rwlayer_mount_mapped(s, container_id, mount_label, NULL, err);
+}
+
+char *rwlayer_mount_mapped(struct layer_store *s, const char *container_id, const char *mount_label, const struct graph_ids *ids, struct err *err)
+{
 	struct names n;
 	char *path;
 
 	if (use(s, container_id, &n, err) < 0)
 		return NULL;
-	path = n.brief ? graph_get_brief(s->graph, n.mount, mount_label, err) : graph_get(s->graph, n.mount, mount_label, err);
+	path = graph_get_mapped(s->graph, n.mount, mount_label, n.brief, ids, err);
 	if (!path)
 		rwlayer_release(s, container_id);
 	return path;
+}
+
+static int put_owners(struct layer_store *s, const char *container_id, const char *text, struct err *err)
+{
+	OWN_FREE char *path = xasprintf("%s/" OWNERS_FILE, container_id);
+
+	return fs_write_atomic(s->mounts_fd, path, text, strlen(text), 0644, FS_SYNC, err);
+}
+
+static int shift(struct layer_store *s, const char *mount_id, const struct idmaps *maps, struct err *err)
+{
+	OWN_FREE char *path = graph_get(s->graph, mount_id, NULL, err);
+	OWN_FD int fd = -1;
+	int rc;
+
+	if (!path)
+		return -1;
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = fd < 0 ? err_errno(err, errno, "open %s", path) : shift_tree(fd, maps, err);
+	fd_close(&fd);
+	if (graph_put(s->graph, mount_id, rc < 0 ? NULL : err) < 0)
+		rc = -1;
+	return rc;
+}
+
+int rwlayer_shift(struct layer_store *s, const char *container_id, const struct idmaps *maps, struct err *err)
+{
+	OWN_FREE char *text = idmaps_format(maps);
+	struct rwlayer *m;
+	struct names n;
+	int rc;
+
+	if (use(s, container_id, &n, err) < 0)
+		return -1;
+	rc = put_owners(s, container_id, OWNERS_CHANGE, err);
+	if (rc == 0)
+		rc = shift(s, n.mount, maps, err);
+	/* before it says so: all of it */
+	if (rc == 0 && !n.brief)
+		rc = graph_sync(s->graph, err);
+	if (rc == 0)
+		rc = put_owners(s, container_id, text, err);
+	lock_take(&s->lock);
+	m = rc == 0 ? find_used(s, container_id) : NULL;
+	if (m)
+		idmaps_copy(&m->shift, maps);
+	lock_drop(&s->lock);
+	rwlayer_release(s, container_id);
+	return rc < 0 ? err_wrap(err, "the layer of container %s", container_id) : 0;
+}
+
+int rwlayer_shifted(struct layer_store *s, const char *container_id, const struct idmaps *maps, struct err *err)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = rwlayer_find(s, container_id);
+
+	if (!m || idmaps_none(&m->shift))
+		return 0;
+	return idmaps_equal(&m->shift, maps) ? 1 :
+		err_set(err, ERR_CONFLICT, "the files of container %s have the ids of another range: this driver cannot give them others", container_id);
 }
 
 int rwlayer_unmount(struct layer_store *s, const char *container_id, struct err *err)
@@ -391,6 +466,7 @@ struct view {
 	int below_fd;       /* -1: nothing below */
 	char *below_path;   /* mounted for this, or NULL */
 	struct names names;
+	struct idmaps shown; /* owners in the data-root (inside) are these in the container's own tree; none: the same */
 	const char *container; /* a user of its layers */
 };
 
@@ -402,8 +478,18 @@ static void view_done(struct layer_store *s, struct view *v)
 	if (v->below_path && graph_put(s->graph, v->names.below, &err) < 0)
 		log_warn("%s", err_text(&err));
 	free(v->below_path);
+	idmaps_done(&v->shown);
 	graph_tree_done(s->graph, &v->tree);
 	rwlayer_release(s, v->container);
+}
+
+static void copy_shift(struct layer_store *s, const char *container_id, struct idmaps *ret)
+{
+	WITH_LOCK(&s->lock);
+	struct rwlayer *m = find_used(s, container_id);
+
+	if (m)
+		idmaps_copy(ret, &m->shift);
 }
 
 /* Without what it stands on, unless the driver has to show that, too. */
@@ -412,8 +498,13 @@ static int view_open_own(struct layer_store *s, const char *container_id, struct
 	*v = (struct view){ .below_fd = -1, .container = container_id };
 	if (use(s, container_id, &v->names, err) < 0)
 		return -1;
-	if (graph_tree_read(s->graph, v->names.mount, *v->names.below ? v->names.below : NULL, &v->tree, err) == 0)
+	copy_shift(s, container_id, &v->shown);
+	if (graph_tree_read(s->graph, v->names.mount, *v->names.below ? v->names.below : NULL, &v->tree, err) == 0) {
+		if (idmaps_none(&v->shown))
+			idmaps_copy(&v->shown, &v->tree.shown);
 		return 0;
+	}
+	idmaps_done(&v->shown);
 	rwlayer_release(s, container_id);
 	return -1;
 }
@@ -441,8 +532,8 @@ static int view_open(struct layer_store *s, const char *container_id, struct vie
 static int view_changes(struct view *v, struct changes *ret, struct err *err)
 {
 	if (v->below_fd >= 0)
-		return changes_upper(v->tree.fd, v->tree.whiteout, v->below_fd, ret, err);
-	return changes_compare(v->tree.fd, v->tree.parent_fd, ret, err);
+		return changes_upper(v->tree.fd, v->tree.whiteout, v->below_fd, &v->shown, ret, err);
+	return changes_compare(v->tree.fd, v->tree.parent_fd, &v->shown, ret, err);
 }
 
 int rwlayer_changes(struct layer_store *s, const char *container_id, void (*emit)(void *ctx, const char *path, int kind), void *ctx,
@@ -481,13 +572,18 @@ int64_t rwlayer_size(struct layer_store *s, const char *container_id, const stru
 int rwlayer_tar(struct layer_store *s, const char *container_id, struct writer *out, int64_t room, const struct cancel *c, struct err *err)
 {
 	OWN_CHANGES struct changes changes = { 0 };
-	struct packtar_opts opts = { .cancel = c, .room = room };
+	OWN_IDMAPS struct idmaps ids = { 0 };
+	struct packtar_opts opts = { .cancel = c, .ids = &ids, .room = room };
 	struct tar_writer tar;
 	struct view v;
 	int rc;
 
 	if (view_open(s, container_id, &v, err) < 0)
 		return -1;
+	if (idmaps_none(&v.shown))
+		opts.ids = idmaps_root();
+	else
+		idmaps_join(idmaps_root(), &v.shown, &ids);
 	tar_writer_init(&tar, out);
 	rc = view_changes(&v, &changes, err);
 	if (rc == 0)

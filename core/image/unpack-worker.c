@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "base/lock.h"
 #include "base/log.h"
+#include "base/rights.h"
 #include "base/sanitized.h"
 #include "base/str.h"
 
@@ -134,27 +135,21 @@ static int serve_message(struct worker *w, const struct unpack_msg *m, const cha
 /* One packet, if there is one. */
 static int take_message(struct worker *w, struct err *err)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	OWN_FREE char *text = xmalloc(UNPACK_TEXT_MAX + 1);
 	struct unpack_msg m = { 0 };
 	struct iovec iov[2] = { { &m, sizeof(m) }, { text, UNPACK_TEXT_MAX } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2, .msg_control = control.space, .msg_controllen = CMSG_LEN(sizeof(int)) };
 	OWN_FD int fd = -1;
-	struct cmsghdr *c;
-	ssize_t n = recvmsg(w->control, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	size_t nfds = 1;
+	ssize_t n = rights_recv(w->control, iov, 2, &fd, &nfds, MSG_DONTWAIT);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n < 0 && errno == EAGAIN)
 		return 0;
+	if (n < 0 && errno == EPROTO)
+		return rules_broken(err);
 	if (n <= 0) {
 		fd_close(&w->control);
 		return 0;
 	}
-	c = CMSG_FIRSTHDR(&msg);
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
 	if (n < (ssize_t)sizeof(m))
 		return rules_broken(err);
 	text[n - (ssize_t)sizeof(m)] = '\0';

@@ -97,7 +97,7 @@ static int feed(struct worker *w, struct reader *in, struct digest *d, bool *ret
 static int layer_here(struct reader *in, const struct graph_tree *tree, int split_fd, const struct cancel *c,
 	char ret_diffid[DIGEST_TEXT], int64_t *ret_size, struct err *err)
 {
-	struct untar_work w = { .cancel = c, .hash = true };
+	struct untar_work w = { .cancel = c, .ids = idmaps_root(), .hash = true };
 
 	if (untar_work_layer(&w, in, tree->fd, tree->whiteout, split_fd, err) < 0)
 		return -1;
@@ -106,13 +106,19 @@ static int layer_here(struct reader *in, const struct graph_tree *tree, int spli
 	return 0;
 }
 
+static char *maps_word(const struct idmaps *ids)
+{
+	return idmaps_none(ids) ? xstrdup("") : idmaps_format(ids);
+}
+
 /* What is plain is hashed here, beside the process; else that must do it, as it alone sees the plain bytes. */
 static int layer_there(struct worker *w, struct head *h, const struct graph_tree *tree, int split_fd,
 	char ret_diffid[DIGEST_TEXT], struct err *err)
 {
 	bool plain = h->kind == INFLATE_PLAIN, whole = false;
 	char whiteout[12];
-	const char *const argv[] = { "dockerd-untar", "layer", whiteout, plain ? "0" : "1", NULL };
+	OWN_FREE char *maps = maps_word(idmaps_root());
+	const char *const argv[] = { "dockerd-untar", "layer", whiteout, plain ? "0" : "1", maps, NULL };
 	struct digest d;
 
 	snprintf(whiteout, sizeof(whiteout), "%d", (int)tree->whiteout);
@@ -150,13 +156,15 @@ int unpack_layer(struct reader *in, const struct graph_tree *tree, int split_fd,
 	return 0;
 }
 
-int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, const struct untar_owner *owner, struct err *err)
+int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, const struct untar_owner *owner,
+	const struct idmaps *ids, struct err *err)
 {
 	char clean[TAR_NAME_MAX + 1];
 	CLEANUP(worker_drop) struct worker w = WORKER_INIT;
-	char flag[12], ids[24];
-	const char *const argv[] = { "dockerd-untar", "files", flag, clean, owner ? ids : NULL, NULL };
-	struct untar_work here = { 0 };
+	OWN_FREE char *maps = maps_word(ids);
+	char flag[12], whose[24] = "";
+	const char *const argv[] = { "dockerd-untar", "files", flag, clean, whose, maps, NULL };
+	struct untar_work here = { .ids = ids };
 	struct head h = { .kind = INFLATE_PLAIN };
 	bool whole;
 
@@ -166,7 +174,7 @@ int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags
 		return untar_work_files(&here, in, rootfd, clean, flags, owner, err);
 	snprintf(flag, sizeof(flag), "%u", flags);
 	if (owner)
-		snprintf(ids, sizeof(ids), "%llu", (unsigned long long)owner->uid << 32 | owner->gid);
+		snprintf(whose, sizeof(whose), "%llu", (unsigned long long)owner->uid << 32 | owner->gid);
 	if (head_init(&h, in, err) < 0 || worker_start(&w, setup.spawner, setup.program, argv, rootfd, -1, err) < 0)
 		return -1;
 	return feed(&w, &h.reader, NULL, &whole, err);

@@ -35,7 +35,8 @@ struct untar_owner;
  * Unpacks into the folder base ("/": itself) of rootfd, which links in it do not leave, by the flags of untar.h. owner (may
  * be NULL) takes the place of those in the archive.
  */
-int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, const struct untar_owner *owner, struct err *err);
+int unpack_files(struct reader *in, int rootfd, const char *base, unsigned flags, const struct untar_owner *owner,
+	const struct idmaps *ids, struct err *err);
 /*
  * A reader of the plain bytes of in, which stays the caller's and must outlive it. Reads the first bytes at once; what is
  * plain already takes no process. Free with reader_close().

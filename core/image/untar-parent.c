@@ -51,7 +51,7 @@ static int make_folder(struct untar *u, int cur, const char *name, bool opaque, 
 	times[1] = st.st_mtim;
 	futimens(cur, times);
 	fd = openat(cur, name, DIR_FLAGS | O_NOFOLLOW);
-	if (fd < 0 || fchown(fd, 0, 0) < 0 || fchmod(fd, 0755) < 0)
+	if (fd < 0 || fchown(fd, idmaps_root_uid(u->opts->ids), idmaps_root_gid(u->opts->ids)) < 0 || fchmod(fd, 0755) < 0)
 		return untar_fail(u, errno, "mkdir", err);
 	if (opaque && whiteout_set_opaque(u, fd, err) < 0)
 		return -1;

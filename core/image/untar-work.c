@@ -32,7 +32,7 @@ static int unpack(struct hashed *h, int rootfd, enum graph_whiteout whiteout, st
 {
 	__attribute__((cleanup(tarsplit_freep))) struct tarsplit *lines = tarsplit_new(split, true);
 	OWN_TAR_READER struct tar_reader *tar = tar_reader_new(&h->reader, tarsplit_tap(lines));
-	const struct untar_opts opts = { .flags = UNTAR_LAYER, .whiteout = whiteout, .host = h->work->host };
+	const struct untar_opts opts = { .flags = UNTAR_LAYER, .whiteout = whiteout, .ids = h->work->ids, .host = h->work->host };
 
 	if (untar(rootfd, tar, &opts, &h->work->size, err) < 0 || tar_drain(tar, err) < 0)
 		return -1;
@@ -61,7 +61,7 @@ int untar_work_layer(struct untar_work *w, struct reader *in, int rootfd, enum g
 int untar_work_files(struct untar_work *w, struct reader *in, int rootfd, const char *base, unsigned flags,
 	const struct untar_owner *owner, struct err *err)
 {
-	const struct untar_opts opts = { .flags = flags, .owner = owner, .base = *base ? base : NULL, .host = w->host };
+	const struct untar_opts opts = { .flags = flags, .owner = owner, .ids = w->ids, .base = *base ? base : NULL, .host = w->host };
 	OWN_READER struct reader *plain = inflate_new(in, NULL, err);
 	OWN_TAR_READER struct tar_reader *tar = plain ? tar_reader_new(plain, NULL) : NULL;
 

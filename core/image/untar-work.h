@@ -10,6 +10,7 @@
 struct untar_work {
 	const struct cancel *cancel;
 	struct untar_host *host;
+	const struct idmaps *ids;    /* of untar_opts */
 	bool hash;                   /* fill digest: what is plain can be hashed by whoever sends it */
 	char digest[DIGEST_TEXT];    /* of the plain archive */
 	int64_t size;                /* of what was written */

@@ -11,8 +11,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "base/filecap.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/rootless.h"
 #include "base/str.h"
 #include "image/untar-priv.h"
 
@@ -129,11 +131,16 @@ static bool xattr_refused(struct untar *u, const char *name)
 static int set_xattrs(struct untar *u, const struct tar_entry *e, int fd, const char *node, struct err *err)
 {
 	for (size_t i = 0; i < e->xattrs_len; i++) {
-		const struct tar_xattr *x = &e->xattrs[i];
+		struct tar_xattr own = e->xattrs[i], *x = &own;
+		struct filecap cap;
 		int rc;
 
 		if (xattr_refused(u, x->name))
 			continue;
+		if (streq(x->name, FILECAP_XATTR) && filecap_own(x->value, x->size, idmaps_root_uid(u->opts->ids), &cap)) {
+			x->value = (const char *)&cap;
+			x->size = sizeof(cap);
+		}
 		rc = node ? set_node_xattr(u, fd, node, x) : untar_set_xattr(u, fd, x->name, x->value, x->size);
 		if (rc == 0)
 			continue;
@@ -151,6 +158,16 @@ static void entry_times(const struct tar_entry *e, struct timespec ret[2])
 	ret[1] = e->mtime;
 }
 
+/* An id that the daemon's user namespace has none for is the archive's, with Docker's hint. */
+static int owner_failed(struct untar *u, const struct tar_entry *e, const char *what, struct err *err)
+{
+	if (errno != EINVAL || !rootless_userns())
+		return untar_fail(u, errno, what, err);
+	what = str_has_prefix(u->what, "./") ? u->what + 2 : u->what;
+	return err_set(err, ERR_INVALID, "failed to Lchown \"/%s\" for UID %u, GID %u (try increasing the number of subordinate IDs in /etc/subuid and "
+		"/etc/subgid): lchown /%s: invalid argument", what, e->uid, e->gid, what);
+}
+
 /* Owner first: changing it takes set-id bits and capabilities away. */
 static int set_fd_metadata(struct untar *u, const struct tar_entry *e, int fd, struct err *err)
 {
@@ -158,7 +175,7 @@ static int set_fd_metadata(struct untar *u, const struct tar_entry *e, int fd, s
 
 	entry_times(e, times);
 	if (fchown(fd, e->uid, e->gid) < 0 || fchmod(fd, e->mode) < 0)
-		return untar_fail(u, errno, "set owner and mode of", err);
+		return owner_failed(u, e, "set owner and mode of", err);
 	if (set_xattrs(u, e, fd, NULL, err) < 0)
 		return -1;
 	return futimens(fd, times) < 0 ? untar_fail(u, errno, "set times of", err) : 0;
@@ -182,7 +199,7 @@ static int set_node_metadata(struct untar *u, const struct tar_entry *e, const c
 	struct timespec times[2];
 
 	if (fd < 0 || fchownat(fd, "", e->uid, e->gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0)
-		return untar_fail(u, errno, "set owner of", err);
+		return owner_failed(u, e, "set owner of", err);
 	if (e->type != TAR_SYMLINK && set_node_mode(u, fd, name, e->mode) < 0)
 		return untar_fail(u, errno, "set mode of", err);
 	if (set_xattrs(u, e, fd, name, err) < 0)
@@ -319,6 +336,11 @@ static int put_node(struct untar *u, const struct tar_entry *e, const char *name
 		warn(u, &u->warned_device, "character device 0:0 \"%s\" in a layer is not stored", u->what);
 		return 0;
 	}
+	if ((e->type == TAR_CHARDEV || e->type == TAR_BLOCKDEV) && rootless_userns()) {
+		/* no device can be made there; Docker leaves them out as well */
+		warn(u, &u->warned_device, "device \"%s\" in an archive is not stored: the daemon is in a user namespace", u->what);
+		return 0;
+	}
 	if (make_node(u, e, name) < 0) {
 		if (errno != EEXIST)
 			return untar_fail(u, errno, "create", err);
@@ -388,13 +410,16 @@ static int put_hardlink(struct untar *u, const struct tar_entry *e, const char *
 
 static int put_root(struct untar *u, const struct tar_entry *e, struct err *err)
 {
+	struct tar_entry owned = *e;
 	OWN_FD int fd = -1;
 
 	if (e->type != TAR_DIR)
 		return err_set(err, ERR_INVALID, "\"%s\" is the root and must be a directory", u->what);
+	if (idmaps_owner_out(u->opts->ids, &owned.uid, &owned.gid, err) < 0)
+		return err_wrap(err, "\"%s\"", u->what);
 	untar_parent_drop(u);
 	fd = fs_beneath(u->root, u->opts->base ? u->opts->base : ".", O_RDONLY | O_DIRECTORY, 0);
-	return fd < 0 ? untar_fail(u, errno, "open", err) : set_fd_metadata(u, e, fd, err);
+	return fd < 0 ? untar_fail(u, errno, "open", err) : set_fd_metadata(u, &owned, fd, err);
 }
 
 /*
@@ -419,15 +444,16 @@ static int note_seen(struct untar *u, const char *path, struct err *err)
 
 static int put_member(struct untar *u, struct tar_reader *tar, const struct tar_entry *e, const char *name, struct err *err)
 {
-	struct tar_entry owned;
+	struct tar_entry owned = *e;
 
 	u->parent_dirty = true;
 	if (u->opts->owner) {
-		owned = *e;
 		owned.uid = u->opts->owner->uid;
 		owned.gid = u->opts->owner->gid;
-		e = &owned;
 	}
+	if (idmaps_owner_out(u->opts->ids, &owned.uid, &owned.gid, err) < 0)
+		return err_wrap(err, "\"%s\"", u->what);
+	e = &owned;
 	switch (e->type) {
 	case TAR_DIR:
 		return put_dir(u, e, name, err);

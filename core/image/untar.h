@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/idmap.h"
 #include "base/tar.h"
 #include "image/graph.h"
 
@@ -35,6 +36,7 @@ struct untar_owner { uint32_t uid, gid; };
 struct untar_opts {
 	unsigned flags;
 	const struct untar_owner *owner; /* of every member; NULL: as the archive says */
+	const struct idmaps *ids;     /* owners are the inside of these maps; NULL: the host's */
 	enum graph_whiteout whiteout; /* of the tree, with UNTAR_LAYER */
 	const char *base;             /* where members go below the root, clean, without UNTAR_LAYER; NULL: the root itself */
 	uint64_t entries_max;         /* 0: UNTAR_ENTRIES_MAX */

@@ -10,6 +10,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "network/cluster.h"
+#include "network/kit.h"
 #include "network/net_i.h"
 #include "network/netd.h"
 
@@ -222,12 +223,14 @@ static void sweep_drivers(struct net_controller *nc, const struct strv *endpoint
 		sweep_driver(nc, names.v[i], endpoints);
 }
 
-/* What dockerd-netd has for containers that are gone. */
+/* What rootlesskit and dockerd-netd have for containers that are gone. */
 static void sweep_netd(struct net_controller *nc)
 {
 	OWN_STRV struct strv containers = { 0 }, ports = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 
+	if (nc->kit)
+		kit_sweep(nc->kit);
 	if (!nc->netd)
 		return;
 	lock_take(&nc->lock);

@@ -195,11 +195,9 @@ static void fill_na(struct frame_na *f, const uint8_t mac[ETH_ALEN], const uint8
 
 static bool address_bytes(const char *cidr, int family, uint8_t *ret)
 {
-	char plain[INET6_ADDRSTRLEN];
+	char plain[IP_TEXT];
 
-	if (str_empty(cidr) || strcspn(cidr, "/") >= sizeof(plain))
-		return false;
-	snprintf(plain, sizeof(plain), "%.*s", (int)strcspn(cidr, "/"), cidr);
+	cidr_plain(cidr, plain);
 	return inet_pton(family, plain, ret) == 1;
 }
 
@@ -214,7 +212,7 @@ void announcement_add(struct announcement *t, const struct net_endpoint *ep, con
 		return;
 	snprintf(v.endpoint, sizeof(v.endpoint), "%s", ep->id);
 	v.left = (unsigned)count;
-	v.interval = interval * NSEC_PER_SEC / 1000;
+	v.interval = interval * NSEC_PER_MSEC;
 	v.v4 = address_bytes(ep->ipv4, AF_INET, address);
 	if (v.v4)
 		fill_arp(&v.arp, mac, address);

@@ -272,6 +272,16 @@ void net_set_netd(struct net_controller *nc, struct netd *netd)
 	nc->netd = netd;
 }
 
+void net_set_kit(struct net_controller *nc, struct kit *kit)
+{
+	nc->kit = kit;
+}
+
+struct kit *net_kit(const struct net_controller *nc)
+{
+	return nc->kit;
+}
+
 /* Under nc->lock. */
 static struct net_entry *look_up(struct net_controller *nc, const char *name, struct err *err)
 {

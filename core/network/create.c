@@ -132,6 +132,7 @@ static struct network *from_spec(const struct net_controller *nc, const struct n
 	if (announcer_check(&n->options, err) < 0 || families(s, n, err) < 0 || net_pools_validate(s->pools, s->pools_len, n->enable_ipv4, n->enable_ipv6, err) < 0)
 		return NULL;
 	net_pools_copy(n, s->pools, s->pools_len);
+	net_pools_sort(n);
 	return STEAL(n);
 }
 

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/*
- * Networks that Docker made in this data-root: DATA-ROOT/network/files/local-kv.db, which is read only. Each value stands behind
- * eight bytes of a counter.
- */
+/* Networks that Docker made in this data-root. */
 #include "base/bolt.h"
 #include "base/clock.h"
+#include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "network/cidr.h"
 #include "network/net_i.h"
 
-#define DATABASE_MAX (256u << 20)
-#define KEY_PREFIX   "docker/network/v1.0/network/"
-#define COUNTER      8
+#define KEY_PREFIX   NET_DOCKER_KEYS "network/"
 #define POOLS_MAX    64
 
 struct taking { struct network **v; size_t len; };
@@ -22,16 +18,6 @@ static const char *text_of(const json_t *js, const char *key)
 	const char *s = json_string_value(json_object_get(js, key));
 
 	return str_empty(s) ? NULL : s;
-}
-
-static void take_map(const json_t *js, struct strmap *ret)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach((json_t *)js, key, value)
-		if (json_is_string(value))
-			strmap_set(ret, key, json_string_value(value));
 }
 
 /* A member that is JSON within a string. */
@@ -47,7 +33,6 @@ static bool take_pool(const json_t *config, const json_t *info, struct net_pool 
 {
 	OWN_JSON json_t *data = nested(info, "IPAMData");
 	const char *pool = text_of(data, "Pool"), *gateway = text_of(data, "Gateway");
-
 	struct cidr c;
 
 	pool = pool ? pool : text_of(config, "PreferredPool");
@@ -56,8 +41,8 @@ static bool take_pool(const json_t *config, const json_t *info, struct net_pool 
 		return false;
 	ret->subnet = xstrdup(pool);
 	ret->range = xstrdup(text_of(config, "SubPool"));
-	ret->gateway = gateway ? xasprintf("%.*s", (int)strcspn(gateway, "/"), gateway) : NULL;
-	take_map(json_object_get(config, "AuxAddresses"), &ret->aux);
+	ret->gateway = cidr_plain_dup(gateway);
+	json_strings(json_object_get(config, "AuxAddresses"), &ret->aux);
 	return true;
 }
 
@@ -101,9 +86,9 @@ static struct network *from_json(const json_t *js)
 	n->config_only = json_is_true(json_object_get(js, "configOnly"));
 	n->enable_ipv4 = !json_is_false(ipv4);
 	n->enable_ipv6 = json_is_true(json_object_get(js, "enableIPv6"));
-	take_map(json_object_get(generic, "com.docker.network.generic"), &n->options);
-	take_map(json_object_get(js, "labels"), &n->labels);
-	take_map(json_object_get(js, "ipamOptions"), &n->ipam_options);
+	json_strings(json_object_get(generic, "com.docker.network.generic"), &n->options);
+	json_strings(json_object_get(js, "labels"), &n->labels);
+	json_strings(json_object_get(js, "ipamOptions"), &n->ipam_options);
 	take_pools(n, js, "ipamV4Config", "ipamV4Info");
 	take_pools(n, js, "ipamV6Config", "ipamV6Info");
 	return n;
@@ -118,9 +103,9 @@ static int take(void *ctx, const char *key, size_t key_size, const char *value, 
 
 	(void)err;
 	/* the folder itself is a key, too */
-	if (key_size <= strlen(KEY_PREFIX) || memcmp(key, KEY_PREFIX, strlen(KEY_PREFIX)) != 0 || size <= COUNTER)
+	if (key_size <= strlen(KEY_PREFIX) || memcmp(key, KEY_PREFIX, strlen(KEY_PREFIX)) != 0 || size <= NET_DOCKER_COUNTER)
 		return 0;
-	js = json_read(value + COUNTER, size - COUNTER, &why);
+	js = json_read(value + NET_DOCKER_COUNTER, size - NET_DOCKER_COUNTER, &why);
 	/* one that was being removed goes without a word, as there */
 	if (json_is_true(json_object_get(js, "inDelete")))
 		return 0;
@@ -134,13 +119,25 @@ static int take(void *ctx, const char *key, size_t key_size, const char *value, 
 	return 0;
 }
 
+char *net_docker_path(const char *data_root)
+{
+	return xasprintf("%s/network/files/local-kv.db", data_root);
+}
+
+int net_docker_folder(const char *data_root, struct err *err)
+{
+	OWN_FREE char *dir = xasprintf("%s/network/files", data_root);
+
+	return fs_mkdir(dir, 0750, err);
+}
+
 /* False: it was not read to its end, and what it lacks says nothing. */
 static bool read_all(const char *data_root, struct taking *ret)
 {
-	OWN_FREE char *path = xasprintf("%s/network/files/local-kv.db", data_root);
+	OWN_FREE char *path = net_docker_path(data_root);
 	OWN_ERR struct err err = ERR_INIT;
 
-	if (bolt_each_in(path, DATABASE_MAX, "libnetwork", take, ret, &err) == 0)
+	if (bolt_each_in(path, NET_DOCKER_MAX, NET_DOCKER_BUCKET, take, ret, &err) == 0)
 		return true;
 	if (err.class != ERR_NOT_FOUND)
 		log_warn("Docker's networks are not seen: %s", err_text(&err));
@@ -176,11 +173,6 @@ static bool drop_removed(struct net_controller *nc, const struct taking *t)
 	return changed;
 }
 
-static bool is_predefined(const char *name)
-{
-	return streq(name, "bridge") || streq(name, "host") || streq(name, "none");
-}
-
 /* Of the predefined ones the id alone: what they are is this daemon's configuration. */
 static struct network *bare(const struct network *n)
 {
@@ -195,12 +187,17 @@ static bool adopt(struct net_controller *nc, struct network *n)
 {
 	if (strv_contains(&nc->adopted, n->id) || !streq(n->scope, "local"))
 		return false;
+	/* made here, and shared before the end of that daemon */
+	if (!net_is_predefined(n->name) && net_entry_find(nc, n->id)) {
+		strv_add(&nc->adopted, n->id);
+		return true;
+	}
 	if (net_entry_named(nc, n->name)) {
-		if (!is_predefined(n->name))
+		if (!net_is_predefined(n->name))
 			log_warn("network %.12s of Docker's is not seen: there is another one named %s", n->id, n->name);
 		return false;
 	}
-	if (is_predefined(n->name)) {
+	if (net_is_predefined(n->name)) {
 		net_entry_add(nc, bare(n));
 		return true;
 	}

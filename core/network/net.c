@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The facade over network drivers: opens each once, puts a container on a network of theirs and takes it off again. */
 
+#include <linux/nsfs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "driver.h"
@@ -215,12 +219,24 @@ static int32_t emit_joined(void *to, const struct dkd_net_joined *j)
 	return 0;
 }
 
+/* The user namespace that a network namespace belongs to; -1: the host's. */
+static int owner_of(int netns)
+{
+	OWN_FD int fd = netns < 0 ? -1 : ioctl(netns, NS_GET_USERNS);
+	struct stat its, ours;
+
+	if (fd < 0 || fstat(fd, &its) < 0 || stat("/proc/self/ns/user", &ours) < 0 || (its.st_ino == ours.st_ino && its.st_dev == ours.st_dev))
+		return -1;
+	return STEAL_FD(fd);
+}
+
 static int join(struct net_driver *d, struct net_endpoint *ep, const char *container_id, const char *netns_path, int netns_fd, uint32_t flags,
 	struct net_joined *ret, struct err *err)
 {
+	OWN_FD int userns = owner_of(netns_fd);
 	struct dkd_net_join j = {
 		.size = sizeof(j), .flags = flags, .network = ep->network_id, .endpoint = ep->id, .container = container_id,
-		.sandbox = netns_path, .sandbox_fd = netns_fd, .sandbox_userns_fd = -1,
+		.sandbox = netns_path, .sandbox_fd = netns_fd, .sandbox_userns_fd = userns,
 	};
 	OWN_FREE struct dkd_pair *options = pairs(&ep->options, NULL, &j.options_len);
 	struct driver_call c;

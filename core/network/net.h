@@ -13,6 +13,9 @@
 #include "base/spawner.h"
 #include "base/str.h"
 
+/* Docker's text for a container in a user namespace that asks for the host's network. */
+#define NET_HOST_REFUSED "cannot share the host's network namespace when user namespaces are enabled"
+
 struct net_controller;
 struct netd; /* netd.h */
 
@@ -62,7 +65,7 @@ void net_endpoint_copy(struct net_endpoint *dst, const struct net_endpoint *src)
 struct sandbox {
 	char id[65];
 	char *netns_path;         /* NULL: the host's */
-	char *userns_path;        /* NULL: none */
+	char *userns_path;        /* NULL: none. Its user's to set, and gone with it */
 	char *key;                /* SandboxKey of inspect: netns_path or EXEC-ROOT/netns/default */
 	struct net_endpoint *eps; /* in the order of joining; none in a sandbox that is another container's */
 	size_t eps_len;
@@ -76,6 +79,11 @@ const struct net_endpoint *sandbox_gateway(const struct sandbox *sb, bool ipv6);
 
 struct net_controller *net_open(const char *data_root, const char *exec_root, struct spawner *sp, struct err *err);
 void net_close(struct net_controller *nc);
+/*
+ * Tells Docker's own database what there is, for the engine that has the data-root next. Before requests run, or behind the last.
+ * What fails is in the log.
+ */
+void net_share(struct net_controller *nc);
 /* What the daemon's options say about the default bridge. Borrowed; strings NULL or "" for none. */
 struct net_bridge_config {
 	const char *bridge;          /* an existing bridge, "none" for no bridge network, else docker0 is made */
@@ -98,6 +106,7 @@ int net_setup_bridge(struct net_controller *nc, const struct net_bridge_config *
 /* By id, unique id prefix or name: ERR_NOT_FOUND "network X not found". Release with network_unref. */
 struct network *net_find(struct net_controller *nc, const char *name, struct err *err);
 size_t net_list(struct net_controller *nc, struct network ***ret);
+struct network *network_ref(struct network *n);
 void network_unref(struct network *n);
 DEFINE_CLEANUP(struct network, network_unref)
 #define OWN_NETWORK CLEANUP(network_unrefp)
@@ -140,10 +149,14 @@ struct net_spec {
 int net_create(struct net_controller *nc, const struct net_spec *spec, char ret_id[65], struct strv *warnings, struct err *err);
 int net_remove(struct net_controller *nc, const char *name, struct err *err);
 /* Removes the users' networks that nobody uses and that pass (NULL: all), with no lock held. names: what went. */
-typedef bool net_pass_fn(void *ctx, const struct network *n);
+typedef bool net_pass_fn(void *ctx, struct network *n);
 int net_prune(struct net_controller *nc, net_pass_fn *pass, void *ctx, struct strv *names, struct err *err);
 /* Before any sandbox: who answers DNS in sandboxes and holds published ports. Without one, neither is done. */
 void net_set_netd(struct net_controller *nc, struct netd *netd);
+/* The rootlesskit that the daemon is in; kept by reference. */
+struct kit;
+void net_set_kit(struct net_controller *nc, struct kit *kit);
+struct kit *net_kit(const struct net_controller *nc);
 
 /* What the daemon's options say about a cluster (cluster.h). Borrowed. */
 struct net_cluster_config {
@@ -176,9 +189,10 @@ struct net_resolv {
 
 /*
  * Makes the sandbox of a container: namespace, and for each wish address and wire; all or nothing. A network of the host's
- * namespace, or none, is the only one of its sandbox. resolv NULL: none.
+ * namespace, or none, is the only one of its sandbox. userns: the user namespace that is to own the sandbox's, -1: the host's. resolv
+ * NULL: none.
  */
-int sandbox_create(struct net_controller *nc, const char *container_id, const char *hostname, const struct net_wish *wishes, size_t len,
+int sandbox_create(struct net_controller *nc, const char *container_id, int userns, const struct net_wish *wishes, size_t len,
 	const struct net_resolv *resolv, struct sandbox *ret, struct err *err);
 /* One network more, or one less, for a sandbox that stands. io is filled anew. At most one call for a container at a time. */
 int sandbox_connect(struct net_controller *nc, const char *container_id, const struct net_wish *wish, struct sandbox *io, struct err *err);

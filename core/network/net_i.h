@@ -18,6 +18,8 @@
 struct net_run {
 	int proto;
 	char host_ip[IP_TEXT];
+	char outside[IP_TEXT];           /* under rootlesskit: the address where it listens on the host, and host_ip is in here; else "" */
+	bool maybe;                      /* nobody asked for its family */
 	unsigned host_port, port, count; /* host_port 0: reached by the container's own address */
 };
 
@@ -143,6 +145,7 @@ struct net_controller {
 	struct spawner *spawner;
 	struct net_drivers *drivers;
 	struct netd *netd;          /* or NULL; set at start only */
+	struct kit *kit;            /* or NULL; set at start only */
 	struct net_cluster *cluster; /* or NULL; by net_cluster_of(), for it may come late */
 	bool bridge;                /* there is a network "bridge"; set at start only */
 	bool userland_proxy;        /* set at start only */
@@ -181,6 +184,19 @@ int net_state_write(const char *data_root, struct network *const *nets, size_t l
  * no more. Before the predefined ones are made, whose ids it gives. True when something changed.
  */
 bool net_docker_adopt(struct net_controller *nc);
+/* DATA-ROOT/network/files/local-kv.db. Each value stands behind a counter. */
+#define NET_DOCKER_BUCKET  "libnetwork"
+#define NET_DOCKER_KEYS    "docker/network/v1.0/"
+#define NET_DOCKER_COUNTER 8
+#define NET_DOCKER_MAX     (256u << 20)
+char *net_docker_path(const char *data_root);
+int net_docker_folder(const char *data_root, struct err *err);
+/* Docker's drivers: whether it has the network's; under which folder of the keys that keeps it, and as what. */
+bool net_docker_has_driver(const struct network *n);
+const char *net_docker_driver_folder(const struct network *n);
+void net_docker_put_driver(struct jw *w, const struct network *n);
+/* "10.1.0.1/16": an address with the length of its subnet; the caller's. */
+char *net_docker_address(const char *address, const char *subnet);
 /* EXEC-ROOT/sandboxes/CONTAINER.json; a reboot forgets them with the namespaces. */
 int net_box_write(const char *exec_root, const struct net_box *b, struct err *err);
 struct net_box *net_box_read(const char *exec_root, const char *container_id, struct err *err);
@@ -224,6 +240,8 @@ bool net_pool_overlaps(const struct net_controller *nc, const char *but, const s
 /* What is wrong with the pools that a user wants. */
 int net_pools_validate(const struct net_pool *pools, size_t len, bool ipv4, bool ipv6, struct err *err);
 void net_pools_copy(struct network *n, const struct net_pool *pools, size_t len);
+/* IPv4 before IPv6, else as they were given: Docker's order, while its CLI sends them in any. */
+void net_pools_sort(struct network *n);
 /* Is it of a family that the network has? */
 bool net_pool_used(const struct network *n, const struct net_pool *p);
 
@@ -293,6 +311,5 @@ void net_restore(struct net_controller *nc);
 
 struct network *net_find_name(struct net_controller *nc, const char *name);
 struct network *network_new(const char *name, const char *driver);
-struct network *network_ref(struct network *n);
 
 #endif

@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/rights.h"
+
 #define READ_SIZE 65536
 
 struct field {
@@ -133,29 +135,11 @@ static int send_all(int fd, const char *at, size_t left)
 
 int netd_msg_send(int fd, struct netd_msg *m, const int *fds, size_t nfds)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * NETD_MAX_FDS)];
-	} control = { 0 };
 	struct iovec iov = { &m->head, sizeof(m->head) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	m->head.fds = (uint8_t)nfds;
-	if (nfds) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.space;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
-	}
-	do
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
+	n = rights_send(fd, &iov, 1, fds, nfds, 0);
 	if (n < 0 || send_all(fd, (const char *)&m->head + n, sizeof(m->head) - (size_t)n) < 0)
 		return -1;
 	return send_all(fd, m->body.data, m->body.size);
@@ -178,50 +162,16 @@ void netd_fds_done(struct netd_fds *q)
 	q->len = 0;
 }
 
-static bool claim_fds(struct msghdr *msg, struct netd_fds *q)
-{
-	bool fits = !(msg->msg_flags & MSG_CTRUNC);
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
-		size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		for (size_t i = 0; i < n; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-			if (q->len < NETD_MAX_FDS)
-				q->v[q->len++] = fd;
-			else {
-				close(fd);
-				fits = false;
-			}
-		}
-	}
-	return fits;
-}
-
 long netd_read(int fd, struct buf *in, struct netd_fds *q, int flags)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * NETD_MAX_FDS)];
-	} control;
 	struct iovec iov = { buf_reserve(in, READ_SIZE), READ_SIZE };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
-	ssize_t n;
+	size_t nfds = NETD_MAX_FDS - q->len;
+	ssize_t n = rights_recv(fd, &iov, 1, q->v + q->len, &nfds, flags);
 
-	do
-		n = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC | flags);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -1;
 	in->size += (size_t)n;
-	if (!claim_fds(&msg, q)) {
-		errno = EPROTO;
-		return -1;
-	}
+	q->len += nfds;
 	return n;
 }
 

@@ -39,6 +39,12 @@ struct netd_port {
 	unsigned port;        /* of the container */
 	bool proxy;           /* connections that reach the socket go to target; else it only holds the port */
 	char target[IP_TEXT];  /* the container's address; of another family than host_ip's is fine */
+	/*
+	 * The caller's own, which dockerd-netd does not hear of: the address asked for where rootlesskit listens there, and host_ip is the place in
+	 * here ("" without it); and whether nobody asked for that family.
+	 */
+	char outside[IP_TEXT];
+	bool maybe;
 };
 /*
  * The ports of an endpoint, all or none (of no ports: as netd_revoke()); replaces what it had (of equal ones nothing changes, no connection is cut). Of two

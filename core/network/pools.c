@@ -214,6 +214,17 @@ void net_pools_copy(struct network *n, const struct net_pool *pools, size_t len)
 	}
 }
 
+void net_pools_sort(struct network *n)
+{
+	for (size_t i = 1; i < n->pools_len; i++)
+		for (size_t j = i; j > 0 && strchr(n->pools[j - 1].subnet, ':') && !strchr(n->pools[j].subnet, ':'); j--) {
+			struct net_pool p = n->pools[j - 1];
+
+			n->pools[j - 1] = n->pools[j];
+			n->pools[j] = p;
+		}
+}
+
 static const char *family(bool v6)
 {
 	return v6 ? "IPv6" : "IPv4";

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "network/kit.h"
 #include "network/net_i.h"
 #include "network/netd.h"
 
@@ -75,7 +76,7 @@ static bool host_has_ipv6(void)
 }
 
 /* One port at one address of the host. */
-static void add(const struct net_controller *nc, struct plan *p, const struct net_port *want, const char *ip, bool ipv6)
+static void add(const struct net_controller *nc, struct plan *p, const struct net_port *want, const char *ip, bool ipv6, bool maybe)
 {
 	const struct gate *g = &p->gates[ipv6], *other = &p->gates[0];
 	struct netd_port *n;
@@ -95,7 +96,13 @@ static void add(const struct net_controller *nc, struct plan *p, const struct ne
 		.proto = want->proto, .host_port = want->host_port, .host_port_end = want->host_port_end ? want->host_port_end : want->host_port,
 		.count = 1, .port = want->port, .proxy = nc->userland_proxy,
 	};
-	snprintf(n->host_ip, sizeof(n->host_ip), "%s", ip);
+	n->maybe = maybe;
+	if (nc->kit) {
+		snprintf(n->outside, sizeof(n->outside), "%s", ip);
+		kit_inside(nc->kit, ip, ipv6, n->host_ip);
+	} else {
+		snprintf(n->host_ip, sizeof(n->host_ip), "%s", ip);
+	}
 	cidr_plain(g->ep ? (ipv6 ? g->ep->ipv6 : g->ep->ipv4) : other->ep->ipv4, n->target);
 }
 
@@ -110,13 +117,13 @@ static int add_all(const struct net_controller *nc, struct plan *p, const struct
 	if (!str_empty(want->host_ip)) {
 		if (!ip_parse(want->host_ip, &a))
 			return err_set(err, ERR_INVALID, "invalid IP address of a published port: %s", want->host_ip);
-		add(nc, p, want, want->host_ip, a.v6);
+		add(nc, p, want, want->host_ip, a.v6, false);
 	} else if (!str_empty(binding) && !streq(binding, "0.0.0.0") && ip_parse(binding, &a)) {
-		add(nc, p, want, binding, a.v6);
+		add(nc, p, want, binding, a.v6, false);
 	} else {
-		add(nc, p, want, "0.0.0.0", false);
-		if (host_has_ipv6())
-			add(nc, p, want, "::", true);
+		add(nc, p, want, "0.0.0.0", false, false);
+		if (host_has_ipv6() && (!nc->kit || kit_leads(nc->kit, want->proto, true)))
+			add(nc, p, want, "::", true, true);
 	}
 	return 0;
 }
@@ -155,7 +162,8 @@ static void merge(struct plan *p)
 	for (size_t i = 0; i < fixed; i++) {
 		struct netd_port *last = len ? &p->v[len - 1] : NULL, *now = &p->v[i];
 
-		if (last && last->proto == now->proto && streq(last->host_ip, now->host_ip) && streq(last->target, now->target) &&
+		if (last && last->proto == now->proto && streq(last->host_ip, now->host_ip) && streq(last->outside, now->outside) && last->maybe == now->maybe &&
+		    streq(last->target, now->target) &&
 		    now->host_port == last->host_port + last->count && now->port == last->port + last->count)
 			last->count++;
 		else
@@ -188,6 +196,8 @@ static void to_runs(const struct plan *p, struct net_box *b)
 
 		*r = (struct net_run){ .proto = p->v[i].proto, .host_port = p->v[i].host_port, .port = p->v[i].port, .count = p->v[i].count };
 		memcpy(r->host_ip, p->v[i].host_ip, sizeof(r->host_ip));
+		memcpy(r->outside, p->v[i].outside, sizeof(r->outside));
+		r->maybe = p->v[i].maybe;
 	}
 	for (size_t i = 0; i < p->routed_len; i++)
 		b->runs[b->runs_len++] = p->routed[i];
@@ -251,11 +261,65 @@ static int external_failed(struct net_controller *nc, const struct net_box *b, c
 	return err_wrap(err, "driver failed programming external connectivity on endpoint %s (%s)", name ? name : "", ep ? ep->id : "");
 }
 
+/* rootlesskit's half. *ret_failed as of kit_publish(). */
+static int lead_all(struct net_controller *nc, const struct net_box *b, const struct plan *p, size_t *ret_failed, struct err *err)
+{
+	OWN_FREE struct kit_port *v = xcalloc(p->len + 1, sizeof(*v));
+
+	for (size_t i = 0; i < p->len; i++) {
+		v[i] = (struct kit_port){ .proto = p->v[i].proto, .port = p->v[i].host_port, .count = p->v[i].count, .maybe = p->v[i].maybe };
+		memcpy(v[i].host_ip, p->v[i].outside, sizeof(v[i].host_ip));
+		memcpy(v[i].inside, p->v[i].host_ip, sizeof(v[i].inside));
+	}
+	return kit_publish(nc->kit, b->id, v, p->len, ret_failed, err);
+}
+
+/*
+ * A port that was free in here and that somebody of the host has: of those that leave the choice another one is to be tried. v: what was
+ * asked for. False: there is no choice.
+ */
+static bool choose_behind(struct netd_port *v, size_t len, const struct netd_port *failed, size_t at)
+{
+	const struct netd_port asked = v[at];
+
+	if (is_fixed(&asked))
+		return false;
+	if (!asked.host_port)
+		return true;
+	/* both families have the same one */
+	for (size_t i = 0; i < len; i++)
+		if (v[i].proto == asked.proto && v[i].port == asked.port && v[i].host_port == asked.host_port && v[i].host_port_end == asked.host_port_end)
+			v[i].host_port = failed->host_port + 1;
+	return v[at].host_port <= v[at].host_port_end;
+}
+
+#define CHOICES 100
+
+static int bind_all(struct net_controller *nc, const struct net_box *b, struct plan *p, struct err *err)
+{
+	OWN_FREE struct netd_port *asked = xcalloc(p->len + 1, sizeof(*asked));
+	size_t failed;
+
+	memcpy(asked, p->v, p->len * sizeof(*asked));
+	for (int tries = 1;; tries++) {
+		OWN_ERR struct err why = ERR_INIT;
+
+		if (netd_publish(nc->netd, b->id, p->v, p->len, err) < 0)
+			return -1;
+		if (!nc->kit || lead_all(nc, b, p, &failed, &why) == 0)
+			return 0;
+		netd_revoke(nc->netd, b->id, NULL);
+		if (failed == p->len || tries == CHOICES || !choose_behind(asked, p->len, &p->v[failed], failed))
+			return err_move(err, &why);
+		memcpy(p->v, asked, p->len * sizeof(*asked));
+	}
+}
+
 static int apply(struct net_controller *nc, struct net_box *b, struct plan *p, bool restored, struct err *err)
 {
 	if (p->len && !nc->netd)
 		return err_set(err, ERR_NOT_IMPLEMENTED, "ports cannot be published: the daemon runs without dockerd-netd");
-	if ((p->len || b->runs_len) && nc->netd && netd_publish(nc->netd, b->id, p->v, p->len, err) < 0)
+	if ((p->len || b->runs_len) && nc->netd && bind_all(nc, b, p, err) < 0)
 		return external_failed(nc, b, p, err);
 	to_runs(p, b);
 	return program(nc, p, b, restored, err) < 0 ? external_failed(nc, b, p, err) : 0;
@@ -273,7 +337,7 @@ static void tell(const struct net_box *b, struct net_port **ret, size_t *ret_len
 	for (size_t i = 0; i < b->runs_len; i++)
 		for (unsigned j = 0; j < b->runs[i].count && b->runs[i].host_port; j++)
 			(*ret)[(*ret_len)++] = (struct net_port){
-				.proto = b->runs[i].proto, .host_ip = xstrdup(b->runs[i].host_ip), .host_port = b->runs[i].host_port + j,
+				.proto = b->runs[i].proto, .host_ip = xstrdup(*b->runs[i].outside ? b->runs[i].outside : b->runs[i].host_ip), .host_port = b->runs[i].host_port + j,
 				.host_port_end = b->runs[i].host_port + j, .port = b->runs[i].port + j,
 			};
 }
@@ -289,7 +353,7 @@ static void plan_again(struct net_controller *nc, const struct net_box *b, struc
 		const struct net_port want = { .proto = r->proto, .host_port = r->host_port, .host_port_end = r->host_port, .port = r->port };
 		size_t len = p->len, routed = p->routed_len;
 
-		add(nc, p, &want, r->host_ip, is_ipv6(r));
+		add(nc, p, &want, *r->outside ? r->outside : r->host_ip, is_ipv6(r), r->maybe);
 		if (p->len > len)
 			p->v[len].count = r->count;
 		if (p->routed_len > routed)
@@ -331,6 +395,8 @@ void net_ports_revoke(struct net_controller *nc, const struct net_box *b, struct
 	for (size_t i = 0; i < b->eps_len; i++)
 		if (net_published_at(b, &b->eps[i]))
 			net_ports_revoke_at(nc, &b->eps[i], err);
+	if (nc->kit)
+		kit_revoke(nc->kit, b->id);
 	if (nc->netd)
 		netd_revoke(nc->netd, b->id, err && !err->msg ? err : NULL);
 }

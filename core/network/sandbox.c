@@ -77,7 +77,7 @@ static int inside_open(struct net_controller *nc, const struct net_box *b, bool 
 }
 
 /* The same, which is made first. */
-static int inside_make(struct net_controller *nc, const struct net_box *b, bool packet, struct inside *ret, struct err *err)
+static int inside_make(struct net_controller *nc, const struct net_box *b, int userns, bool packet, struct inside *ret, struct err *err)
 {
 	OWN_FREE char *dir = xasprintf("%s/netns", nc->exec_root);
 	struct spawner_inside made = { .packet_wanted = packet };
@@ -86,7 +86,7 @@ static int inside_make(struct net_controller *nc, const struct net_box *b, bool 
 	if (b->host)
 		return 0;
 	ret->path = net_box_path(nc->exec_root, b);
-	if (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, ret->path, &made, err) < 0)
+	if (fs_mkdirs(dir, 0755, err) < 0 || spawner_netns(nc->spawner, ret->path, userns, &made, err) < 0)
 		return -1;
 	ret->rtnl = made.rtnl;
 	ret->packet = made.packet;
@@ -208,12 +208,12 @@ static void announce(struct net_controller *nc, const struct net_box *b, const s
 }
 
 /* Namespace, addresses and wires, routes, names, file, in this order; undone on failure. */
-static int build(struct net_controller *nc, struct net_box *b, const struct errand *v, size_t len, struct err *err)
+static int build(struct net_controller *nc, struct net_box *b, int userns, const struct errand *v, size_t len, struct err *err)
 {
 	CLEANUP(inside_done) struct inside in;
 	int rc = 0;
 
-	if (inside_make(nc, b, len && !net_driver_no_ipam(v[0].d), &in, err) < 0)
+	if (inside_make(nc, b, userns, len && !net_driver_no_ipam(v[0].d), &in, err) < 0)
 		return -1;
 	for (size_t i = 0; i < len && rc == 0; i++)
 		rc = enter(nc, b, &v[i], &in, err);
@@ -254,7 +254,7 @@ static int check_alone(const struct errand *v, size_t len, struct err *err)
 	return 0;
 }
 
-static int create(struct net_controller *nc, const char *container_id, const struct errand *v, size_t len, const struct net_resolv *resolv,
+static int create(struct net_controller *nc, const char *container_id, int userns, const struct errand *v, size_t len, const struct net_resolv *resolv,
 	struct sandbox *ret, struct err *err)
 {
 	CLEANUP(net_box_freep) struct net_box *b = NULL;
@@ -264,31 +264,32 @@ static int create(struct net_controller *nc, const char *container_id, const str
 		return -1;
 	b = net_box_new(container_id, len);
 	b->host = len && net_driver_host_sandbox(v[0].d);
+	if (b->host && userns >= 0)
+		return err_set(err, ERR_INVALID, NET_HOST_REFUSED);
 	if (resolv && resolv->servers)
 		strv_copy(&b->servers, resolv->servers);
 	if (resolv && resolv->search)
 		strv_copy(&b->search, resolv->search);
-	if (build(nc, b, v, len, err) < 0)
+	if (build(nc, b, userns, v, len, err) < 0)
 		return -1;
 	net_box_publish(nc, STEAL(b), ret);
 	return 0;
 }
 
-int sandbox_create(struct net_controller *nc, const char *container_id, const char *hostname, const struct net_wish *wishes, size_t len,
+int sandbox_create(struct net_controller *nc, const char *container_id, int userns, const struct net_wish *wishes, size_t len,
 	const struct net_resolv *resolv, struct sandbox *ret, struct err *err)
 {
 	OWN_FREE struct errand *v = xcalloc(len + 1, sizeof(*v));
 	size_t found = 0;
 	int rc = 0;
 
-	(void)hostname;
 	*ret = (struct sandbox){0};
 	if (!id_is_hex64(container_id))
 		return err_set(err, ERR_INVALID, "not the id of a container: %s", container_id);
 	while (found < len && rc == 0)
 		rc = errand_init(nc, &wishes[found], &v[found], err), found++;
 	if (rc == 0)
-		rc = create(nc, container_id, v, len, resolv, ret, err);
+		rc = create(nc, container_id, userns, v, len, resolv, ret, err);
 	for (size_t i = 0; i < found; i++)
 		net_let_go(nc, v[i].n);
 	return rc;

@@ -41,7 +41,8 @@ struct box_item {
 	struct strv servers, search;
 };
 struct port_item {
-	char *host_ip;
+	char *host_ip, *outside;
+	bool maybe;
 	int64_t proto, host_port, port, count;
 };
 struct ep_item {
@@ -105,6 +106,8 @@ JDESC(net_ep_desc, ep_item,
 JDESC(net_port_desc, port_item,
 	JFIELD(port_item, proto, "Proto", J_I64, J_REQUIRED),
 	JFIELD(port_item, host_ip, "HostIp", J_STR, J_REQUIRED),
+	JFIELD(port_item, outside, "Outside", J_STR, J_OMITEMPTY),
+	JFIELD(port_item, maybe, "Maybe", J_BOOL, J_OMITEMPTY),
 	JFIELD(port_item, host_port, "HostPort", J_I64, 0),
 	JFIELD(port_item, port, "Port", J_I64, J_REQUIRED),
 	JFIELD(port_item, count, "Count", J_I64, J_REQUIRED));
@@ -299,7 +302,10 @@ int net_box_write(const char *exec_root, const struct net_box *b, struct err *er
 	for (size_t i = 0; i < b->runs_len; i++) {
 		const struct net_run *r = &b->runs[i];
 
-		ports[i] = (struct port_item){ .proto = r->proto, .host_ip = (char *)r->host_ip, .host_port = r->host_port, .port = r->port, .count = r->count };
+		ports[i] = (struct port_item){
+			.proto = r->proto, .host_ip = (char *)r->host_ip, .outside = (char *)r->outside, .maybe = r->maybe, .host_port = r->host_port,
+			.port = r->port, .count = r->count,
+		};
 	}
 	jw_init(&w, &text);
 	jdesc_encode(&net_box_desc, &it, &w);
@@ -355,10 +361,12 @@ static void take_ports(struct net_box *b, const struct box_item *it)
 		struct net_run *r = &b->runs[b->runs_len];
 
 		if (!is_port(p->port, p->count) || (p->host_port && !is_port(p->host_port, p->count)) || p->proto < 0 || p->proto > 255 ||
-		    !ip_parse(p->host_ip, &a))
+		    !ip_parse(p->host_ip, &a) || (!str_empty(p->outside) && !ip_parse(p->outside, &a)))
 			continue;
 		*r = (struct net_run){ .proto = (int)p->proto, .host_port = (unsigned)p->host_port, .port = (unsigned)p->port, .count = (unsigned)p->count };
 		snprintf(r->host_ip, sizeof(r->host_ip), "%s", p->host_ip);
+		snprintf(r->outside, sizeof(r->outside), "%s", p->outside ? p->outside : "");
+		r->maybe = p->maybe;
 		b->runs_len++;
 	}
 }

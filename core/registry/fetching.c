@@ -1,26 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The layers of one image. Two threads: this one talks to dockerd-fetch, to whoever shares the blobs, and to the client; the other unpacks, from the bottom
- * up, what is whole. A layer that is in the store is not fetched; the same blob twice is fetched once.
+ * The layers of one image. This thread talks to dockerd-fetch, to whoever shares the blobs, and to the client; those of unpacking.c unpack what is whole.
+ * A layer that is in the store is not fetched; the same blob twice is fetched once.
  */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
-#include "base/digest.h"
 #include "base/id.h"
-#include "base/lock.h"
 #include "base/log.h"
-#include "registry/registry-priv.h"
+#include "registry/unpacking.h"
 
 #define SHORT_ID 12
-#define TELL_NS (100 * 1000000LL)
-#define STACK (256 * 1024)
 #define SHARED_MS 100         /* how often what others fetch is looked at */
+#define ROOMY 4               /* times the size of all blobs, and there is room enough to keep them */
 #define FETCHES_MAX 32        /* at once, whatever is configured */
 
 enum blob_state { BLOB_UNTOUCHED, BLOB_MINE, BLOB_OTHERS, BLOB_WHOLE };
@@ -29,181 +23,49 @@ enum blob_state { BLOB_UNTOUCHED, BLOB_MINE, BLOB_OTHERS, BLOB_WHOLE };
 struct blob {
 	const struct manifest_entry *entry;
 	char id[SHORT_ID + 1];
-	struct partial *partial;
-	enum blob_state state;   /* lock */
-	uint32_t request;        /* main thread: whose answer is awaited */
+	struct partial *partial; /* of the threads that unpack, once it is whole */
+	enum blob_state state;
+	uint32_t request;        /* whose answer is awaited */
+	struct slot slot;        /* to fetch it */
+	bool waits;              /* for one, told to the client */
 	int fd;
 	int64_t told;
-	size_t left;             /* layers that still need the file; lock */
+	size_t left;             /* layers that still need the file; of the threads that unpack */
 };
-
-struct layer { char *chain; struct blob *blob; bool done; /* told to the client; main thread */ };
 
 struct fetching {
 	const struct layers *l;
-	struct layer_store *store;
-	struct layer *v;         /* the layers that are missing, from the bottom up */
-	size_t len;
+	struct unpacking u;
+	struct blob **blob_of;   /* of each layer that is missing */
 	struct blob *blobs;
 	size_t blobs_len;
-	char *base;              /* the layer below, referenced; NULL for none */
 	size_t running;          /* requests */
-	struct lock lock;        /* LEAF: everything below, and what says so above */
-	pthread_cond_t whole;    /* a blob, or the end */
-	bool stop;               /* give up */
-	bool ended;              /* the thread that unpacks */
-	int wake;                /* eventfd: it has something to tell */
-	size_t unpacked;         /* layers */
-	int64_t at;              /* of v[unpacked], atomic */
-	bool working;            /* on v[unpacked] */
-	struct err failure;      /* of it */
-	char *top;               /* referenced, when it is through */
+	int64_t size;            /* of all blobs */
+	bool useless;            /* what they hold cannot be unpacked */
 };
 
-static void wake(struct fetching *f)
+/*
+ * A layer less that needs the file: no two threads at once. The file stays to the pull's end, so that one that is broken off has all that it fetched; not where
+ * room is short.
+ */
+static void used(void *ctx, size_t i)
 {
-	uint64_t one = 1;
+	struct fetching *f = ctx;
+	struct blob *b = f->blob_of[i];
+	int64_t room = partials_room(f->l->r->partials);
 
-	if (write(f->wake, &one, sizeof(one)) < 0)
-		return; /* it is awake already */
+	if (--b->left == 0 && room >= 0 && room / ROOMY < f->size)
+		partial_leave(f->l->r->partials, STEAL(b->partial), true);
 }
 
-/* --- the thread that unpacks --- */
-
-/* A file as a source, which says how far it is and ends when the others give up. */
-struct source { struct reader reader; struct fetching *f; int fd; int64_t at, told; };
-
-static ssize_t source_read(struct reader *reader, void *data, size_t size, struct err *err)
-{
-	struct source *s = (struct source *)reader;
-	ssize_t n;
-	int64_t now = clock_mono();
-
-	if (__atomic_load_n(&s->f->stop, __ATOMIC_RELAXED))
-		return err_set(err, ERR_CANCELLED, "cancelled");
-	n = pread(s->fd, data, size, s->at);
-	if (n < 0)
-		return err_errno(err, errno, "read a fetched layer");
-	s->at += n;
-	__atomic_store_n(&s->f->at, s->at, __ATOMIC_RELAXED);
-	if (now - s->told > TELL_NS) {
-		s->told = now;
-		wake(s->f);
-	}
-	return n;
-}
-
-/* Waits for the file of v[i]. False: the others gave up. */
-static bool await_blob(struct fetching *f, size_t i)
-{
-	WITH_LOCK(&f->lock);
-
-	while (!f->stop && f->v[i].blob->state != BLOB_WHOLE)
-		lock_wait(&f->lock, &f->whole, -1);
-	if (!f->stop)
-		f->working = true;
-	return !f->stop;
-}
-
-static int unpack(struct fetching *f, size_t i, const char *below, struct err *err)
-{
-	const char *want = f->l->img->diff_ids.v[f->l->img->diff_ids.len - f->len + i];
-	OWN_FD int fd = partial_file(f->l->r->partials, f->v[i].blob->partial, err);
-	struct source s = { { source_read, NULL }, f, fd, 0, 0 };
-	OWN_FREE char *chain = NULL;
-
-	if (fd < 0 || layer_register(f->store, below, &s.reader, want, f->l->pull->cancel, &chain, NULL, err) < 0)
-		return -1;
-	BUG_ON(!streq(chain, f->v[i].chain));
-	return 0;
-}
-
-/* The layer is there and referenced: by us, or because another pull unpacked it. */
-static int settle_layer(struct fetching *f, size_t i, const char *below, struct err *err)
-{
-	int rc;
-
-	while (!partials_claim(f->l->r->partials, f->v[i].chain)) {
-		if (__atomic_load_n(&f->stop, __ATOMIC_RELAXED))
-			return err_set(err, ERR_CANCELLED, "cancelled");
-		partials_wait(f->l->r->partials);
-	}
-	rc = layer_ref(f->store, f->v[i].chain, NULL);
-	if (rc < 0)
-		rc = unpack(f, i, below, err);
-	partials_release(f->l->r->partials, f->v[i].chain);
-	return rc;
-}
-
-static void drop(struct fetching *f, const char *chain)
-{
-	OWN_ERR struct err err = ERR_INIT;
-
-	if (chain && layer_unref(f->store, chain, NULL, &err) < 0)
-		log_warn("layer %s: %s", chain, err_text(&err));
-}
-
-/* A layer less that needs the file. */
-static void used(struct fetching *f, struct blob *b)
-{
-	struct partial *p = NULL;
-
-	lock_take(&f->lock);
-	if (--b->left == 0)
-		p = STEAL(b->partial);
-	lock_drop(&f->lock);
-	if (p)
-		partial_leave(f->l->r->partials, p);
-}
-
-static void *unpack_all(void *arg)
-{
-	struct fetching *f = arg;
-	OWN_ERR struct err err = ERR_INIT;
-	char *below = STEAL(f->base);
-	int rc = 0;
-
-	for (size_t i = 0; i < f->len && rc == 0 && await_blob(f, i); i++) {
-		rc = settle_layer(f, i, below, &err);
-		if (rc < 0)
-			break;
-		drop(f, below);
-		free(below);
-		below = xstrdup(f->v[i].chain);
-		known_add(f->l->r->known, f->l->img->diff_ids.v[f->l->img->diff_ids.len - f->len + i], f->v[i].blob->entry->digest, f->l->ref);
-		used(f, f->v[i].blob);
-		lock_take(&f->lock);
-		f->unpacked++;
-		f->working = false;
-		__atomic_store_n(&f->at, 0, __ATOMIC_RELAXED);
-		lock_drop(&f->lock);
-		wake(f);
-	}
-	lock_take(&f->lock);
-	if (rc < 0)
-		err_move(&f->failure, &err);
-	f->top = below;
-	f->ended = true;
-	lock_drop(&f->lock);
-	wake(f);
-	return NULL;
-}
-
-/* --- the thread that fetches --- */
-
-static void set_state(struct fetching *f, struct blob *b, enum blob_state state)
-{
-	WITH_LOCK(&f->lock);
-
-	b->state = state;
-	if (state == BLOB_WHOLE)
-		pthread_cond_broadcast(&f->whole);
-}
-
-static void tell_whole(struct fetching *f, struct blob *b)
+static void is_whole(struct fetching *f, struct blob *b)
 {
 	progress_step(f->l->progress, b->id, "Verifying Checksum");
 	progress_step(f->l->progress, b->id, "Download complete");
+	b->state = BLOB_WHOLE;
+	for (size_t i = 0; i < f->u.len; i++)
+		if (f->blob_of[i] == b)
+			unpacking_whole(&f->u, i);
 }
 
 static int ask(struct fetching *f, struct blob *b, struct err *err)
@@ -219,10 +81,31 @@ static int ask(struct fetching *f, struct blob *b, struct err *err)
 	return 0;
 }
 
+/* Nobody fetches it. */
+static int begin(struct fetching *f, struct blob *b, struct err *err)
+{
+	int64_t at;
+
+	if (f->running >= FETCHES_MAX)
+		return 0;
+	if (!slots_take(f->l->r->downloads, &b->slot, f->l->pull->config->downloads, f->u.wake)) {
+		if (!b->waits)
+			progress_step(f->l->progress, b->id, "Waiting");
+		b->waits = true;
+		return 0;
+	}
+	if (partial_take(f->l->r->partials, b->partial, &at) == PARTIAL_MINE) {
+		b->state = BLOB_MINE;
+		return ask(f, b, err);
+	}
+	b->state = BLOB_OTHERS;
+	slots_give(f->l->r->downloads, &b->slot);
+	return 0;
+}
+
 /* Begins what can be begun, and looks at what others fetch. */
 static int push_on(struct fetching *f, struct err *err)
 {
-	size_t most = (size_t)f->l->pull->config->downloads;
 	int64_t at;
 
 	for (size_t i = 0; i < f->blobs_len; i++) {
@@ -230,22 +113,20 @@ static int push_on(struct fetching *f, struct err *err)
 
 		if (b->state == BLOB_MINE || b->state == BLOB_WHOLE)
 			continue;
-		if (f->running >= most || f->running >= FETCHES_MAX)
-			break;
-		switch (partial_take(f->l->r->partials, b->partial, &at)) {
+		switch (partial_look(f->l->r->partials, b->partial, &at)) {
 		case PARTIAL_WHOLE:
-			tell_whole(f, b);
-			set_state(f, b, BLOB_WHOLE);
+			slots_give(f->l->r->downloads, &b->slot);
+			is_whole(f, b);
 			break;
 		case PARTIAL_OTHERS:
+			slots_give(f->l->r->downloads, &b->slot);
 			if (at != b->told)
 				progress_at(f->l->progress, b->id, "Downloading", at, b->entry->size);
 			b->told = at;
-			set_state(f, b, BLOB_OTHERS);
+			b->state = BLOB_OTHERS;
 			break;
 		case PARTIAL_MINE:
-			set_state(f, b, BLOB_MINE);
-			if (ask(f, b, err) < 0)
+			if (begin(f, b, err) < 0)
 				return -1;
 		}
 	}
@@ -264,7 +145,7 @@ static void tell_retry(struct fetching *f, struct blob *b, int64_t seconds)
 {
 	OWN_FREE char *text = xasprintf("Retrying in %lld second%s", (long long)seconds, seconds == 1 ? "" : "s");
 
-	progress_step(f->l->progress, b->id, text);
+	progress_pass(f->l->progress, b->id, text);
 }
 
 static int on_reply(struct fetching *f, const struct session_reply *r, struct err *err)
@@ -284,39 +165,36 @@ static int on_reply(struct fetching *f, const struct session_reply *r, struct er
 		return 0;
 	case SESSION_DONE:
 		f->running--;
+		slots_give(f->l->r->downloads, &b->slot);
 		fd_close(&b->fd);
 		partial_fetched(f->l->r->partials, b->partial, true);
-		tell_whole(f, b);
-		set_state(f, b, BLOB_WHOLE);
+		is_whole(f, b);
 		return 0;
 	default:
 		return registry_failed(r, f->l->ref, err);
 	}
 }
 
-/* What the other thread has done since. 1: it is through. */
+/* What the other threads have done since. 1: they are through. */
 static int tell_unpacked(struct fetching *f, size_t *told, struct err *err)
 {
+	struct unpack_at at[UNPACKERS_MAX];
+	size_t settled, filling;
 	uint64_t n;
-	size_t unpacked;
-	bool working, ended;
-	int64_t at = __atomic_load_n(&f->at, __ATOMIC_RELAXED);
+	bool ended;
 
-	if (read(f->wake, &n, sizeof(n)) < 0 && errno != EAGAIN)
-		return err_errno(err, errno, "wait for the thread that unpacks");
-	lock_take(&f->lock);
-	unpacked = f->unpacked;
-	working = f->working;
-	ended = f->ended;
-	lock_drop(&f->lock);
-	for (; *told < unpacked; ++*told) {
-		const struct blob *b = f->v[*told].blob;
+	if (read(f->u.wake, &n, sizeof(n)) < 0 && errno != EAGAIN)
+		return err_errno(err, errno, "wait for the threads that unpack");
+	settled = unpacking_look(&f->u, at, &filling, &ended);
+	for (; *told < settled; ++*told) {
+		const struct blob *b = f->blob_of[*told];
 
 		progress_at(f->l->progress, b->id, "Extracting", b->entry->size, b->entry->size);
 		progress_step(f->l->progress, b->id, "Pull complete");
 	}
-	if (working && at && unpacked < f->len)
-		progress_at(f->l->progress, f->v[unpacked].blob->id, "Extracting", at, f->v[unpacked].blob->entry->size);
+	for (size_t i = 0; i < filling; i++)
+		if (at[i].at)
+			progress_at(f->l->progress, f->blob_of[at[i].i]->id, "Extracting", at[i].at, f->blob_of[at[i].i]->entry->size);
 	return ended;
 }
 
@@ -328,7 +206,7 @@ static bool waits_for_others(const struct fetching *f)
 	return false;
 }
 
-/* Until the other thread is through. */
+/* Until the other threads are through. */
 static int serve(struct fetching *f, int events, struct err *err)
 {
 	size_t told = 0;
@@ -344,7 +222,7 @@ static int serve(struct fetching *f, int events, struct err *err)
 		while (epoll_wait(events, &e, 1, 0) > 0) {
 			OWN_REPLY struct session_reply reply = { 0 };
 
-			if (e.data.fd == f->wake)
+			if (e.data.fd == f->u.wake)
 				break;
 			rc = session_next(f->l->s, 0, &reply, err);
 			if (rc < 0 || (rc > 0 && on_reply(f, &reply, err) < 0))
@@ -361,43 +239,28 @@ static int serve(struct fetching *f, int events, struct err *err)
 static int open_events(const struct fetching *f, struct err *err)
 {
 	OWN_FD int fd = epoll_create1(EPOLL_CLOEXEC);
-	struct epoll_event a = { .events = EPOLLIN, .data.fd = f->l->s->fd }, b = { .events = EPOLLIN, .data.fd = f->wake };
+	struct epoll_event a = { .events = EPOLLIN, .data.fd = f->l->s->fd }, b = { .events = EPOLLIN, .data.fd = f->u.wake };
 
-	if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, f->l->s->fd, &a) < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, f->wake, &b) < 0)
+	if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, f->l->s->fd, &a) < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, f->u.wake, &b) < 0)
 		return err_errno(err, errno, "wait for a download");
 	return STEAL_FD(fd);
 }
 
-static int start_thread(struct fetching *f, pthread_t *ret, struct err *err)
-{
-	pthread_attr_t attr;
-	int rc;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK);
-	rc = pthread_create(ret, &attr, unpack_all, f);
-	pthread_attr_destroy(&attr);
-	return rc ? err_errno(err, rc, "start the thread that unpacks") : 0;
-}
-
 static int run(struct fetching *f, struct err *err)
 {
-	OWN_FD int events = open_events(f, err);
 	OWN_ERR struct err mine = ERR_INIT;
-	pthread_t thread;
-	int rc;
+	OWN_FD int events = -1;
+	int rc = unpacking_start(&f->u, &mine);
 
-	if (events < 0 || start_thread(f, &thread, err) < 0)
-		return -1;
-	rc = serve(f, events, &mine);
-	lock_take(&f->lock);
-	__atomic_store_n(&f->stop, true, __ATOMIC_RELAXED);
-	pthread_cond_broadcast(&f->whole);
-	lock_drop(&f->lock);
-	pthread_join(thread, NULL);
-	f->base = STEAL(f->top); /* the highest that is held */
-	if (f->failure.msg && (rc == 0 || f->failure.class != ERR_CANCELLED))
-		return err_move(err, &f->failure);
+	if (rc == 0)
+		rc = events = open_events(f, &mine);
+	if (rc >= 0)
+		rc = serve(f, events, &mine);
+	unpacking_stop(&f->u);
+	if (f->u.failure.msg && (rc == 0 || f->u.failure.class != ERR_CANCELLED)) {
+		f->useless = f->u.failure.class != ERR_CANCELLED;
+		return err_move(err, &f->u.failure);
+	}
 	return rc < 0 ? err_move(err, &mine) : 0;
 }
 
@@ -416,7 +279,7 @@ static void short_id(const char *digest, char ret[SHORT_ID + 1])
 	snprintf(ret, SHORT_ID + 1, "%s", id_digest_hex(digest));
 }
 
-static void add_layer(struct fetching *f, const struct manifest_entry *e, const char *chain)
+static void add_layer(struct fetching *f, const struct manifest_entry *e, const char *diffid, const char *chain)
 {
 	struct blob *b = find_blob(f, e->digest);
 
@@ -426,7 +289,8 @@ static void add_layer(struct fetching *f, const struct manifest_entry *e, const 
 		short_id(e->digest, b->id);
 	}
 	b->left++;
-	f->v[f->len++] = (struct layer){ .chain = xstrdup(chain), .blob = b };
+	f->blob_of[f->u.len] = b;
+	f->u.v[f->u.len++] = (struct unpack_layer){ .chain = xstrdup(chain), .diffid = diffid, .digest = e->digest, .partial = b->partial };
 }
 
 /* Finds the topmost layer that is there, holds it, and lists the others. */
@@ -438,11 +302,12 @@ static void plan(struct fetching *f)
 
 	for (size_t i = 0; i < ids->len; i++)
 		strv_take(&chains, layer_chain_id(i ? chains.v[i - 1] : NULL, ids->v[i]));
-	while (have && layer_ref(f->store, chains.v[have - 1], NULL) < 0)
+	while (have && layer_ref(f->u.store, chains.v[have - 1], NULL) < 0)
 		have--;
 	if (have)
-		f->base = xstrdup(chains.v[have - 1]);
-	f->v = xcalloc(ids->len + 1, sizeof(*f->v));
+		f->u.below = xstrdup(chains.v[have - 1]);
+	f->u.v = xcalloc(ids->len + 1, sizeof(*f->u.v));
+	f->blob_of = xcalloc(ids->len + 1, sizeof(*f->blob_of));
 	f->blobs = xcalloc(ids->len + 1, sizeof(*f->blobs));
 	for (size_t i = 0; i < ids->len; i++) {
 		const struct manifest_entry *e = manifest_layer(f->l->m, i);
@@ -451,63 +316,67 @@ static void plan(struct fetching *f)
 		short_id(e->digest, id);
 		progress_step(f->l->progress, id, i < have ? "Already exists" : "Pulling fs layer");
 		if (i >= have)
-			add_layer(f, e, chains.v[i]);
+			add_layer(f, e, ids->v[i], chains.v[i]);
 	}
-	for (size_t i = (size_t)f->l->pull->config->downloads; i < f->blobs_len; i++)
-		progress_step(f->l->progress, f->blobs[i].id, "Waiting");
 }
 
 /* Before the first byte: what is certain not to fit. */
 static int check_room(struct fetching *f, struct err *err)
 {
-	int64_t need = 0, room = partials_room(f->l->r->partials);
+	int64_t need, have = 0, room = partials_room(f->l->r->partials);
 
-	for (size_t i = 0; i < f->blobs_len; i++)
-		need = f->blobs[i].entry->size > INT64_MAX - need ? INT64_MAX : need + f->blobs[i].entry->size;
+	for (size_t i = 0; i < f->blobs_len; i++) {
+		f->size = f->blobs[i].entry->size > INT64_MAX - f->size ? INT64_MAX : f->size + f->blobs[i].entry->size;
+		have += partial_size(f->l->r->partials, f->blobs[i].partial);
+	}
+	need = have < f->size ? f->size - have : 0;
+	if (room >= 0 && need > room) {
+		partials_sweep(f->l->r->partials, true);
+		room = partials_room(f->l->r->partials);
+	}
 	if (room < 0 || need <= room)
 		return 0;
 	return err_set(err, ERR_NO_SPACE, "no space left on device: the layers have %lld bytes, and %lld are free", (long long)need, (long long)room);
 }
 
-static void done(struct fetching *f)
+void layers_done(struct fetching *f, bool used, bool no_room)
 {
 	for (size_t i = 0; i < f->blobs_len; i++) {
 		struct blob *b = &f->blobs[i];
 
 		fd_close(&b->fd);
+		slots_give(f->l->r->downloads, &b->slot);
 		if (b->partial && b->state == BLOB_MINE)
 			partial_fetched(f->l->r->partials, b->partial, false);
+		if (b->partial && no_room)
+			partial_spare(f->l->r->partials, b->partial);
 		if (b->partial)
-			partial_leave(f->l->r->partials, b->partial);
+			partial_leave(f->l->r->partials, b->partial, used || f->useless);
 	}
-	for (size_t i = 0; i < f->len; i++)
-		free(f->v[i].chain);
-	free(f->v);
+	free(f->blob_of);
 	free(f->blobs);
-	fd_close(&f->wake);
-	err_done(&f->failure);
-	lock_done(&f->lock);
-	pthread_cond_destroy(&f->whole);
+	unpacking_done(&f->u);
+	free(f);
 }
 
-int layers_fetch(const struct layers *l, char **ret_chain, struct err *err)
+int layers_fetch(const struct layers *l, char **ret_chain, struct fetching **ret_blobs, struct err *err)
 {
-	struct fetching f = { .l = l, .store = image_store_layers(l->r->images), .wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-	int rc = f.wake < 0 ? err_errno(err, errno, "make an event") : 0;
+	struct fetching *f = xcalloc(1, sizeof(*f));
+	int rc = 0;
 
-	lock_init(&f.lock, LOCK_LEAF);
-	lock_cond_init(&f.whole);
-	if (rc == 0)
-		plan(&f);
-	if (rc == 0 && f.len)
-		rc = check_room(&f, err) < 0 ? -1 : run(&f, err);
+	f->l = l;
+	unpacking_init(&f->u, l, used, f);
+	plan(f);
+	if (f->u.len)
+		rc = check_room(f, err) < 0 ? -1 : run(f, err);
 	if (rc < 0) {
 		/* the process may still write to a file: it ends before another pull goes on with that */
 		session_close(l->s);
-		drop(&f, f.base);
-		free(STEAL(f.base));
+		if (f->u.below && layer_unref(f->u.store, f->u.below, NULL, NULL) < 0)
+			log_warn("layer %s stays", f->u.below);
+		free(STEAL(f->u.below));
 	}
-	*ret_chain = f.base;
-	done(&f);
+	*ret_chain = f->u.below;
+	*ret_blobs = f;
 	return rc;
 }

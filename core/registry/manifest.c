@@ -28,7 +28,11 @@ JDESC_STATIC(manifest_desc, manifest,
 static const char *const index_types[] = { OCI "index.v1+json", DOCKER "distribution.manifest.list.v2+json", NULL };
 static const char *const image_types[] = { OCI "manifest.v1+json", DOCKER "distribution.manifest.v2+json", NULL };
 static const char *const old_types[] = { DOCKER "distribution.manifest.v1+json", DOCKER "distribution.manifest.v1+prettyjws", NULL };
-static const char *const config_types[] = { OCI "config.v1+json", DOCKER "container.image.v1+json", NULL };
+/* Of what a configuration is; as in Docker some that say nothing are those of images. */
+static const struct { const char *type, *class; } classes[] = {
+	{ OCI "config.v1+json", "image" }, { DOCKER "container.image.v1+json", "image" }, { "application/octet-stream", "image" },
+	{ "application/json", "image" }, { "text/html", "image" }, { DOCKER "plugin.v1+json", "plugin" },
+};
 static const char *const layer_types[] = {
 	OCI "layer.v1.tar", OCI "layer.v1.tar+gzip", OCI "layer.v1.tar+zstd", OCI "layer.nondistributable.v1.tar", OCI "layer.nondistributable.v1.tar+gzip",
 	OCI "layer.nondistributable.v1.tar+zstd", DOCKER "image.rootfs.diff.tar", DOCKER "image.rootfs.diff.tar.gzip", DOCKER "image.rootfs.diff.tar.zstd",
@@ -84,8 +88,6 @@ static int check_entry(const struct manifest_entry *e, struct err *err)
 
 static int check_image(const struct manifest *m, struct err *err)
 {
-	if (!one_of(m->config->media_type, config_types))
-		return err_set(err, ERR_INVALID, "unsupported media type %.200s", m->config->media_type);
 	if (m->config->size > IMAGE_CONFIG_MAX)
 		return err_set(err, ERR_TOO_LARGE, "image configuration is larger than %u bytes", IMAGE_CONFIG_MAX);
 	if (m->layers.len > IMAGE_LAYERS_MAX)
@@ -99,6 +101,21 @@ static int check_image(const struct manifest *m, struct err *err)
 			return err_set(err, ERR_INVALID, "layers of media type %.200s are not supported", manifest_layer(m, i)->media_type);
 	}
 	return 0;
+}
+
+const char *manifest_class(const struct manifest *m)
+{
+	for (size_t i = 0; m->config && i < ARRAY_LEN(classes); i++)
+		if (streq(m->config->media_type, classes[i].type))
+			return classes[i].class;
+	return "unknown";
+}
+
+int manifest_check_image(const struct manifest *m, struct err *err)
+{
+	if (m->index || streq(manifest_class(m), "image"))
+		return 0;
+	return err_set(err, ERR_INVALID, "Encountered remote \"%.200s\"(%s) when fetching", m->config->media_type, manifest_class(m));
 }
 
 /* "application/x; charset=utf-8" without what is behind; owned by the caller. */
@@ -139,12 +156,22 @@ bool manifest_is_attestation(const struct manifest_entry *e)
 
 const struct manifest_entry *manifest_choose(const struct manifest *m, const struct platform *want, struct err *err)
 {
+	const struct manifest_entry *best = NULL;
+	int rank, most = 0;
+
 	for (size_t i = 0; i < m->manifests.len; i++) {
 		const struct manifest_entry *e = manifest_at(m, i);
 
-		if (!manifest_is_attestation(e) && e->platform && platform_fits(want, e->platform->os, e->platform->architecture, e->platform->variant))
-			return e;
+		if (manifest_is_attestation(e) || !e->platform)
+			continue;
+		rank = platform_rank(want, e->platform->os, e->platform->architecture, e->platform->variant);
+		if (rank > most) {
+			most = rank;
+			best = e;
+		}
 	}
+	if (best)
+		return best;
 	err_set(err, ERR_NOT_FOUND, "no matching manifest for %s/%s%s%s in the manifest list entries", want->os, want->architecture,
 		str_empty(want->variant) ? "" : "/", str_empty(want->variant) ? "" : want->variant);
 	return NULL;

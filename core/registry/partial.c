@@ -24,7 +24,7 @@ struct partial {
 	struct partial *next;
 	char hex[ID_HEX + 1];
 	int users;
-	bool busy, whole;
+	bool busy, whole, done, spared;
 	int64_t at;           /* atomic */
 };
 
@@ -37,14 +37,24 @@ struct partials {
 	struct strv claims;
 };
 
-/* What nobody came back for. */
-static void sweep(struct partials *p)
+/* The lock is held. */
+static bool is_joined(const struct partials *p, const char *hex)
 {
+	for (const struct partial *b = p->all; b; b = b->next)
+		if (streq(b->hex, hex))
+			return true;
+	return false;
+}
+
+void partials_sweep(struct partials *p, bool all)
+{
+	WITH_LOCK(&p->lock);
 	OWN_DIR DIR *d = opendir(p->dir);
 	struct stat st;
 
 	for (struct dirent *e; d && (e = readdir(d));)
-		if (*e->d_name != '.' && fstatat(p->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_mtime < time(NULL) - KEPT_S)
+		if (*e->d_name != '.' && !is_joined(p, e->d_name) && fstatat(p->fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    (all || st.st_mtime < time(NULL) - KEPT_S))
 			unlinkat(p->fd, e->d_name, 0);
 }
 
@@ -57,7 +67,7 @@ struct partials *partials_open(const char *dir, struct err *err)
 	lock_init(&p->lock, LOCK_LEAF);
 	lock_cond_init(&p->released);
 	if (p->fd >= 0) {
-		sweep(p);
+		partials_sweep(p, false);
 		return p;
 	}
 	if (err && !err->msg)
@@ -105,30 +115,54 @@ static void forget(struct partials *p, struct partial *b)
 	while (*at != b)
 		at = &(*at)->next;
 	*at = b->next;
-	if (b->whole || (fstatat(p->fd, b->hex, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0))
+	if ((b->whole && b->done) || b->spared || (fstatat(p->fd, b->hex, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size == 0))
 		unlinkat(p->fd, b->hex, 0);
 	free(b);
 }
 
-void partial_leave(struct partials *p, struct partial *b)
+int64_t partial_size(struct partials *p, const struct partial *b)
+{
+	struct stat st;
+
+	return fstatat(p->fd, b->hex, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) ? st.st_size : 0;
+}
+
+void partial_leave(struct partials *p, struct partial *b, bool done)
 {
 	WITH_LOCK(&p->lock);
 
+	b->done |= done;
 	if (--b->users == 0)
 		forget(p, b);
+}
+
+void partial_spare(struct partials *p, struct partial *b)
+{
+	WITH_LOCK(&p->lock);
+
+	b->spared = true;
+}
+
+static enum partial_state state_of(const struct partial *b, int64_t *ret_at)
+{
+	*ret_at = __atomic_load_n(&b->at, __ATOMIC_RELAXED);
+	return b->whole ? PARTIAL_WHOLE : b->busy ? PARTIAL_OTHERS : PARTIAL_MINE;
+}
+
+enum partial_state partial_look(struct partials *p, struct partial *b, int64_t *ret_at)
+{
+	WITH_LOCK(&p->lock);
+
+	return state_of(b, ret_at);
 }
 
 enum partial_state partial_take(struct partials *p, struct partial *b, int64_t *ret_at)
 {
 	WITH_LOCK(&p->lock);
+	enum partial_state state = state_of(b, ret_at);
 
-	*ret_at = __atomic_load_n(&b->at, __ATOMIC_RELAXED);
-	if (b->whole)
-		return PARTIAL_WHOLE;
-	if (b->busy)
-		return PARTIAL_OTHERS;
-	b->busy = true;
-	return PARTIAL_MINE;
+	b->busy |= state == PARTIAL_MINE;
+	return state;
 }
 
 void partial_at(struct partial *b, int64_t at)

@@ -5,10 +5,29 @@
 
 #define BAR 50
 
-static void send(const struct progress *p, struct buf *b)
+static void send(const struct progress *p, const char *id, bool passes, const char *json)
 {
-	if (p->emit)
-		p->emit(p->ctx, b->data);
+	if (p->teller)
+		teller_put(p->teller, id, passes, json);
+	else if (p->emit)
+		p->emit(p->ctx, json);
+}
+
+void progress_open(struct progress *p, registry_emit_fn *emit, void *ctx)
+{
+	*p = (struct progress){ emit, ctx, teller_new(emit, ctx) };
+}
+
+void progress_close(struct progress *p)
+{
+	if (p->teller)
+		teller_end(p->teller);
+	*p = (struct progress){ 0 };
+}
+
+void progress_raw(const struct progress *p, const char *json)
+{
+	send(p, NULL, false, json);
 }
 
 void progress_say(const struct progress *p, const char *id, const char *fmt, ...)
@@ -27,10 +46,10 @@ void progress_say(const struct progress *p, const char *id, const char *fmt, ...
 	if (id)
 		jw_kstr(&w, "id", id);
 	jw_obj_end(&w);
-	send(p, &b);
+	send(p, id, false, b.data);
 }
 
-void progress_step(const struct progress *p, const char *id, const char *status)
+static void step(const struct progress *p, const char *id, bool passes, const char *status)
 {
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
@@ -41,7 +60,17 @@ void progress_step(const struct progress *p, const char *id, const char *status)
 	jw_kraw(&w, "progressDetail", "{}");
 	jw_kstr(&w, "id", id);
 	jw_obj_end(&w);
-	send(p, &b);
+	send(p, id, passes, b.data);
+}
+
+void progress_step(const struct progress *p, const char *id, const char *status)
+{
+	step(p, id, false, status);
+}
+
+void progress_pass(const struct progress *p, const char *id, const char *status)
+{
+	step(p, id, true, status);
 }
 
 /* "36.45kB": four digits, decimal units. */
@@ -88,7 +117,8 @@ void progress_at(const struct progress *p, const char *id, const char *status, i
 		jw_kint(&w, "total", total);
 	jw_obj_end(&w);
 	jw_kstr(&w, "progress", drawn);
-	jw_kstr(&w, "id", id);
+	if (id)
+		jw_kstr(&w, "id", id);
 	jw_obj_end(&w);
-	send(p, &b);
+	send(p, id, true, b.data);
 }

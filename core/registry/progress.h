@@ -3,15 +3,28 @@
 #ifndef REGISTRY_PROGRESS_H
 #define REGISTRY_PROGRESS_H
 
-#include "registry/registry.h"
+#include "registry/teller.h"
 
-struct progress { registry_emit_fn *emit; void *ctx; };
+struct progress {
+	registry_emit_fn *emit;
+	void *ctx;
+	struct teller *teller; /* NULL: whoever has something to say waits until it is said */
+};
+
+/* From here on nobody waits for the client, up to the end, which does. */
+void progress_open(struct progress *p, registry_emit_fn *emit, void *ctx);
+void progress_close(struct progress *p);
 
 /* {"status","id"}; id may be NULL. */
 void progress_say(const struct progress *p, const char *id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* {"status","progressDetail":{},"id"} */
 void progress_step(const struct progress *p, const char *id, const char *status);
-/* With how far it is, as numbers and as a bar. */
+/* The same for what the next one makes old. */
+void progress_pass(const struct progress *p, const char *id, const char *status);
+/* With how far it is, as numbers and as a bar; id may be NULL. */
 void progress_at(const struct progress *p, const char *id, const char *status, int64_t at, int64_t total);
+
+/* A message as it is. */
+void progress_raw(const struct progress *p, const char *json);
 
 #endif

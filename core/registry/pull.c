@@ -40,6 +40,8 @@ static int choose_image(struct pull *p, const struct reference *ref, struct fetc
 		}
 		fetched_done(ret);
 		*ret = next;
+		if (manifest_check_image(&ret->m, err) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -129,14 +131,18 @@ static int fetch_image(struct pull *p, const struct reference *ref, const struct
 	CLEANUP(image_unrefp) struct image *img = NULL;
 	OWN_FREE char *chain = NULL;
 	struct layers l = { p->r, &p->s, p->given, &p->progress, ref, &f->m, NULL };
+	struct fetching *blobs;
 	int rc;
 
 	if (registry_blob(&p->s, ref, f->m.config, &config, err) < 0)
 		return -1;
 	l.img = img = image_parse(config.data, config.size, err);
-	if (!img || check_config(p, &f->m, img, err) < 0 || layers_fetch(&l, &chain, err) < 0)
+	if (!img || check_config(p, &f->m, img, err) < 0)
 		return -1;
-	rc = store(p, ref, digest, &config, f->m.config->digest, err);
+	rc = layers_fetch(&l, &chain, &blobs, err);
+	if (rc == 0)
+		rc = store(p, ref, digest, &config, f->m.config->digest, err);
+	layers_done(blobs, rc == 0, rc < 0 && err && err->class == ERR_NO_SPACE);
 	drop_chain(p, chain);
 	return rc;
 }
@@ -161,7 +167,8 @@ static int pull_one(struct pull *p, const struct reference *ref, struct err *err
 	char digest[DIGEST_TEXT];
 	int rc = 1;
 
-	if (registry_manifest(&p->s, ref, ref->digest ? ref->digest : ref->tag, ref->digest, -1, &f, err) < 0)
+	if (registry_manifest(&p->s, ref, ref->digest ? ref->digest : ref->tag, ref->digest, -1, &f, err) < 0 ||
+	    manifest_check_image(&f.m, err) < 0)
 		return -1;
 	memcpy(digest, f.digest, sizeof(digest));
 	progress_say(&p->progress, ref->digest ? full : ref->tag, "Pulling from %s", ref->path);
@@ -237,12 +244,15 @@ static int run(struct pull *p, struct err *err)
 
 int registry_pull(struct registry *r, const struct registry_pull *given, struct err *err)
 {
-	struct pull p = { .r = r, .given = given, .s = SESSION_INIT, .progress = { given->emit, given->ctx } };
+	struct pull p = { .r = r, .given = given, .s = SESSION_INIT };
 	int rc = platform_parse(given->platform, &p.want, err);
 
+	progress_open(&p.progress, given->emit, given->ctx);
+	partials_sweep(r->partials, false);
 	if (rc == 0)
 		rc = run(&p, err);
 	session_close(&p.s);
 	platform_done(&p.want);
+	progress_close(&p.progress);
 	return rc;
 }

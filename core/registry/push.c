@@ -114,8 +114,7 @@ static int report(struct push *p, const struct reference *ref, const struct imag
 	jw_kint(&w, "Size", (int64_t)text->size);
 	jw_obj_end(&w);
 	jw_obj_end(&w);
-	if (p->given->emit)
-		p->given->emit(p->given->ctx, b.data);
+	progress_raw(&p->progress, b.data);
 	return 0;
 }
 
@@ -174,9 +173,12 @@ static int run(struct push *p, struct err *err)
 
 int registry_push(struct registry *r, const struct registry_push *given, struct err *err)
 {
-	struct push p = { .r = r, .given = given, .s = SESSION_INIT, .progress = { given->emit, given->ctx } };
-	int rc = run(&p, err);
+	struct push p = { .r = r, .given = given, .s = SESSION_INIT };
+	int rc;
 
+	progress_open(&p.progress, given->emit, given->ctx);
+	rc = run(&p, err);
 	session_close(&p.s);
+	progress_close(&p.progress);
 	return rc;
 }

@@ -9,6 +9,7 @@
 #include "registry/partial.h"
 #include "registry/progress.h"
 #include "registry/session.h"
+#include "registry/slots.h"
 
 struct registry {
 	struct image_store *images;
@@ -16,6 +17,7 @@ struct registry {
 	int program;
 	struct partials *partials;
 	struct known *known;
+	struct slots *downloads, *uploads;
 };
 
 /* The document that ref.tag or ref.digest leads to, checked against the digest where there is one. */
@@ -39,8 +41,14 @@ struct layers {
 	const struct manifest *m;
 	const struct image *img;
 };
-/* All of them are in the store: *ret_chain is the top one, referenced; NULL when there are none. */
-int layers_fetch(const struct layers *l, char **ret_chain, struct err *err);
+/*
+ * All of them are in the store: *ret_chain is the top one, referenced; NULL when there are none. *ret_blobs is what was fetched of them, which whoever is
+ * ended before the image is there finds again; for layers_done(), whatever comes.
+ */
+struct fetching;
+int layers_fetch(const struct layers *l, char **ret_chain, struct fetching **ret_blobs, struct err *err);
+/* used: the image is there. no_room: it cannot be. */
+void layers_done(struct fetching *f, bool used, bool no_room);
 
 /* sending.c: the layers of one image. */
 struct sending {

@@ -17,6 +17,8 @@ struct registry *registry_open(struct image_store *images, struct spawner *sp, c
 	OWN_FREE char *dir = xasprintf("%s/partial", top);
 
 	r->images = images;
+	r->downloads = slots_new();
+	r->uploads = slots_new();
 	r->spawner = sp;
 	r->program = open(program, O_PATH | O_CLOEXEC);
 	if (r->program < 0)
@@ -27,10 +29,7 @@ struct registry *registry_open(struct image_store *images, struct spawner *sp, c
 		r->known = known_open(top, err);
 	if (r->known)
 		return r;
-	if (r->partials)
-		partials_close(r->partials);
-	fd_close(&r->program);
-	free(r);
+	registry_close(r);
 	return NULL;
 }
 
@@ -38,8 +37,12 @@ void registry_close(struct registry *r)
 {
 	if (!r)
 		return;
-	partials_close(r->partials);
-	known_close(r->known);
+	if (r->partials)
+		partials_close(r->partials);
+	if (r->known)
+		known_close(r->known);
+	slots_free(r->downloads);
+	slots_free(r->uploads);
 	fd_close(&r->program);
 	free(r);
 }
@@ -66,22 +69,40 @@ int registry_failed(const struct session_reply *r, const struct reference *ref, 
 	return err_set(err, ERR_INTERNAL, "%s", text);
 }
 
+static int check_manifest(const struct session_reply *reply, const struct reference *ref, const char *want, int64_t size, struct fetched *f, struct err *err)
+{
+	digest_of(f->text.data, f->text.size, f->digest);
+	if (want && !streq(want, f->digest))
+		return err_set(err, ERR_INVALID, "manifest verification failed for digest %s", want);
+	if (size >= 0 && (int64_t)f->text.size != size)
+		return err_set(err, ERR_INVALID, "manifest %s has %zu bytes, not %lld", f->digest, f->text.size, (long long)size);
+	return manifest_read(f->text.data, f->text.size, reply->type, ref, &f->m, err);
+}
+
 int registry_manifest(struct session *s, const struct reference *ref, const char *what, const char *want, int64_t size, struct fetched *ret, struct err *err)
 {
-	OWN_REPLY struct session_reply reply = { 0 };
-	int rc;
+	int64_t from = 0;
 
-	rc = session_get(s, json_pack("{s:s, s:s, s:s}", "op", "manifest", "repo", ref->path, "ref", what), WIRE_MANIFEST_MAX, &ret->text, &reply, err);
-	if (rc < 0)
-		return -1;
-	if (rc > 0)
-		return registry_failed(&reply, ref, err);
-	digest_of(ret->text.data, ret->text.size, ret->digest);
-	if (want && !streq(want, ret->digest))
-		return err_set(err, ERR_INVALID, "manifest verification failed for digest %s", want);
-	if (size >= 0 && (int64_t)ret->text.size != size)
-		return err_set(err, ERR_INVALID, "manifest %s has %zu bytes, not %lld", ret->digest, ret->text.size, (long long)size);
-	return manifest_read(ret->text.data, ret->text.size, reply.type, ref, &ret->m, err);
+	for (;;) {
+		OWN_REPLY struct session_reply reply = { 0 };
+		OWN_ERR struct err why = ERR_INIT;
+		int rc = session_get(s, json_pack("{s:s, s:s, s:s, s:I}", "op", "manifest", "repo", ref->path, "ref", what, "from", (json_int_t)from), WIRE_MANIFEST_MAX,
+			&ret->text, &reply, err);
+
+		if (rc < 0)
+			return -1;
+		if (rc > 0)
+			return registry_failed(&reply, ref, err);
+		if (check_manifest(&reply, ref, want, size, ret, &why) == 0)
+			return 0;
+		/* what a mirror says is not the last word */
+		if (reply.next <= from)
+			return err_move(err, &why);
+		log_info("a mirror of %s is left out: %s", ref->domain, err_text(&why));
+		from = reply.next;
+		fetched_done(ret);
+		*ret = (struct fetched){ 0 };
+	}
 }
 
 int registry_blob(struct session *s, const struct reference *ref, const struct manifest_entry *e, struct buf *ret, struct err *err)
@@ -138,6 +159,10 @@ static int put_platforms(struct session *s, const struct reference *ref, const s
 	OWN_BUF struct buf config = { 0 };
 	CLEANUP(image_unrefp) struct image *img = NULL;
 
+	if (!f->m.index && !streq(manifest_class(&f->m), "image")) {
+		jw_knull(w, "Platforms");
+		return 0;
+	}
 	jw_karr(w, "Platforms");
 	for (size_t i = 0; f->m.index && i < f->m.manifests.len; i++)
 		if (manifest_at(&f->m, i)->platform)

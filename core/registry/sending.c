@@ -32,6 +32,7 @@ struct load {
 	enum step step;           /* lock */
 	bool mounted;
 	uint32_t request;         /* under way, or 0 */
+	struct slot slot;         /* to send it */
 	size_t like;              /* the same layer further down, or its own number */
 	int fd;                   /* packed */
 	struct sent *out;
@@ -232,11 +233,12 @@ static int on_reply(struct packer *p, const struct session_reply *r, struct err 
 	if (r->kind == SESSION_RETRY) {
 		OWN_FREE char *text = xasprintf("Retrying in %lld second%s", (long long)r->n, r->n == 1 ? "" : "s");
 
-		say(p, l, text);
+		progress_pass(p->s->progress, l->id, text);
 		return 0;
 	}
 	l->request = 0;
 	p->running--;
+	slots_give(p->s->r->uploads, &l->slot);
 	if (step == STEP_KNOWN && !(r->kind == SESSION_FAILED && r->status == 401)) {
 		on_known(p, l, r);
 		return 0;
@@ -268,21 +270,14 @@ static bool settle_likes(struct packer *p)
 	return all;
 }
 
-static size_t sending_now(struct packer *p)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < p->len; i++)
-		n += p->v[i].request && get_step(p, &p->v[i]) == STEP_SEND;
-	return n;
-}
-
 static int begin_steps(struct packer *p, struct err *err)
 {
 	for (size_t i = 0; i < p->len && p->running < REQUESTS_MAX; i++) {
 		struct load *l = &p->v[i];
 
-		if (l->request || l->like != i || (get_step(p, l) == STEP_SEND && sending_now(p) >= (size_t)p->s->push->config->uploads))
+		if (l->request || l->like != i)
+			continue;
+		if (get_step(p, l) == STEP_SEND && !slots_take(p->s->r->uploads, &l->slot, p->s->push->config->uploads, p->wake))
 			continue;
 		if (begin_step(p, l, err) < 0)
 			return -1;
@@ -373,6 +368,7 @@ int layers_send(const struct sending *s, struct sent *ret, struct err *err)
 	plan(&p, ret);
 	rc = p.wake < 0 ? err_errno(err, errno, "make an event") : p.len ? run(&p, err) : 0;
 	for (size_t i = 0; i < p.len; i++) {
+		slots_give(s->r->uploads, &p.v[i].slot);
 		free(p.v[i].chain);
 		known_places_done(&p.v[i].places);
 		fd_close(&p.v[i].fd);

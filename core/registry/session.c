@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/lock.h"
+#include "base/rights.h"
 #include "registry/wire.h"
 
 void session_reply_done(struct session_reply *r)
@@ -24,22 +25,12 @@ void session_reply_done(struct session_reply *r)
 static int send_packet(struct session *s, json_t *js, const int *fds, size_t nfds, struct err *err)
 {
 	OWN_FREE char *text = json_dumps(js, JSON_COMPACT);
-	union { struct cmsghdr head; char room[CMSG_SPACE(WIRE_FDS_MAX * sizeof(int))]; } c = { 0 };
 	struct iovec iov = { text, text ? strlen(text) : 0 };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;
 
 	if (!text || iov.iov_len >= WIRE_PACKET_MAX)
 		return err_set(err, ERR_INVALID, "the credentials or the configuration of registries are too large");
-	if (nfds) {
-		m.msg_control = &c;
-		m.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		c.head = (struct cmsghdr){ CMSG_LEN(nfds * sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
-		memcpy(CMSG_DATA(&c.head), fds, nfds * sizeof(int));
-	}
-	do
-		n = sendmsg(s->fd, &m, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
+	n = rights_send(s->fd, &iov, 1, fds, nfds, 0);
 	explicit_bzero(text, iov.iov_len);
 	return n < 0 ? err_errno(err, errno, "the process that speaks to registries") : 0;
 }
@@ -61,7 +52,8 @@ static json_t *text_or_null(const char *s)
 	return str_empty(s) ? json_null() : json_string(s);
 }
 
-static json_t *first_packet(const struct registry_config *cfg, const char *domain, const struct registry_auth *auth, int *fds, size_t *ret_nfds, struct err *err)
+static json_t *first_packet(const struct registry_config *cfg, const char *domain, const char *class, const struct registry_auth *auth, int *fds, size_t *ret_nfds,
+	struct err *err)
 {
 	json_t *sites = sites_of(cfg, domain, fds, WIRE_FDS_MAX, ret_nfds, err);
 	OWN_FREE char *agent = NULL;
@@ -71,9 +63,10 @@ static json_t *first_packet(const struct registry_config *cfg, const char *domai
 		return NULL;
 	BUG_ON(uname(&u) < 0);
 	agent = xasprintf("docker/" PACKAGE_VERSION " git-commit/" DKD_GITCOMMIT " kernel/%s os/linux arch/%s", u.release, u.machine);
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:{s:s, s:s, s:s}}", "sites", sites, "cidrs", sites_cidrs(cfg),
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:i, s:i, s:i, s:{s:s, s:s, s:s}}", "sites", sites, "cidrs", sites_cidrs(cfg), "class", text_or_null(class),
 		"username", text_or_null(auth->username), "password", text_or_null(auth->password), "identitytoken", text_or_null(auth->identity_token),
-		"registrytoken", text_or_null(auth->registry_token), "agent", agent, "attempts", cfg->attempts, "proxy",
+		"registrytoken", text_or_null(auth->registry_token), "agent", agent, "attempts", cfg->attempts,
+		"stall", cfg->stall, "rate", cfg->rate, "proxy",
 		"http", proxy_of(cfg->http_proxy, "HTTP_PROXY", "http_proxy"), "https", proxy_of(cfg->https_proxy, "HTTPS_PROXY", "https_proxy"),
 		"no", proxy_of(cfg->no_proxy, "NO_PROXY", "no_proxy"));
 }
@@ -95,6 +88,12 @@ static int start(struct session *s, struct spawner *sp, int program, struct err 
 int session_open(struct session *s, struct spawner *sp, int program, const struct registry_config *cfg, const char *domain, const struct registry_auth *auth,
 	const struct cancel *c, struct err *err)
 {
+	return session_open_class(s, sp, program, cfg, domain, NULL, auth, c, err);
+}
+
+int session_open_class(struct session *s, struct spawner *sp, int program, const struct registry_config *cfg, const char *domain, const char *class,
+	const struct registry_auth *auth, const struct cancel *c, struct err *err)
+{
 	int fds[WIRE_FDS_MAX], rc = -1;
 	size_t nfds = 0;
 	json_t *first;
@@ -102,7 +101,7 @@ int session_open(struct session *s, struct spawner *sp, int program, const struc
 	lock_none_held();
 	*s = (struct session)SESSION_INIT;
 	s->cancel = c;
-	first = first_packet(cfg, domain, auth, fds, &nfds, err);
+	first = first_packet(cfg, domain, class, auth, fds, &nfds, err);
 	if (first && start(s, sp, program, err) == 0)
 		rc = send_packet(s, first, fds, nfds, err);
 	else if (!first && err && !err->msg)
@@ -154,6 +153,8 @@ static void read_reply(json_t *js, struct session_reply *r)
 	r->code = text_of(js, "code");
 	r->type = text_of(js, "type");
 	r->token = text_of(js, "identitytoken");
+	r->total = json_integer_value(json_object_get(js, "total"));
+	r->next = json_integer_value(json_object_get(js, "next"));
 	r->yes = json_is_true(json_object_get(js, "yes"));
 	r->status = (int)json_integer_value(json_object_get(js, "status"));
 	if (r->text || json_object_get(js, "error"))

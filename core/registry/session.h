@@ -19,6 +19,8 @@ struct session_reply {
 	uint32_t id;
 	enum session_kind kind;
 	int64_t n;                 /* bytes, seconds, size */
+	int64_t total;             /* with bytes, of a download: 0 when it is not known */
+	int64_t next;              /* a mirror answered: the number of the site after it; else 0 */
 	bool yes;
 	int status;                /* of HTTP, of a failure, or 0 */
 	char *text, *code, *type, *token; /* of a failure the text; NULL for none */
@@ -26,9 +28,12 @@ struct session_reply {
 void session_reply_done(struct session_reply *r);
 #define OWN_REPLY CLEANUP(session_reply_done)
 
-/* domain: "docker.io", "localhost:5000". */
+/* domain: "docker.io", "localhost:5000"; NULL: no registry, for downloads. */
 int session_open(struct session *s, struct spawner *sp, int program, const struct registry_config *cfg, const char *domain, const struct registry_auth *auth,
 	const struct cancel *c, struct err *err);
+/* class: of the repositories that are asked for, "plugin"; NULL: images. */
+int session_open_class(struct session *s, struct spawner *sp, int program, const struct registry_config *cfg, const char *domain, const char *class,
+	const struct registry_auth *auth, const struct cancel *c, struct err *err);
 /* Kills it if it lives, and waits for its end: it writes nowhere any more. */
 void session_close(struct session *s);
 /* Takes rq, whose id it sets. fd (or -1) stays the caller's. The id, or 0 with err. */

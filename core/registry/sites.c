@@ -2,16 +2,30 @@
 /* Whom to ask for what belongs to a domain, and the certificates of /etc/docker/certs.d. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "base/json.h"
+#include "base/rootless.h"
 #include "registry/session.h"
 
 #define CERTS "/etc/docker/certs.d"
 #define PEM_MAX (1u << 20)
+#define AUTH_MAX (64u << 10)
 
 struct pems { struct buf ca; char *cert, *key; /* names of files */ };
+
+/* A user's daemon has the user's. */
+static char *certs_of(const struct registry_config *cfg, const char *host, const char *file)
+{
+	OWN_FREE char *own = !cfg->certs && rootless_state() ? rootless_path(ROOTLESS_CONFIG, "docker/certs.d") : NULL;
+
+	return xasprintf("%s/%s%s", cfg->certs ? cfg->certs : own ? own : CERTS, host, file);
+}
 
 static bool is_docker(const char *domain)
 {
@@ -76,7 +90,7 @@ static int take_file(int dir, const char *path, const char *name, struct pems *p
 /* What the folder of a host has; nothing is fine. ret_dir: its descriptor, or -1. */
 static int read_pems(const struct registry_config *cfg, const char *host, struct pems *p, int *ret_dir, struct err *err)
 {
-	OWN_FREE char *path = xasprintf("%s/%s", cfg->certs ? cfg->certs : CERTS, host);
+	OWN_FREE char *path = certs_of(cfg, host, "");
 	OWN_STRV struct strv names = { 0 };
 	OWN_DIR DIR *d = NULL;
 
@@ -145,6 +159,54 @@ static char *mirror_host(const char *url)
 	return xstrndup(host, strcspn(host, "/"));
 }
 
+/* A mirror's own credentials: auth.json beside its certificates. Nobody else gets them. */
+static int add_auth(const struct registry_config *cfg, const char *host, json_t *site, struct err *err)
+{
+	static const char *const keys[] = { "username", "password", "identitytoken", "registrytoken" };
+	OWN_FREE char *path = certs_of(cfg, host, "/auth.json");
+	OWN_BUF struct buf text = { 0 };
+	OWN_JSON json_t *js = NULL;
+	struct stat st;
+	int rc = 0;
+
+	if (strchr(host, '/') || *host == '.' || lstat(path, &st) < 0)
+		return 0;
+	if (!S_ISREG(st.st_mode) || st.st_mode & 077)
+		return err_set(err, ERR_INVALID, "%s must be a file that nobody else can read (chmod 600)", path);
+	js = fs_read(AT_FDCWD, path, AUTH_MAX, &text, err) < 0 ? NULL : json_read(text.data, text.size, err);
+	if (!js)
+		rc = err_wrap(err, "%s", path);
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(keys); i++)
+		if (json_is_string(json_object_get(js, keys[i])))
+			json_object_set(site, keys[i], json_object_get(js, keys[i]));
+	if (text.data)
+		explicit_bzero(text.data, text.size);
+	return rc;
+}
+
+static int add_mirror(const struct registry_config *cfg, json_t *all, const char *given, int *fds, size_t max, size_t *n, struct err *err)
+{
+	OWN_FREE char *host = mirror_host(given), *prefix = NULL;
+	const char *scheme = strstr(given, "://"), *path = scheme ? strchr(scheme + 3, '/') : NULL;
+	OWN_FREE char *url = xstrndup(given, path ? (size_t)(path - given) : strlen(given));
+	json_t *site = json_pack("{s:s, s:b, s:b}", "url", url, "mirror", 1, "insecure", is_listed(cfg, host));
+
+	prefix = xstrdup(path ? path + strspn(path, "/") : "");
+	while (str_has_suffix(prefix, "/"))
+		prefix[strlen(prefix) - 1] = '\0';
+	if (*prefix)
+		json_object_set_new(site, "prefix", json_string(prefix));
+	json_array_append_new(all, site);
+	return add_pems(cfg, host, site, fds, max, n, err) < 0 ? -1 : add_auth(cfg, host, site, err);
+}
+
+static const char *mirror_of(const char *entry, const char *domain)
+{
+	size_t n = strlen(domain);
+
+	return strncasecmp(entry, domain, n) == 0 && entry[n] == '=' ? entry + n + 1 : NULL;
+}
+
 json_t *sites_of(const struct registry_config *cfg, const char *domain, int *fds, size_t max, size_t *ret_nfds, struct err *err)
 {
 	OWN_JSON json_t *all = json_array();
@@ -152,15 +214,13 @@ json_t *sites_of(const struct registry_config *cfg, const char *domain, int *fds
 	int rc = 0;
 
 	*ret_nfds = 0;
-	for (size_t i = 0; is_docker(domain) && cfg->mirrors && i < cfg->mirrors->len && rc == 0; i++) {
-		OWN_FREE char *host = mirror_host(cfg->mirrors->v[i]), *url = xstrdup(cfg->mirrors->v[i]);
-
-		while (str_has_suffix(url, "/"))
-			url[strlen(url) - 1] = '\0';
-		site = json_pack("{s:s, s:b, s:b}", "url", url, "mirror", 1, "insecure", is_listed(cfg, host));
-		json_array_append_new(all, site);
-		rc = add_pems(cfg, host, site, fds, max, ret_nfds, err);
-	}
+	if (!domain)
+		return STEAL(all);
+	for (size_t i = 0; is_docker(domain) && cfg->mirrors && i < cfg->mirrors->len && rc == 0; i++)
+		rc = add_mirror(cfg, all, cfg->mirrors->v[i], fds, max, ret_nfds, err);
+	for (size_t i = 0; cfg->mirrors_of && i < cfg->mirrors_of->len && rc == 0; i++)
+		if (mirror_of(cfg->mirrors_of->v[i], domain))
+			rc = add_mirror(cfg, all, mirror_of(cfg->mirrors_of->v[i], domain), fds, max, ret_nfds, err);
 	if (is_docker(domain))
 		site = json_pack("{s:s}", "url", "https://registry-1.docker.io");
 	else if (streq(domain, "index.docker.io"))

@@ -37,22 +37,32 @@ static void must(int r, const char *what)
 struct arch { const char *name; uint32_t token, audit; };
 
 /* Those whose numbers of system calls are one range, or two (x32). */
+static const struct arch known[] = {
+	{ "SCMP_ARCH_X86", SCMP_ARCH_X86, AUDIT_ARCH_I386 },
+	{ "SCMP_ARCH_X86_64", SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64 },
+	{ "SCMP_ARCH_X32", SCMP_ARCH_X32, AUDIT_ARCH_X86_64 },
+	{ "SCMP_ARCH_ARM", SCMP_ARCH_ARM, AUDIT_ARCH_ARM },
+	{ "SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64, AUDIT_ARCH_AARCH64 },
+	{ "SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE, AUDIT_ARCH_PPC64LE },
+	{ "SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64, AUDIT_ARCH_RISCV64 },
+};
+
 static const struct arch *arch_named(const char *name)
 {
-	static const struct arch known[] = {
-		{ "SCMP_ARCH_X86", SCMP_ARCH_X86, AUDIT_ARCH_I386 },
-		{ "SCMP_ARCH_X86_64", SCMP_ARCH_X86_64, AUDIT_ARCH_X86_64 },
-		{ "SCMP_ARCH_X32", SCMP_ARCH_X32, AUDIT_ARCH_X86_64 },
-		{ "SCMP_ARCH_ARM", SCMP_ARCH_ARM, AUDIT_ARCH_ARM },
-		{ "SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64, AUDIT_ARCH_AARCH64 },
-		{ "SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE, AUDIT_ARCH_PPC64LE },
-		{ "SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64, AUDIT_ARCH_RISCV64 },
-	};
-
 	for (size_t i = 0; i < ARRAY_LEN(known); i++)
 		if (streq(known[i].name, name))
 			return &known[i];
 	return NULL;
+}
+
+static const struct arch *arch_native(void)
+{
+	uint32_t token = seccomp_arch_native();
+
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (known[i].token == token)
+			return &known[i];
+	give_up("an architecture that this program leaves to the runtime", "this machine's");
 }
 
 struct arches { const struct arch *v[MAX_ARCHES]; uint32_t last[MAX_ARCHES]; size_t len; };
@@ -188,8 +198,8 @@ static void add_arches(scmp_filter_ctx ctx, const json_t *list, struct arches *a
 			must(r, "add an architecture");
 		a->v[a->len++] = arch;
 	}
-	if (!a->len)
-		give_up("the profile names no architecture", NULL);
+	if (!a->len) /* a new filter is of this machine's */
+		a->v[a->len++] = arch_native();
 }
 
 static void emit(struct buf *b, uint16_t code, uint32_t k, uint8_t jt, uint8_t jf)

@@ -27,10 +27,10 @@ static char *oom_file_in(const char *dir)
 	return NULL;
 }
 
-/* Lines "hierarchy:controllers:path". */
-static char *from_proc(pid_t pid)
+/* Of /proc/PID/cgroup; the lines are "hierarchy:controllers:path". Owned by the caller; NULL for none but the root. */
+static char *memory_group(const char *pid)
 {
-	OWN_FREE char *proc = xasprintf("/proc/%d/cgroup", (int)pid);
+	OWN_FREE char *proc = xasprintf("/proc/%s/cgroup", pid);
 	OWN_FREE char *v1 = NULL, *v2 = NULL;
 	OWN_BUF struct buf b = { 0 };
 	int fd = open(proc, O_RDONLY | O_CLOEXEC);
@@ -55,12 +55,15 @@ static char *from_proc(pid_t pid)
 		else if (names[1] == '\0')
 			str_set(&v2, path);
 	}
-	if (v1 || v2) {
-		OWN_FREE char *dir = xasprintf("%s%s", v1 ? V1_ROOT : V2_ROOT, v1 ? v1 : v2);
+	return v1 || v2 ? xasprintf("%s%s", v1 ? V1_ROOT : V2_ROOT, v1 ? v1 : v2) : NULL;
+}
 
-		return oom_file_in(dir);
-	}
-	return NULL;
+/* A group that this process is in as well tells of others. */
+static char *from_proc(pid_t pid)
+{
+	OWN_FREE char *text = xasprintf("%d", (int)pid), *own = memory_group("self"), *dir = memory_group(text);
+
+	return dir && !(own && streq(own, dir)) ? oom_file_in(dir) : NULL;
 }
 
 /* runc: "cgroup_paths":{"memory":"/sys/fs/cgroup/memory/...", or "":"/sys/fs/cgroup/..." on the unified hierarchy. */

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "base/fs.h"
+#include "base/rights.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
@@ -93,22 +94,18 @@ pid_t join_result(int result, int *ret_master, char **ret_why)
 	pid_t pid = 0;
 
 	for (;;) {
-		union {
-			struct cmsghdr align;
-			char space[CMSG_SPACE(sizeof(int))];
-		} control = { 0 };
 		char text[512];
 		struct iovec iov = { text, sizeof(text) - 1 };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
-		ssize_t n = recvmsg(result, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-		struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+		size_t nfds = 1;
+		int got;
+		ssize_t n = rights_recv(result, &iov, 1, &got, &nfds, MSG_DONTWAIT);
 
 		if (n <= 0)
 			break;
 		text[n] = '\0';
-		if (c && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+		if (nfds) {
 			fd_close(&master);
-			memcpy(&master, CMSG_DATA(c), sizeof(int));
+			master = got;
 		} else if (n == sizeof(pid)) {
 			memcpy(&pid, text, sizeof(pid));
 		} else {

@@ -18,6 +18,7 @@
 #include <sys/wait.h>
 
 #include "base/fs.h"
+#include "base/rights.h"
 
 #define NAMESPACES (CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWCGROUP)
 #define MAX_GROUPS 65536
@@ -215,25 +216,38 @@ static void enter_cgroups(const struct shim_msg *m)
 
 		put(procs, "0");
 	}
-	if (!n)
+	if (!n && !number(m, PLAN_NO_CGROUP))
 		decline("the container has no control group", 0);
+}
+
+/* Those that are not this process's as well. */
+static int foreign_namespaces(const char *init)
+{
+	static const struct { const char *name; int flag; } all[] = {
+		{ "mnt", CLONE_NEWNS }, { "uts", CLONE_NEWUTS }, { "ipc", CLONE_NEWIPC }, { "net", CLONE_NEWNET }, { "pid", CLONE_NEWPID },
+		{ "cgroup", CLONE_NEWCGROUP },
+	};
+	int flags = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (!same_namespace(init, all[i].name))
+			flags |= all[i].flag;
+	return flags;
+}
+
+/* Who is root of a user namespace only may not even join the machine's where it is in it already. */
+static int join_namespaces(const char *init)
+{
+	if (setns(JOIN_INIT_FD, NAMESPACES) == 0)
+		return 0;
+	return errno == EPERM ? setns(JOIN_INIT_FD, foreign_namespaces(init)) : -1;
 }
 
 int join_send_master(int fd)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	struct iovec iov = { (char *)"t", 1 };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	return sendmsg(JOIN_RESULT_FD, &msg, MSG_NOSIGNAL) == 1 ? 0 : -1;
+	return rights_send(JOIN_RESULT_FD, &iov, 1, &fd, 1, 0) == 1 ? 0 : -1;
 }
 
 /* A child of the shim's, not of this process, as this is the last that it does. */
@@ -265,7 +279,7 @@ int join_main(char **argv)
 	if (pipe2(report, O_CLOEXEC) < 0)
 		decline("make a pipe", errno);
 	enter_cgroups(&plan.msg);
-	if (setns(JOIN_INIT_FD, NAMESPACES) < 0)
+	if (join_namespaces(argv[0]) < 0)
 		decline("join the namespaces", errno);
 	close(JOIN_INIT_FD);
 	pid = fork_sibling();

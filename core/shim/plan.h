@@ -33,6 +33,7 @@ enum plan_tag {
 	PLAN_KEYRING,     /* string */
 	PLAN_TTY, PLAN_ROWS, PLAN_COLS,
 	PLAN_APPARMOR,    /* string: the profile of AppArmor; absent: none */
+	PLAN_NO_CGROUP,   /* int: the container has no control groups; earlier shims leave such an exec to the runtime */
 };
 
 enum plan_cap_set { PLAN_BOUNDING, PLAN_EFFECTIVE, PLAN_PERMITTED, PLAN_INHERITABLE, PLAN_AMBIENT, PLAN_CAP_SETS };

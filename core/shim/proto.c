@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/fs.h"
+#include "base/rights.h"
 #include "base/str.h"
 
 struct field {
@@ -113,28 +114,9 @@ const void *shim_msg_next_bytes(const struct shim_msg *m, enum shim_tag tag, siz
 
 int shim_msg_send(int fd, const struct shim_msg *m, int with_fd, int flags)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	struct iovec iov[2] = { { (void *)&m->head, sizeof(m->head) }, { m->body.data, m->body.size } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	ssize_t n;
+	ssize_t n = rights_send(fd, iov, 2, &with_fd, with_fd >= 0, flags);
 
-	if (with_fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.space;
-		msg.msg_controllen = sizeof(control.space);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &with_fd, sizeof(int));
-	}
-	do
-		n = sendmsg(fd, &msg, MSG_NOSIGNAL | flags);
-	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -1;
 	for (size_t i = 0; i < 2; i++) {

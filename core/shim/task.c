@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/jw.h"
+#include "base/rights.h"
 #include "shim/cgroup.h"
 #include "shim/control.h"
 #include "shim/join.h"
@@ -146,27 +147,18 @@ struct task *task_find(const char *id, struct err *err)
 static void console_ready(struct source *src, uint32_t events)
 {
 	struct task *t = CONTAINER_OF(src, struct task, console);
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	char name[4096];
 	struct iovec iov = { name, sizeof(name) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space) };
 	OWN_FD int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC);
 	struct timeval limit = { .tv_sec = 5 };
-	struct cmsghdr *c;
+	size_t nfds = 1;
 	int master;
 
 	if (fd < 0)
 		return;
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-	if (recvmsg(fd, &msg, MSG_CMSG_CLOEXEC) <= 0)
+	if (rights_recv(fd, &iov, 1, &master, &nfds, 0) < 0 || !nfds)
 		return;
-	c = CMSG_FIRSTHDR(&msg);
-	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof(int)))
-		return;
-	memcpy(&master, CMSG_DATA(c), sizeof(master));
 	streams_terminal(&t->streams, master);
 	loop_close(src);
 }

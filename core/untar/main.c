@@ -9,7 +9,9 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 
+#include "base/rootless.h"
 #include "base/sanitized.h"
+#include "base/rights.h"
 #include "base/str.h"
 #include "image/unpack-wire.h"
 #include "image/untar-work.h"
@@ -19,28 +21,9 @@
 /* One packet, with a descriptor or -1. */
 static int say(const struct unpack_msg *m, const void *text, size_t size, int fd)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	struct iovec iov[2] = { { (void *)m, sizeof(*m) }, { (void *)text, size } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 
-	if (fd >= 0) {
-		struct cmsghdr *c;
-
-		msg.msg_control = control.space;
-		msg.msg_controllen = sizeof(control.space);
-		c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &fd, sizeof(int));
-	}
-	while (sendmsg(UNPACK_FD_CONTROL, &msg, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			return -1;
-	return 0;
+	return rights_send(UNPACK_FD_CONTROL, iov, 2, &fd, fd >= 0, 0) < 0 ? -1 : 0;
 }
 
 static void host_warn(struct untar_host *h, const char *text)
@@ -72,6 +55,17 @@ static int host_set_xattr(struct untar_host *h, int fd, const char *name, const 
 	return errno ? -1 : 0;
 }
 
+/* The word of idmaps_format(), or none. *ret lives as long as the process. */
+static int read_maps(const char *word, struct untar_work *w, struct err *err)
+{
+	static struct idmaps maps;
+
+	if (!word || !*word)
+		return 0;
+	w->ids = &maps;
+	return idmaps_parse(word, &maps, err);
+}
+
 static bool number(const char *word, uint64_t *ret)
 {
 	return word && str_to_u64(word, ret);
@@ -88,14 +82,18 @@ static int work(struct untar_work *w, char **argv, struct err *err)
 	fd_writer_init(&out, UNPACK_FD_OUT);
 	if (streq(argv[1], "layer") && number(argv[2], &a) && number(argv[3], &b)) {
 		w->hash = b;
+		if (read_maps(argv[4], w, err) < 0)
+			return -1;
 		return confine(UNPACK_FD_OUT, err) < 0 ? -1 :
 			untar_work_layer(w, &in.reader, UNPACK_FD_OUT, (enum graph_whiteout)a, UNPACK_FD_SPLIT, err);
 	}
-	if (streq(argv[1], "files") && number(argv[2], &a) && argv[3]) {
+	if (streq(argv[1], "files") && number(argv[2], &a) && argv[3] && argv[4]) {
 		bool owned = number(argv[4], &b);
 
 		if (owned)
 			owner = (struct untar_owner){ (uint32_t)(b >> 32), (uint32_t)b };
+		if (read_maps(argv[5], w, err) < 0)
+			return -1;
 		return confine(UNPACK_FD_OUT, err) < 0 ? -1 :
 			untar_work_files(w, &in.reader, UNPACK_FD_OUT, argv[3], (unsigned)a, owned ? &owner : NULL, err);
 	}
@@ -122,6 +120,7 @@ int main(int argc, char **argv)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGPIPE, SIG_IGN);
 	codecs_init();
+	rootless_userns(); /* asked while it can be */
 	if (work(&w, argv, &err) < 0)
 		m = (struct unpack_msg){ .kind = UNPACK_FAILED, .class = (int32_t)err.class, .sys = err.sys };
 	m.size = w.size;

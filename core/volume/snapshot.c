@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "base/disk-use.h"
-#include "volume/volume_i.h"
+#include "volume/store_i.h"
 
 struct volume *volume_new(const struct volume_meta *m, const char *mountpoint, const char *scope)
 {
@@ -51,13 +51,13 @@ static void encode_created(const struct volume *v, struct jw *w)
 		jw_ktime(w, "CreatedAt", v->created / NSEC_PER_SEC * NSEC_PER_SEC);
 }
 
-static void encode_start(const struct volume *v, const struct strmap *status, struct jw *w)
+static void encode_start(const struct volume *v, const char *mountpoint, const struct strmap *status, struct jw *w)
 {
 	jw_obj(w);
 	encode_created(v, w);
 	jw_kstr(w, "Driver", v->driver);
 	jw_kstrmap(w, "Labels", &v->labels);
-	jw_kstr(w, "Mountpoint", v->mountpoint);
+	jw_kstr(w, "Mountpoint", mountpoint);
 	jw_kstr(w, "Name", v->name);
 	jw_kstrmap(w, "Options", &v->options);
 	jw_kstr(w, "Scope", v->scope);
@@ -65,20 +65,20 @@ static void encode_start(const struct volume *v, const struct strmap *status, st
 		jw_kstrmap(w, "Status", status);
 }
 
-void volume_encode_with(const struct volume *v, const struct strmap *status, struct jw *w)
+void volume_encode_with(const struct volume *v, const char *mountpoint, const struct strmap *status, struct jw *w)
 {
-	encode_start(v, status, w);
+	encode_start(v, mountpoint, status, w);
 	jw_obj_end(w);
 }
 
 void volume_encode(const struct volume *v, struct jw *w)
 {
-	volume_encode_with(v, NULL, w);
+	volume_encode_with(v, v->mountpoint, NULL, w);
 }
 
 void volume_encode_usage(const struct volume *v, int64_t size, int64_t users, struct jw *w)
 {
-	encode_start(v, NULL, w);
+	encode_start(v, v->mountpoint, NULL, w);
 	jw_kobj(w, "UsageData");
 	jw_kint(w, "RefCount", users);
 	jw_kint(w, "Size", size);
@@ -86,8 +86,14 @@ void volume_encode_usage(const struct volume *v, int64_t size, int64_t users, st
 	jw_obj_end(w);
 }
 
-int64_t volume_size(const struct volume *v, const struct cancel *cancel)
+int64_t volume_size(struct volume_store *s, const struct volume *v, const struct cancel *cancel)
 {
+	/* One of another process is not asked: a list waits for nobody. */
+	struct volume_driver *d = volume_driver_is_far(v->driver) ? NULL : volume_driver_get(s->drivers, v->driver, NULL);
+	int64_t size = d ? volume_driver_usage(d, v->name) : -1;
+
+	if (size >= 0)
+		return size;
 	if (!streq(v->scope, "local") || str_empty(v->mountpoint))
 		return -1;
 	return disk_use(open(v->mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC), cancel);

@@ -2,10 +2,13 @@
 /* The facade over volume drivers: opens each once, turns its callbacks into plain structs. The only caller of them. */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
+#include "base/idmap.h"
 #include "base/log.h"
 #include "driver.h"
 #include "driver-once.h"
@@ -15,6 +18,7 @@
 /* How long a driver has, as Docker gives its plugins: for work that may move data, and for questions. */
 #define LONG_CALL (120 * NSEC_PER_SEC)
 #define SHORT_CALL (30 * NSEC_PER_SEC)
+#define QUICK_CALL (2 * NSEC_PER_SEC) /* where there is an answer without it */
 
 struct volume_driver {
 	const struct driver *driver;
@@ -22,10 +26,12 @@ struct volume_driver {
 	struct dkd_volume *handle;
 	char *asked;       /* the name it was asked for by */
 	const char *scope;
+	int cancel;        /* of struct volume_drivers */
 };
 
 struct volume_drivers {
-	char *data_root;
+	char *data_root, *exec_root;
+	int cancel;        /* eventfd: readable when no call is to be waited for any more */
 	struct driver_once *opened;
 };
 
@@ -33,6 +39,7 @@ static void call_begin(struct driver_call *c, const struct volume_driver *d, int
 {
 	driver_call_begin(c, d->driver);
 	c->abi.deadline = clock_mono() + time;
+	c->abi.cancel_fd = d->cancel;
 }
 
 void volume_info_done(struct volume_info *i)
@@ -73,17 +80,18 @@ static char *driver_root(const char *data_root, const char *name, struct err *er
 }
 
 /* Loads and opens; no lock is held. */
-static int driver_open(const char *data_root, struct volume_driver *d, struct err *err)
+static int driver_open(const struct volume_drivers *ds, struct volume_driver *d, struct err *err)
 {
 	OWN_FREE char *root = NULL;
-	struct dkd_volume_open open = { .size = sizeof(open) };
+	struct dkd_volume_open open = { .size = sizeof(open), .exec_root = ds->exec_root, .root_uid = idmaps_root_uid(idmaps_root()),
+		.root_gid = idmaps_root_gid(idmaps_root()) };
 	struct driver_call c;
 
 	d->driver = driver_load(DKD_KIND_VOLUME, d->asked, err);
 	if (!d->driver)
 		return -1;
 	d->ops = d->driver->ops;
-	root = driver_root(data_root, d->driver->desc->name, err);
+	root = driver_root(ds->data_root, d->driver->desc->name, err);
 	if (!root)
 		return -1;
 	open.root = root;
@@ -111,7 +119,8 @@ static void *open_named(void *ctx, const char *name, struct err *err)
 	struct volume_driver *d = xcalloc(1, sizeof(*d));
 
 	d->asked = xstrdup(name);
-	if (driver_open(ds->data_root, d, err) == 0)
+	d->cancel = ds->cancel;
+	if (driver_open(ds, d, err) == 0)
 		return d;
 	if (err && err->class == ERR_NOT_FOUND)
 		err_set(err, ERR_NOT_FOUND, "error looking up volume plugin %s: plugin \"%s\" not found", name, name);
@@ -119,25 +128,52 @@ static void *open_named(void *ctx, const char *name, struct err *err)
 	return NULL;
 }
 
-struct volume_drivers *volume_drivers_new(const char *data_root)
+struct volume_drivers *volume_drivers_new(const char *data_root, const char *exec_root)
 {
 	struct volume_drivers *ds = xcalloc(1, sizeof(*ds));
 
 	ds->data_root = xstrdup(data_root);
+	ds->exec_root = xstrdup(exec_root);
+	ds->cancel = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	ds->opened = driver_once_new(open_named, driver_free, ds);
 	return ds;
+}
+
+void volume_drivers_cancel(struct volume_drivers *ds)
+{
+	eventfd_write(ds->cancel, 1);
 }
 
 void volume_drivers_close(struct volume_drivers *ds)
 {
 	driver_once_free(ds->opened);
+	if (ds->cancel >= 0)
+		close(ds->cancel);
 	free(ds->data_root);
+	free(ds->exec_root);
 	free(ds);
 }
 
 struct volume_driver *volume_driver_get(struct volume_drivers *ds, const char *name, struct err *err)
 {
 	return driver_once_get(ds->opened, name, err);
+}
+
+struct volume_driver *volume_driver_find(struct volume_drivers *ds, const char *name)
+{
+	return driver_once_find(ds->opened, name);
+}
+
+bool volume_driver_is_far(const char *name)
+{
+	const struct driver *d = driver_load(DKD_KIND_VOLUME, name, NULL);
+
+	return !d || d->desc->provider;
+}
+
+void volume_drivers_far(struct strv *ret)
+{
+	driver_provided(DKD_KIND_VOLUME, ret);
 }
 
 const char *volume_driver_name(const struct volume_driver *d)
@@ -203,15 +239,33 @@ static int emit_info(void *to, const struct dkd_volume_info *given)
 	return 0;
 }
 
-int volume_driver_info(struct volume_driver *d, const char *name, struct volume_info *ret, struct err *err)
+static int emit_path(void *to, const char *text)
+{
+	str_set(to, text);
+	return 0;
+}
+
+/* Where it would be, of one that is mounted nowhere now; a driver need not know. */
+static void ask_path(struct volume_driver *d, const char *name, int64_t time, struct volume_info *i)
 {
 	struct driver_call c;
 
-	call_begin(&c, d, SHORT_CALL);
+	if (!d->ops->path || !str_empty(i->mountpoint))
+		return;
+	call_begin(&c, d, time);
+	driver_call_end(&c, d->ops->path(&c.abi, d->handle, name, emit_path, &i->mountpoint), NULL);
+}
+
+int volume_driver_info(struct volume_driver *d, const char *name, bool quick, struct volume_info *ret, struct err *err)
+{
+	struct driver_call c;
+
+	call_begin(&c, d, quick ? QUICK_CALL : SHORT_CALL);
 	if (driver_call_end(&c, d->ops->get(&c.abi, d->handle, name, emit_info, ret), err) < 0)
 		return -1;
 	if (!ret->name || !streq(ret->name, name))
 		return err_set(err, ERR_INTERNAL, "volume driver %s tells nothing of volume %s", d->asked, name);
+	ask_path(d, name, quick ? QUICK_CALL : SHORT_CALL, ret);
 	return 0;
 }
 
@@ -238,15 +292,10 @@ int volume_driver_list(struct volume_driver *d, void (*emit)(void *ctx, struct v
 	struct listing l = { emit, ctx, d->asked };
 	struct driver_call c;
 
-	call_begin(&c, d, LONG_CALL);
+	call_begin(&c, d, SHORT_CALL);
 	return driver_call_end(&c, d->ops->list(&c.abi, d->handle, emit_listed, &l), err);
 }
 
-static int emit_path(void *to, const char *text)
-{
-	str_set(to, text);
-	return 0;
-}
 
 char *volume_driver_mount(struct volume_driver *d, const char *name, const char *id, struct err *err)
 {
@@ -270,4 +319,39 @@ int volume_driver_unmount(struct volume_driver *d, const char *name, const char 
 
 	call_begin(&c, d, LONG_CALL);
 	return driver_call_end(&c, d->ops->unmount(&c.abi, d->handle, name, id), err);
+}
+
+int64_t volume_driver_usage(struct volume_driver *d, const char *name)
+{
+	struct driver_call c;
+	int64_t size;
+
+	if (!d->ops->usage)
+		return -1;
+	call_begin(&c, d, SHORT_CALL);
+	size = d->ops->usage(&c.abi, d->handle, name);
+	return driver_call_end(&c, size < 0 ? -1 : 0, NULL) < 0 ? -1 : size;
+}
+
+typedef int32_t two_names(const struct dkd_call *call, struct dkd_volume *v, const char *name, const char *new_name);
+
+static int call_with_two(struct volume_driver *d, const char *verb, two_names *fn, const char *name, const char *new_name, struct err *err)
+{
+	struct driver_call c;
+
+	if (!fn)
+		return err_set(err, ERR_NOT_IMPLEMENTED, "volume driver %s cannot %s volumes", d->asked, verb);
+	driver_call_begin(&c, d->driver); /* a copy takes as long as it takes */
+	c.abi.cancel_fd = d->cancel;
+	return driver_call_end(&c, fn(&c.abi, d->handle, name, new_name), err);
+}
+
+int volume_driver_rename(struct volume_driver *d, const char *name, const char *new_name, struct err *err)
+{
+	return call_with_two(d, "rename", d->ops->rename, name, new_name, err);
+}
+
+int volume_driver_snapshot(struct volume_driver *d, const char *name, const char *new_name, struct err *err)
+{
+	return call_with_two(d, "copy", d->ops->snapshot, name, new_name, err);
 }

@@ -35,6 +35,17 @@ static int32_t cable_open(const struct dkd_call *call, const struct dkd_host *ho
 	return 0;
 }
 
+static void cable_close(struct dkd_net *d)
+{
+	while (d->networks) {
+		struct network *n = d->networks;
+
+		d->networks = n->next;
+		free(n);
+	}
+	free(d);
+}
+
 static int32_t cable_capabilities(const struct dkd_call *call, struct dkd_net *d, struct dkd_net_caps *ret)
 {
 	(void)call, (void)d, (void)ret; /* local scope, with addresses: nothing to say */
@@ -103,8 +114,8 @@ static void end(struct nlmsghdr *h, struct rtattr *a)
 /* A pair of interfaces: near is up and a port of the bridge, far waits to be moved into the container. */
 static int make_pair(const char *near, const char *far, int bridge)
 {
-	_Alignas(struct nlmsghdr) char buf[512] = { 0 };
-	struct nlmsghdr *h = (void *)buf;
+	union { struct nlmsghdr h; char bytes[512]; } buf = { .bytes = "" };
+	struct nlmsghdr *h = &buf.h;
 	struct ifinfomsg *i = NLMSG_DATA(h);
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE), sys;
 	struct rtattr *info, *data, *peer;
@@ -122,7 +133,7 @@ static int make_pair(const char *near, const char *far, int bridge)
 	end(h, peer);
 	end(h, data);
 	end(h, info);
-	sys = fd < 0 || send(fd, buf, h->nlmsg_len, 0) < 0 || recv(fd, buf, sizeof(buf), 0) < 0 ? errno : -((struct nlmsgerr *)NLMSG_DATA(h))->error;
+	sys = fd < 0 || send(fd, &buf, h->nlmsg_len, 0) < 0 || recv(fd, &buf, sizeof(buf), 0) < 0 ? errno : -((struct nlmsgerr *)NLMSG_DATA(h))->error;
 	if (fd >= 0)
 		close(fd);
 	errno = sys;
@@ -149,12 +160,33 @@ static int32_t cable_join(const struct dkd_call *call, struct dkd_net *d, const 
 	return 0;
 }
 
+/* What the container's end was moved into takes both with it; one that never was goes here. */
+static int32_t cable_leave(const struct dkd_call *call, struct dkd_net *d, const char *network, const char *endpoint)
+{
+	struct { struct nlmsghdr h; struct ifinfomsg i; } m = {
+		{ sizeof(m), RTM_DELLINK, NLM_F_REQUEST | NLM_F_ACK, 1, 0 }, { 0 },
+	};
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	char near[IFNAMSIZ], answer[512];
+
+	(void)call, (void)d, (void)network;
+	snprintf(near, sizeof(near), "cn%.12s", endpoint);
+	m.i.ifi_index = (int)if_nametoindex(near);
+	if (m.i.ifi_index && fd >= 0 && send(fd, &m, sizeof(m), 0) == (ssize_t)sizeof(m))
+		recv(fd, answer, sizeof(answer), 0); /* it is gone then */
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
 static const struct dkd_net_ops ops = {
 	.open = cable_open,
+	.close = cable_close,
 	.capabilities = cable_capabilities,
 	.create_network = cable_create_network,
 	.delete_network = cable_delete_network,
-	.join = cable_join, /* and nothing for leave: the pair goes with the container's namespace */
+	.join = cable_join,
+	.leave = cable_leave,
 };
 
 static const struct dkd_driver driver = {

@@ -1,270 +1,163 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Authorization driver "policy": rules by method and path, from the configuration:
+ * Authorization driver "policy": rules by method, path, user and body, from the configuration (docs/authz.md):
  *
  *   [authz.policy]
- *   rule = deny POST /containers/create* no containers on this machine
+ *   rule = deny POST /containers/create* body.HostConfig.Privileged=true no privileged containers on this machine
  *   rule = allow GET,HEAD *
  *   default = deny
  *
- * The first rule that fits decides, else the default. A path has no version and no query; "*" stands for any text, slashes
- * too. What follows the path is the reason that a client reads.
+ * The first rule that fits decides, else the default. Rules of a name ("team.rule") are for listeners with "?policy=team"; what they
+ * let through is asked of the rules without a name as well.
  */
-#include <ctype.h>
-#include <fnmatch.h>
+#include "policy.h"
+
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <dockerd/authz.h>
-
-#define RULES_MAX 4096
-
-struct rule {
-	bool deny;
-	char *text;                        /* the line, for the default reason */
-	char *methods, *pattern, *reason;  /* in text's twin */
-	char *words;                       /* that twin: the line cut up */
-	struct rule *next;
-};
-
-/* One reading of the configuration. */
-struct rules {
-	struct rule *first;
-	bool has_default, deny;
-};
+#include <stdio.h>
 
 struct dkd_authz {
 	const struct dkd_host *host;
-	pthread_rwlock_t lock; /* rules */
-	struct rules rules;
+	char **names;          /* policies of listeners */
+	uint32_t names_len;
+	pthread_rwlock_t lock; /* sets */
+	struct set *sets;
 };
 
-/* Where a reading stands. */
-struct reading {
-	const struct dkd_host *host;
-	const struct dkd_call *call;
-	struct rules *rules;
-	struct rule **last;
-	unsigned len;
-	bool failed;
-};
-
-static void rules_done(struct rules *rules)
+static int32_t names_known(const struct dkd_call *call, struct dkd_authz *a, struct set *sets)
 {
-	while (rules->first) {
-		struct rule *r = rules->first;
+	const struct set *all = policy_find(sets, "");
 
-		rules->first = r->next;
-		free(r->text);
-		free(r->words);
-		free(r);
-	}
-}
-
-static bool word_is(const char *a, const char *b)
-{
-	return strcmp(a, b) == 0;
-}
-
-static char *next_word(char **rest)
-{
-	char *word;
-
-	while (isspace((unsigned char)**rest))
-		(*rest)++;
-	word = *rest;
-	while (**rest && !isspace((unsigned char)**rest))
-		(*rest)++;
-	if (**rest)
-		*(*rest)++ = '\0';
-	return word;
-}
-
-static bool methods_ok(const char *methods)
-{
-	if (word_is(methods, "*"))
-		return true;
-	for (const char *p = methods; *p; p++)
-		if (!isupper((unsigned char)*p) && *p != ',')
-			return false;
-	return isupper((unsigned char)*methods);
-}
-
-static void bad(struct reading *rd, const char *what, const char *line)
-{
-	rd->failed = true;
-	dkd_failf(rd->host, rd->call, DKD_ERR_INVALID, 0, "[authz.policy] rule \"%.200s\": %s", line, what);
-}
-
-static void read_rule(struct reading *rd, const char *line)
-{
-	struct rule *r = calloc(1, sizeof(*r));
-	char *rest, *verb;
-
-	if (!r || !(r->text = strdup(line)) || !(r->words = strdup(line))) {
-		rd->failed = true;
-		dkd_failf(rd->host, rd->call, DKD_ERR_INTERNAL, 0, "out of memory");
-		if (r)
-			free(r->text);
-		free(r);
-		return;
-	}
-	*rd->last = r;
-	rd->last = &r->next;
-	rest = r->words;
-	verb = next_word(&rest);
-	r->methods = next_word(&rest);
-	r->pattern = next_word(&rest);
-	while (isspace((unsigned char)*rest))
-		rest++;
-	r->reason = rest;
-	r->deny = word_is(verb, "deny");
-	if (!r->deny && !word_is(verb, "allow"))
-		bad(rd, "it begins with neither allow nor deny", line);
-	else if (!methods_ok(r->methods))
-		bad(rd, "the second word is no method (GET, or GET,HEAD, or *)", line);
-	else if (r->pattern[0] != '/' && r->pattern[0] != '*')
-		bad(rd, "the third word is no path (it begins with / or *)", line);
-	else if (strncmp(r->pattern, "/v1.", 4) == 0)
-		bad(rd, "a path has no version", line);
-	else if (++rd->len > RULES_MAX)
-		bad(rd, "there are too many", line);
-}
-
-static void read_lines(struct reading *rd, const char *value)
-{
-	while (!rd->failed) {
-		size_t size = strcspn(value, "\n");
-		char *line = strndup(value, size);
-
-		if (line && line[strspn(line, " \t")])
-			read_rule(rd, line);
-		free(line);
-		if (!value[size])
-			return;
-		value += size + 1;
-	}
-}
-
-static int32_t read_option(void *to, const char *key, const char *value)
-{
-	struct reading *rd = to;
-
-	if (word_is(key, "rule")) {
-		read_lines(rd, value);
-	} else if (word_is(key, "default")) {
-		rd->rules->has_default = true;
-		rd->rules->deny = word_is(value, "deny");
-		if (!rd->rules->deny && !word_is(value, "allow")) {
-			rd->failed = true;
-			dkd_failf(rd->host, rd->call, DKD_ERR_INVALID, 0,
-				"[authz.policy] default is neither allow nor deny: %.80s", value);
-		}
-	} else {
-		rd->failed = true;
-		dkd_failf(rd->host, rd->call, DKD_ERR_INVALID, 0, "[authz.policy] has an unknown key: %.80s", key);
-	}
-	return rd->failed;
-}
-
-static int32_t rules_read(const struct dkd_call *call, const struct dkd_host *host, struct rules *ret)
-{
-	struct reading rd = { .host = host, .call = call, .rules = ret, .last = &ret->first };
-
-	*ret = (struct rules){0};
-	host->each_option(host, read_option, &rd);
-	if (rd.failed) {
-		rules_done(ret);
-		return -1;
-	}
-	if (!ret->has_default && !ret->first)
-		return host->fail(host, call, DKD_ERR_INVALID, 0,
+	for (uint32_t i = 0; i < a->names_len; i++)
+		if (!policy_find(sets, a->names[i]))
+			return dkd_failf(a->host, call, DKD_ERR_INVALID, 0,
+				"a listener names the policy %s: [authz.policy] has none of that name, nor is one built in", a->names[i]);
+	if (!a->names_len && (!all || (!all->has_default && !all->rules && !all->uses && !all->scopes)))
+		return a->host->fail(a->host, call, DKD_ERR_INVALID, 0,
 			"the section [authz.policy] has no rule and no default: it says neither yes nor no");
 	return 0;
 }
 
-static bool method_fits(const char *methods, const char *method)
+static struct set *sets_read(const struct dkd_call *call, struct dkd_authz *a)
 {
-	size_t len = strlen(method);
+	struct set *sets = policy_read(call, a->host);
 
-	if (word_is(methods, "*"))
-		return true;
-	for (;;) {
-		size_t size = strcspn(methods, ",");
-
-		if (size == len && memcmp(methods, method, len) == 0)
-			return true;
-		if (!methods[size])
-			return false;
-		methods += size + 1;
+	if (sets && names_known(call, a, sets) < 0) {
+		policy_free(sets);
+		return NULL;
 	}
+	return sets;
 }
 
-/* "/networks/" is what "/networks" is. */
-static bool path_fits(const char *pattern, const char *path)
+static void say_who(const struct dkd_authz_request *rq, char *ret, size_t size)
 {
-	size_t len = strlen(path);
-	char *cut;
-	bool fits;
+	if (rq->user[0])
+		snprintf(ret, size, "user %.80s", rq->user);
+	else if (rq->flags & DKD_AUTHZ_PEER)
+		snprintf(ret, size, "uid %u", rq->peer_uid);
+	else
+		snprintf(ret, size, "somebody");
+}
 
-	if (fnmatch(pattern, path, FNM_NOESCAPE) == 0)
-		return true;
-	if (len < 2 || path[len - 1] != '/' || !(cut = strndup(path, len - 1)))
-		return false;
-	fits = fnmatch(pattern, cut, FNM_NOESCAPE) == 0;
-	free(cut);
-	return fits;
+/* What one set says. text: the reason of a no. */
+static int32_t ask(struct dkd_authz *a, const struct set *s, struct looked *l, char *text, size_t size)
+{
+	const struct dkd_authz_request *rq = l->rq;
+	const struct set *last;
+	const struct rule *r = policy_first(a->sets, s, l, &last);
+	char who[128];
+
+	if (r ? !r->deny : !last->deny)
+		return DKD_AUTHZ_ALLOW;
+	if (!r)
+		snprintf(text, size, "no rule allows %s %.300s", rq->method, rq->path);
+	else if (r->reason[0])
+		snprintf(text, size, "%s", r->reason);
+	else
+		snprintf(text, size, "rule \"%s\"", r->text);
+	if (!s->dry_run)
+		return DKD_AUTHZ_DENY;
+	say_who(rq, who, sizeof(who));
+	dkd_logf(a->host, DKD_LOG_WARN, "policy%s%s would deny %s %.200s of %s: %s", s->name[0] ? " " : "", s->name, rq->method, rq->path, who, text);
+	return DKD_AUTHZ_ALLOW;
 }
 
 static int32_t policy_request(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq,
 	dkd_emit *reason, void *to)
 {
-	const struct rule *r;
+	const char *const names[] = { rq->policy, "" };
+	struct looked l = { .rq = rq };
+	int32_t rc = DKD_AUTHZ_ALLOW;
 	char text[512];
-	bool deny;
 
 	(void)call;
 	pthread_rwlock_rdlock(&a->lock);
-	for (r = a->rules.first; r; r = r->next)
-		if (method_fits(r->methods, rq->method) && path_fits(r->pattern, rq->path))
-			break;
-	deny = r ? r->deny : a->rules.deny;
-	if (deny) {
-		if (!r)
-			snprintf(text, sizeof(text), "no rule allows %s %.300s", rq->method, rq->path);
-		else if (r->reason[0])
-			snprintf(text, sizeof(text), "%s", r->reason);
-		else
-			snprintf(text, sizeof(text), "rule \"%s\"", r->text);
+	for (int i = rq->policy[0] ? 0 : 1; i < 2 && rc == DKD_AUTHZ_ALLOW; i++) {
+		const struct set *s = policy_find(a->sets, names[i]);
+
+		if (s)
+			rc = ask(a, s, &l, text, sizeof(text));
 	}
 	pthread_rwlock_unlock(&a->lock);
-	if (!deny)
-		return DKD_AUTHZ_ALLOW;
-	reason(to, text);
-	return DKD_AUTHZ_DENY;
+	policy_looked_done(&l);
+	if (rc == DKD_AUTHZ_DENY)
+		reason(to, text);
+	return rc;
+}
+
+static void emit_scopes(const struct set *sets, const char *name, struct looked *l, dkd_emit *label, void *to)
+{
+	for (const struct set *s = policy_find((struct set *)sets, name); s; s = s->uses ? policy_find((struct set *)sets, s->uses) : NULL)
+		for (const struct scope *sc = s->scopes; sc; sc = sc->next)
+			if (policy_conditions_fit(sc->conditions, l, true))
+				label(to, sc->label);
+}
+
+static int32_t policy_scope(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq, dkd_emit *label, void *to)
+{
+	struct looked l = { .rq = rq };
+
+	(void)call;
+	pthread_rwlock_rdlock(&a->lock);
+	if (rq->policy[0])
+		emit_scopes(a->sets, rq->policy, &l, label, to);
+	emit_scopes(a->sets, "", &l, label, to);
+	pthread_rwlock_unlock(&a->lock);
+	return 0;
 }
 
 static int32_t policy_reload(const struct dkd_call *call, struct dkd_authz *a)
 {
-	struct rules next, old;
+	struct set *next = sets_read(call, a), *old;
 
-	if (rules_read(call, a->host, &next) < 0)
+	if (!next)
 		return -1;
 	pthread_rwlock_wrlock(&a->lock);
-	old = a->rules;
-	a->rules = next;
+	old = a->sets;
+	a->sets = next;
 	pthread_rwlock_unlock(&a->lock);
-	rules_done(&old);
+	policy_free(old);
 	return 0;
 }
 
 static void policy_close(struct dkd_authz *a)
 {
-	rules_done(&a->rules);
+	for (uint32_t i = 0; i < a->names_len; i++)
+		free(a->names[i]);
+	free(a->names);
+	policy_free(a->sets);
 	pthread_rwlock_destroy(&a->lock);
 	free(a);
+}
+
+static bool copy_names(struct dkd_authz *a, const struct dkd_authz_open *open)
+{
+	if (open->size < sizeof(*open) || !open->policies_len)
+		return true;
+	a->names = calloc(open->policies_len, sizeof(*a->names));
+	for (; a->names && a->names_len < open->policies_len; a->names_len++)
+		if (!(a->names[a->names_len] = strdup(open->policies[a->names_len])))
+			return false;
+	return a->names != NULL;
 }
 
 static int32_t policy_open(const struct dkd_call *call, const struct dkd_host *host,
@@ -272,15 +165,19 @@ static int32_t policy_open(const struct dkd_call *call, const struct dkd_host *h
 {
 	struct dkd_authz *a = calloc(1, sizeof(*a));
 
-	(void)open;
 	if (!a)
 		return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
+	pthread_rwlock_init(&a->lock, NULL);
 	a->host = host;
-	if (rules_read(call, host, &a->rules) < 0) {
-		free(a);
+	if (!copy_names(a, open)) {
+		policy_close(a);
+		return host->fail(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
+	}
+	a->sets = sets_read(call, a);
+	if (!a->sets) {
+		policy_close(a);
 		return -1;
 	}
-	pthread_rwlock_init(&a->lock, NULL);
 	*ret = a;
 	return 0;
 }
@@ -290,6 +187,7 @@ static const struct dkd_authz_ops ops = {
 	.close = policy_close,
 	.request = policy_request,
 	.reload = policy_reload,
+	.scope = policy_scope,
 };
 
 static const struct dkd_driver driver = {
@@ -300,7 +198,7 @@ static const struct dkd_driver driver = {
 	.ops_size = sizeof(ops),
 	.thread_model = DKD_THREADS_PARALLEL,
 	.name = "policy",
-	.version = "1.0",
+	.version = "1.1",
 	.ops = &ops,
 };
 

@@ -28,6 +28,7 @@ struct linked {
 struct copy {
 	const struct dkd_call *call;
 	int root; /* of the copy */
+	bool link; /* files are names of those in src */
 	bool no_clone, no_range;
 	struct linked *links[1024];
 	char *xattr;     /* scratch for values */
@@ -45,7 +46,7 @@ struct level {
 
 static int copy_tree(struct copy *c, int src, int dst);
 
-int dir_copy(const struct dkd_call *call, int src, int dst)
+static int copy(const struct dkd_call *call, int src, int dst, bool link)
 {
 	struct copy *c = calloc(1, sizeof(*c));
 	int rc, sys;
@@ -53,6 +54,7 @@ int dir_copy(const struct dkd_call *call, int src, int dst)
 	if (!c)
 		return -1;
 	c->call = call;
+	c->link = link;
 	c->root = dst;
 	rc = copy_tree(c, src, dst);
 	sys = errno;
@@ -66,6 +68,16 @@ int dir_copy(const struct dkd_call *call, int src, int dst)
 	free(c);
 	errno = sys;
 	return rc;
+}
+
+int dir_copy(const struct dkd_call *call, int src, int dst)
+{
+	return copy(call, src, dst, false);
+}
+
+int dir_link(const struct dkd_call *call, int src, int dst)
+{
+	return copy(call, src, dst, true);
 }
 
 static bool given_up(const struct dkd_call *call)
@@ -231,6 +243,12 @@ static int copy_file_of_any_kind(struct copy *c, int src, int dst, const char *n
 {
 	int rc;
 
+	if (c->link) {
+		if (linkat(src, name, dst, name, 0) == 0)
+			return 0;
+		if (errno != EMLINK) /* such a file gets a copy, which has room for more names */
+			return -1;
+	}
 	if (st->st_nlink > 1) {
 		rc = copy_hard_link(c, dst, name, path, st);
 		if (rc)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,18 @@
 #include <unistd.h>
 
 #define MAX_DEPTH 64
+
+int32_t dir_failf(const struct dkd_host *host, const struct dkd_call *call, const char *fmt, ...)
+{
+	int sys = errno;
+	char text[PATH_MAX + 128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return host->fail(host, call, DKD_ERR_INTERNAL, sys, text);
+}
 
 int dir_make_all(const char *path, mode_t mode)
 {
@@ -188,6 +201,19 @@ int dir_set_aside(int at, const char *name)
 		return 0;
 	/* a folder is in the way: of an earlier time */
 	return dir_remove(at, aside) < 0 ? -1 : renameat(at, name, at, aside);
+}
+
+bool dir_is_empty(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *e;
+	bool ret = true;
+
+	while (dir && ret && (e = readdir(dir)))
+		ret = e->d_name[0] == '.';
+	if (dir)
+		closedir(dir);
+	return ret;
 }
 
 const char *dir_fs_name(const char *path)

@@ -86,7 +86,7 @@ static void ask(int dir, struct overlay_facts *f)
 	dir_write_file(dir, "merged/dir/new", "", 0600);
 	opaque_copied = has_xattr(dir, "upper/dir", f->userxattr ? "user.overlay.opaque" : "trusted.overlay.opaque");
 	moved = renameat(dir, "merged/moves", dir, "merged/moved") == 0; /* EXDEV without redirects */
-	f->native_diff = !f->metacopy && !opaque_copied && !moved;
+	f->native_diff = !f->userxattr && !f->metacopy && !opaque_copied && !moved;
 }
 
 void overlay_check_sweep(const char *path)
@@ -123,7 +123,7 @@ static void guess(const char *path, struct overlay_facts *ret)
 	ret->guessed = true;
 	ret->d_type = e && e->d_type != DT_UNKNOWN;
 	ret->metacopy = !ret->userxattr && parameter_on("metacopy");
-	ret->native_diff = !ret->metacopy && (ret->userxattr || !parameter_on("redirect_dir"));
+	ret->native_diff = !ret->userxattr && !ret->metacopy && !parameter_on("redirect_dir");
 	if (dir)
 		closedir(dir);
 }

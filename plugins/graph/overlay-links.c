@@ -253,6 +253,6 @@ int overlay_repair_layer(struct dkd_graph *g, const char *id, const char *parent
 	snprintf(path, sizeof(path), "%s/lower", id);
 	if (dir_set_aside(g->fd, path) < 0 || overlay_write_lower(g, id, parent) != 0)
 		return -1;
-	dkd_logf(g->host, DKD_LOG_INFO, "overlay2: wrote %s/%s/lower anew", g->root, id);
+	dkd_logf(g->host, DKD_LOG_INFO, "wrote %s/%s/lower anew", g->root, id);
 	return overlay_check_layer(g, id, &what);
 }

@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The overlay driver's state, and the small files of its layers: what is below a layer, by which short names, and their repair. */
+/* Overlays of directories of differences (overlay.c), and the small files of their layers: what is below one, by which short names, and their repair. */
 #ifndef GRAPH_OVERLAY_LINKS_H
 #define GRAPH_OVERLAY_LINKS_H
 
-#include <dockerd/graph.h>
-
-#include "overlay.h"
+#include "overlay-flavour.h"
 
 #define MAX_LOWER 128
 #define LINK_LEN 26
 #define LOWER_SIZE (MAX_LOWER * (LINK_LEN + 3) + 1)
-
-struct dkd_graph {
-	const struct dkd_host *host;
-	char *root;
-	int fd;  /* of root */
-	uint32_t uid, gid;
-	struct overlay_facts facts;
-	const char *fs_name;
-	struct overlay_quota quota;
-	uint64_t size;   /* of containers that ask for none; 0: no limit */
-};
 
 /* The names of the layers below one, nearest first. */
 struct lowers {
@@ -28,6 +15,10 @@ struct lowers {
 	const char *v[MAX_LOWER + 1];
 	size_t len;
 };
+
+extern const struct dkd_graph_ops overlay_ops;
+/* The folder of the short names, for flavours. */
+int32_t overlay_folders(const struct dkd_call *call, struct dkd_graph *g);
 
 /* All -1 with errno; EUCLEAN: a file that says nothing sensible. */
 int overlay_lowers(struct dkd_graph *g, const char *id, struct lowers *l);

@@ -18,7 +18,7 @@
 
 int overlay_mount(const struct overlay_mount *m)
 {
-	return overlay_mount_by(m, OVERLAY_BY_OPTIONS | OVERLAY_BY_FSCONFIG | OVERLAY_BY_CHDIR);
+	return m->mapped ? overlay_mount_mapped(m) : overlay_mount_by(m, OVERLAY_BY_OPTIONS | OVERLAY_BY_FSCONFIG | OVERLAY_BY_CHDIR);
 }
 
 /* Options of mount(2): at most a page. */
@@ -34,6 +34,8 @@ static void add(struct text *t, const char *fmt, ...)
 	va_list ap;
 	int n;
 
+	if (t->full)
+		return;
 	va_start(ap, fmt);
 	n = vsnprintf(t->data + t->size, t->room - t->size, fmt, ap);
 	va_end(ap);
@@ -46,11 +48,18 @@ static void add(struct text *t, const char *fmt, ...)
 /* A path inside an option: the kernel splits at ':' and ',' unless a backslash stands before. */
 static void add_path(struct text *t, const char *root, const char *path, bool lower)
 {
-	if (*root) {
-		for (; *root; root++)
-			add(t, "%s%c", *root == '\\' || *root == ',' || (lower && *root == ':') ? "\\" : "", *root);
-		add(t, "/");
+	const char *special = lower ? "\\,:" : "\\,";
+
+	for (const char *p = root; *p; ) {
+		size_t n = strcspn(p, special);
+
+		add(t, "%.*s", (int)n, p);
+		p += n;
+		if (*p)
+			add(t, "\\%c", *p++);
 	}
+	if (*root)
+		add(t, "/");
 	add(t, "%s", path);
 }
 
@@ -91,9 +100,14 @@ static char *join(const char *root, const char *path)
 	return asprintf(&ret, "%s/%s", root, path) < 0 ? NULL : ret;
 }
 
+static char *place_of(const struct overlay_mount *m)
+{
+	return m->place ? strdup(m->place) : join(m->root, m->target);
+}
+
 static int by_options(const struct overlay_mount *m)
 {
-	char *opts = options(m, m->root), *target = join(m->root, m->target);
+	char *opts = options(m, m->root), *target = place_of(m);
 	int rc = opts && target ? mount("overlay", target, "overlay", 0, opts) : -1, sys = errno;
 
 	free(opts);
@@ -135,7 +149,7 @@ static int configure(const struct overlay_mount *m, int fs)
 static int by_fsconfig(const struct overlay_mount *m)
 {
 	int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC), mnt = -1, rc = -1, sys;
-	char *target = join(m->root, m->target);
+	char *target = place_of(m);
 
 	if (fs >= 0 && target && configure(m, fs) == 0)
 		mnt = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
@@ -161,7 +175,7 @@ static void *mount_apart(void *arg)
 
 	a->rc = -1;
 	if (opts && unshare(CLONE_FS) == 0 && chdir(a->m->root) == 0)
-		a->rc = mount("overlay", a->m->target, "overlay", 0, opts);
+		a->rc = mount("overlay", a->m->place ? a->m->place : a->m->target, "overlay", 0, opts);
 	a->sys = errno;
 	free(opts);
 	return NULL;

@@ -10,24 +10,13 @@
 #define DATA_MAX 32
 
 struct dkd_ipam {
-	const struct dkd_host *host;
-	struct docker_plugin *plugin;
+	DOCKER_PLUGIN_HANDLE;
 };
 
 static int32_t remote_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_ipam_open *open, struct dkd_ipam **ret)
 {
-	struct dkd_ipam *i = calloc(1, sizeof(*i));
-
-	if (!i)
-		return dkd_failf(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
-	i->host = host;
-	i->plugin = docker_plugin_open(host, call, open->instance ? open->instance : "", "IpamDriver");
-	if (!i->plugin) {
-		free(i);
-		return -1;
-	}
-	*ret = i;
-	return 0;
+	*ret = docker_plugin_handle(host, call, open->instance, "IpamDriver", sizeof(**ret));
+	return *ret ? 0 : -1;
 }
 
 static void remote_close(struct dkd_ipam *i)

@@ -168,6 +168,8 @@ void fabric_close(struct ov_net *n, const char *exec_root)
 	struct link_error ignored;
 
 	path_of(n, exec_root, path);
+	if (!n->nl && is_netns(path))
+		enter(n, path, 0, &ignored); /* one that an earlier daemon left */
 	if (n->nl) /* now, and not when the kernel comes to it: the number may be wanted again at once */
 		link_delete(n->nl, VXLAN, &ignored);
 	fabric_forget(n);

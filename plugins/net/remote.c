@@ -18,25 +18,14 @@
 #define ROUTES_MAX 64
 
 struct dkd_net {
-	const struct dkd_host *host;
-	struct docker_plugin *plugin;
+	DOCKER_PLUGIN_HANDLE;
 	int skip_gateway;
 };
 
 static int32_t remote_open(const struct dkd_call *call, const struct dkd_host *host, const struct dkd_net_open *open, struct dkd_net **ret)
 {
-	struct dkd_net *n = calloc(1, sizeof(*n));
-
-	if (!n)
-		return dkd_failf(host, call, DKD_ERR_INTERNAL, 0, "out of memory");
-	n->host = host;
-	n->plugin = docker_plugin_open(host, call, open->instance ? open->instance : "", "NetworkDriver");
-	if (!n->plugin) {
-		free(n);
-		return -1;
-	}
-	*ret = n;
-	return 0;
+	*ret = docker_plugin_handle(host, call, open->instance, "NetworkDriver", sizeof(**ret));
+	return *ret ? 0 : -1;
 }
 
 static void remote_close(struct dkd_net *n)
@@ -184,21 +173,24 @@ static int32_t remote_delete_endpoint(const struct dkd_call *call, struct dkd_ne
 	return tell(call, n, "NetworkDriver.DeleteEndpoint", 0, ids(network, endpoint));
 }
 
-/* What it says of itself is text; what it says of other kinds is printed as JSON. */
+struct info_to { dkd_emit_pair *emit; void *to; };
+
+/* The word "interface" is the daemon's: it would keep the address. */
+static int32_t emit_info(void *ctx, const char *key, const char *value)
+{
+	const struct info_to *i = ctx;
+
+	return strcmp(key, "interface") == 0 ? 0 : i->emit(i->to, key, value);
+}
+
 static int32_t remote_oper_info(const struct dkd_call *call, struct dkd_net *n, const char *network, const char *endpoint, dkd_emit_pair *emit, void *to)
 {
-	const char *key;
-	json_t *answer, *value;
+	struct info_to filter = { emit, to };
+	json_t *answer;
 
 	if (docker_plugin_call(n->plugin, call, "NetworkDriver.EndpointOperInfo", 0, ids(network, endpoint), &answer) < 0)
 		return -1;
-	json_object_foreach(json_object_get(answer, "Value"), key, value) {
-		char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
-
-		if (strcmp(key, "interface") != 0) /* that word is the daemon's: it would keep the address */
-			emit(to, key, text ? text : json_string_value(value));
-		free(text);
-	}
+	docker_plugin_emit(json_object_get(answer, "Value"), emit_info, &filter);
 	json_decref(answer);
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Driver "local": volumes with options are mounted as mount(8) would, by Docker's reading of "o". */
+#include <ctype.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdbool.h>
@@ -62,6 +63,17 @@ static bool append(char *data, size_t size, const char *word)
 	return (size_t)snprintf(data + used, size - used, "%s%s", used ? "," : "", word) < size - used;
 }
 
+/* What may be shown of a word: all but the password that it is. */
+static const char *without_password(const char *word)
+{
+	static const char *const secret[][2] = { { "password=", "password=****" }, { "password2=", "password2=****" }, { "pass=", "pass=****" } };
+
+	for (size_t i = 0; i < sizeof(secret) / sizeof(secret[0]); i++)
+		if (strncmp(word, secret[i][0], strlen(secret[i][0])) == 0)
+			return secret[i][1];
+	return word;
+}
+
 /* One word of "o". */
 static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *call, const char *type,
 	const char *word, struct plan *p)
@@ -77,7 +89,7 @@ static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *cal
 			p->flags = (p->flags & ~flags[i].clear) | flags[i].set;
 		return 0;
 	}
-	if (strncmp(word, "addr=", 5) == 0 && (strncmp(type, "nfs", 3) == 0 || strcmp(type, "cifs") == 0)) {
+	if (strncmp(word, "addr=", 5) == 0 && word[5] && (strncmp(type, "nfs", 3) == 0 || strcmp(type, "cifs") == 0)) {
 		if (!resolve(word + 5, found, sizeof(found)))
 			return FAIL(host, call, INTERNAL, 0, "failed to mount local volume: error resolving "
 				"passed in network volume address: %s", word + 5);
@@ -85,8 +97,33 @@ static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *cal
 		word = addr;
 	}
 	if (!append(p->data, sizeof(p->data), word) ||
-	    !append(p->shown, sizeof(p->shown), strncmp(word, "password=", 9) == 0 ? "password=****" : word))
+	    !append(p->shown, sizeof(p->shown), without_password(word)))
 		return FAIL(host, call, INVALID, 0, "failed to mount local volume: its options are too long");
+	return 0;
+}
+
+/*
+ * "//host/share" of cifs: the kernel wants the host's address. *ret is the device itself, or in room. An address in "o" goes before.
+ */
+static int32_t plan_device(const struct dkd_host *host, const struct dkd_call *call, const struct local_options *o, char room[PATH_ROOM], const char **ret)
+{
+	const char *name = o->device, *end;
+	char called[NI_MAXHOST], found[NI_MAXHOST];
+	bool six;
+
+	*ret = o->device;
+	if (!o->type || strcmp(o->type, "cifs") != 0 || strncmp(name, "//", 2) != 0 || (o->o && strstr(o->o, "addr=")))
+		return 0;
+	name += 2;
+	end = name + strcspn(name, "/");
+	if (end == name || *name == '[' || (size_t)(end - name) >= sizeof(called))
+		return 0;
+	snprintf(called, sizeof(called), "%.*s", (int)(end - name), name);
+	if (!resolve(called, found, sizeof(found)))
+		return FAIL(host, call, INTERNAL, 0, "failed to mount local volume: error resolving passed in network volume address: %s", called);
+	six = strchr(found, ':') != NULL;
+	snprintf(room, PATH_ROOM, "//%s%s%s%s", six ? "[" : "", found, six ? "]" : "", end);
+	*ret = room;
 	return 0;
 }
 
@@ -107,20 +144,28 @@ static int32_t mount_failed(const struct dkd_host *host, const struct dkd_call *
 	const struct local_options *o, const char *path,
 	const struct plan *p)
 {
-	int sys = errno;
+	char why[128], shown_flags[32] = "";
 
-	return FAIL(host, call, INTERNAL, sys, "failed to mount local volume: mount %s:%s, flags: 0x%lx%s%s", o->device, path,
-		p->flags, p->shown[0] ? ", data: " : "", p->shown);
+	/* In Docker's words for it. */
+	if (p->flags)
+		snprintf(shown_flags, sizeof(shown_flags), ", flags: 0x%lx", p->flags);
+	snprintf(why, sizeof(why), "%s", strerror(errno));
+	if (islower((unsigned char)why[1]))
+		why[0] = (char)tolower((unsigned char)why[0]);
+	return FAIL(host, call, INTERNAL, 0, "failed to mount local volume: mount %s:%s%s%s%s: %s", o->device, path,
+		shown_flags, p->shown[0] ? ", data: " : "", p->shown, why);
 }
 
 int32_t local_mount_options(const struct dkd_host *host, const struct dkd_call *call,
 	const struct local_options *o, const char *path)
 {
+	const char *device;
+	char room[PATH_ROOM];
 	struct plan p;
 
-	if (plan_make(host, call, o, &p) < 0)
+	if (plan_make(host, call, o, &p) < 0 || plan_device(host, call, o, room, &device) < 0)
 		return -1;
-	if (mount(o->device, path, o->type, p.flags, p.data[0] ? p.data : NULL) < 0)
+	if (mount(device, path, o->type, p.flags, p.data[0] ? p.data : NULL) < 0)
 		return mount_failed(host, call, o, path, &p);
 	/* The kernel takes the flags of a bind mount in a second step only. */
 	if ((p.flags & MS_BIND) && (p.flags & ~(unsigned long)(MS_BIND | MS_REC)) &&

@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,36 +18,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dir.h"
 #include "local.h"
 
-#define OPTS_MAX 65536
-#define PATH_ROOM 4608
 #define FAIL(v, call, class, sys, ...) dkd_failf((v)->host, (call), DKD_ERR_##class, (sys), __VA_ARGS__)
 
-/* One use of a volume that is mounted. */
-struct use {
-	char *name, *id;
-	struct use *next;
-};
-
-struct dkd_volume {
-	const struct dkd_host *host;
-	char *root;
-	int fd;               /* of root */
-	uint32_t uid, gid;
-	pthread_mutex_t lock; /* uses, count */
-	struct use *uses;
-	unsigned count;       /* for names of our own */
-};
-
-static void options_done(struct local_options *o)
-{
-	free(o->type);
-	free(o->o);
-	free(o->device);
-}
-
-static bool name_ok(const char *name)
+bool local_name_ok(const char *name)
 {
 	size_t len = strlen(name);
 
@@ -60,121 +35,18 @@ static bool name_ok(const char *name)
 	return true;
 }
 
-static int32_t bad_name(const struct dkd_call *call, struct dkd_volume *v, const char *name)
+int32_t local_bad_name(const struct dkd_call *call, struct dkd_volume *v, const char *name)
 {
 	return FAIL(v, call, INVALID, 0, "\"%.80s\" includes invalid characters for a local volume name, only "
 		"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path", name);
 }
 
 /* A name of ours in root that no volume has. */
-static void own_name(struct dkd_volume *v, const char *prefix, char ret[64])
+void local_own_name(struct dkd_volume *v, const char *prefix, char ret[64])
 {
 	pthread_mutex_lock(&v->lock);
 	snprintf(ret, 64, ".%s-%d-%u", prefix, (int)getpid(), v->count++);
 	pthread_mutex_unlock(&v->lock);
-}
-
-static char *read_small(int dir, const char *path, size_t *ret_size)
-{
-	int fd = openat(dir, path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	char *text;
-	ssize_t n;
-
-	if (fd < 0)
-		return NULL;
-	text = calloc(1, OPTS_MAX + 1);
-	n = text ? read(fd, text, OPTS_MAX) : -1;
-	close(fd);
-	if (n < 0) {
-		free(text);
-		return NULL;
-	}
-	*ret_size = (size_t)n;
-	return text;
-}
-
-static char *json_text(json_t *js, const char *key)
-{
-	const char *s = json_string_value(json_object_get(js, key));
-
-	return s && *s ? strdup(s) : NULL;
-}
-
-/* The options of a volume: 0 also when it has none, -1 when the file is damaged. */
-static int options_read(struct dkd_volume *v, const char *name, struct local_options *ret)
-{
-	char path[300];
-	size_t size = 0;
-	char *text;
-	json_t *js;
-
-	*ret = (struct local_options){0};
-	snprintf(path, sizeof(path), "%s/opts.json", name);
-	text = read_small(v->fd, path, &size);
-	if (!text)
-		return errno == ENOENT ? 0 : -1;
-	js = json_loadb(text, size, 0, NULL);
-	free(text);
-	if (!json_is_object(js)) {
-		json_decref(js);
-		return -1;
-	}
-	ret->type = json_text(js, "MountType");
-	ret->o = json_text(js, "MountOpts");
-	ret->device = json_text(js, "MountDevice");
-	json_decref(js);
-	return 0;
-}
-
-/* Writes dir/opts.json, synced. */
-static int options_write(int dir, const struct local_options *o)
-{
-	json_t *js = json_pack("{s:s, s:s, s:s, s:{s:i}}", "MountType", o->type ? o->type : "", "MountOpts", o->o ? o->o : "",
-		"MountDevice", o->device ? o->device : "", "Quota", "Size", 0);
-	char *text = js ? json_dumps(js, JSON_COMPACT) : NULL;
-	int fd = openat(dir, "opts.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int ret = -1;
-
-	json_decref(js);
-	if (text && fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && fsync(fd) == 0)
-		ret = 0;
-	if (fd >= 0)
-		close(fd);
-	free(text);
-	return ret;
-}
-
-/* Docker's rules for options. Sets only pointers into the caller's pairs. */
-static int32_t options_check(const struct dkd_call *call, struct dkd_volume *v,
-	const struct dkd_volume_create *create, struct local_options *ret)
-{
-	const char *size = NULL;
-	char *end;
-
-	for (uint32_t i = 0; i < create->options_len; i++) {
-		const char *key = create->options[i].key;
-		char *value = (char *)create->options[i].value;
-
-		if (strcmp(key, "type") == 0)
-			ret->type = value;
-		else if (strcmp(key, "o") == 0)
-			ret->o = value;
-		else if (strcmp(key, "device") == 0)
-			ret->device = value;
-		else if (strcmp(key, "size") == 0)
-			size = value;
-		else
-			return FAIL(v, call, INVALID, 0, "invalid option: \"%s\"", key);
-	}
-	if ((ret->type || ret->o) && !ret->device)
-		return FAIL(v, call, INVALID, 0, "missing required option: \"device\"");
-	if ((ret->device || ret->o) && !ret->type)
-		return FAIL(v, call, INVALID, 0, "missing required option: \"type\"");
-	if (!size)
-		return 0;
-	if (strtod(size, &end) <= 0 || end == size)
-		return FAIL(v, call, INVALID, 0, "invalid size: '%s'", size);
-	return FAIL(v, call, INVALID, 0, "quota size requested but no quota support");
 }
 
 static int make_data(struct dkd_volume *v, int dir)
@@ -186,7 +58,7 @@ static int make_data(struct dkd_volume *v, int dir)
 }
 
 /* Everything below the temporary name. */
-static int fill_new(struct dkd_volume *v, const char *tmp, const struct local_options *o)
+int local_fill(struct dkd_volume *v, const char *tmp, const struct local_options *o)
 {
 	int dir, ret = -1;
 
@@ -195,8 +67,8 @@ static int fill_new(struct dkd_volume *v, const char *tmp, const struct local_op
 	dir = openat(v->fd, tmp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return -1;
-	if (fchown(dir, (uid_t)-1, v->gid) == 0 && make_data(v, dir) == 0 &&
-	    (!o->type || options_write(dir, o) == 0) && fsync(dir) == 0)
+	if ((!o->size || quota_set(&v->quota, v->fd, tmp, o->size) == 0) && make_data(v, dir) == 0 &&
+	    ((!o->type && !o->size) || local_options_write(dir, o) == 0) && fsync(dir) == 0)
 		ret = 0;
 	close(dir);
 	return ret;
@@ -214,10 +86,10 @@ static int32_t create_existing(const struct dkd_call *call, struct dkd_volume *v
 	if (make_data(v, dir) < 0)
 		ret = FAIL(v, call, INTERNAL, errno, "error while creating volume data path '%s/%s/_data'", v->root, name);
 	/* Options that were lost are given again. */
-	lost = options_read(v, name, &old) < 0 || !old.device;
-	options_done(&old);
+	lost = local_options_read(v, name, &old) < 0 || !old.device;
+	local_options_done(&old);
 	if (ret == 0 && o->type && lost &&
-	    ((renameat(dir, "opts.json", dir, "opts.json.damaged") < 0 && errno != ENOENT) || options_write(dir, o) < 0))
+	    ((renameat(dir, "opts.json", dir, "opts.json.damaged") < 0 && errno != ENOENT) || local_options_write(dir, o) < 0))
 		ret = FAIL(v, call, INTERNAL, errno, "write '%s/%s/opts.json'", v->root, name);
 	close(dir);
 	return ret;
@@ -228,22 +100,22 @@ static int32_t local_create(const struct dkd_call *call, struct dkd_volume *v, c
 	struct local_options o = {0};
 	char tmp[64];
 
-	if (!name_ok(create->name))
-		return bad_name(call, v, create->name);
-	if (options_check(call, v, create, &o) < 0)
+	if (!local_name_ok(create->name))
+		return local_bad_name(call, v, create->name);
+	if (local_options_check(call, v, create, &o) < 0)
 		return -1;
-	own_name(v, "new", tmp);
-	if (fill_new(v, tmp, &o) < 0) {
+	local_own_name(v, "new", tmp);
+	if (local_fill(v, tmp, &o) < 0) {
 		int sys = errno;
 
-		local_remove_tree(v->fd, tmp);
+		dir_remove(v->fd, tmp);
 		return dkd_failf(v->host, call, sys == ENOSPC || sys == EDQUOT ? DKD_ERR_NO_SPACE : DKD_ERR_INTERNAL, sys,
 			"error while creating volume root path '%s/%s'", v->root, create->name);
 	}
 	if (renameat2(v->fd, tmp, v->fd, create->name, RENAME_NOREPLACE) < 0) {
 		int sys = errno;
 
-		local_remove_tree(v->fd, tmp);
+		dir_remove(v->fd, tmp);
 		if (sys == EEXIST)
 			return create_existing(call, v, create->name, &o);
 		return FAIL(v, call, INTERNAL, sys, "error while creating volume root path '%s/%s'", v->root, create->name);
@@ -253,20 +125,20 @@ static int32_t local_create(const struct dkd_call *call, struct dkd_volume *v, c
 	return 0;
 }
 
-static bool is_mounted(const char *path)
+bool local_is_mounted(const char *path)
 {
 	struct statx st;
 
 	return statx(AT_FDCWD, path, AT_NO_AUTOMOUNT, STATX_TYPE, &st) == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
-static void data_path(const struct dkd_volume *v, const char *name, char ret[PATH_ROOM])
+void local_data_path(const struct dkd_volume *v, const char *name, char ret[PATH_ROOM])
 {
 	snprintf(ret, PATH_ROOM, "%s/%s/_data", v->root, name);
 }
 
 /* How many uses of name there are, without those of id when it is not NULL. */
-static unsigned uses_of(struct dkd_volume *v, const char *name, const char *but_id, bool *ret_has)
+unsigned local_uses(struct dkd_volume *v, const char *name, const char *but_id, bool *ret_has)
 {
 	unsigned n = 0;
 
@@ -322,20 +194,20 @@ static int32_t local_remove(const struct dkd_call *call, struct dkd_volume *v, c
 	char path[PATH_ROOM], old[64];
 	int sys;
 
-	if (!name_ok(name))
-		return bad_name(call, v, name);
-	if (uses_of(v, name, NULL, NULL))
+	if (!local_name_ok(name))
+		return local_bad_name(call, v, name);
+	if (local_uses(v, name, NULL, NULL))
 		return FAIL(v, call, CONFLICT, 0, "volume has active mounts");
-	data_path(v, name, path);
-	if (is_mounted(path) && umount2(path, MNT_DETACH) < 0)
+	local_data_path(v, name, path);
+	if (local_is_mounted(path) && umount2(path, MNT_DETACH) < 0)
 		return FAIL(v, call, INTERNAL, errno, "unmount %s", path);
-	own_name(v, "old", old);
+	local_own_name(v, "old", old);
 	if (renameat2(v->fd, name, v->fd, old, RENAME_NOREPLACE) < 0) {
 		if (errno == ENOENT)
 			return 0;
 		return FAIL(v, call, INTERNAL, errno, "remove %s/%s", v->root, name);
 	}
-	if (local_remove_tree(v->fd, old) < 0) {
+	if (dir_remove(v->fd, old) < 0) {
 		sys = errno;
 		if (renameat2(v->fd, old, v->fd, name, RENAME_NOREPLACE) < 0)
 			dkd_logf(v->host, DKD_LOG_ERROR, "what is left of volume %s stays in %s/%s: %s", name,
@@ -351,14 +223,14 @@ static int32_t local_remove(const struct dkd_call *call, struct dkd_volume *v, c
 static int emit_one(struct dkd_volume *v, const char *name, dkd_emit_volume *emit, void *to, int32_t *ret_rc)
 {
 	struct dkd_volume_info info = { .size = sizeof(info), .name = name };
-	struct dkd_pair pairs[4];
-	char path[PATH_ROOM];
+	struct dkd_pair pairs[5];
+	char path[PATH_ROOM], size[24];
 	struct local_options o;
 	struct statx sx;
 	struct stat st;
 
-	data_path(v, name, path);
-	if (!name_ok(name) || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+	local_data_path(v, name, path);
+	if (!local_name_ok(name) || stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return 0;
 	if (statx(v->fd, name, 0, STATX_BTIME | STATX_MTIME, &sx) == 0) {
 		const struct statx_timestamp *t = sx.stx_mask & STATX_BTIME ? &sx.stx_btime : &sx.stx_mtime;
@@ -366,7 +238,7 @@ static int emit_one(struct dkd_volume *v, const char *name, dkd_emit_volume *emi
 		info.created = t->tv_sec * INT64_C(1000000000) + t->tv_nsec;
 	}
 	info.mountpoint = path;
-	if (options_read(v, name, &o) < 0)
+	if (local_options_read(v, name, &o) < 0)
 		pairs[info.options_len++] = (struct dkd_pair){ "dockerd.damaged", "its file opts.json cannot be read" };
 	if (o.device)
 		pairs[info.options_len++] = (struct dkd_pair){ "device", o.device };
@@ -374,9 +246,13 @@ static int emit_one(struct dkd_volume *v, const char *name, dkd_emit_volume *emi
 		pairs[info.options_len++] = (struct dkd_pair){ "o", o.o };
 	if (o.type)
 		pairs[info.options_len++] = (struct dkd_pair){ "type", o.type };
+	if (o.size) {
+		snprintf(size, sizeof(size), "%llu", (unsigned long long)o.size);
+		pairs[info.options_len++] = (struct dkd_pair){ "size", size };
+	}
 	info.options = pairs;
 	*ret_rc = emit(to, &info);
-	options_done(&o);
+	local_options_done(&o);
 	return 1;
 }
 
@@ -413,7 +289,7 @@ static int32_t mount_first(const struct dkd_call *call, struct dkd_volume *v, co
 	const struct local_options *o, const char *path)
 {
 	/* It stands from before a restart of the daemon: containers may live on it. */
-	if (!o->device || is_mounted(path))
+	if (!o->device || local_is_mounted(path))
 		return 0;
 	dkd_logf(v->host, DKD_LOG_DEBUG, "mounts volume %s", name);
 	return local_mount_options(v->host, call, o, path);
@@ -428,22 +304,22 @@ static int32_t local_mount(const struct dkd_call *call, struct dkd_volume *v, co
 	struct stat st;
 	int32_t ret;
 
-	if (!name_ok(m->name))
-		return bad_name(call, v, m->name);
+	if (!local_name_ok(m->name))
+		return local_bad_name(call, v, m->name);
 	if (m->idmaps)
 		return FAIL(v, call, NOT_IMPLEMENTED, 0, "driver local does not map ids");
-	data_path(v, m->name, path);
+	local_data_path(v, m->name, path);
 	if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
 		return FAIL(v, call, NOT_FOUND, 0, "volume path '%s' is missing", path);
 	/* Without its options the directory below would be taken for the volume. */
-	if (options_read(v, m->name, &o) < 0)
+	if (local_options_read(v, m->name, &o) < 0)
 		return FAIL(v, call, INTERNAL, 0, "the options of volume %s are damaged (%s/%s/opts.json)",
 			m->name, v->root, m->name);
-	uses_of(v, m->name, m->id, &has);
+	local_uses(v, m->name, m->id, &has);
 	ret = mount_first(call, v, m->name, &o, path);
 	if (ret == 0 && !has && use_add(v, m->name, m->id) < 0)
 		ret = FAIL(v, call, INTERNAL, 0, "out of memory");
-	options_done(&o);
+	local_options_done(&o);
 	if (ret == 0)
 		emit(to, path);
 	return ret;
@@ -455,14 +331,14 @@ static int32_t local_unmount(const struct dkd_call *call, struct dkd_volume *v, 
 	struct local_options o;
 	bool has = false;
 
-	if (!name_ok(name))
-		return bad_name(call, v, name);
-	if (uses_of(v, name, id, &has) == 0 && options_read(v, name, &o) == 0) {
+	if (!local_name_ok(name))
+		return local_bad_name(call, v, name);
+	if (local_uses(v, name, id, &has) == 0 && local_options_read(v, name, &o) == 0) {
 		bool mounted = o.device != NULL;
 
-		options_done(&o);
-		data_path(v, name, path);
-		if (mounted && is_mounted(path) && umount2(path, MNT_DETACH) < 0)
+		local_options_done(&o);
+		local_data_path(v, name, path);
+		if (mounted && local_is_mounted(path) && umount2(path, MNT_DETACH) < 0)
 			return FAIL(v, call, INTERNAL, errno, "unmount %s", path);
 	}
 	use_drop(v, name, id);
@@ -473,9 +349,9 @@ static int32_t local_path(const struct dkd_call *call, struct dkd_volume *v, con
 {
 	char path[PATH_ROOM];
 
-	if (!name_ok(name))
-		return bad_name(call, v, name);
-	data_path(v, name, path);
+	if (!local_name_ok(name))
+		return local_bad_name(call, v, name);
+	local_data_path(v, name, path);
 	emit(to, path);
 	return 0;
 }
@@ -519,9 +395,19 @@ static void sweep(struct dkd_volume *v)
 	}
 	while ((e = readdir(d)))
 		if ((strncmp(e->d_name, ".new-", 5) == 0 || strncmp(e->d_name, ".old-", 5) == 0) &&
-			local_remove_tree(v->fd, e->d_name) < 0)
+			dir_remove(v->fd, e->d_name) < 0)
 			dkd_logf(v->host, DKD_LOG_WARN, "cannot remove %s/%s: %s", v->root, e->d_name, strerror(errno));
 	closedir(d);
+}
+
+/* Without them a volume with a size is refused. */
+static void find_quotas(struct dkd_volume *v)
+{
+	char device[PATH_ROOM];
+
+	if (snprintf(device, sizeof(device), "%s/" QUOTA_DEVICE, v->root) < (int)sizeof(device) &&
+	    quota_open(v->fd, device, QUOTA_VOLUMES, &v->quota) < 0)
+		dkd_logf(v->host, DKD_LOG_DEBUG, "no sizes of volumes in %s: %s", v->root, strerror(errno));
 }
 
 /* There is none that it would know. */
@@ -563,6 +449,7 @@ static int32_t local_open(const struct dkd_call *call, const struct dkd_host *ho
 		return dkd_failf(host, call, DKD_ERR_INTERNAL, sys, "open %s", open_args->root);
 	}
 	sweep(v);
+	find_quotas(v);
 	*ret = v;
 	return 0;
 }
@@ -578,6 +465,8 @@ static const struct dkd_volume_ops ops = {
 	.unmount = local_unmount,
 	.path = local_path,
 	.capabilities = local_capabilities,
+	.rename = local_rename,
+	.snapshot = local_snapshot,
 };
 
 static const struct dkd_driver driver = {

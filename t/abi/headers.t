@@ -55,10 +55,12 @@ if command -v cc >/dev/null; then
 	check "a driver is built from the headers alone" cc -std=gnu99 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -Wl,-z,defs \
 		"-I$inc" -DNAME=stranger "${top_srcdir:-.}/t/abi/fixture.c" -o "$tmp/stranger.so"
 	check "and exports one symbol" one_symbol "$tmp/stranger.so"
-	sed -n '/^```c$/,/^```$/{/^```/d;p}' "${top_srcdir:-.}/docs/driver-abi.md" >"$tmp/look.c"
-	check "the driver of docs/driver-abi.md is built" cc -std=gnu99 -Wall -Wextra -Werror -fPIC -shared -fvisibility=hidden -Wl,-z,defs \
-		"-I$inc" "$tmp/look.c" -o "$tmp/look.so"
-	check "and exports one symbol, too" one_symbol "$tmp/look.so"
+	for f in "${top_srcdir:-.}"/docs/samples/*.c; do
+		name=$(basename "$f" .c)
+		check "the sample $name is built" cc -std=gnu99 -Wall -Wextra -Werror -pedantic -fPIC -shared -fvisibility=hidden -Wl,-z,defs \
+			"-I$inc" "$f" -o "$tmp/$name.so"
+		check "and exports one symbol" one_symbol "$tmp/$name.so"
+	done
 else
 	skip "a driver built from the headers alone" "no cc here"
 fi

@@ -29,6 +29,7 @@ import images
 import networks
 import nullserver
 import plot
+import secure
 from engines import Engine, Peak
 
 here = os.path.dirname(os.path.abspath(__file__))
@@ -37,7 +38,7 @@ CLI = env("DOCKER") or shutil.which("docker")
 HTTPBENCH = env("HTTPBENCH", os.path.join(os.getcwd(), "t/bench/httpbench"))
 MKIMAGE = env("MKIMAGE", os.path.join(here, "../tools/mkimage"))
 RUNS, ROUNDS = int(env("RUNS", "1000")), int(env("ROUNDS", "5"))
-CASES = ("ready", "run", "starts", "exec", "crowd", "files", "logs", "http", "slope", "archives", *images.CASES, *networks.CASES, "idle", "grow")
+CASES = ("ready", "run", "starts", "exec", "crowd", "files", "logs", "http", "slope", "archives", *secure.CASES, *images.CASES, *networks.CASES, "idle", "grow")
 PARENT = [f"--cgroup-parent={env('BENCH_CGROUP')}"] if env("BENCH_CGROUP") else []
 MB = 1e6
 LOG_MB = 48 # its records stay within what our logs may take by default
@@ -63,7 +64,7 @@ def quiet(argv, **kw):
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL, **kw)
 
 
-class Bench(images.Cases, networks.Cases):
+class Bench(images.Cases, networks.Cases, secure.Cases):
     cli, rounds = CLI, ROUNDS
     clock, times, at_most = staticmethod(clock), staticmethod(times), staticmethod(at_most)
 

@@ -457,7 +457,7 @@ def run_names():
 def run_unreachable():
     """Folders of the daemon, seen by somebody else on the host."""
     good, _ = load(image([tar(entry("suid", mode=0o6755, data=b"x"), entry("null", CHR, dev=(1, 3), mode=0o666))]))
-    trees = glob.glob(ROOT + "/overlay2/*/diff/suid") + glob.glob(ROOT + "/vfs/dir/*/suid")
+    trees = glob.glob(ROOT + "/overlay2/*/diff/suid") + glob.glob(ROOT + "/vfs/dir/*/suid") + glob.glob(ROOT + "/overlay/*/root/suid")
     ok(good and trees, "a layer with a set-id file is stored")
     probe = "import os,sys\nfor p in sys.argv[1:]:\n try: os.stat(p); print(p)\n except OSError: pass\n"
     inside = trees + [ROOT + "/" + x for x in ("overlay2", "overlay2/l", "vfs", "image", "containers", "volumes", "tmp", "engine-id")]

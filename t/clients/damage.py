@@ -52,7 +52,7 @@ def stop(p, sig=signal.SIGTERM):
 
 def wreck(path, way):
     link = os.path.islink(path)
-    data = b"" if link or os.path.isdir(path) else open(path, "rb").read()
+    data = open(path, "rb").read() if os.path.isfile(path) and not link else b""
     if way == "empty":
         open(path, "wb").close()
     elif way == "cut":
@@ -138,7 +138,7 @@ KINDS += [
     ("temporary folder", ["tmp"], ["missing", "fifo", "link"], "quiet"),
     ("stages", [f"{layers}/tmp"], ["missing", "fifo", "link"], "quiet"),
     ("distribution", ["image/overlay2/distribution"], ["missing", "fifo", "link"], "quiet"),
-    ("container shm", [f"containers/{run_id}/mounts"], ["fifo", "link"], "quiet"),
+    ("container shm", [f"{C}/mounts"], ["fifo", "link"], "quiet"),
 ]
 
 

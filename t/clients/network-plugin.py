@@ -3,7 +3,7 @@
 """A network and address plugin as Docker's protocol has them, with real wires: a bridge for each network, a veth pair for each endpoint.
 network-plugin.py SOCKET LOG: serves at the socket, writes one line of JSON for each request to the log.
 The network option "fail=METHOD" lets that method fail with a sentence; "fail=hang:METHOD" never answers it, "junk:METHOD" answers no JSON."""
-import http.server, ipaddress, json, os, socketserver, subprocess, sys, threading, time
+import http.server, ipaddress, json, os, signal, socketserver, subprocess, sys, threading, time
 
 sock, log = sys.argv[1], open(sys.argv[2], "a")
 networks, pools, lock = {}, {}, threading.Lock()
@@ -139,4 +139,5 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 if os.path.exists(sock):
     os.unlink(sock)
+signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # as the first process of a namespace it would ignore it
 Server(sock, Handler).serve_forever()

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """
 What tests of pulls need beside a real registry:
-  registry.py make DIR            OCI layouts: DIR/multi (four layers: gzip, zstd, plain, gzip), DIR/index (this machine's image, one of another, an attestation)
+  registry.py make DIR            OCI layouts: DIR/multi (four layers: gzip, zstd, plain, gzip), DIR/bottom (the first of them alone), DIR/other (three others), DIR/index (this machine's image,
+                                  one of another, an attestation), DIR/many (a hundred layers)
   registry.py token PORT KEY CRT  a token server; KEY and CRT sign what the registry believes. User bob/secret; refresh token "again-bob"
   registry.py faults PORT UP LOG  a proxy before the registry at UP: /v2/FAULT/NAME/... does to NAME what FAULT says; requests go to LOG. PORT + 1 is where
                                   "redirect" sends clients to. Faults of pushes begin with up-
+  registry.py silent PORT LOG     takes connections, notes each, and says nothing
+  registry.py stuck SOCKET NAME   asks the daemon for a pull, and does not read what it says
+  registry.py files PORT FILE LOG gives FILE, in the way that the path says; also what a proxy is asked for
 """
 import base64
 import gzip
@@ -16,6 +20,7 @@ import json
 import os
 import platform
 import random
+import socket
 import subprocess
 import sys
 import tarfile
@@ -75,6 +80,12 @@ class Layout:
 def make(path):
     multi = Layout(path + "/multi")
     multi.done(multi.image([(layer("one", 3000000, 1), "gzip"), (layer("two", 20000, 2), "zstd"), (layer("three", 30000, 3), ""), (layer("four", 900000, 4), "gzip")]))
+    other = Layout(path + "/other")
+    other.done(other.image([(layer("five", 70000, 8), "gzip"), (layer("six", 80000, 9), "gzip"), (layer("seven", 90000, 10), "gzip")]))
+    bottom = Layout(path + "/bottom")
+    bottom.done(bottom.image([(layer("one", 3000000, 1), "gzip")]))
+    many = Layout(path + "/many")
+    many.done(many.image([(layer("n%d" % i, 10, 100 + i), "") for i in range(100)]))
     index = Layout(path + "/index")
     here = dict(index.image([(layer("here", 5000, 5), "gzip")]), platform={"os": "linux", "architecture": ARCH})
     there = dict(index.image([(layer("there", 5000, 6), "gzip")], "s390x"), platform={"os": "linux", "architecture": "s390x"})
@@ -113,7 +124,8 @@ class Token(Handler):
         form = urllib.parse.parse_qs(self.rfile.read(int(self.headers.get("Content-Length", 0))).decode())
         if form.get("grant_type") != ["refresh_token"] or form.get("refresh_token") != ["again-bob"]:
             return self.error(401, "UNAUTHORIZED", "incorrect refresh token")
-        self.grant("bob", form.get("scope", []), form["service"][0], False)
+        # a form has them in one, with blanks between them
+        self.grant("bob", " ".join(form.get("scope", [])).split(), form["service"][0], False)
 
     def do_GET(self):
         url = urllib.parse.urlparse(self.path)
@@ -128,7 +140,7 @@ class Token(Handler):
 
     def grant(self, user, scopes, service, offline):
         access = []
-        for s in " ".join(scopes).split():
+        for s in scopes:
             kind, name, actions = s.split(":")
             # what begins with open/ is for everybody
             access.append({"type": kind, "name": name, "actions": actions.split(",") if user or name.startswith("open/") else []})
@@ -376,6 +388,25 @@ class Faults(Handler):
                 f.write("endless sent=%d\n" % self.server.sent)
         self.of_blob(endless)
 
+    # layers whose type says that they lie at addresses; a registry may have them all the same
+    def foreign(self, here):
+        if self.kind == "blobs":
+            what = self.name.rsplit("/", 1)[1]
+            return self.through() if here or what == self.server.nested.get("config") else self.error(404, "BLOB_UNKNOWN", "blob unknown to registry")
+        r, body = self.fetch()
+        m = json.loads(body)
+        self.server.nested["config"] = m["config"]["digest"]
+        for e in m["layers"]:
+            e["mediaType"] = e["mediaType"].replace("layer.v1", "layer.nondistributable.v1")
+            e["urls"] = ["http://127.0.0.1:%d/v2/x/multi/blobs/%s" % (self.server.server_port + 1, e["digest"])]
+        self.answer(200, json.dumps(m).encode(), m["mediaType"])
+
+    def fault_foreign(self):
+        self.foreign(False)
+
+    def fault_foreign_here(self):
+        self.foreign(True)
+
     def fault_gone(self):
         self.of_blob(lambda: self.error(404, "BLOB_UNKNOWN", "blob unknown to registry"))
 
@@ -393,6 +424,52 @@ class Faults(Handler):
 
     def fault_slow(self):
         self.of_blob(lambda: (time.sleep(self.server.delay), self.through()))
+
+    # the large layer, the lowest one, comes once LOG.go is there; with hold-wrong the others come as they are but for the last
+    def fault_hold(self, spoil=False):
+        def hold():
+            r, body = self.fetch()
+            while len(body) > 2 * CUT and not os.path.exists(self.server.log + ".go"):
+                time.sleep(.02)
+            self.through(change=lambda b: b[:-1] + bytes([b[-1] ^ 1]) if spoil and CUT // 2 < len(b) < CUT else b)
+        self.of_blob(hold)
+
+    def fault_hold_wrong(self):
+        self.fault_hold(True)
+
+    # how many are at it at once goes to LOG.most
+    def crowd(self, fn):
+        with self.server.guard:
+            self.server.now += 1
+            self.server.most = max(self.server.most, self.server.now)
+            with open(self.server.log + ".most", "w") as f:
+                f.write("%d" % self.server.most)
+        time.sleep(.15)
+        with self.server.guard:
+            self.server.now -= 1
+        fn()
+
+    def fault_crowd(self):
+        if self.kind != "blobs":
+            return self.through()
+        r, body = self.fetch()
+        self.crowd(self.through) if len(body) > 10000 else self.through()
+
+    def send_up_crowd(self, body):
+        self.crowd(lambda: self.send(body)) if self.command == "PATCH" and len(body) > 10000 else self.send(body)
+
+    # some bytes, all the time, but too few
+    def fault_drip(self):
+        def drip():
+            self.through(change=lambda b: b[:1000], length=10000000)
+            try:
+                for _ in range(600):
+                    self.wfile.write(b"x" * 5)
+                    time.sleep(.1)
+            except OSError:
+                pass
+            self.close_connection = True
+        self.of_blob(drip)
 
     # nothing comes for longer than anybody should wait
     def fault_stall(self):
@@ -473,10 +550,74 @@ class Faults(Handler):
 def serve(port, handler, **more):
     s = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     s.daemon_threads = True
-    s.guard, s.count, s.sent, s.nested, s.delay = threading.Lock(), {}, 0, {}, .7
+    s.guard, s.count, s.sent, s.nested, s.delay, s.now, s.most = threading.Lock(), {}, 0, {}, .7, 0, 0
     for k, v in more.items():
         setattr(s, k, v)
     return s
+
+
+class Files(Handler):
+    def do_GET(self):
+        with self.server.guard, open(self.server.log, "a") as f:
+            f.write("%s auth=%s\n" % (self.path, self.headers.get("Authorization")))
+        with open(self.server.file, "rb") as f:
+            data = f.read()
+        where = self.path.rsplit("/", 1)[1]
+        if where == "gone":
+            return self.answer(404, b"nope\nmore")
+        if where == "moved":
+            return self.answer(302, Location="/plain")
+        if where == "file":
+            return self.answer(302, Location="file:///etc/passwd")
+        if where == "around":
+            return self.answer(302, Location="/around")
+        if where == "huge":
+            self.send_response(200)
+            self.send_header("Content-Length", str(1 << 60))
+            self.end_headers()
+            self.close_connection = True
+            return self.wfile.write(data)
+        if where in ("cut", "cut-once"):
+            with self.server.guard:
+                self.server.sent += 1
+            if where == "cut" or self.server.sent == 1:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.close_connection = True
+                return self.wfile.write(data[:len(data) // 2])
+        if where == "unknown":
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.close_connection = True
+            return self.wfile.write(data)
+        if where == "stall":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data[:10])
+            self.close_connection = True
+            time.sleep(60)
+            return None
+        return self.answer(200, data)
+
+
+def silent(port, log):
+    kept = []
+    with socket.create_server(("127.0.0.1", port)) as s:
+        while True:
+            kept.append(s.accept())
+            with open(log, "a") as f:
+                f.write("connection\n")
+
+
+def stuck(path, name):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(path)
+        s.sendall(("POST /images/create?fromImage=%s&tag=latest HTTP/1.1\r\nHost: d\r\nContent-Length: 0\r\n\r\n" % name).encode())
+        while True:
+            time.sleep(60)
 
 
 class Elsewhere(Faults):
@@ -496,6 +637,12 @@ if __name__ == "__main__":
         make(sys.argv[2])
     elif sys.argv[1] == "token":
         serve(int(sys.argv[2]), Token, key=sys.argv[3], crt=sys.argv[4]).serve_forever()
+    elif sys.argv[1] == "silent":
+        silent(int(sys.argv[2]), sys.argv[3])
+    elif sys.argv[1] == "stuck":
+        stuck(sys.argv[2], sys.argv[3])
+    elif sys.argv[1] == "files":
+        serve(int(sys.argv[2]), Files, file=sys.argv[3], log=sys.argv[4]).serve_forever()
     elif sys.argv[1] == "faults":
         there = serve(int(sys.argv[2]) + 1, Elsewhere, up=sys.argv[3], log=sys.argv[4])
         threading.Thread(target=there.serve_forever, daemon=True).start()

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The image store over the API: manifests, archives as other tools write them, shared layers, filters. store.py SOCKET FOLDER"""
+import bz2
 import gzip
 import hashlib
 import io
@@ -13,6 +14,7 @@ import sys
 import tarfile
 import urllib.parse
 
+import legacy
 from checks import SLOW, Unix, has, is_, ok, run, skip
 
 SOCK, FOLDER = sys.argv[1:3]
@@ -192,7 +194,7 @@ def forms():
     c, d = fresh(), config([a])
     status, said = load(oci([({"org.opencontainers.image.ref.name": "store/multi:1"}, [a, b], c), ({"org.opencontainers.image.ref.name": "store/multi:2"}, [a], d)]))
     is_([get(f"/images/store%2Fmulti:{i}/json")["Id"] for i in (1, 2)], ["sha256:" + sha(c), "sha256:" + sha(d)], "a layout of several images")
-    for what, pack in (("xz", lzma.compress), ("gzip", gz), ("zstd", zstd)):
+    for what, pack in (("xz", lzma.compress), ("bz2", bz2.compress), ("gzip", gz), ("zstd", zstd)):
         c = fresh()
         loads(f"the whole in {what}", pack(docker_archive([([f"store/{what}:1"], [a, b], c)])), f"store/{what}:1", c)
     # layers that images share are one layer on disk and in an archive
@@ -400,8 +402,27 @@ def squash():
     is_([d for d in os.listdir(f"{FOLDER}/tmp")], [], "no temporary file stays")
 
 
+# --- archives of Docker before 1.10
+
+def oldest():
+    for name, want in legacy.RECORDED.items():
+        is_(legacy.made_of(SOCK, name), want, f"an archive of Docker before 1.10, {name}: the images that Docker makes of it")
+    images, tags = legacy.GOOD["of 1.9"]
+    status, said = call("POST", "/images/load", legacy.archive(images, tags))
+    is_([json.loads(x)["stream"] for x in said.splitlines() if b'"stream"' in x],
+        ["Loaded image: store/v1:base\n", "Loaded image: store/v1:nine\n"], "what it says: nothing of the image between them")
+    status, said = call("POST", "/images/load?platform=linux/arm64", legacy.archive(images, tags))
+    ok(b"errorDetail" not in said, "for another platform", said)
+    before = sorted(get("/images/json?all=1"), key=lambda i: i["Id"])
+    for what, (images, tags, words) in legacy.BAD.items():
+        status, said = load(legacy.archive(images, tags))
+        ok(words in said and ("errorDetail" in said or 400 <= status < 500), f"one with {what} is refused", (status, said))
+    is_(sorted(get("/images/json?all=1"), key=lambda i: i["Id"]), before, "and nothing of them stays")
+    clean()
+
+
 def main():
-    parts = [manifests, forms, skopeo, several, squash]
+    parts = [manifests, forms, oldest, skopeo, several, squash]
     return run([p for p in parts if not sys.argv[3:] or p.__name__ in sys.argv[3:]])
 
 

@@ -239,6 +239,9 @@ class Checker:
                 yield "disk " + at
                 dirs[:] = []
                 continue
+            if at.endswith("/distribution"):
+                dirs[:] = []    # hints, and what the next pull goes on with
+                continue
             for f in files + [d for d in dirs if os.path.islink(f"{top}/{d}")]:
                 yield "disk " + at + "/" + f
             if not dirs and not files:
@@ -266,6 +269,9 @@ class Checker:
     def du(self):
         total = 0
         for top, dirs, files in os.walk(self.w.root):
+            if top.endswith("/distribution"):
+                dirs[:] = []
+                continue
             for f in files + dirs:
                 try:
                     total += os.lstat(f"{top}/{f}").st_blocks * 512

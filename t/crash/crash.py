@@ -5,7 +5,7 @@
 removed, and what stays is counted. Needs root, runc, and for MODE=powercut a loop device.
 
   MODE       kill, powercut, or both separated by a space
-  WORKLOADS  load import commit churn exec tagrmi volume life mixed
+  WORKLOADS  load pull squash import commit churn exec tagrmi volume life mixed
   ROUNDS     of each workload and mode
   SEED       the same seed makes the same schedule; FIRST: the round to begin with
   WORKERS    threads
@@ -34,6 +34,7 @@ ACKS, PATIENCE = int(ENV("ACKS", "4")), 20.0
 SLOW = float(ENV("SLOW", "1"))
 WORKER_COUNT = int(ENV("WORKERS", "3"))
 ALL = list(WORKLOADS) + ["mixed"]
+IMAGES = ["load", "pull", "squash", "import", "tagrmi"]     # after these the store is read by --check, too
 
 
 def blow(world, rng):
@@ -77,8 +78,11 @@ def one_round(world, checker, workload, number):
     acked = world.client.acked - before
     world.log_new()
     took = world.start()
-    lines = world.log_new()
-    lost = checker.lost(model) + [f"warning: {w}" for w in warned(lines) if "damaged" in w or "not in the layer store" in w]
+    lines, found = world.log_new(), []
+    world.registry.forget()
+    if workload in IMAGES:
+        found = world.check()
+    lost = found + checker.lost(model) + [f"warning: {w}" for w in warned(lines) if "damaged" in w or "not in the layer store" in w]
     leaked = checker.strays() + checker.remove_all() + checker.leaks()
     return acked, took, lines, refused, lost, leaked
 

@@ -4,6 +4,7 @@ state or the new one, after its acknowledgement the new one alone."""
 import hashlib
 import io
 import json
+import random
 import tarfile
 import threading
 from urllib.parse import quote
@@ -77,6 +78,7 @@ class Worker:
     """Does operations one after the other until the daemon is gone."""
 
     def __init__(self, world, model, rng, workload, number):
+        self.w = world
         self.c, self.m, self.rng, self.n, self.workload = world.client, model, rng, number, workload
         self.count = 0
         self.ids = {}         # of its containers, by name
@@ -179,6 +181,43 @@ def load(w, _):
     image = w.load(tag)
     if w.rng.random() < 0.3:
         w.rmi(tag, image)
+
+
+def pull(w, kept):
+    """Some layers are other pulls', also such that are under way."""
+    repo = w.name("pull")
+    tag = f"{w.w.registry.name}/{repo}:a"
+    shared = random.Random(w.rng.randrange(4))
+    layers = [layer_tar(shared, 300_000, prefix="shared")] if w.rng.random() < 0.6 else []
+    layers += [layer_tar(w.rng, w.rng.randrange(20_000, 1_500_000), prefix=f"p{i}") for i in range(w.rng.randrange(1, 4))]
+    image = w.w.registry.publish(repo, "a", layers)
+    w.m.attempt("image", image, HERE)
+    w.m.attempt("tag", tag, image)
+    w.c.call("POST", f"/images/create?fromImage={quote(tag[:-2], safe='')}&tag=a")
+    w.m.settle("image", image, HERE)
+    w.m.settle("tag", tag, image)
+    if w.rng.random() < 0.3:
+        w.rmi(tag, image)
+
+
+def squash(w, kept):
+    if not kept or w.rng.random() < 0.3:
+        tag = w.name("squash") + ":first"
+        kept.append((tag, w.load(tag)))
+    image = w.rng.choice(kept)[1]
+    tag = w.name("squashed") + ":a"
+    w.m.know_nothing("tag", tag, "?")
+    try:
+        new = json.loads(w.c.call("POST", f"/images/{image}/squash?repo={tag[:-2]}&tag=a"))["Id"]
+    except Refused as e:
+        if "nothing to squash" in str(e):
+            w.m.settle("tag", tag, GONE)    # it has one layer
+            return
+        raise
+    w.m.settle("image", new, HERE)
+    w.m.settle("tag", tag, new)
+    if w.rng.random() < 0.3:
+        w.rmi(tag, new)
 
 
 def import_(w, _):
@@ -370,5 +409,5 @@ def life(w, kept):
     w.rng.choice([rename, update, restart, kill, pause])(w, kept, w.rng.choice(kept))
 
 
-WORKLOADS = {"load": load, "import": import_, "commit": commit, "churn": churn, "exec": exec_, "tagrmi": tagrmi, "volume": volume,
+WORKLOADS = {"load": load, "pull": pull, "squash": squash, "import": import_, "commit": commit, "churn": churn, "exec": exec_, "tagrmi": tagrmi, "volume": volume,
              "life": life}

@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 
+from registry import Registry
+
 EXT4_IOC_SHUTDOWN = 0x8004587D
 NOLOGFLUSH = 2
 IMAGE_SIZE = 1 << 30
@@ -104,6 +106,7 @@ class World:
         run("mount", "-t", "tmpfs", "exec", self.exec)
         run("ip", "link", "set", "lo", "up")
         self.client = Client(self.sock)
+        self.registry = Registry()
 
     def copy_plugins(self):
         for kind in ("graph", "net", "volume", "authz", "log"):
@@ -177,6 +180,17 @@ class World:
         os.kill(self.daemon, signal.SIGKILL)
         if not leave_zombie:
             os.waitpid(self.daemon, 0)
+
+    def check(self):
+        """What dockerd --check says of the data-root, with the daemon at its end meanwhile; nothing when all is well."""
+        os.kill(self.daemon, signal.SIGTERM)
+        os.waitpid(self.daemon, 0)
+        done = subprocess.run([f"{self.builddir}/dockerd", "--check", "--config-file", self.dir + "/daemon.json", "--data-root", self.root,
+                               "--exec-root", self.exec + "/d", "--plugin-dir", self.dir + "/plugins"], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, check=False)
+        self.log_new()
+        self.start()
+        return [f"--check: {line}" for line in done.stdout.splitlines()] if done.returncode else []
 
     def power_cut(self):
         """The file system stops first, without what its log still holds; then everything ends."""

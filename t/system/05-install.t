@@ -12,16 +12,18 @@ MAKEFLAGS= MAKELEVEL= make -s -C "$top_builddir" install DESTDIR="$dest" > "$WOR
 ok "make install DESTDIR=" || { tail -5 "$WORK/install.log" | sed 's/^/# /'; done_testing; }
 p=$dest$prefix
 have() { for _f in "$@"; do [ -f "$p/$_f" ]; ok "$_f"; done; }
-have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-fetch libexec/dockerd/dockerd-init
-have lib/dockerd/plugins/graph/overlay.so lib/dockerd/plugins/graph/vfs.so lib/dockerd/plugins/net/none.so lib/dockerd/plugins/net/host.so lib/dockerd/plugins/net/bridge.so lib/dockerd/plugins/net/macvlan.so \
+have sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-check-driver libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-fetch libexec/dockerd/dockerd-init
+have lib/dockerd/plugins/graph/overlay.so lib/dockerd/plugins/graph/overlay2.so lib/dockerd/plugins/graph/vfs.so lib/dockerd/plugins/net/none.so lib/dockerd/plugins/net/host.so lib/dockerd/plugins/net/bridge.so lib/dockerd/plugins/net/macvlan.so \
 	lib/dockerd/plugins/net/ipvlan.so lib/dockerd/plugins/net/overlay.so lib/dockerd/plugins/net/remote.so lib/dockerd/plugins/ipam/remote.so \
 	lib/dockerd/plugins/volume/local.so lib/dockerd/plugins/authz/policy.so lib/dockerd/plugins/log/syslog.so lib/dockerd/plugins/log/journald.so \
 	lib/dockerd/plugins/log/gelf.so lib/dockerd/plugins/log/fluentd.so lib/dockerd/plugins/log/tee.so
 have include/dockerd/driver.h include/dockerd/graph.h include/dockerd/net.h include/dockerd/volume.h include/dockerd/authz.h include/dockerd/log.h include/dockerd/ipam.h
 have lib/pkgconfig/dockerd-driver.pc lib/systemd/system/dockerd.service lib/systemd/system/dockerd.socket
+have bin/dockerd-rootless share/man/man1/dockerd-rootless.1 share/doc/dockerd/rootless.md lib/systemd/user/dockerd-rootless.service
+have share/doc/dockerd/driver-abi.md share/doc/dockerd/userns.md $(cd "$top_srcdir/docs" && printf 'share/doc/dockerd/%s ' samples/*.c)
 have share/man/man8/dockerd.8 share/man/man5/dockerd.conf.5 share/man/man7/dockerd-driver.7
 is "$(find "$dest" -name '*.la' -o -name '*.a' -o -name '*.so.*' | wc -l)" 0 "no libtool archive, no version suffix"
-is "$(find "$dest" -type f | grep -vcE '/(sbin/dockerd|libexec/dockerd/dockerd-(shim|netd|untar|seccomp|init|kv|fetch)|lib/dockerd/plugins/(graph|net|volume|authz|log|ipam)/[a-z0-9_-]+\.so|include/dockerd/[a-z]+\.h|lib/pkgconfig/dockerd-driver\.pc|lib/systemd/system/dockerd\.(service|socket)|share/man/man[578]/dockerd[.a-z-]*\.[578])$')" 0 "nothing else"
+is "$(find "$dest" -type f | grep -vcE '/(sbin/dockerd|bin/dockerd-rootless|libexec/dockerd/dockerd-(shim|netd|untar|seccomp|init|kv|fetch|check-driver)|lib/dockerd/plugins/(graph|net|volume|authz|log|ipam)/[a-z0-9_-]+\.so|include/dockerd/[a-z]+\.h|lib/pkgconfig/dockerd-driver\.pc|lib/systemd/(system/dockerd\.(service|socket)|user/dockerd-rootless\.service)|share/man/man[1578]/dockerd[.a-z-]*\.[1578]|share/doc/dockerd/((driver-abi|userns|rootless)\.md|samples/[a-z]+\.c))$')" 0 "nothing else"
 is "$(find "$dest" -type f -perm /022 | wc -l)" 0 "nothing is writable by others"
 like "$(cat "$p/lib/systemd/system/dockerd.service")" "^ExecStart=$prefix/sbin/dockerd -H fd://" "the unit names the installed program"
 like "$(cat "$p/lib/systemd/system/dockerd.service")" "^Type=notify" "and is told when it is ready"
@@ -29,6 +31,7 @@ is "$(grep -rlE '@[a-zA-Z_]+@' "$dest" --include='*.pc' --include='*.service' --
 if command -v pkg-config >/dev/null; then
 	like "$(PKG_CONFIG_PATH=$p/lib/pkgconfig pkg-config --define-variable=prefix="$p" --cflags dockerd-driver)" "^-I$p/include" "pkg-config --cflags"
 	is "$(PKG_CONFIG_PATH=$p/lib/pkgconfig pkg-config --variable=plugindir dockerd-driver)" "$prefix/lib/dockerd/plugins" "pkg-config names the folder of drivers"
+	is "$(PKG_CONFIG_PATH=$p/lib/pkgconfig pkg-config --variable=samplesdir dockerd-driver)" "$prefix/share/doc/dockerd/samples" "and that of whole drivers to copy"
 else
 	skip "pkg-config" "pkg-config is not installed"
 fi
@@ -52,7 +55,7 @@ hardened() { # file
 if command -v readelf >/dev/null && [ -z "$SANITIZED" ]; then
 	fortified=$(var DKD_CFLAGS | grep -o 'D_FORTIFY_SOURCE=[23]')
 	case " $(var CFLAGS) $(var DKD_CFLAGS) " in *" -O0 "*) fortified= ;; esac
-	for f in sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-fetch libexec/dockerd/dockerd-init; do hardened "$p/$f"; done
+	for f in sbin/dockerd libexec/dockerd/dockerd-shim libexec/dockerd/dockerd-netd libexec/dockerd/dockerd-untar libexec/dockerd/dockerd-seccomp libexec/dockerd/dockerd-check-driver libexec/dockerd/dockerd-kv libexec/dockerd/dockerd-fetch libexec/dockerd/dockerd-init; do hardened "$p/$f"; done
 	fortified=
 	for f in "$p"/lib/dockerd/plugins/*/*.so; do hardened "$f"; done
 	unlike "$(elf -lW "$p/libexec/dockerd/dockerd-shim"; elf -dW "$p/libexec/dockerd/dockerd-shim")" "INTERP|NEEDED" "the shim is static"

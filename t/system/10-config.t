@@ -13,7 +13,7 @@ is "$(status --version)" 0 "--version ends with 0"
 help=$("$DOCKERD" --help)
 for flag in add-runtime authorization-plugin bip bridge containerd data-root debug exec-root group host icc iptables \
 	live-restore log-driver log-level mtu pidfile registry-mirror seccomp-profile storage-driver storage-opt tlsverify \
-	userland-proxy userns-remap validate; do
+	userland-proxy userns-pool userns-remap validate; do
 	like "$help" "--$flag( |\$)" "--help names --$flag"
 done
 like "$(err --nope)" "^unknown flag: --nope" "unknown flag"

@@ -58,12 +58,12 @@ runtimes = mine=$(command -v runc)
 shutdown-timeout = 9
 network-control-plane-mtu = 1400
 network-diagnostic-port = 9
-[graph.overlay]
+[graph.overlay2]
 override_kernel_check = true
 [graph.nosuch]
 a = b
 E2
-start_daemon --config-file "$WORK/d.ini" --storage-driver overlay --userland-proxy=false --http-proxy http://127.0.0.1:9 --daemon -e native --oom-score-adjust -500 --restart=false
+start_daemon --config-file "$WORK/d.ini" --storage-driver overlay2 --userland-proxy=false --http-proxy http://127.0.0.1:9 --daemon -e native --oom-score-adjust -500 --restart=false
 ok "starts" || done_testing
 load_busybox >/dev/null
 is "$(docker info -f '{{json .Labels}} {{.Debug}}')" '["rack=7","room=2"] true' "its keys hold"
@@ -73,7 +73,7 @@ docker create --name cc --network none busybox true >/dev/null
 is "$(docker inspect -f '{{json .HostConfig.LogConfig}}' cc)" '{"Type":"json-file","Config":{"max-size":"3m"}}' "log-opts"
 docker rm cc >/dev/null
 log=$(cat "$WORK/log")
-like "$log" "override_kernel_check has no effect" "the overlay driver got its section"
+like "$log" "override_kernel_check has no effect" "the overlay2 driver got its section"
 like "$log" "the section \[graph\.nosuch\] has no effect" "a section of no driver is named"
 like "$log" 'the option \\?"network-control-plane-mtu\\?" of .* has no effect in this version' "a key without effect is named, with its file"
 like "$log" 'the option \\?"network-diagnostic-port\\?" of .* has no effect' "each of them"
@@ -92,10 +92,10 @@ refused() { # pattern what args
 }
 ini() { printf "$1" > "$WORK/d.ini"; }
 ini '[graph.overlay2]\nnonsense = 1\n'
-refused "unknown option overlay2.nonsense" "an unknown option of the graph driver" --config-file "$WORK/d.ini" --storage-driver overlay
+refused "unknown option overlay2.nonsense" "an unknown option of the graph driver" --config-file "$WORK/d.ini" --storage-driver overlay2
 ini '[volume.local]\nnonsense = 1\n'
 refused "unknown option nonsense|has options, and it knows none" "an unknown option of the volume driver" --config-file "$WORK/d.ini"
-refused "unknown option overlay2.nonsense|overlay2: unknown" "--storage-opt" --storage-opt overlay2.nonsense=1 --storage-driver overlay
+refused "unknown option overlay2.nonsense|overlay2: unknown" "--storage-opt" --storage-opt overlay2.nonsense=1 --storage-driver overlay2
 refused "api-cors-header is gone" "--api-cors-header" --api-cors-header '*'
 refused "invalid cluster store consul://x: it is etcd://" "--cluster-store of another kind" --cluster-store consul://x --cluster-advertise 127.0.0.1
 refused "cluster-store needs --cluster-advertise" "a store alone" --cluster-store etcd://127.0.0.1:1

@@ -69,6 +69,6 @@ DOCKER_DRIVER=vfs start_daemon; ok "DOCKER_DRIVER"
 is "$(docker info -f '{{.Driver}}')" vfs "chooses the driver"
 stop_daemon
 DSTATUS=
-start_daemon --userns-remap default; [ -n "${DSTATUS:-}" ] && [ "$DSTATUS" != 0 ]; ok "what is not in this build is refused"
-like "$(tail -3 "$WORK/log")" "userns" "in words"
+start_daemon --rootless; [ -n "${DSTATUS:-}" ] && [ "$DSTATUS" != 0 ]; ok "what is not in this build is refused"
+like "$(tail -3 "$WORK/log")" "rootless" "in words"
 done_testing

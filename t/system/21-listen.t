@@ -24,8 +24,12 @@ except OSError: pass")" ]; ok "on the address named and no other"
 # a page in a browser must not reach it by a name of its own
 is "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$port/_ping" -H 'Host: localhost')" 200 "another Host is served as well"
 is "$(DOCKER_HOST=tcp://127.0.0.1:$port command "$DOCKER" version -f '{{.Server.Os}}')" linux "the CLI through the port"
+ln -s . "$WORK/var"
+is "$(curl -s --unix-socket "$WORK/var/second.sock" http://d/_ping)" OK "a folder on the way may be a link, as /var/run is"
 stop_daemon; is "$DSTATUS" 0 "stops"
 [ ! -e "$SOCK" ] && [ ! -e "$WORK/second.sock" ]; ok "both sockets are gone"
+start_daemon -H "unix://$WORK/var/second.sock"; is "$(curl -s --unix-socket "$WORK/second.sock" http://d/_ping)" OK "for the daemon, too"
+stop_daemon
 refused() { # pattern what args: the last lines of what it says
 	_p=$1 _w=$2
 	shift 2
@@ -51,7 +55,7 @@ is "$(cat "$WORK/file")" precious "it is left alone"
 refused "too long" "a path too long for a socket" -H "unix:///$(head -c 200 /dev/zero | tr '\0' x)"
 refused "invalid|protocol|nonsense" "an unknown protocol" -H nonsense://x
 refused "bind address|invalid|port" "a port that is none" -H tcp://127.0.0.1:99999
-refused "TLS|tls" "TLS, which this version has not" --tlsverify -H "unix://$SOCK"
+refused "could not read TLS certificate \"$WORK/none.pem\"" "TLS without certificates" --tlsverify --tlscert "$WORK/none.pem" -H "unix://$SOCK"
 refused "group nosuchgroup not found" "a group that is not there" -G nosuchgroup -H "unix://$SOCK"
 # a socket left by a dead daemon is taken over
 start_daemon; kill -KILL "$DPID"; wait "$DPID" 2>/dev/null; DPID=

@@ -40,6 +40,16 @@ fails "listener: the second of two" "no sockets found via socket activation" -H 
 fails "graph driver: unknown" "^error initializing graphdriver: driver not supported: graph driver nosuch not found" -s nosuch
 fails "graph driver: its options" "^error initializing graphdriver: overlay2: unknown option overlay2.nope" -s overlay2 \
 	--storage-opt overlay2.nope=1
+for driver in zfs aufs; do
+	mkdir -p "$WORK/root/$driver/x/diff" "$WORK/root/image/$driver"
+	fails "graph driver: data of $driver" "prior storage driver $driver failed|holds data of the storage driver $driver, which is not supported"
+done
+mkdir -p "$WORK/root/overlay/x/root" "$WORK/root/aufs/diff"
+fails "graph driver: data of two" "several valid graphdrivers: aufs, overlay"
+mkdir -p "$WORK/root/graph/x" "$WORK/root/aufs/diff"
+fails "data-root of Docker before 1.10" "images of Docker before 1.10"
+mkdir -p "$WORK/root/containerd/daemon/io.containerd.metadata.v1.bolt" "$WORK/root/volumes"
+fails "data-root of the containerd image store" "containerd image store; only graph-driver roots can be opened"
 for sub in overlay2:graphdriver image:"layer store" image/overlay2/imagedb:"image store" volumes:volumes \
 	network:"network controller" containers:"container store"; do
 	mkdir -p "$(dirname "$WORK/root/${sub%%:*}")"

@@ -7,7 +7,7 @@ need curl busybox
 find_docker
 scratch
 "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.tar"
-for driver in overlay vfs; do
+for driver in overlay2 overlay vfs; do
 	start_daemon --storage-driver=$driver; ok "$driver: starts" || done_testing
 	like "$(docker load -i "$WORK/busybox.tar" 2>&1)" "Loaded image: busybox:latest" "$driver: load"
 	id=$(docker images -q --no-trunc busybox)
@@ -32,14 +32,14 @@ for driver in overlay vfs; do
 	is "$(docker inspect -f '{{json .Config.Env}}{{json .Config.Cmd}}{{.Comment}}' imported:1)" '["A=b"]["cat","/etc/motd"]note' "$driver: with its changes"
 	like "$(docker rmi nope 2>&1)" "No such image: nope(:latest)?" "$driver: unknown image"
 	# hostile and broken archives leave nothing
-	before=$(find "$WORK/root/image" -type f | sort | sha256sum; ls "$WORK/root/"overlay2 "$WORK/root/vfs/dir" 2>/dev/null | sort | sha256sum)
+	before=$(find "$WORK/root/image" -type f | sort | sha256sum; ls "$WORK/root/$driver" "$WORK/root/vfs/dir" 2>/dev/null | sort | sha256sum)
 	mkdir -p "$WORK/evil" && printf '[{"Config":"../../../etc/passwd","RepoTags":["evil:1"],"Layers":["../../x/layer.tar"]}]' > "$WORK/evil/manifest.json"
 	tar -C "$WORK/evil" -cf "$WORK/evil.tar" manifest.json
 	! docker load -i "$WORK/evil.tar" >/dev/null 2>&1; ok "$driver: names that lead out are refused"
 	head -c 300000 "$WORK/busybox.tar" > "$WORK/cut.tar"
 	! docker load -i "$WORK/cut.tar" >/dev/null 2>&1; ok "$driver: a cut archive is refused"
 	echo garbage | docker load >/dev/null 2>&1; [ $? -ne 0 ]; ok "$driver: garbage is refused"
-	after=$(find "$WORK/root/image" -type f | sort | sha256sum; ls "$WORK/root/"overlay2 "$WORK/root/vfs/dir" 2>/dev/null | sort | sha256sum)
+	after=$(find "$WORK/root/image" -type f | sort | sha256sum; ls "$WORK/root/$driver" "$WORK/root/vfs/dir" 2>/dev/null | sort | sha256sum)
 	is "$after" "$before" "$driver: and nothing of them stays"
 	stop_daemon
 	start_daemon --storage-driver=$driver; ok "$driver: starts again"

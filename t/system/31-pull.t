@@ -2,18 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Pulls from a real registry: plain, with TLS and certificates, with passwords, with a token server, through a mirror. skopeo pushes.
 . "$(dirname "$0")/lib.sh" || exit 1
-need_root
-need curl busybox runc python3 jq openssl skopeo zstd
-find_docker
-REGISTRY=/usr/bin/docker-registry
-[ -x "$REGISTRY" ] || REGISTRY=$top_builddir/registry/usr/bin/docker-registry
-[ -x "$REGISTRY" ] || skip_all "no docker-registry (sudo ./quickstart test unpacks it)"
 need_apart
-scratch
-PY="python3 -B $top_srcdir/t/clients/registry.py"
-PIDS=
-ends() { for _p in $PIDS; do kill "$_p" 2>/dev/null; done; }
-trap 'ends; cleanup' EXIT
+need openssl
+. "$(dirname "$0")/registrylib.sh" || exit 1
 
 # an address that is not the loopback's, where registries are to have certificates
 ip addr add 10.99.0.1/32 dev lo || skip_all "no network namespace"
@@ -54,7 +45,6 @@ $PY token 5010 "$WORK/token.key" "$WORK/token.pem" >> "$WORK/token.log" 2>&1 &
 PIDS="$PIDS $!"
 "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.tar"
 $PY make "$WORK/oci"
-copy() { skopeo copy -q --insecure-policy --dest-tls-verify=false "$@" >/dev/null; }
 copy "docker-archive:$WORK/busybox.tar" docker://$P/lib/busybox:latest && copy docker://$P/lib/busybox:latest docker://$P/open/busybox:latest --src-tls-verify=false &&
 	copy "oci:$WORK/oci/multi" docker://$P/lib/multi:1 && copy "oci:$WORK/oci/multi" docker://$P/lib/multi:2 && copy --all "oci:$WORK/oci/index" docker://$P/lib/index:latest
 ok "skopeo pushed images" || done_testing
@@ -108,6 +98,7 @@ gone
 st() { api_status POST "/images/create?$1"; }
 is "$(st "fromImage=$P/lib/busybox&tag=nosuch")" 404 "no such tag: 404"
 like "$(pull $P/lib/busybox:nosuch)" "manifest for $P/lib/busybox:nosuch not found: manifest unknown" "in Docker's words"
+like "$(pull 127.0.0.1:99999/x)" 'Get "http://127.0.0.1:99999/v2/": dial tcp: address 99999: invalid port' "no such port"
 like "$(pull 127.0.0.1:1/x)" 'Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused' "nobody there"
 is "$(st 'fromImage=scratch') $(st "fromImage=$P/Lib/x&tag=1") $(st "fromImage=$P/lib/busybox&tag=:x")" "403 400 400" "names that are none"
 is "$(docker images -aq | wc -l) $(layers) $(partial)" "0 0 0" "nothing is left of it"
@@ -131,6 +122,9 @@ like "$(pull $T/lib/multi:1)" 'Downloaded newer image' "which opens what is his"
 auth=$(printf '{"username":"bob","password":"secret"}' | base64 -w0 | tr '+/' '-_')
 is "$(st "fromImage=$T/lib/multi&tag=2") $(api_status POST "/images/create?fromImage=$T/lib/multi&tag=2" -H "X-Registry-Auth: $auth")" "500 200" "name and password"
 like "$(printf wrong | docker login -u bob --password-stdin $T 2>&1)" 'unauthorized: incorrect username or password' "a wrong password, says the token server"
+docker tag $T/lib/multi:1 $T/lib/again:1; docker tag $T/lib/multi:1 $T/lib/third:1
+is "$(api POST "/images/$T/lib/again/push?tag=1" -H "X-Registry-Auth: $auth" | grep -c 'Mounted from lib/multi')" 4 "a token for two repositories: layers are mounted"
+is "$(docker push $T/lib/third:1 | grep -c 'Mounted from lib/')" 4 "by an identity token, too"
 is "$(grep -c -e secret -e again-bob "$WORK/log")" 0 "no secret is in the log"
 gone
 

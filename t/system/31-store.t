@@ -6,7 +6,7 @@
 need_root
 need curl python3 zstd
 scratch
-start_daemon --storage-driver="${DRIVER:=overlay}" || { echo "1..1"; echo "not ok 1 - starts"; exit 1; }
+start_daemon --storage-driver="${DRIVER:=overlay2}" || { echo "1..1"; echo "not ok 1 - starts"; exit 1; }
 python3 "$top_srcdir/t/clients/store.py" "$SOCK" "$WORK/root"
 TAP_BAD=$?
 stop_daemon || { echo "# the daemon ended with $DSTATUS"; TAP_BAD=1; }

@@ -2,29 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Pushes to a real registry, and to one that breaks. skopeo judges what arrived.
 . "$(dirname "$0")/lib.sh" || exit 1
-need_root
-need curl busybox runc python3 jq skopeo zstd
-find_docker
-REGISTRY=/usr/bin/docker-registry
-[ -x "$REGISTRY" ] || REGISTRY=$top_builddir/registry/usr/bin/docker-registry
-[ -x "$REGISTRY" ] || skip_all "no docker-registry (sudo ./quickstart test unpacks it)"
-scratch
-PY="python3 -B $top_srcdir/t/clients/registry.py"
-PIDS=
-ends() { for _p in $PIDS; do kill "$_p" 2>/dev/null; done; }
-trap 'ends; cleanup' EXIT
+. "$(dirname "$0")/registrylib.sh" || exit 1
 P=127.0.0.1:5001 A=127.0.0.1:5002 F=127.0.0.1:5020 LOG=$WORK/faults.log
-registry() { # name address more
-	printf 'version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: %s}}\nhttp: {addr: %s}\n%s\n' "$WORK/$1" "$2" "${3:-}" > "$WORK/$1.yml"
-	OTEL_TRACES_EXPORTER=none "$REGISTRY" serve "$WORK/$1.yml" > "$WORK/$1.log" 2>&1 &
-	PIDS="$PIDS $!"
-}
 python3 -W ignore -c 'import crypt; print("bob:" + crypt.crypt("secret", crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16)))' > "$WORK/htpasswd"
 registry plain $P
 registry basic $A "auth: {htpasswd: {realm: x, path: $WORK/htpasswd}}"
-$PY faults 5020 $P "$LOG" > "$WORK/faults.out" 2>&1 &
-PIDS="$PIDS $!"
-for _at in $P $A $F; do for _i in $(seq $((100 * DKD_SLOW))); do curl -s -o /dev/null --max-time 2 "http://$_at/v2/" && break; sleep 0.1; done; done
+faults 5020 $P "$LOG"
+answer_all $P $A $F
 $PY make "$WORK/oci"
 start_daemon --max-download-attempts=3; ok "the daemon" || done_testing
 id=$(tar -C "$WORK/oci/multi" -c . | docker load -q | sed 's/.*ID: //')
@@ -76,6 +60,9 @@ docker tag $P/y/other:1 $A/x:1
 like "$(push $A/x 1)" 'no basic auth credentials' "a password is needed"
 like "$(push $A/x 1 "$(printf '{"username":"bob","password":"wrong"}' | base64 -w0)")" 'unauthorized: authentication required' "a wrong one"
 like "$(push $A/x 1 "$(printf '{"username":"bob","password":"secret"}' | base64 -w0)")" '"aux":\{"Tag":"1"' "the right one"
+
+is "$(api POST "/images/$A/x/push?tag=1" -H 'Content-Type: application/json' -d '{"username":"bob","password":"secret"}' | grep -c '"aux":{"Tag":"1"')" 1 "in the body, as old clients have it"
+is "$(api_status POST "/images/$A/x/push?tag=1" -H 'Content-Type: application/json' -d '{"username"')" 400 "which is none: 400"
 
 # registries that break
 faulty() { docker tag $P/y/other:1 "$F/$1/$2:1"; push "$F/$1/$2" 1; }

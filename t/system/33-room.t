@@ -3,7 +3,7 @@
 # Images that do not fit on the disk: refused before it is full, with how much is free, and nothing stays of them.
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
-need curl busybox mkfs.ext4
+need curl busybox mkfs.ext4 fsfreeze
 find_docker
 scratch
 mkdir -p "$WORK/root" "$WORK/a"
@@ -44,7 +44,18 @@ refused "an import" "." docker import "$WORK/huge.tar" imported:1
 archive small 8
 load small >/dev/null; ok "what fits is loaded"
 is "$(docker images --format '{{.Repository}}')" small "and it alone is there"
-docker rmi small:1 >/dev/null; ok "and goes again"
+# two prunes at once, before a disk that hangs: one of them comes first, and waits
+prune() { api POST '/images/prune?filters=%7B%22dangling%22%3A%5B%22false%22%5D%7D' -w '%{http_code}'; }
+: > "$WORK/prune.1"; : > "$WORK/prune.2"
+fsfreeze -f "$WORK/root"
+prune > "$WORK/prune.1" 2>&1 & one=$!
+prune > "$WORK/prune.2" 2>&1 & two=$!
+for _i in $(seq $((100 * DKD_SLOW))); do grep -q '[0-9]' "$WORK/prune.1" "$WORK/prune.2" && break; sleep 0.1; done
+is "$(cat "$WORK/prune.1" "$WORK/prune.2" | tr -d '\n')" '{"message":"a prune operation is already running"}409' "a second prune is refused"
+fsfreeze -u "$WORK/root"
+wait $one $two
+like "$(cat "$WORK/prune.1" "$WORK/prune.2" | paste -sd" ")" 'Untagged":"small:1"' "the first one goes on"
+is "$(docker images -q)" "" "and takes the image"
 stop_daemon
 umount "$WORK/root"; ok "the disk is let go"
 done_testing

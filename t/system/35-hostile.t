@@ -10,7 +10,7 @@ mkdir -p "$WORK/canary/folder"
 echo "the canary's secret" > "$WORK/canary/secret"
 echo "mallory:x:0:0::/:/bin/sh" > "$WORK/canary/passwd"
 chmod 640 "$WORK/canary/secret"
-start_daemon --storage-driver="${DRIVER:=overlay}" || { echo "1..1"; echo "not ok 1 - starts"; exit 1; }
+start_daemon --storage-driver="${DRIVER:=overlay2}" || { echo "1..1"; echo "not ok 1 - starts"; exit 1; }
 load_busybox >/dev/null
 python3 "$top_srcdir/t/clients/hostile.py" "$SOCK" "$DPID" "$WORK/root" "$WORK/canary"
 TAP_BAD=$?

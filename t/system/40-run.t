@@ -6,7 +6,7 @@ need_root
 need curl busybox runc
 find_docker
 scratch
-for driver in overlay vfs; do
+for driver in overlay2 vfs; do
 	start_daemon --storage-driver=$driver; ok "$driver: starts" || done_testing
 	load_busybox >/dev/null; ok "$driver: image"
 	is "$(docker run --rm --network none busybox echo hello)" hello "$driver: run"

@@ -28,6 +28,12 @@ docker run -d --name aa busybox sleep 10000 > /dev/null
 is "$(profile aa)" docker-default "inspect names it"
 current() { docker exec "$@" cat /proc/self/attr/current; }
 is "$(docker exec aa cat /proc/1/attr/current)" "docker-default (enforce)" "the container is confined"
+if command -v aa-status > /dev/null; then
+	aa-status --json > "$WORK/aa"
+	is "$(jq -r '.profiles["docker-default"]' "$WORK/aa")" enforce "aa-status has the profile"
+	is "$(jq -r --arg pid "$(docker inspect -f '{{.State.Pid}}' aa)" '.processes[][] | select(.pid == $pid) | "\(.profile) \(.status)"' "$WORK/aa")" "docker-default enforce" \
+		"and the container's process"
+fi
 is "$(current aa)" "docker-default (enforce)" "and so is an exec"
 is "$(current -t aa | tr -d '\r')" "docker-default (enforce)" "with a terminal, too"
 is "$(current --privileged aa)" "docker-default (enforce)" "and a privileged one"
@@ -61,6 +67,35 @@ is "$(loaded)" 0 "a profile that somebody removed"
 docker start aa > /dev/null
 is "$(loaded) $(current aa)" "1 docker-default (enforce)" "is back with the next start"
 is "$(profile aa)" docker-default "and told"
+printf 'profile docker-default { }\n' | apparmor_parser -R
+is "$(current aa) $(loaded)" "docker-default (enforce) 1" "one that somebody removed beside a running container is back with an exec"
+need_apart
+parser=$(readlink -f "$(command -v apparmor_parser)")
+cat > "$WORK/broken" <<'PARSER'
+#!/bin/sh
+echo "no such feature"
+exit 3
+PARSER
+chmod +x "$WORK/broken"
+printf 'profile docker-default { }\n' | apparmor_parser -R
+mount --bind "$WORK/broken" "$parser"
+like "$(docker run --rm busybox true 2>&1 | tr '\n' ' ')" "AppArmor enabled on system but the docker-default profile could not be loaded: running '[a-z/]*/apparmor_parser -Kr' failed with output: no such feature +error: exit status 3" "a profile that is refused: no container starts"
+is "$(docker run --rm --security-opt apparmor=unconfined busybox cat /proc/self/attr/current)" unconfined "but those that do not want it"
+umount "$parser"
+mount --bind /dev/null "$parser"
+stop_daemon
+start_daemon --debug
+is "$(grep -c 'apparmor_parser.* binary is missing' "$WORK/log")" 1 "without the program to load it: a warning"
+docker run -d --name bare busybox sleep 10000 > /dev/null
+is "$(docker exec bare cat /proc/self/attr/current)$(profile bare)" unconfined "and containers that are not confined, as in Docker"
+docker rm -f bare > /dev/null
+umount "$parser"
+docker run -d --name bare busybox sleep 10000 > /dev/null
+is "$(profile bare) $(docker exec bare cat /proc/self/attr/current)" "docker-default docker-default (enforce)" "until it is there"
+mount --bind /dev/null "$parser"
+is "$(docker exec bare cat /proc/self/attr/current)" "docker-default (enforce)" "a profile in the kernel needs none"
+umount "$parser"
+docker rm -f bare > /dev/null
 if command -v crun > /dev/null; then
 	printf '{"runtimes":{"crun":{"path":"%s"}}}\n' "$(command -v crun)" > "$WORK/daemon.json"
 	stop_daemon

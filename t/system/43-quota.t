@@ -14,6 +14,15 @@ refuses() { # of which file system
 	is "$(create '{"foo":"1"}' | jq -r .message)" "Unknown option foo" "$1: another option"
 	is "$(docker ps -aq | wc -l)" 0 "$1: nothing is left"
 }
+NO_QUOTA="Filesystem does not support, or has not enabled quotas"
+start_daemon --storage-driver vfs
+load_busybox > /dev/null
+if [ "$(stat -f -c %T "$WORK")" != xfs ]; then
+	is "$(create '{"size":"1G"}' | jq -r .message)" "$NO_QUOTA" "vfs: without quotas a size is refused in Docker's words"
+fi
+is "$(create '{"foo":"1"}' | jq -r .message)" "Storage opt foo not supported" "vfs: another option"
+stop_daemon
+rm -rf "${WORK:?}/root"/*
 if [ "$(stat -f -c %T "$WORK")" != xfs ]; then
 	start_daemon --storage-driver overlay2
 	ok "a daemon on another file system" || done_testing
@@ -66,5 +75,27 @@ docker start keeps > /dev/null
 like "$(docker exec keeps sh -c 'dd if=/dev/zero of=/f bs=1M count=30 2>&1')" "No space left|quota exceeded" "the next daemon's projects are others"
 unlike "$(fill 60)" "No space left|quota exceeded" "without a size there is no limit"
 docker rm -f keeps > /dev/null
+docker rmi busybox > /dev/null
+stop_daemon
+sizes_of_vfs() { # file system
+	start_daemon --storage-driver vfs --storage-opt size=20M
+	ok "vfs on $1: a daemon with a size for all" || done_testing
+	load_busybox > /dev/null
+	like "$(fill 30)" "No space left|quota exceeded" "vfs on $1: the daemon's size"
+	unlike "$(fill 30 --storage-opt size=60M)" "No space left|quota exceeded" "vfs on $1: a container's own, which may be larger"
+	stop_daemon
+}
+sizes_of_vfs XFS
+umount "$WORK/root"
+if ! mkfs.ext4 -q -F -O quota,project "$LOOP" 2> /dev/null || ! mount -t ext4 -o prjquota "$LOOP" "$WORK/root" 2> /dev/null; then
+	skip "sizes on ext4" "no project quotas of ext4"
+	done_testing
+fi
+sizes_of_vfs ext4
+rm -rf "${WORK:?}/root"/*
+start_daemon --storage-driver overlay2
+ok "a daemon on ext4 with project quotas" || done_testing
+load_busybox > /dev/null
+refuses ext4
 stop_daemon
 done_testing

@@ -12,7 +12,7 @@ else
 	skip "power cuts" "no mkfs.ext4, or no loop device"
 fi
 for mode in $modes; do
-	[ $mode = kill ] && some="churn volume mixed" || some="load volume mixed"
+	[ $mode = kill ] && some="churn pull mixed" || some="squash volume mixed"
 	out=$(MODE=$mode ROUNDS=${ROUNDS:-1} SEED=${SEED:-$$} WORKLOADS="${WORKLOADS:-$some}" \
 		timeout -k 10 "${CRASH_TIMEOUT:-100}" python3 "$top_srcdir/t/crash/crash.py" 2>&1)
 	printf '%s\n' "$out" | sed -n 's/^\(not ok\|ok\) - /\1 /p' > "${TMPDIR:-/tmp}/dkd-crash-$$"

@@ -20,7 +20,7 @@ docker commit ran top >/dev/null
 mkdir "$WORK/bound"
 docker volume create -o type=none -o o=bind -o device="$WORK/bound" bound >/dev/null
 docker volume create plain >/dev/null
-docker create --name made top true >/dev/null 2>&1
+docker create --name made --ipc shareable top true >/dev/null 2>&1
 id() { docker inspect -f '{{.Id}}' "$1" | sed 's/^sha256://'; }
 printf '[{"Name":"ran","Id":"%s"},{"Name":"made","Id":"%s"},{"Name":"top","Id":"%s"},{"Name":"low","Id":"%s"}]\n' \
 	"$(id ran)" "$(id made)" "$(id top)" "$(id busybox)" > "$WORK/facts.json"
@@ -63,6 +63,8 @@ while read -r result text; do
 	ok "$text"
 done < <(python3 "$top_srcdir/t/clients/damage.py" "$WORK" "$WORK/root" -- "$DOCKERD" $NETARGS --config-file "$WORK/daemon.json" \
 	--plugin-dir "$PLUGDIR" -s overlay2)
+wait $!
+ok "the client came to its end"
 [ "$TAP_N" -gt 80 ]
 ok "all kinds were tried" || tail -n 5 "$WORK/dlog" | sed 's/^/# /'
 done_testing

@@ -49,5 +49,6 @@ docker system df > /dev/null && docker system prune -f > /dev/null && docker inf
 stop_daemon; is "$?" 0 "the daemon ends with status 0 (valgrind: 9 after an error or a lost block)"
 kill "$helper"
 wait "$helper" 2>/dev/null
-is "$(find "$WORK" -name 'memcheck.*' -size +0 -exec head -c 4000 {} +)" "" "0 errors, 0 definitely lost"
+# It knows no NS_GET_USERNS (0xb701), and says so in three lines.
+is "$(find "$WORK" -name 'memcheck.*' -size +0 -exec grep -hvE 'unhandled ioctl 0xb701 |could cause spurious value errors|See README_MISSING_SYSCALL' {} + | head -c 4000)" "" "0 errors, 0 definitely lost"
 done_testing

@@ -190,6 +190,14 @@ tells() { # file pattern
 	return 1
 }
 listeners() { docker info -f '{{.NEventsListener}}'; }
+# RUNTIME=crun: the suite's containers run with that. It refuses controllers of version 2 beside those of version 1: the suite does without the former.
+with_runtime() {
+	[ -n "${RUNTIME:-}" ] || return 0
+	need "$RUNTIME"
+	need_apart
+	[ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || awk '$3 == "cgroup2" { print $2 }' /proc/mounts | while read -r _m; do umount -l "$_m"; done
+	printf '{"default-runtime":"%s","runtimes":{"%s":{"path":"%s"}}}\n' "$RUNTIME" "$RUNTIME" "$(command -v "$RUNTIME")" > "$WORK/daemon.json"
+}
 # Waits until a container has said so. A signal that comes before ends what has no trap yet, or runc's init, with 2.
 says() { # container text
 	for _i in $(seq $((100 * DKD_SLOW))); do docker logs "$1" 2>&1 | grep -q -- "$2" && return 0; sleep 0.1; done

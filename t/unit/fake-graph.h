@@ -50,6 +50,8 @@ int graph_sync_layer(struct graph *g, const char *id, struct err *err)
 	return graph_sync(g, err);
 }
 
+bool graph_writes_parallel(const struct graph *g) { return fake_style == GRAPH_WHITEOUT_OVERLAY; }
+
 bool graph_exists(struct graph *g, const char *id)
 {
 	OWN_FREE char *path = fake_path(id);
@@ -74,6 +76,7 @@ int graph_list(struct graph *g, struct strv *ret, struct err *err)
 }
 
 char *graph_get(struct graph *g, const char *id, const char *label, struct err *err) { return fake_path(id); }
+char *graph_get_mapped(struct graph *g, const char *id, const char *label, bool brief, const struct graph_ids *ids, struct err *err) { return fake_path(id); }
 char *graph_get_brief(struct graph *g, const char *id, const char *label, struct err *err) { return fake_path(id); }
 int graph_put(struct graph *g, const char *id, struct err *err) { return 0; }
 void graph_metadata(struct graph *g, const char *id, struct jw *w) { jw_str(w, id); }

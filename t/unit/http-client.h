@@ -152,7 +152,7 @@ static inline void http_world_begin(struct http_world *w, const struct http_job 
 	w->router = router_new(w->engine, routes, routes_len, API_MIN_MINOR, NULL);
 	w->fds = open_fds();
 	w->server = http_server_new(w->router, &limits, NULL);
-	http_server_add_listener(w->server, listen_at(sock_path), 0, NULL);
+	http_server_add_listener(w->server, listen_at(sock_path), NULL, NULL);
 	ok(http_server_start(w->server, NULL) == 0, "the server starts");
 }
 

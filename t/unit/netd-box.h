@@ -80,7 +80,7 @@ __attribute__((unused)) static char *nb_netns(const char *name)
 	OWN_ERR struct err err = ERR_INIT;
 	char *path = xasprintf("%s/ns-%s", nb_root, name);
 
-	if (spawner_netns(nb_spawner, path, NULL, &err) < 0)
+	if (spawner_netns(nb_spawner, path, -1, NULL, &err) < 0)
 		printf("Bail out! %s\n", err_text(&err));
 	return path;
 }

@@ -8,6 +8,7 @@
 #include "driver.h"
 #include "events.h"
 #include "network/net.h"
+#include "plugin/managed.h"
 #include "tap.h"
 #include "volume/volume.h"
 
@@ -155,7 +156,9 @@ static void test_plugins(void)
 	is_str(ask("POST", "/plugins/nope/disable", NULL), "{\"message\":\"plugin \\\"nope\\\" not found\"}\n",
 		"nor is what is none");
 	ask("POST", "/plugins/pull?remote=x", "[]");
-	is_int(got.status, 501, "nothing is pulled");
+	is_int(got.status, 503, "nothing is pulled without registries");
+	ask("POST", "/plugins/pull?remote=A//", "[]");
+	is_int(got.status, 400, "nor by a name that is none");
 }
 
 int main(void)
@@ -171,15 +174,17 @@ int main(void)
 	strv_take(&dirs, realpath(v, NULL));
 	strv_take(&dirs, realpath(n, NULL));
 	driver_init_only(&dirs, NULL, &err);
-	api.volumes = volume_store_open(root, &err);
+	api.volumes = volume_store_open(root, root, &err);
 	api.nets = net_open(root, root, NULL, &err);
-	if (!ok(api.volumes && api.nets && api_register(&api, &err) == 0, "stores and jobs: %s", err_text(&err)))
+	api.plugins = managed_open(root, root, NULL, "/nonexistent", &err);
+	if (!ok(api.volumes && api.nets && api.plugins && api_register(&api, &err) == 0, "stores and jobs: %s", err_text(&err)))
 		return tap_done();
 	router = router_new(api.engine, api_routes, api_routes_len, 24, &err);
 	test_volumes(&api);
 	test_networks();
 	test_plugins();
 	router_free(router);
+	managed_close(api.plugins);
 	net_close(api.nets);
 	volume_store_close(api.volumes);
 	engine_free(api.engine);

@@ -257,9 +257,6 @@ static void test_members(void)
 	put(&a, "./c", config);
 	refused(&a, "a member given twice", "twice");
 	begin(&a);
-	put(&a, "repositories", "{}");
-	refused(&a, "Docker's oldest format", "before 1.10");
-	begin(&a);
 	refused(&a, "an empty tar", "neither manifest.json nor index.json");
 	begin(&a);
 	put(&a, "x", "y");
@@ -536,6 +533,92 @@ static void test_import(void)
 	is_int(fake_count(), layers + 1, "and nothing stays");
 }
 
+/* The form of Docker before 1.10; that its images are Docker's is shown by t/clients/legacy.py. */
+static void test_v1(void)
+{
+	struct archive a;
+	char id[8];
+
+	begin(&a);
+	put(&a, "repositories", "{\"v1\":{\"a\":\"child\",\"b\":\"base\"}}");
+	put(&a, "base/json", "{\"os\":\"linux\"}");
+	put(&a, "base/layer.tar", "v1 base");
+	put(&a, "child/json", "{\"parent\":\"middle\"}");
+	put_link(&a, TAR_SYMLINK, "child/layer.tar", "../base/layer.tar");
+	put(&a, "middle/json", "{\"parent\":\"base\"}");
+	put(&a, "middle/layer.tar", "v1 middle");
+	loads(&a, "Docker's oldest form", "{\"stream\":\"Loaded image: v1:a\\n\"}");
+	is_int(lines.len, 2, "which says nothing of an image without a name that has children");
+	is_int(ids.len, 2, "nor counts it");
+	{
+		CLEANUP(image_unrefp) struct image *child = image_get(store, "v1:a", NULL), *base = image_get(store, "v1:b", NULL);
+		CLEANUP(image_unrefp) struct image *middle = child && child->parent ? image_by_id(store, child->parent) : NULL;
+
+		if (ok(base && middle, "images with their parents")) {
+			is_str(middle->parent, base->id, "down to the base");
+			is_int(child->diff_ids.len, 3, "a layer each");
+			is_str(child->diff_ids.v[2], base->diff_ids.v[0], "by links, too");
+			is_int(child->history.len, 3, "and a line of history");
+		}
+	}
+	begin(&a);
+	put(&a, "repositories", "{}");
+	for (int i = 0; i < 126; i++) {
+		OWN_FREE char *json = xasprintf("%s/json", (snprintf(id, sizeof(id), "%03d", i), id));
+		OWN_FREE char *layer = xasprintf("%s/layer.tar", id), *text = xasprintf("{\"parent\":\"%03d\"}", i - 1);
+
+		put(&a, json, i ? text : "{}");
+		put_link(&a, TAR_SYMLINK, layer, "../layer");
+	}
+	put(&a, "layer", "deep");
+	refused(&a, "an image of too many layers", "max depth exceeded");
+	begin(&a);
+	put(&a, "repositories", "{}");
+	put(&a, "x/json", "{}");
+	put(&a, "x/layer.tar", "sixteen bytes...");
+	fake_room = 15;
+	tar_write_end(&a.tw, NULL);
+	{
+		OWN_ERR struct err err = ERR_INIT;
+
+		ok(load(&a, NULL, &err) < 0 && err.class == ERR_NO_SPACE, "a layer that does not fit: %s", err_text(&err));
+	}
+	buf_done(&a.b);
+	fake_room = -1;
+}
+
+/* One member named many times is read many times: what stays in memory is counted. */
+static void test_bytes(void)
+{
+	static const char head[] = "{\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[]}";
+	const size_t size = 7 << 20;
+	OWN_FREE char *config = xmalloc(size + 1);
+	struct archive a;
+
+	memset(config, ' ', size);
+	memcpy(config, head, sizeof(head) - 1);
+	config[size - 1] = '}';
+	config[size] = '\0';
+	begin(&a);
+	put(&a, "c", config);
+	put(&a, "manifest.json",
+		"[{\"Config\":\"c\"},{\"Config\":\"c\"},{\"Config\":\"c\"},{\"Config\":\"c\"},{\"Config\":\"c\"},"
+		"{\"Config\":\"c\"},{\"Config\":\"c\"},{\"Config\":\"c\"},{\"Config\":\"c\"},{\"Config\":\"c\"}]");
+	refused(&a, "one large configuration for many images", "more than 67108864 bytes");
+	begin(&a);
+	put(&a, "repositories", "{}");
+	for (int i = 0; i < 10; i++) {
+		OWN_FREE char *json = xasprintf("x%d/json", i), *layer = xasprintf("x%d/layer.tar", i);
+
+		if (i)
+			put_link(&a, TAR_SYMLINK, json, "../x0/json");
+		else
+			put(&a, json, config);
+		put(&a, layer, "l");
+	}
+	refused(&a, "the same in the oldest form", "more than 67108864 bytes");
+}
+
 int main(void)
 {
 	log_set_level(LOG_FATAL);
@@ -550,6 +633,8 @@ int main(void)
 	test_oci_hostile();
 	test_promises();
 	test_room();
+	test_v1();
+	test_bytes();
 	test_save();
 	test_import();
 	image_store_close(store);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The chain of authorization drivers behind a router, with the real driver "policy" of the build tree. */
+#include <pthread.h>
 #include <stdio.h>
 
 #include "authz.h"
@@ -53,9 +54,17 @@ static const struct request_ops fake_ops = {
 	.header = fake_header, .each_header = fake_each, .read_body = fake_read, .reply = fake_reply,
 };
 
+static const struct peer *peer; /* who asks */
+static char scope[128];         /* what the handler was restricted to */
+
 static int ask(struct router *r, const char *method, const char *uri)
 {
-	struct request rq = { .ops = &fake_ops, .method = method, .uri = uri, .user = "", .user_auth = "", .client_fd = -1 };
+	struct request rq = { .ops = &fake_ops, .method = method, .uri = uri, .user = "", .user_auth = "", .client_fd = -1, .peer = peer };
+
+	if (peer && peer->user) {
+		rq.user = peer->user;
+		rq.user_auth = "TLS";
+	}
 
 	memset(&got, 0, sizeof(got));
 	ran = 0;
@@ -69,7 +78,10 @@ static int job_run_it(struct job *job, struct err *err)
 	struct request *rq = job->face;
 	OWN_BUF struct buf b = {0};
 
+	OWN_FREE char *labels = rq->scope.len ? strv_join(&rq->scope, " ") : NULL;
+
 	ran = 1;
+	snprintf(scope, sizeof(scope), "%s", labels ? labels : "");
 	if (!(rq->route->flags & ROUTE_STREAM_BODY) && request_body(rq, &b, err) < 0)
 		return -1;
 	return rq->ops->reply(rq, 200, "text/plain", b.data ? b.data : "", b.size);
@@ -203,6 +215,100 @@ static void test_judge(struct authz *a, struct router *r)
 	is_int(got.status, 403, "403");
 	ok(ran, "though it ran");
 	is_str(ask_body(r, "/containers/create", "fine"), "fine", "another is not");
+	is_str(scope, "", "and restricted to nothing");
+}
+
+/* Who is at the other end, and what they are restricted to. */
+static void test_peers(struct router *r)
+{
+	struct peer local = { .listener = "unix:///a.sock", .policy = "p", .local = true, .uid = 7, .gid = 8, .pid = 9 };
+	struct peer far = { .listener = "tcp://b:2376", .user = xstrdup("alice") };
+
+	peer = &local;
+	is_str(ask_body(r, "/containers/create", "who"), "{\"message\":\"authorization denied by plugin judge: //0 certs, "
+		"peer 1 7 8 1, unix:///a.sock, policy p\"}\n", "a client of a Unix socket");
+	strv_add(&far.certs, "PEM 1");
+	strv_add(&far.certs, "PEM 2");
+	peer = &far;
+	is_str(ask_body(r, "/containers/create", "who"), "{\"message\":\"authorization denied by plugin judge: alice/TLS/2 certs, "
+		"peer 0 0 0 0, tcp://b:2376, policy \"}\n", "one of TLS");
+	str_set(&far.user, "scoped");
+	is_str(ask_body(r, "/containers/create", "fine"), "fine", "one that is restricted");
+	is_str(scope, "team=ci stage=test", "to what the driver said, each once");
+	str_set(&far.user, "lost");
+	is_str(ask_body(r, "/containers/create", "fine"), "{\"message\":\"plugin judge failed with error: no label for that\"}\n",
+		"a driver that cannot say refuses");
+	ok(!ran, "and nothing ran");
+	peer = NULL;
+	peer_done(&far);
+}
+
+/* A pattern with stars and a value of its length cost no more than that: every place for every star would take years. */
+static void test_stars(struct router *r)
+{
+	OWN_FREE char *value = xcalloc(1, 2 << 20), *text = NULL;
+
+	memset(value, 'a', (2 << 20) - 1);
+	text = xasprintf("{\"S\":\"%s\"}", value);
+	ask_body(r, "/containers/create", text);
+	is_int(got.status, 200, "stars and a long value");
+}
+
+/* Policies of listeners, without the driver being asked for by name. */
+static void test_policies(struct engine *e)
+{
+	OWN_STRV struct strv none = {0}, names = {0}, unknown = {0};
+	struct peer ro = { .policy = "read-only" }, team = { .policy = "team" }, free_one = { .policy = "" };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_STRMAP struct strmap o = {0};
+	struct router *r = router_new(e, routes, ARRAY_LEN(routes), 24, &err);
+	struct authz *a;
+
+	strv_add(&unknown, "nosuch");
+	driver_set_options(NULL);
+	ok(!authz_open(&none, &unknown, &err) && strstr(err.msg, "a listener names the policy nosuch"), "a policy that nobody knows");
+	err_done(&err);
+	strv_add(&names, "read-only");
+	strv_add(&names, "team");
+	strmap_set(&o, "authz.policy.team.rule", "deny POST /containers/create body.A.b.c=x|y body.L=bad* no\nallow * * body.N=1\ndeny * * body.F fault\n"
+		"deny * * body.S=*a*a*a*a*a*a*b stars\ndeny * * body.G=[a-c]*[!x]?[[:digit:]]|*[]-]|[x|*[* glob");
+	strmap_set(&o, "authz.policy.team.scope", "team=ci");
+	driver_set_options(&o);
+	a = authz_open(&none, &names, &err);
+	if (!ok(a && r, "opens: %s", err_text(&err)))
+		return;
+	router_add_middleware(r, authz_request, authz_response, a);
+	peer = &ro;
+	is_int(ask(r, "GET", "/networks"), 200, "read-only reads");
+	is_str(ask_body(r, "/containers/create", "{}"), "{\"message\":\"authorization denied by plugin policy: this socket is read-only\"}\n", "and no more");
+	peer = &free_one;
+	is_str(ask_body(r, "/containers/create", "{}"), "{}", "other listeners are free");
+	is_str(scope, "", "and not restricted");
+	peer = &team;
+	{
+		static const struct { const char *body; int status; } v[] = {
+			{ "{}", 200 }, { "{\"A\":{\"b\":{\"c\":\"x\"}}}", 200 }, { "{\"A\":{\"b\":{\"c\":\"x\"}},\"L\":[\"good\",\"bad1\"]}", 403 },
+			{ "{\"A\":{\"b.c\":\"y\"},\"L\":\"bad\"}", 403 }, { "{\"A.b\":[{\"c\":\"z\"},{\"c\":\"y\"}],\"L\":\"bad\"}", 403 },
+			{ "{\"A\":{\"b\":{\"c\":\"X\"}},\"L\":\"bad\"}", 200 }, { "{\"F\":\"\"}", 200 }, { "{\"F\":[]}", 200 }, { "{\"F\":{}}", 200 },
+			{ "{\"F\":0}", 200 }, { "{\"F\":null}", 200 }, { "{\"F\":[{}]}", 200 }, { "{\"F\":[{\"a\":1}]}", 403 }, { "{\"F\":0.5}", 403 },
+			{ "{\"G\":\"bbb9\"}", 403 }, { "{\"G\":\"bxb9\"}", 200 }, { "{\"G\":\"bxxxcb9\"}", 403 }, { "{\"G\":\"bbb\"}", 200 },
+			{ "{\"G\":\"x-\"}", 403 }, { "{\"G\":\"]\"}", 403 }, { "{\"G\":\"[x\"}", 403 }, { "{\"G\":\"a[b\"}", 403 }, { "{\"S\":\"aaaaaaxb\"}", 403 },
+			{ "{\"N\":1,\"F\":true}", 200 }, { "{\"N\":\"1\",\"F\":true}", 200 }, { "{\"N\":2,\"F\":true}", 403 },
+			{ "nonsense", 403 }, { "{\"N\":1", 403 }, { "{\"N\":1,\"N\":1}", 403 }, { "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[", 403 },
+			{ "{\"F\":\"\\\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\",\"N\":1}", 200 },
+		};
+
+		for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+			ask_body(r, "/containers/create", v[i].body);
+			is_int(got.status, v[i].status, "fields: %.60s", v[i].body);
+		}
+	}
+	test_stars(r);
+	is_str(scope, "team=ci", "restricted to the label");
+	is_int(ask(r, "POST", "/build"), 403, "what cannot be looked at is denied, and not allowed");
+	peer = NULL;
+	router_free(r);
+	authz_close(a);
 }
 
 static void test_broken(void)
@@ -227,7 +333,7 @@ static void test_broken(void)
 		OWN_ERR struct err err = ERR_INIT;
 
 		options(bad[i].rules, bad[i].def);
-		ok(!authz_open(&policy, &err), "refuses to open");
+		ok(!authz_open(&policy, &(struct strv){0}, &err), "refuses to open");
 		is_str(err.msg, want, "and says why");
 	}
 	{
@@ -235,8 +341,54 @@ static void test_broken(void)
 
 		strmap_set(&o, "authz.policy.rul", "x");
 		driver_set_options(&o);
-		ok(!authz_open(&policy, &err) && strstr(err.msg, "unknown key: rul"), "an unknown key");
+		ok(!authz_open(&policy, &(struct strv){0}, &err) && strstr(err.msg, "unknown key: rul"), "an unknown key");
 	}
+}
+
+struct turning {
+	struct authz *a;
+	struct strv *names;
+	int done; /* atomic */
+};
+
+static void turn_to(struct turning *t, bool allows)
+{
+	OWN_STRMAP struct strmap o = {0};
+
+	strmap_set(&o, "authz.policy.rule", allows ? "allow * *" : "deny * *");
+	if (allows)
+		strmap_set(&o, "authz.policy.scope", "team=ci");
+	driver_set_options(&o);
+	authz_reload(t->a, t->names, NULL);
+}
+
+/* Rules that allow what has a label, and rules that allow nothing, in turn. */
+static void *turn(void *arg)
+{
+	struct turning *t = arg;
+
+	for (int i = 0; i < 400; i++)
+		turn_to(t, i % 2);
+	__atomic_store_n(&t->done, 1, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* What the old rules allowed is never without the label that these asked for. */
+static void test_turning(struct authz *a, struct router *r, struct strv *names)
+{
+	struct turning t = { a, names, 0 };
+	pthread_t thread;
+	int asked = 0, loose = 0;
+
+	turn_to(&t, true);
+	if (pthread_create(&thread, NULL, turn, &t))
+		return;
+	while (!__atomic_load_n(&t.done, __ATOMIC_ACQUIRE)) {
+		asked++;
+		loose += ask(r, "GET", "/containers/json") == 200 && streq(scope, "");
+	}
+	pthread_join(thread, NULL);
+	ok(asked > 0 && loose == 0, "rules and labels are of one moment (%d of %d were not)", loose, asked);
 }
 
 int main(void)
@@ -259,7 +411,7 @@ int main(void)
 	options("deny POST /containers/create* no containers here\nallow GET,HEAD /containers/*\ndeny * /networks\n"
 		"deny GET /volumes/secret*\nallow GET /volumes/*", "deny");
 	strv_add(&names, "policy");
-	a = authz_open(&names, &err);
+	a = authz_open(&names, &(struct strv){0}, &err);
 	if (!ok(a && r, "opens: %s", err_text(&err)))
 		return tap_done();
 	router_add_middleware(r, authz_request, authz_response, a);
@@ -267,9 +419,20 @@ int main(void)
 	test_reload(a, r);
 	options("allow * *", NULL);
 	authz_reload(a, &names, NULL);
+	test_turning(a, r, &names);
+	options("allow * *", NULL);
+	authz_reload(a, &names, NULL);
 	test_judge(a, r);
 	authz_reload(a, &names, NULL);
 	test_bodies(r);
+	{
+		OWN_STRV struct strv judge = {0};
+
+		strv_add(&judge, "judge");
+		authz_reload(a, &judge, NULL);
+	}
+	test_peers(r);
+	test_policies(e);
 	router_free(r);
 	authz_close(a);
 	engine_free(e);

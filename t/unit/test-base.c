@@ -6,6 +6,7 @@
 #include "base/digest.h"
 #include "base/fs.h"
 #include "base/id.h"
+#include "base/json-raw.h"
 #include "base/json.h"
 #include "base/str.h"
 
@@ -210,7 +211,7 @@ static void test_fs(void)
 	ok(fs_read(fd, "f", 100, &b, &err) == 0 && b.size == 5 && memcmp(b.data, "hello", 5) == 0, "has it, too");
 	ok(fs_read(fd, "f", 3, &b, &err) < 0 && err.class == ERR_TOO_LARGE, "cap holds");
 	ok(symlinkat("/etc", fd, "out") == 0 && fs_beneath(fd, "out/passwd", O_RDONLY, 0) < 0, "an absolute link stays inside");
-	in = fs_beneath_mkdirs(fd, "/a/b/../c", 0755);
+	in = fs_beneath_mkdirs(fd, "/a/b/../c", 0755, (struct fs_owner){ 0, 0 });
 	path = xasprintf("%s/a/c", dir);
 	ok(in >= 0 && fs_exists(path), "mkdirs inside a root");
 	ok(mkfifoat(fd, "fifo", 0600) == 0 && fs_beneath_read(fd, "fifo", 10, &b, &err) < 0, "a FIFO is refused without blocking");
@@ -323,11 +324,34 @@ static void test_take_away(void)
 	is_int((long)env.len, 1, "none of that name");
 }
 
+static void test_raw(void)
+{
+	static const char text[] = " {\"b\\u0062\" : 1.50e2 ,\n\"a\":{\"x\": [1, \"}, \\\"\", {\"y\" :null}]}, \"s\":\"<\\u003c&\xc3\xa9\xe2\x80\xa8\", \"e\":[ ],\"\":\"\" }\n";
+	OWN_STRMAP struct strmap m = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	static const char *const bad[] = { "", "[]", "{", "{\"a\":1,\"a\":2}", "{\"a\":1}x", "{a:1}" };
+
+	ok(json_raw_members(text, strlen(text), 5, &m, &err) == 0 && m.len == 5, "the members of an object, as text: %s", err_text(&err));
+	is_str(strmap_get(&m, "bb"), "1.50e2", "a number as it stood");
+	is_str(strmap_get(&m, "a"), "{\"x\":[1,\"}, \\\"\",{\"y\":null}]}", "an object without blanks");
+	is_str(strmap_get(&m, "s"), "\"\\u003c\\u003c\\u0026\xc3\xa9\\u2028\"", "a string, escaped as Go's encoder does");
+	is_str(strmap_get(&m, "e"), "[]", "an empty list");
+	is_str(strmap_get(&m, ""), "\"\"", "a key of nothing");
+	ok(json_raw_members(text, strlen(text), 4, &m, &err) < 0 && err.class == ERR_INVALID, "too many: %s", err_text(&err));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		OWN_STRMAP struct strmap none = { 0 };
+		OWN_ERR struct err why = ERR_INIT;
+
+		ok(json_raw_members(bad[i], strlen(bad[i]), 5, &none, &why) < 0 && why.class == ERR_INVALID, "%s is refused: %s", bad[i], err_text(&why));
+	}
+}
+
 int main(void)
 {
 	test_jw();
 	test_deep();
 	test_json();
+	test_raw();
 	test_clock();
 	test_ids();
 	test_str();

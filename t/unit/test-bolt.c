@@ -1,11 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Databases of bbolt: made here byte by byte, read, and damaged in every place. */
+/* Databases of bbolt: made here byte by byte, read, damaged in every place, and written. */
 #include "base/bolt.h"
 
+#include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "base/bolt-format.h"
 #include "base/buf.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "tap.h"
 
@@ -151,6 +158,136 @@ static void test_damage(void)
 	is_int((int64_t)left, 3 * 4 * PAGE, "every byte of the pages was another one");
 }
 
+static char path[] = "/tmp/test-bolt-XXXXXX";
+
+/* The nth of many sets of pairs: of all lengths, some longer than a page; the same set has the same text. */
+static void fill_set(unsigned n, struct bolt_pairs *p, struct buf *ret)
+{
+	size_t len = n % 7 == 3 ? 0 : (size_t)n * n % 1000;
+
+	buf_adds(ret, "");
+	for (size_t i = 0; i < len; i++) {
+		char key[64];
+		size_t size = i % 97 == 5 ? 9000 : i * 31 % 300;
+		OWN_FREE char *value = xmalloc(size + 1);
+
+		memset(value, 'a' + (int)((i + n) % 26), size);
+		value[size] = '\0';
+		snprintf(key, sizeof(key), "key/%04zu/%.*s", i, (int)(i % 40), "a long tail that makes keys differ in length");
+		buf_addf(ret, "%s=%s;", key, value);
+		/* any order will do */
+		bolt_pairs_add(p, key, strlen(key), value, size);
+		if (i % 2) {
+			struct bolt_pair swap = p->v[i];
+
+			p->v[i] = p->v[i / 2];
+			p->v[i / 2] = swap;
+		}
+	}
+}
+
+static bool holds(const char *want, size_t *ret_size)
+{
+	OWN_BUF struct buf got = { 0 }, data = { 0 };
+
+	buf_adds(&got, "");
+	if (fs_read(AT_FDCWD, path, 64 << 20, &data, NULL) < 0 || bolt_each(data.data, data.size, "b", note, &got, NULL) < 0)
+		return false;
+	*ret_size = data.size;
+	return streq(got.data, want);
+}
+
+/* Each page is in the tree or free, and none is both. */
+static bool is_tidy(void)
+{
+	OWN_BUF struct buf data = { 0 };
+	OWN_BUF struct buf none = { 0 };
+	struct bolt_survey s;
+	struct bolt_page head;
+	uint64_t id, last = 1;
+
+	if (fs_read(AT_FDCWD, path, 64 << 20, &data, NULL) < 0 || bolt_survey(data.data, data.size, "b", note, &none, &s, NULL) < 0)
+		return false;
+	memcpy(&head, data.data + s.meta.free_list * s.meta.page_size, sizeof(head));
+	if (head.flags != BOLT_FREE_LIST || head.count + 2u >= s.meta.pages || s.meta.pages * s.meta.page_size > data.size)
+		return false;
+	for (unsigned i = 0; i < head.count; i++) {
+		memcpy(&id, data.data + s.meta.free_list * s.meta.page_size + sizeof(head) + 8u * i, 8);
+		if (id <= last || id >= s.meta.pages || id == s.meta.root.root || id == s.meta.free_list)
+			return false;
+		last = id;
+	}
+	return s.lowest >= 2 && !s.others;
+}
+
+static void test_write(void)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_BUF struct buf before = { 0 };
+	size_t size = 0, largest = 0;
+
+	close(mkstemp(path));
+	for (unsigned n = 0; n < 60; n++) {
+		OWN_BOLT_PAIRS struct bolt_pairs p = { 0 };
+		OWN_BUF struct buf want = { 0 };
+
+		fill_set(n % 40, &p, &want);
+		if (n == 0)
+			ok(bolt_make(path, "b", &p, &err) == 0, "a database is made: %s", err_text(&err));
+		else
+			ok(bolt_update(path, 64 << 20, "b", &p, &err) == 0, "pairs %u: %s", n, err_text(&err));
+		ok(holds(want.data, &size), "%u: the pairs are there", n);
+		ok(is_tidy(), "%u: its pages are in order", n);
+		/* the meta page that does not count tells of the tree before, which is whole */
+		if (n > 0 && before.size) {
+			OWN_BUF struct buf data = { 0 }, got = { 0 };
+			struct bolt_meta m;
+			unsigned page;
+
+			BUG_ON(fs_read(AT_FDCWD, path, 64 << 20, &data, NULL) < 0 || !bolt_find_meta(data.data, data.size, &m, &page));
+			memset(data.data + page * m.page_size + 16, 0, 64);
+			buf_adds(&got, "");
+			ok(bolt_each(data.data, data.size, "b", note, &got, NULL) == 0 && streq(got.data, before.data),
+				"%u: until the last byte it is what it was", n);
+		}
+		largest = size > largest ? size : largest;
+		buf_reset(&before);
+		buf_add(&before, want.data, want.size);
+	}
+	ok(largest < 3u << 20, "pages are used again: %zu bytes", largest);
+}
+
+static void test_write_refused(void)
+{
+	OWN_BOLT_PAIRS struct bolt_pairs p = { 0 };
+	OWN_ERR struct err err = ERR_INIT, twice = ERR_INIT, no = ERR_INIT, large = ERR_INIT;
+	OWN_BUF struct buf want = { 0 }, was = { 0 }, is = { 0 };
+	struct stat one, two;
+	size_t size;
+
+	fill_set(5, &p, &want);
+	ok(bolt_make(path, "b", &p, NULL) == 0 && holds(want.data, &size), "made anew");
+	BUG_ON(stat(path, &one) < 0);
+	ok(bolt_update(path, 1 << 20, "b", &p, NULL) == 0 && stat(path, &two) == 0 && one.st_mtim.tv_sec == two.st_mtim.tv_sec &&
+	   one.st_mtim.tv_nsec == two.st_mtim.tv_nsec, "what is the same is not written");
+	BUG_ON(fs_read(AT_FDCWD, path, 1 << 20, &was, NULL) < 0);
+	ok(bolt_update(path, 1 << 20, "other", &p, &err) < 0 && err.class == ERR_INVALID, "another bucket is there: %s", err_text(&err));
+	ok(bolt_update(path, 100, "b", &p, &large) < 0, "it is too large: %s", err_text(&large));
+	bolt_pairs_add(&p, "key", 3, "", 0);
+	bolt_pairs_add(&p, "key", 3, "x", 1);
+	ok(bolt_update(path, 1 << 20, "b", &p, &twice) < 0, "a key twice: %s", err_text(&twice));
+	BUG_ON(fs_read(AT_FDCWD, path, 1 << 20, &is, NULL) < 0);
+	ok(was.size == is.size && memcmp(was.data, is.data, is.size) == 0, "and nothing was written");
+	bolt_pairs_done(&p);
+	unlink(path);
+	ok(bolt_update(path, 1 << 20, "b", &p, &no) < 0 && no.class == ERR_NOT_FOUND, "a file that is not there: %s", err_text(&no));
+	make();
+	BUG_ON(fs_write_atomic(AT_FDCWD, path, db, sizeof(db), 0600, FS_RENAME_ONLY, NULL) < 0);
+	err_done(&err);
+	ok(bolt_update(path, 1 << 20, "large", &p, &err) < 0 && strstr(err_text(&err), "not as Docker makes it"), "a database of two buckets: %s", err_text(&err));
+	unlink(path);
+}
+
 int main(void)
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -164,5 +301,7 @@ int main(void)
 	put_meta(1, 6, 8);
 	refused("the later transaction decides", sizeof(db));
 	test_damage();
+	test_write();
+	test_write_refused();
 	return tap_done();
 }

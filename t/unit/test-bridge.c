@@ -26,7 +26,7 @@ static int create_on(struct net_controller *nc, const char *container, const cha
 {
 	const struct net_wish wish = { .network = network };
 
-	return sandbox_create(nc, container, "host", &wish, 1, NULL, ret, err);
+	return sandbox_create(nc, container, -1, &wish, 1, NULL, ret, err);
 }
 
 static struct net_bridge_config cfg = { .mtu = 1500, .icc = true, .ip_masq = true, .ip_forward = true };

@@ -81,7 +81,7 @@ static void test_connect(struct net_controller **nc)
 	const struct net_endpoint *ep;
 	struct sandbox sb;
 
-	is_int(sandbox_create(*nc, C1, "h", &on_b, 1, NULL, &sb, &err), 0, "a sandbox: %s", err_text(&err));
+	is_int(sandbox_create(*nc, C1, -1, &on_b, 1, NULL, &sb, &err), 0, "a sandbox: %s", err_text(&err));
 	ok(sb.resolver, "with a resolver, as its network is a user's");
 	says(&sb, ROUTE4, "default via 10.2.0.1 dev eth0", "its way out");
 	is_int(sandbox_connect(*nc, C1, &inner, &sb, &err), 0, "on an internal network: %s", err_text(&err));
@@ -138,7 +138,7 @@ static void test_wishes(struct net_controller *nc)
 	strv_add(&local, "169.254.7.7");
 	strmap_set(&options, "com.docker.network.endpoint.ifname", "front");
 	strmap_set(&options, "com.docker.network.endpoint.sysctls", "net.ipv4.conf.IFNAME.log_martians=1");
-	is_int(sandbox_create(nc, C1, "h", wishes, ARRAY_LEN(wishes), NULL, &sb, &err), 0, "three at once: %s", err_text(&err));
+	is_int(sandbox_create(nc, C1, -1, wishes, ARRAY_LEN(wishes), NULL, &sb, &err), 0, "three at once: %s", err_text(&err));
 	says(&sb, LINKS, "eth0 eth1 front lo ", "names, one of them wanted");
 	says(&sb, "ip -4 -o addr show dev front | awk '{print $4}' | sort | tr '\\n' ' '", "10.2.0.77/24 169.254.7.7/32 ", "addresses that were asked for");
 	says(&sb, "ip -o link show dev front 2>/dev/null | sed 's/.*ether //; s/ .*//'", "02:00:00:00:00:07", "a MAC address");
@@ -147,25 +147,25 @@ static void test_wishes(struct net_controller *nc)
 	says(&sb, "ip -4 -o addr show dev eth1 | awk '{print $4}'", "172.17.0.9/16", "one on the default bridge");
 	says(&sb, ROUTE4, "default via 172.17.0.1 dev eth1", "without priorities the first by name leads");
 	ok(sandbox_endpoint(&sb, "net-b")->static_address && sandbox_endpoint(&sb, "net-a")->static_address, "known as asked for");
-	ok(sandbox_create(nc, C2, "h", &taken, 1, NULL, &other, &err) < 0 && err.class == ERR_FORBIDDEN && strstr(err.msg, "Address already in use"),
+	ok(sandbox_create(nc, C2, -1, &taken, 1, NULL, &other, &err) < 0 && err.class == ERR_FORBIDDEN && strstr(err.msg, "Address already in use"),
 		"an address that is taken: %s", err_text(&err));
-	ok(sandbox_create(nc, C2, "h", &outside, 1, NULL, &other, &err) < 0 && err.class == ERR_INVALID &&
+	ok(sandbox_create(nc, C2, -1, &outside, 1, NULL, &other, &err) < 0 && err.class == ERR_INVALID &&
 		strstr(err.msg, "no configured subnet or ip-range contain the IP address 10.9.0.1"), "one of nobody's: %s", err_text(&err));
-	ok(sandbox_create(nc, C2, "h", same, 2, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "one network twice: %s", err_text(&err));
-	ok(sandbox_create(nc, C2, "h", mixed, 2, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "the host's beside another: %s", err_text(&err));
+	ok(sandbox_create(nc, C2, -1, same, 2, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "one network twice: %s", err_text(&err));
+	ok(sandbox_create(nc, C2, -1, mixed, 2, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "the host's beside another: %s", err_text(&err));
 	strmap_set(&options, "com.docker.network.endpoint.sysctls", "kernel.IFNAME.x=1");
 	wishes[0].ipv4 = NULL;
-	ok(sandbox_create(nc, C2, "h", wishes, 1, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "a sysctl of elsewhere: %s", err_text(&err));
+	ok(sandbox_create(nc, C2, -1, wishes, 1, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "a sysctl of elsewhere: %s", err_text(&err));
 	strmap_set(&options, "com.docker.network.endpoint.sysctls", "net.ipv4.conf.IFNAME.nosuch=1");
-	ok(sandbox_create(nc, C2, "h", wishes, 1, NULL, &other, &err) < 0 && strstr(err.msg, "nosuch"), "one that there is not: %s", err_text(&err));
+	ok(sandbox_create(nc, C2, -1, wishes, 1, NULL, &other, &err) < 0 && strstr(err.msg, "nosuch"), "one that there is not: %s", err_text(&err));
 	strmap_del(&options, "com.docker.network.endpoint.sysctls");
 	strmap_set(&options, "com.docker.network.endpoint.ifname", "a/b");
-	ok(sandbox_create(nc, C2, "h", wishes, 1, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "a name that is none: %s", err_text(&err));
+	ok(sandbox_create(nc, C2, -1, wishes, 1, NULL, &other, &err) < 0 && err.class == ERR_INVALID, "a name that is none: %s", err_text(&err));
 	b = net_find(nc, "net-b", NULL);
 	is_int(net_users(nc, b, NULL), 1, "nothing is left of all that");
 	/* the very address again, at once */
 	is_int(sandbox_remove(nc, C1, NULL, NULL), 0, "removed");
-	is_int(sandbox_create(nc, C2, "h", &taken, 1, NULL, &other, &err), 0, "its address is free as soon as its interface is gone: %s", err_text(&err));
+	is_int(sandbox_create(nc, C2, -1, &taken, 1, NULL, &other, &err), 0, "its address is free as soon as its interface is gone: %s", err_text(&err));
 	sandbox_remove(nc, C2, NULL, NULL);
 	sandbox_done(&sb);
 	sandbox_done(&other);
@@ -180,7 +180,7 @@ static void test_old(struct net_controller **nc)
 	OWN_ERR struct err err = ERR_INIT;
 	struct sandbox sb, again;
 
-	is_int(sandbox_create(*nc, C3, "h", &wish, 1, NULL, &sb, &err), 0, "a sandbox: %s", err_text(&err));
+	is_int(sandbox_create(*nc, C3, -1, &wish, 1, NULL, &sb, &err), 0, "a sandbox: %s", err_text(&err));
 	text = xasprintf("{\"Version\":1,\"Container\":\"" C3 "\",\"SandboxID\":\"%s\",\"Host\":false,\"EndpointID\":\"%s\",\"Network\":\"bridge\","
 		"\"NetworkID\":\"%s\",\"MacAddress\":\"%s\",\"IPv4Address\":\"%s\",\"IPv6Address\":\"\",\"Gateway\":\"172.17.0.1\"}",
 		sb.id, sb.eps[0].id, n->id, sb.eps[0].mac, sb.eps[0].ipv4);
@@ -204,7 +204,7 @@ static void test_ports_refused(struct net_controller *nc)
 	struct sandbox sb;
 	size_t len;
 
-	sandbox_create(nc, C1, "h", &wish, 1, NULL, &sb, &err);
+	sandbox_create(nc, C1, -1, &wish, 1, NULL, &sb, &err);
 	ok(sandbox_publish(nc, C1, &p, 1, &got, &len, &err) < 0 && err.class == ERR_NOT_IMPLEMENTED && !len, "no ports without who holds them: %s", err_text(&err));
 	ok(sandbox_publish(nc, C2, &p, 1, &got, &len, &err) < 0 && err.class == ERR_NOT_FOUND, "nor of nobody");
 	is_int(sandbox_publish(nc, C1, NULL, 0, &got, &len, &err), 0, "none at all is fine");
@@ -247,14 +247,14 @@ static void test_published(struct net_controller **nc)
 	size_t len = 0, w_len = 0;
 	unsigned any;
 
-	sandbox_create(*nc, C1, "h", &wish, 1, NULL, &sb, &err);
+	sandbox_create(*nc, C1, -1, &wish, 1, NULL, &sb, &err);
 	is_int(status().sandboxes, 1, "the resolver knows it");
 	is_int(sandbox_publish(*nc, C1, ports, ARRAY_LEN(ports), &v, &len, &err), 0, "published: %s", err_text(&err));
 	is_int(len, 7, "three of both families, one of one");
 	any = port_at(v, len, "0.0.0.0", 70);
 	ok(any && port_at(v, len, "::", 70) == any, "a free one, the same for both families");
 	ok(port_at(v, len, "0.0.0.0", 80) == 8080 && port_at(v, len, "::", 81) == 8081 && port_at(v, len, "172.17.0.1", 80) == 8080, "those that were asked for");
-	is_int(sandbox_create(*nc, C2, "h", &plain, 1, NULL, &other, &err), 0, "another container");
+	is_int(sandbox_create(*nc, C2, -1, &plain, 1, NULL, &other, &err), 0, "another container");
 	ok(!other.resolver && status().sandboxes == 1, "on the default bridge, which has no names");
 	ok(sandbox_publish(*nc, C2, &ports[2], 1, &w, &w_len, &err) < 0, "wants a port that is taken");
 	want = xasprintf("driver failed programming external connectivity on endpoint  (%s): Bind for 0.0.0.0:8080 failed: port is already allocated", other.eps[0].id);

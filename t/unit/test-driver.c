@@ -2,14 +2,18 @@
 /* The loader: what it finds, what it refuses, and with which sentence; host table and calls. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/spawner.h"
 #include "dockerd/graph.h"
 #include "driver.h"
 #include "driver-once.h"
@@ -122,8 +126,10 @@ static void test_descriptor(void)
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
 		strv_take(&p, place(names[i], "a/graph", names[i]));
 	refused(DKD_KIND_GRAPH, "magic", "driver %s is refused: its magic is 0x12345678, not 0x31444b44", p.v[0]);
-	refused(DKD_KIND_GRAPH, "major", "driver %s is refused: it was built for the graph ABI 1.1, this daemon has 0.1", p.v[1]);
-	refused(DKD_KIND_GRAPH, "minor", "driver %s is refused: it was built for the graph ABI 0.2, this daemon has 0.1", p.v[2]);
+	refused(DKD_KIND_GRAPH, "major", "driver %s is refused: it was built for the graph ABI 2.0, this daemon has 1.0", p.v[1]);
+	ok(driver_load(DKD_KIND_GRAPH, "minor", NULL) != NULL, "another minor of the same major is taken");
+	strv_take(&p, place("frozen", "a/graph", "frozen"));
+	ok(driver_load(DKD_KIND_GRAPH, "frozen", NULL) != NULL, "and so is one that was built from the headers of 1.0");
 	refused(DKD_KIND_GRAPH, "kind", "driver %s is refused: its kind is 77, which this daemon does not know", p.v[3]);
 	refused(DKD_KIND_GRAPH, "lacksop", "driver %s is refused: it lacks the required operation get", p.v[4]);
 	refused(DKD_KIND_GRAPH, "short", "driver %s is refused: it lacks the required operation put", p.v[5]);
@@ -149,7 +155,7 @@ static void test_mutants(void)
 	static const char *const numbers[] = { "0", "1", "2", "3", "4", "5", "7", "8", "12", "16", "0x7fffffff", "0x80000000", "0xffffffff", "0x31444b44" };
 	static const char *const texts[] = { NULL, "", " ", "a/b", "..", "UPPER", "  x  y ", "a-name-that-is-far-too-long-for-a-driver-and-goes-on-and-on-and-on-for-ever" };
 	static const struct { const char *member; bool text; int right; } rows[] = {
-		{ "magic", false, 1 }, { "kind", false, 1 }, { "abi_major", false, 1 }, { "abi_minor", false, 1 }, { "ops_size", false, 1 },
+		{ "magic", false, 1 }, { "kind", false, 1 }, { "abi_major", false, 1 }, { "abi_minor", false, 14 }, { "ops_size", false, 1 },
 		{ "thread_model", false, 3 }, { "features", false, 14 }, { "name", true, 0 }, { "aliases", true, 8 }, { "version", true, 8 },
 		{ "op", false, 5 },
 	};
@@ -280,20 +286,25 @@ static const struct driver_info *find_info(const struct driver_info *v, size_t n
 
 static void test_list(void)
 {
-	OWN_FREE char *fresh = place("probe", "b/graph", "probe"), *bad = place("minor", "b/graph", "minor"), *good = xasprintf("%s/a/graph/good.so", base);
-	OWN_FREE char *why = xasprintf("driver %s is refused: it was built for the graph ABI 0.2, this daemon has 0.1", bad);
+	OWN_FREE char *fresh = place("probe", "b/graph", "probe"), *bad = place("major", "b/graph", "major"), *good = xasprintf("%s/a/graph/good.so", base);
+	OWN_FREE char *twin = place("good", "b/graph", "good"), *first = xasprintf("not used: %s comes before it", good);
+	OWN_FREE char *why = xasprintf("driver %s is refused: it was built for the graph ABI 2.0, this daemon has 1.0", bad);
 	struct driver_info *v;
 	const struct driver_info *i;
 	size_t n = driver_list(false, &v);
 
 	i = find_info(v, n, good);
 	ok(i && i->loaded && streq(i->state, "usable"), "a loaded driver is listed");
-	is_str(i ? i->abi : NULL, "0.1", "with its ABI");
+	is_str(i ? i->abi : NULL, "1.0", "with its ABI");
 	i = find_info(v, n, fresh);
 	ok(i && !i->loaded && !i->version && streq(i->name, "probe") && streq(i->kind, "graph"), "one that is not, by name and kind");
 	ok(!is_mapped(fresh), "and stays unloaded");
+	i = find_info(v, n, twin);
+	ok(i && i->shadowed && !i->loaded, "a file behind another of its name");
+	is_str(i ? i->state : NULL, first, "is not used");
 	driver_list_free(v, n);
 	n = driver_list(true, &v);
+	ok(!is_mapped(twin), "nor opened");
 	i = find_info(v, n, fresh);
 	ok(i && i->loaded && streq(i->version, "7"), "--list-drivers opens them");
 	is_str(i ? i->state : NULL, "there is no such machine", "and says why one is of no use here");
@@ -303,6 +314,7 @@ static void test_list(void)
 	driver_list_free(v, n);
 	unlink(fresh);
 	unlink(bad);
+	unlink(twin);
 }
 
 static struct dkd_graph *open_good(const struct driver *d, struct err *err)
@@ -320,6 +332,25 @@ static int32_t keep(void *to, const char *key, const char *value)
 {
 	strmap_set(to, key, value);
 	return 0;
+}
+
+/* What is read again and again is kept as often as it was handed out: not at all, or once. */
+static void test_options_again(const struct dkd_host *h)
+{
+	OWN_FREE char *large = xcalloc(1, 100000);
+	OWN_STRMAP struct strmap opts = { 0 }, got = { 0 };
+	size_t before;
+
+	memset(large, 'x', 99999);
+	strmap_set(&opts, "graph.good.large", large);
+	strmap_set(&opts, "graph.good.mood", "silent");
+	before = mallinfo2().uordblks + mallinfo2().hblkhd;
+	for (int i = 0; i < 100; i++) {
+		driver_set_options(&opts);
+		h->each_option(h, keep, &got);
+		h->option(h, "mood");
+	}
+	ok(mallinfo2().uordblks + mallinfo2().hblkhd < before + 1000000, "options that are read again take no more memory");
 }
 
 static void test_host(void)
@@ -352,6 +383,7 @@ static void test_host(void)
 	is_str(mood, "silent", "a value handed out stays");
 	ok(!open_good(d, &err) && err.class == ERR_UNAVAILABLE, "fails with a class");
 	is_str(err_text(&err), "in a loud mood", "and a word");
+	test_options_again(h);
 	driver_set_options(NULL);
 	g = open_good(d, &err);
 	ok(g != NULL, "opens");
@@ -363,6 +395,46 @@ static void test_host(void)
 	ok(h->idmaps(h) == &maps, "id maps");
 	driver_set_idmaps(NULL);
 	ops->close(g);
+}
+
+static int32_t keep_text(void *to, const char *text)
+{
+	str_set(to, text);
+	return 0;
+}
+
+static int32_t run(int64_t deadline, char **out, struct err *err, ...)
+{
+	const struct driver *d = driver_load(DKD_KIND_GRAPH, "good", NULL);
+	const char *argv[8] = { NULL };
+	struct driver_call c;
+	va_list ap;
+
+	va_start(ap, err);
+	for (size_t i = 0; i < 7 && (argv[i] = va_arg(ap, const char *)); i++)
+		;
+	va_end(ap);
+	str_set(out, NULL);
+	driver_call_begin(&c, d);
+	c.abi.deadline = deadline;
+	return driver_call_end(&c, driver_host(d)->run(driver_host(d), &c.abi, argv, keep_text, out), err);
+}
+
+static void test_run(struct spawner *s)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FREE char *out = NULL;
+
+	ok(run(0, &out, &err, "true", NULL) < 0 && err.class == ERR_UNAVAILABLE, "nobody runs programs yet");
+	driver_set_spawner(s);
+	is_int(run(0, &out, &err, "sh", "-c", "echo $0 $1; echo two >&2; exit 3", "one", "arg", NULL), 3, "a program on PATH runs");
+	is_str(out, "one arg\ntwo\n", "with its arguments, and both outputs");
+	is_int(run(0, &out, &err, "/bin/sh", "-c", "kill -9 $$", NULL), 128 + SIGKILL, "one ended by a signal");
+	ok(run(0, &out, &err, "no-such-program", NULL) < 0 && err.class == ERR_NOT_FOUND, "one that is not here");
+	is_str(err_text(&err), "the program no-such-program is not on this host", "is named");
+	ok(run(clock_mono() + 1000000, &out, &err, "sleep", "1000", NULL) < 0, "the call's deadline ends it");
+	ok(strstr(err_text(&err), "did not end within"), "and says so");
+	driver_set_spawner(NULL);
 }
 
 static struct dkd_graph *shared;
@@ -463,6 +535,7 @@ static void test_once(void)
 
 int main(void)
 {
+	struct spawner *spawner = spawner_start(NULL);
 	static const char *const dirs[] = { "a", "a/graph", "b", "b/graph", "outside" };
 	OWN_STRV struct strv path = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
@@ -486,6 +559,8 @@ int main(void)
 	test_cut();
 	test_list();
 	test_host();
+	test_run(spawner);
+	spawner_stop(spawner);
 	test_serial();
 	test_once();
 	test_environment();

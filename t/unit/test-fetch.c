@@ -2,6 +2,7 @@
 /* What dockerd-fetch makes of what registries say. */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "fetch/challenge.h"
 #include "fetch/session.h"
 #include "fetch/web.h"
@@ -166,7 +167,7 @@ static void test_sessions(void)
 	is_str(c->sites[2].url, "http://127.0.0.1:5000", "then none");
 	ok(c->sites[1].tls.insecure, "whose certificate does not matter");
 	is_int(c->attempts, 1, "at least one try");
-	is_str(c->username, "u", "the name");
+	is_str(c->who.username, "u", "the name");
 	session_free(c);
 	c = session("{\"sites\":[{\"host\":\"10.0.0.1:5000\",\"cert\":9,\"key\":0}],\"cidrs\":[\"127.0.0.0/8\"]}");
 	ok(c && c->len == 1 && !c->sites[0].tls.insecure, "what is not insecure has one way");
@@ -174,6 +175,18 @@ static void test_sessions(void)
 	session_free(c);
 	c = session("{\"sites\":[{\"host\":\"10.0.0.1:5000\",\"insecure\":true}]}");
 	ok(c && c->len == 2, "by name");
+	session_free(c);
+	c = session("{\"sites\":[{\"url\":\"https://m:1\",\"mirror\":true,\"prefix\":\"a/b\",\"username\":\"m\"},{\"url\":\"https://n:1\",\"mirror\":true},{\"host\":\"r:1\"}],"
+		"\"username\":\"u\",\"stall\":20,\"rate\":1000}");
+	ok(c && c->len == 3, "mirrors with names and paths of their own");
+	is_str(c->sites[0].prefix, "a/b", "what stands before names");
+	is_str(c->sites[0].who->username, "m", "the mirror's own name");
+	is_str(c->sites[1].who->username, NULL, "none, also not another's");
+	is_str(c->sites[2].who->username, "u", "the registry's");
+	ok(c->stall == 20 * NSEC_PER_SEC && c->rate == 1000, "patience");
+	session_free(c);
+	c = session("{\"sites\":[]}");
+	ok(c && c->stall == 60 * NSEC_PER_SEC, "where nobody says");
 	session_free(c);
 	ok(!session("junk"), "no session");
 }

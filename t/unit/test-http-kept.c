@@ -572,8 +572,8 @@ static void test_idle(struct router *router)
 	int idle, half, deaf;
 	bool slow = false, told = false;
 
-	http_server_add_listener(s, listen_at(sock_path), 0, NULL);
-	http_server_add_listener(s, listen_on_port(&port, 200000), 0, NULL);
+	http_server_add_listener(s, listen_at(sock_path), NULL, NULL);
+	http_server_add_listener(s, listen_on_port(&port, 200000), NULL, NULL);
 	http_server_start(s, NULL);
 	idle = kept(&rest);
 	ok(is_over(idle), "an idle connection is closed");
@@ -618,7 +618,7 @@ static void test_tcp(struct router *router)
 	struct http_server *s = http_server_new(router, NULL, NULL);
 	struct sockaddr_in port;
 
-	http_server_add_listener(s, listen_on_port(&port, 0), 0, NULL);
+	http_server_add_listener(s, listen_on_port(&port, 0), NULL, NULL);
 	http_server_start(s, NULL);
 	tcp = port;
 	test_all(s);

@@ -347,7 +347,7 @@ static void test_crowd(struct router *router)
 	int fds[4], mute[16], fd;
 	const char *r;
 
-	http_server_add_listener(s, listen_at(sock_path), 0, NULL);
+	http_server_add_listener(s, listen_at(sock_path), NULL, NULL);
 	http_server_start(s, NULL);
 	for (int i = 0; i < 4; i++) {
 		fds[i] = dial();
@@ -398,7 +398,7 @@ static void test_tcp(struct router *router)
 
 	if (bind(fd, (struct sockaddr *)&sa, size) < 0 || listen(fd, 16) < 0 || getsockname(fd, (struct sockaddr *)&sa, &size) < 0)
 		perror("tcp");
-	http_server_add_listener(s, fd, 0, NULL);
+	http_server_add_listener(s, fd, NULL, NULL);
 	http_server_start(s, NULL);
 	tcp = sa;
 	test_keepalive();

@@ -657,6 +657,73 @@ static void test_empty_mount(void)
 	layer_store_close(s);
 }
 
+static int fill(struct layer_draft *d, const struct buf *tar, struct err *err)
+{
+	struct mem_reader in;
+
+	mem_reader_init(&in, tar->data, tar->size);
+	return layer_draft_fill(d, &in.reader, NULL, NULL, err);
+}
+
+/* Nobody frees what a crash ends; kept, so that it is no leak. */
+static struct layer_draft *volatile ended[2];
+
+/* Two drafts on one another, the upper one filled first. */
+static void test_drafts(void)
+{
+	OWN_BUF struct buf low = { 0 }, high = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_FREE char *first = NULL, *second = NULL, *other = NULL, *want = NULL, *sum = NULL;
+	struct layer_store *s = reopen(NULL);
+	struct layer_draft *a, *b, *c;
+	char digest[DIGEST_TEXT];
+
+	make_tar(&low, "low");
+	make_tar(&high, "high");
+	a = layer_draft_new(s, NULL, NULL, &err);
+	b = layer_draft_new(s, NULL, a, &err);
+	ok(a && b && fill(b, &high, &err) == 0, "a draft on a draft is filled first: %s", err_text(&err));
+	is_int(count("image/fake/layerdb/sha256"), 0, "neither is in the store");
+	is_int(count("image/fake/layerdb/tmp"), 2, "both are noted, so that a crash leaves nothing");
+	ok(fill(a, &low, &err) == 0 && layer_draft_commit(a, NULL, &first, &err) == 0, "the lower one goes in: %s", err_text(&err));
+	layer_draft_free(a);
+	ok(layer_draft_commit(b, first, &second, &err) == 0, "then the upper one: %s", err_text(&err));
+	layer_draft_free(b);
+	digest_of(high.data, high.size, digest);
+	want = layer_chain_id(first, digest);
+	is_str(second, want, "on top of it");
+	ok(layer_sync(s, &err) == 0, "both are synced: %s", err_text(&err));
+	rebuilt(s, second, &high, "the upper one");
+	is_int(count("layers"), 2, "the driver has two layers");
+	layer_unref(s, second, NULL, NULL);
+
+	a = layer_draft_new(s, NULL, NULL, &err);
+	b = layer_draft_new(s, NULL, a, &err);
+	c = layer_draft_new(s, first, NULL, &err);
+	ok(a && b && c && fill(a, &low, &err) == 0 && fill(b, &high, &err) == 0 && fill(c, &high, &err) == 0, "three drafts: %s", err_text(&err));
+	ok(layer_draft_commit(a, NULL, &other, &err) == 0 && streq(other, first), "the layer of one was there already");
+	layer_draft_free(a);
+	is_int(layer_draft_commit(b, first, NULL, &err), 1, "what stands on the copy that went is to be made anew");
+	layer_draft_free(b);
+	ok(layer_draft_commit(c, first, &sum, &err) == 0 && streq(sum, second), "what stands on the store's own goes in: %s", err_text(&err));
+	layer_draft_free(c);
+	layer_unref(s, second, NULL, NULL);
+	layer_unref(s, first, NULL, NULL);
+	layer_unref(s, first, NULL, NULL);
+	is_int(count("layers"), 0, "nothing is left");
+	ok(!layer_exists(s, first), "with the last reference the layer goes");
+
+	a = layer_draft_new(s, NULL, NULL, &err);
+	b = layer_draft_new(s, NULL, a, &err);
+	ok(fill(b, &low, NULL) == 0, "drafts that a crash ends");
+	ended[0] = a;
+	ended[1] = b;
+	layer_store_close(s);
+	s = reopen(NULL);
+	is_int(count("layers") + count("image/fake/layerdb/tmp"), 0, "leave nothing behind");
+	layer_store_close(s);
+}
+
 int main(void)
 {
 	OWN_FREE char *root = NULL;
@@ -675,6 +742,7 @@ int main(void)
 	test_inflate();
 	test_register();
 	test_refused();
+	test_drafts();
 	test_restart();
 	test_settle();
 	test_sync();

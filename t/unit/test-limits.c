@@ -249,7 +249,7 @@ static void test_security(void)
 	strv_add(&hc.security_opt, "seccomp={\"a\":\"b=c\"}");
 	strv_add(&hc.security_opt, "writable-cgroups=1");
 	strv_add(&hc.security_opt, "label:disable");
-	ok(security_parse(&hc, &s, &err) == 0 && s.no_new_privileges.v && s.writable_cgroups.v && !s.labels, "options: %s", err_text(&err));
+	ok(security_parse(&hc, &s, &err) == 0 && s.no_new_privileges.v && s.writable_cgroups.v && s.labels, "options: %s", err_text(&err));
 	is_str(s.seccomp, "{\"a\":\"b=c\"}", "the first = ends the key");
 	strv_add(&hc.security_opt, "no-new-privileges=f");
 	ok(security_parse(&hc, &s, &err) == 0 && s.no_new_privileges.set && !s.no_new_privileges.v, "the last word counts");

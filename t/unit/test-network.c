@@ -29,7 +29,7 @@ static int create_on(struct net_controller *nc, const char *container, const cha
 {
 	const struct net_wish wish = { .network = network };
 
-	return sandbox_create(nc, container, "host", &wish, 1, NULL, ret, err);
+	return sandbox_create(nc, container, -1, &wish, 1, NULL, ret, err);
 }
 
 static struct net_controller *reopen(struct net_controller *nc)
@@ -206,7 +206,7 @@ static void test_none(struct net_controller **nc)
 	is_int(sandbox_adopt(*nc, C3, "none", &other, &err), -1, "a container that has none");
 
 	is_int(create_on(*nc, C3, "none", &other, &err), 0, "another");
-	is_int(spawner_netns(spawner, stray, NULL, &err), 0, "a namespace that is no container's");
+	is_int(spawner_netns(spawner, stray, -1, NULL, &err), 0, "a namespace that is no container's");
 	close(creat(keepme, 0600));
 	strv_add(&keep, C2);
 	net_sweep(*nc, &keep);

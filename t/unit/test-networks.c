@@ -131,12 +131,18 @@ static void test_families(struct net_controller *nc)
 {
 	OWN_STRMAP struct strmap off = { 0 };
 	struct net_pool pools[2] = { { .subnet = (char *)"10.5.0.0/24" }, { .subnet = (char *)"fd05::/64" } };
+	struct net_pool turned[3] = { { .subnet = (char *)"fd06::/64" }, pools[1], pools[0] };
 	OWN_NETWORK struct network *n = NULL;
 	int status;
 
 	is_str(try_create(nc, (struct net_spec){ .name = "dual", .enable_ipv6 = 1, .pools = pools, .pools_len = 2 }, &status), "", "both families");
 	is_str(gateway_of(nc, "dual", 0), "10.5.0.1", "a gateway");
 	is_str(gateway_of(nc, "dual", 1), "fd05::1", "of each");
+	net_remove(nc, "dual", NULL);
+	is_str(try_create(nc, (struct net_spec){ .name = "dual", .enable_ipv6 = 1, .pools = turned, .pools_len = 3 }, &status), "", "IPv6 named first");
+	is_str(subnet_of(nc, "dual", 0), "10.5.0.0/24", "stands behind IPv4");
+	is_str(subnet_of(nc, "dual", 1), "fd06::/64", "in its own");
+	is_str(subnet_of(nc, "dual", 2), "fd05::/64", "order");
 	strmap_set(&off, "com.docker.network.enable_ipv4", "false");
 	try_create(nc, (struct net_spec){ .name = "nothing", .options = &off }, &status);
 	is_int(status, 400, "no family at all");
@@ -271,7 +277,7 @@ static void test_config(struct net_controller **nc)
 	ok(net_remove(*nc, "user", NULL) == 0 && net_remove(*nc, "conf", NULL) == 0, "removed in order");
 }
 
-static bool not_keep(void *ctx, const struct network *n)
+static bool not_keep(void *ctx, struct network *n)
 {
 	(void)ctx;
 	return !streq(n->name, "keep");
@@ -303,7 +309,7 @@ static void test_life(struct net_controller **nc)
 	ok(n && n->internal && n->attachable && n->enable_ipv4 && streq(strmap_get(&n->labels, "l"), "1") && streq(strmap_get(&n->ipam_options, "o"), "2") &&
 		streq(n->pools[0].range, "10.7.0.64/26") && streq(strmap_get(&n->pools[0].aux, "printer"), "10.7.0.64") && streq(n->driver, "wires"),
 		"the same after a restart");
-	is_int(sandbox_create(*nc, C1, "h", &wish, 1, NULL, &sb, &err), 0, "a container on it: %s", err_text(&err));
+	is_int(sandbox_create(*nc, C1, -1, &wish, 1, NULL, &sb, &err), 0, "a container on it: %s", err_text(&err));
 	want = xasprintf("error while removing network: network life id %s has active endpoints (name:\"\" id:\"%.12s\")", n->id, sb.eps[0].id);
 	ok(net_remove(*nc, "life", &err) < 0 && err.class == ERR_FORBIDDEN, "in use");
 	is_str(err.msg, want, "and by whom");
@@ -402,7 +408,7 @@ static const char *out(struct net_controller *nc, const char *network)
 	struct sandbox sb;
 
 	fail_at("address");
-	sandbox_create(nc, C1, "h", &wish, 1, NULL, &sb, &err);
+	sandbox_create(nc, C1, -1, &wish, 1, NULL, &sb, &err);
 	fail_at("nothing");
 	snprintf(text, sizeof(text), "%s", err_text(&err));
 	return text;
@@ -435,11 +441,11 @@ static void test_addresses(struct net_controller **nc)
 	is_str(gateway_of(*nc, "led", 0), "10.200.0.1", "a gateway");
 	is_str(gateway_of(*nc, "led", 1), "fd77::2", "of each");
 	is_str(out(*nc, "led"), "network led: 2 pools, 2 addresses", "what is out");
-	is_int(sandbox_create(*nc, C1, "h", &wish, 1, NULL, &a, &err), 0, "a container: %s", err_text(&err));
-	is_int(sandbox_create(*nc, C2, "h", &wanted, 1, NULL, &b, &err), 0, "another with a wish: %s", err_text(&err));
+	is_int(sandbox_create(*nc, C1, -1, &wish, 1, NULL, &a, &err), 0, "a container: %s", err_text(&err));
+	is_int(sandbox_create(*nc, C2, -1, &wanted, 1, NULL, &b, &err), 0, "another with a wish: %s", err_text(&err));
 	is_str(b.eps_len ? b.eps[0].ipv6 : "", "fd77::5/64", "has an address of the other family, too");
 	sandbox_done(&b);
-	ok(sandbox_create(*nc, C3, "h", &outside, 1, NULL, &b, &err) < 0 && err.class == ERR_INVALID, "an address of no subnet: %s", err_text(&err));
+	ok(sandbox_create(*nc, C3, -1, &outside, 1, NULL, &b, &err) < 0 && err.class == ERR_INVALID, "an address of no subnet: %s", err_text(&err));
 	*nc = reopen(*nc);
 	n = net_find(*nc, "led", NULL);
 	ok(n && n->pools_len == 2 && n->pools[0].id && streq(n->pools[0].id, "four") && streq(n->ipam_driver, "leases"), "kept over a restart");

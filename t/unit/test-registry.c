@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The daemon's side of registries: whom to ask, credentials, manifests, progress, blobs on their way. */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "registry/manifest.h"
 #include "registry/partial.h"
+#include "registry/slots.h"
 #include "registry/progress.h"
 #include "registry/session.h"
 
@@ -67,11 +70,12 @@ static void put(const char *dir, const char *name)
 
 static void test_sites(void)
 {
-	OWN_STRV struct strv mirrors = { 0 }, insecure = { 0 };
+	OWN_STRV struct strv mirrors = { 0 }, others = { 0 }, insecure = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 	char dir[] = "/tmp/test-registry-XXXXXX";
-	const struct registry_config cfg = { .mirrors = &mirrors, .insecure = &insecure, .certs = mkdtemp(dir) };
+	const struct registry_config cfg = { .mirrors = &mirrors, .mirrors_of = &others, .insecure = &insecure, .certs = mkdtemp(dir) };
 	OWN_FREE char *host = xasprintf("%s/r.example:5000", dir), *a = NULL, *b = NULL, *c = NULL, *d = NULL, *e = NULL, *f = NULL;
+	OWN_FREE char *n = xasprintf("%s/n.example", dir), *auth = xasprintf("%s/auth.json", n), *g = NULL, *h = NULL, *i = NULL;
 	OWN_JSON json_t *cidrs = NULL;
 
 	strv_add(&mirrors, "https://m.example/");
@@ -96,6 +100,22 @@ static void test_sites(void)
 	is_str(e, "[{\"host\":\"r.example:5000\",\"insecure\":true,\"ca\":0,\"cert\":1,\"key\":2}]", "they are handed on");
 	f = sites(&cfg, "..", &err);
 	is_str(f, "[{\"host\":\"..\",\"insecure\":false}]", "no name of a folder");
+	strv_add(&others, "s.example=https://m.example/proxy/s/");
+	strv_add(&others, "s.example:1=https://n.example");
+	strv_add(&others, "s.example=http://n.example");
+	strv_add(&others, "docker.io=https://o.example");
+	ok(mkdir(n, 0700) == 0, "a mirror's folder");
+	ok(fs_write_atomic(AT_FDCWD, auth, "{\"username\":\"u\",\"password\":\"p\",\"more\":1}", strlen("{\"username\":\"u\",\"password\":\"p\",\"more\":1}"), 0644, 0, NULL) == 0, "with credentials");
+	g = sites(&cfg, "s.example", &err);
+	ok(!g && strstr(err_text(&err), "must be a file that nobody else can read"), "that everybody can read: %s", err_text(&err));
+	chmod(auth, 0600);
+	h = sites(&cfg, "s.example", &err);
+	is_str(h, "[{\"url\":\"https://m.example\",\"mirror\":true,\"insecure\":false,\"prefix\":\"proxy/s\"},"
+		"{\"url\":\"http://n.example\",\"mirror\":true,\"insecure\":false,\"username\":\"u\",\"password\":\"p\"},"
+		"{\"host\":\"s.example\",\"insecure\":false}]", "another registry's mirrors: a path, and credentials of their own");
+	i = sites(&cfg, "docker.io", &err);
+	is_str(i, "[{\"url\":\"https://m.example\",\"mirror\":true,\"insecure\":false},{\"url\":\"https://o.example\",\"mirror\":true,\"insecure\":false},"
+		"{\"url\":\"https://registry-1.docker.io\"}]", "Docker's, from both lists");
 	ok(fs_remove_tree(AT_FDCWD, dir, &err) == 0, "clean-up");
 }
 
@@ -109,6 +129,22 @@ static void manifest(const char *json, const char *type, const char *why)
 		ok(rc < 0 && strstr(err_text(&err), why), "refused: %s: %s", why, err_text(&err));
 	else
 		ok(rc == 0 && m.media_type, "taken: %.90s %s", json, err_text(&err));
+}
+
+static void class_of(const char *type, const char *class)
+{
+	OWN_FREE char *json = xasprintf("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"%s\",\"digest\":\"sha256:" X64 "\",\"size\":1},\"layers\":[]}", type);
+	OWN_FREE char *why = xasprintf("Encountered remote \"%s\"(%s) when fetching", type, class);
+	OWN_MANIFEST struct manifest m = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	int rc = manifest_read(json, strlen(json), NULL, NULL, &m, &err);
+
+	is_str(rc == 0 ? manifest_class(&m) : err_text(&err), class, "%s", type);
+	rc = manifest_check_image(&m, &err);
+	if (streq(class, "image"))
+		ok(rc == 0, "which is an image's");
+	else
+		is_str(err_text(&err), why, "which is none of an image");
 }
 
 static void test_manifests(void)
@@ -126,7 +162,10 @@ static void test_manifests(void)
 	manifest("{}", "application/vnd.docker.distribution.manifest.v1+prettyjws", "schema 1");
 	manifest("{\"schemaVersion\":3}", NULL, "version 3");
 	manifest("{\"schemaVersion\":2,\"mediaType\":\"x/y\"}", NULL, "unsupported media type x/y");
-	manifest("{\"schemaVersion\":2,\"config\":" ENTRY("helm") ",\"layers\":[]}", NULL, "unsupported media type helm");
+	class_of("helm", "unknown");
+	class_of("application/vnd.docker.plugin.v1+json", "plugin");
+	class_of("application/vnd.docker.container.image.v1+json", "image");
+	class_of("application/octet-stream", "image");
 	manifest("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[" ENTRY("x") "]}", NULL, "media type x");
 	manifest("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" OCI "config.v1+json\",\"digest\":\"sha256:../x\",\"size\":1},\"layers\":[]}", NULL, "invalid digest");
 	manifest("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" OCI "config.v1+json\",\"digest\":\"sha256:" X64 "\",\"size\":-1},\"layers\":[]}", NULL, "invalid size");
@@ -161,8 +200,49 @@ static void test_choice(void)
 	chooses(&m, "linux/amd64", "4");
 	chooses(&m, "linux/arm/v7", "2");
 	chooses(&m, "linux/arm/v6", NULL);
+	chooses(&m, "amd64", "4");
+	chooses(&m, "linux/arm", "2");
+	chooses(&m, "linux/arm/v8", "2");
+	chooses(&m, "linux/amd64/v2", "4");
 	chooses(&m, "unknown/unknown", NULL);
 	chooses(&m, "windows/amd64", NULL);
+}
+
+static void ranks(const char *platform, const char *architecture, const char *variant, int want)
+{
+	OWN_PLATFORM struct platform p = { 0 };
+
+	ok(platform_parse(platform, &p, NULL) == 0, "%s", platform);
+	is_int(platform_rank(&p, "linux", architecture, variant), want, "%s: %s %s", platform, architecture, variant ? variant : "-");
+}
+
+/* What runs there, and the best of it. */
+static void test_ranks(void)
+{
+	OWN_PLATFORM struct platform p = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+
+	ranks("linux/amd64", "amd64", NULL, 2);
+	ranks("linux/amd64", "amd64", "v1", 2);
+	ranks("linux/amd64", "x86_64", "", 2);
+	ranks("linux/amd64", "amd64", "v3", 0);
+	ranks("linux/amd64/v3", "amd64", "v3", 4);
+	ranks("linux/amd64/v3", "amd64", "v4", 0);
+	ranks("linux/amd64", "386", NULL, 0);
+	ranks("linux/arm", "arm", "v7", 8);
+	ranks("linux/arm", "arm", "v6", 7);
+	ranks("linux/arm/v6", "arm", "v7", 0);
+	ranks("linux/arm/v6", "arm", NULL, 1);
+	ranks("linux/arm64", "arm64", "v8", 9);
+	ranks("linux/arm64", "aarch64", NULL, 9);
+	ranks("linux/arm64/v8", "arm64", NULL, 9);
+	ranks("linux/arm64/v8.1", "arm64", "v8.1", 1);
+	ranks("linux/s390x", "s390x", NULL, 1);
+	ranks("linux/ppc64le/a", "ppc64le", "b", 0);
+	ranks("linux/ppc64le/a", "ppc64le", "", 1);
+	ranks("x86_64", "amd64", NULL, 2);
+	ok(platform_parse("nonsense", &p, &err) < 0 && strstr(err_text(&err), "unknown operating system or architecture"), "%s", err_text(&err));
+	ok(platform_parse("windows", &p, NULL) == 0 && streq(p.os, "windows"), "a system alone");
 }
 
 static char *said;
@@ -174,7 +254,7 @@ static void hear(void *ctx, const char *json)
 
 static void test_progress(void)
 {
-	const struct progress p = { hear, NULL };
+	const struct progress p = { hear, NULL, NULL };
 
 	progress_at(&p, "i", "Downloading", 36445, 1087746);
 	is_str(said, "{\"status\":\"Downloading\",\"progressDetail\":{\"current\":36445,\"total\":1087746},\"progress\":\"[=\\u003e                                                 ]  36.45kB/1.088MB\",\"id\":\"i\"}",
@@ -189,6 +269,69 @@ static void test_progress(void)
 	progress_say(&p, NULL, "Digest: %s", "d");
 	is_str(said, "{\"status\":\"Digest: d\"}", "a line");
 	free(STEAL(said));
+}
+
+static void test_slots(void)
+{
+	struct slots *s = slots_new();
+	struct slot one = { 0 }, two = { 0 }, three = { 0 }, four = { 0 };
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	uint64_t n;
+
+	ok(slots_take(s, &one, 2, fd) && slots_take(s, &two, 2, fd), "two at once");
+	ok(read(fd, &n, sizeof(n)) > 0, "told");
+	ok(!slots_take(s, &three, 2, fd) && !slots_take(s, &four, 2, fd), "the others wait");
+	ok(read(fd, &n, sizeof(n)) < 0, "without a word");
+	slots_give(s, &one);
+	ok(read(fd, &n, sizeof(n)) > 0 && slots_take(s, &three, 2, fd) && !slots_take(s, &four, 2, fd), "the first in line goes on");
+	ok(!slots_take(s, &one, 2, fd), "behind it comes who was there before");
+	slots_give(s, &four);
+	slots_give(s, &two);
+	ok(slots_take(s, &one, 2, fd), "one leaves the line");
+	ok(slots_take(s, &two, 0, fd), "no bound");
+	slots_give(s, &one);
+	slots_give(s, &two);
+	slots_give(s, &three);
+	slots_give(s, &three);
+	slots_free(s);
+	close(fd);
+}
+
+/* A client that reads when it is let. */
+static struct { pthread_mutex_t may; struct buf all; } reader = { .may = PTHREAD_MUTEX_INITIALIZER };
+
+static void read_slowly(void *ctx, const char *json)
+{
+	OWN_JSON json_t *js = json_read(json, strlen(json), NULL);
+	const char *status = json_string_value(json_object_get(js, "status"));
+
+	pthread_mutex_lock(&reader.may);
+	buf_addf(&reader.all, "%.1s%lld ", status ? status : "-", (long long)json_integer_value(json_object_get(json_object_get(js, "progressDetail"), "current")));
+	pthread_mutex_unlock(&reader.may);
+}
+
+static void test_teller(void)
+{
+	struct progress p;
+
+	pthread_mutex_lock(&reader.may);
+	progress_open(&p, read_slowly, NULL);
+	progress_say(&p, NULL, "First");
+	for (int i = 1; i <= 9; i++) {
+		progress_at(&p, "a", "Loading", i, 9);
+		progress_at(&p, "b", "Loading", 10 * i, 90);
+	}
+	progress_step(&p, "a", "Complete");
+	progress_at(&p, "a", "Extracting", 1, 9);
+	progress_pass(&p, "a", "Retrying");
+	progress_raw(&p, "{}");
+	pthread_mutex_unlock(&reader.may);
+	progress_close(&p);
+	is_str(reader.all.data, "F0 L9 L90 C0 R0 -0 ", "a client that does not read is told what is new, when it reads");
+	buf_done(&reader.all);
+	progress_open(&p, NULL, NULL);
+	progress_say(&p, NULL, "Nobody");
+	progress_close(&p);
 }
 
 static void test_partials(void)
@@ -213,19 +356,36 @@ static void test_partials(void)
 	fd = partial_file(p, a, &err);
 	ok(fd >= 0 && write(fd, "12345", 5) == 5, "into a file");
 	close(fd);
+	is_int(partial_size(p, a), 5, "of which so much is there");
 	partial_fetched(p, a, false);
-	partial_leave(p, a);
+	partial_leave(p, a, true);
 	ok(partial_take(p, b, &at) == PARTIAL_MINE, "and goes on when that one fails");
 	partial_fetched(p, b, false);
-	partial_leave(p, b);
+	partial_leave(p, b, false);
 	ok(stat(file, &st) == 0 && st.st_size == 5, "what is there of it is kept");
 	a = partial_join(p, "sha256:" X64);
 	ok(partial_take(p, a, &at) == PARTIAL_MINE, "for the next one");
 	partial_fetched(p, a, true);
 	ok(partial_take(p, a, &at) == PARTIAL_WHOLE, "which makes it whole");
-	partial_leave(p, a);
+	b = partial_join(p, "sha256:" X64);
+	partial_leave(p, b, false);
+	partial_leave(p, a, false);
+	ok(stat(file, &st) == 0, "a whole one that nobody used is kept, too");
+	a = partial_join(p, "sha256:" X64);
+	ok(partial_look(p, a, &at) == PARTIAL_MINE && partial_take(p, a, &at) == PARTIAL_MINE, "for the next one, who looks at it anew");
+	partials_sweep(p, true);
+	ok(stat(file, &st) == 0, "nobody takes it away from him");
+	partial_fetched(p, a, true);
+	partial_leave(p, a, true);
 	ok(stat(file, &st) < 0, "and takes it along");
 	ok(partials_claim(p, "c") && !partials_claim(p, "c") && partials_claim(p, "d"), "a layer is unpacked by one");
+	a = partial_join(p, "sha256:" X64);
+	fd = partial_file(p, a, &err);
+	ok(fd >= 0 && write(fd, "1", 1) == 1, "one for which there is no room");
+	close(fd);
+	partial_spare(p, a);
+	partial_leave(p, a, false);
+	ok(stat(file, &st) < 0, "goes as it is");
 	partials_release(p, "c");
 	ok(partials_claim(p, "c"), "at a time");
 	partials_close(p);
@@ -244,7 +404,10 @@ int main(void)
 	test_sites();
 	test_manifests();
 	test_choice();
+	test_ranks();
 	test_progress();
+	test_teller();
 	test_partials();
+	test_slots();
 	return tap_done();
 }

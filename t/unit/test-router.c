@@ -38,7 +38,30 @@ static int fake_reply(struct request *rq, int status, const char *type, const vo
 	return 0;
 }
 
-static const struct request_ops fake_ops = { .header = fake_header, .read_body = fake_read, .reply = fake_reply };
+static int fake_begin(struct request *rq, int status, const char *type)
+{
+	got.status = rq->status = status;
+	rq->sent = SENT_STREAM;
+	return 0;
+}
+
+static int fake_write(struct request *rq, const void *data, size_t size)
+{
+	snprintf(got.body, sizeof(got.body), "%.*s", (int)size, (const char *)data);
+	return 0;
+}
+
+static struct http_stream *fake_hijack(struct request *rq, const char *type, struct err *err)
+{
+	static struct http_stream stream;
+
+	got.status = rq->status = 101;
+	rq->sent = SENT_HIJACK;
+	return &stream;
+}
+
+static const struct request_ops fake_ops = { .header = fake_header, .read_body = fake_read, .reply = fake_reply, .begin = fake_begin,
+	.write = fake_write, .hijack = fake_hijack };
 
 static int ask(struct router *r, const char *method, const char *uri)
 {
@@ -92,6 +115,20 @@ static int job_json(struct job *job, struct err *err)
 	return r < 0 ? -1 : reply_empty(rq, 200);
 }
 
+static int job_stream(struct job *job, struct err *err)
+{
+	struct request *rq = job->face;
+
+	snprintf(seen, sizeof(seen), "%d", rq->ops->begin(rq, 200, "a/b"));
+	rq->ops->write(rq, "more", 4);
+	return 0;
+}
+
+static int job_hijack(struct job *job, struct err *err)
+{
+	return ((struct request *)job->face)->ops->hijack(job->face, "a/b", err) ? 0 : -1;
+}
+
 static int job_silent(struct job *job, struct err *err)
 {
 	return 0;
@@ -108,6 +145,8 @@ static const struct route routes[] = {
 	{ "DELETE", "/things/{name:.*}", "see", 0, 0 },
 	{ "POST", "/things/{id}/to/{name}", "see", 30, 0 },
 	{ "GET", "/query", "query", 0, 0 },
+	{ "GET", "/stream", "stream", 0, 0 },
+	{ "POST", "/stream", "hijack", 0, ROUTE_HIJACK },
 	{ "POST", "/json", "json", 0, 0 },
 	{ "GET", "/silent", "silent", 0, 0 },
 	{ "POST", "/same", "modified", 0, 0 },
@@ -216,14 +255,20 @@ static int before_deny(void *ctx, struct request *rq, struct err *err)
 	return 0;
 }
 
+static int shown;
+
 static int after_deny(void *ctx, struct request *rq, struct err *err)
 {
 	const void *data;
+	const char *type;
 	size_t size;
 	int status;
 
-	if (request_held_reply(rq, &status, &data, &size) && status == 204)
+	if (request_held_reply(rq, &status, &type, &data, &size) && status == 204)
 		return err_set(err, ERR_FORBIDDEN, "answer denied");
+	shown++;
+	if (rq->path[1] == 's' && type && streq(type, "a/b") && rq->status < 300 && request_query(rq, "deny"))
+		return err_set(err, ERR_FORBIDDEN, "stream denied");
 	return 0;
 }
 
@@ -246,6 +291,15 @@ static void test_middleware(struct router *r)
 	is_int(ask(r, "POST", "/json"), 200, "another passes");
 	is_int(got.replies, 1, "once");
 	give(NULL, "");
+	shown = 0;
+	is_int(ask(r, "GET", "/stream"), 200, "a stream passes");
+	is_str(got.body, "more", "and goes on");
+	is_int(shown, 1, "shown once");
+	is_int(ask(r, "GET", "/stream?deny=1"), 403, "another is refused before it begins");
+	is_str(seen, "-1", "which its job is told");
+	ok(strstr(got.body, "stream denied") != NULL, "nothing of it leaves");
+	is_int(ask(r, "POST", "/stream"), 101, "a hijack passes");
+	is_int(ask(r, "POST", "/stream?deny=1"), 403, "and is refused");
 }
 
 int main(void)
@@ -259,6 +313,8 @@ int main(void)
 	engine_register(e, "see", job_see, NULL, NULL);
 	engine_register(e, "query", job_query, NULL, NULL);
 	engine_register(e, "json", job_json, NULL, NULL);
+	engine_register(e, "stream", job_stream, NULL, NULL);
+	engine_register(e, "hijack", job_hijack, NULL, NULL);
 	engine_register(e, "silent", job_silent, NULL, NULL);
 	engine_register(e, "modified", job_modified, NULL, NULL);
 	ok(!router_new(e, unknown, 1, API_MIN_MINOR, &err) && strstr(err_text(&err), "\"nobody\""), "a route to an unknown job");

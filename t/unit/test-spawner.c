@@ -180,7 +180,7 @@ static void test_netns(const char *dir)
 		skip("network namespaces", "needs root");
 		return;
 	}
-	is_int(spawner_netns(sp, path, NULL, &err), 0, "makes a network namespace (%s)", err_text(&err));
+	is_int(spawner_netns(sp, path, -1, NULL, &err), 0, "makes a network namespace (%s)", err_text(&err));
 	ok(statfs(path, &fs) == 0 && fs.f_type == 0x6e736673, "bound at its file");
 	sh(script, NULL, -1, -1, &status, &out, &err);
 	ok(strstr(out.data, "lo:") && !strstr(out.data, "eth"), "with lo alone");
@@ -190,7 +190,7 @@ static void test_netns(const char *dir)
 	script = xasprintf("nsenter --net=%s ip -o link show lo", path);
 	sh(script, NULL, -1, -1, &status, &out, &err);
 	ok(strstr(out.data, ",UP") != NULL, "which is up: %s", out.data);
-	ok(spawner_netns(sp, path, NULL, &err) < 0 && strstr(err_text(&err), "File exists"), "a name is taken once: %s", err_text(&err));
+	ok(spawner_netns(sp, path, -1, NULL, &err) < 0 && strstr(err_text(&err), "File exists"), "a name is taken once: %s", err_text(&err));
 	is_int(spawner_netns_drop(sp, path, &err), 0, "drops it (%s)", err_text(&err));
 	ok(!fs_exists(path), "and its file");
 	is_int(spawner_netns_drop(sp, path, &err), 0, "dropping a missing one is fine");

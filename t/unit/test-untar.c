@@ -432,7 +432,7 @@ static void test_packtar(void)
 	r = tar_reader_new(&in.reader, NULL);
 	ok(untar(copy, r, &into, NULL, &err) == 0, "and unpacks it: %s", err_text(&err));
 	tar_reader_free(r);
-	ok(changes_compare(copy, root, &diff, &err) == 0, "compares them: %s", err_text(&err));
+	ok(changes_compare(copy, root, NULL, &diff, &err) == 0, "compares them: %s", err_text(&err));
 	is_int(diff.len, 2, "they differ in the socket alone");
 	is_str(diff.len == 2 ? diff.v[1].path : "", "/b/sock", "which is left out");
 	buf_writer_init(&sink, &second);
@@ -511,7 +511,7 @@ static void test_changes(void)
 		"chmod 600 mode && touch -d @5.25 fraction && mknod new/sub/w c 0 0", dir);
 	mark("opaque", "trusted.overlay.opaque");
 	lower = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ok(changes_upper(root, GRAPH_WHITEOUT_OVERLAY, lower, &upper, &err) == 0, "an upper tree: %s", err_text(&err));
+	ok(changes_upper(root, GRAPH_WHITEOUT_OVERLAY, lower, NULL, &upper, &err) == 0, "an upper tree: %s", err_text(&err));
 	is_changes(&upper, "D/gone D/gonedir C/mode A/new A/new/sub A/new/sub/f C/opaque A/opaque/new D/opaque/old D/opaque/sub C/swap A/swapped C/touched C/touched/f",
 		"its changes");
 	is_int(changes_size(&upper, root), 7, "their size");
@@ -519,11 +519,11 @@ static void test_changes(void)
 	/* The same end state as a whole tree must give the same list. */
 	shell("cd %s && rm -rf root/* && cp -a lower/. root/ && cd root && rm -rf gone gonedir opaque/old opaque/sub swap && echo longer > touched/f && "
 		"mkdir -p new/sub swapped && touch opaque/new new/sub/f swap && chmod 600 mode", dir);
-	ok(changes_compare(root, lower, &whole, &err) == 0, "whole trees: %s", err_text(&err));
+	ok(changes_compare(root, lower, NULL, &whole, &err) == 0, "whole trees: %s", err_text(&err));
 	is_changes(&whole, "D/gone D/gonedir C/mode A/new A/new/sub A/new/sub/f C/opaque A/opaque/new D/opaque/old D/opaque/sub C/swap A/swapped C/touched C/touched/f",
 		"the same changes");
 	shell("cd %s && rm -rf lower/opaque lower/swap lower/same lower/touched", dir);
-	ok(changes_compare(lower, -1, &all, &err) == 0, "against nothing");
+	ok(changes_compare(lower, -1, NULL, &all, &err) == 0, "against nothing");
 	is_changes(&all, "A/fraction A/gone A/gonedir A/gonedir/x A/gonedir/x/y A/mode", "all is new");
 }
 
@@ -552,20 +552,20 @@ static void test_changes_bounded(void)
 	fresh();
 	memset(name, 'n', sizeof(name) - 1);
 	at = nested(name, 15);
-	ok(at >= 0 && changes_compare(root, -1, &deep, &err) == 0, "names of 3,765 bytes: %s", err_text(&err));
+	ok(at >= 0 && changes_compare(root, -1, NULL, &deep, &err) == 0, "names of 3,765 bytes: %s", err_text(&err));
 	is_int(deep.len, 15, "all of them");
 	for (int i = 0; i < 34000; i++) {
 		snprintf(name, sizeof(name), "%0250d", i);
 		mknodat(at, name, S_IFREG | 0600, 0);
 	}
-	ok(changes_compare(root, -1, &many, &err) < 0 && strstr(err_text(&err), "too many changes"), "34,000 of 4,016 bytes: %s", err_text(&err));
+	ok(changes_compare(root, -1, NULL, &many, &err) < 0 && strstr(err_text(&err), "too many changes"), "34,000 of 4,016 bytes: %s", err_text(&err));
 	ok(many.len > 30000 && many.len < 33800, "no more than 128 MiB were kept: %zu", many.len);
 	err_done(&err);
 	fresh();
 	close(at);
 	at = nested(name, 18);
 	changes_done(&deep);
-	ok(at >= 0 && changes_compare(root, -1, &deep, &err) < 0 && strstr(err_text(&err), "too deeply"), "a path of 4,518 bytes is too long: %.40s", err_text(&err));
+	ok(at >= 0 && changes_compare(root, -1, NULL, &deep, &err) < 0 && strstr(err_text(&err), "too deeply"), "a path of 4,518 bytes is too long: %.40s", err_text(&err));
 	fresh();
 }
 

@@ -39,7 +39,7 @@ static struct volume_store *reopen(struct volume_store *s)
 	OWN_ERR struct err err = ERR_INIT;
 
 	volume_store_close(s);
-	s = volume_store_open(root, &err);
+	s = volume_store_open(root, root, &err);
 	if (!s)
 		printf("# %s\n", err_text(&err));
 	return s;
@@ -275,7 +275,7 @@ static void test_mounts(struct volume_store **s)
 	ok(!volume_mount(*s, "bad", "c1", &err), "but at the mount");
 	free(opt);
 	opt = xasprintf("error while mounting volume '%s/volumes/bad/_data': failed to mount local volume: "
-		"mount /nowhere/at/all:%s/volumes/bad/_data, flags: 0x1000: No such file or directory", root, root);
+		"mount /nowhere/at/all:%s/volumes/bad/_data, flags: 0x1000: no such file or directory", root, root);
 	is_str(err.msg, opt, "Docker's words");
 	is_int(volume_remove(*s, "bad", false, &err), 0, "removed");
 	is_int(volume_remove(*s, "bound", false, &err), 0, "removed");
@@ -418,10 +418,10 @@ int main(void)
 	is_int(driver_init_only(&dirs, NULL, &err), 0, "drivers of the build tree: %s", err_text(&err));
 	strmap_set(&options, "volume.local.z", "1");
 	driver_set_options(&options);
-	ok(!volume_store_open(root, &err) && strstr(err_text(&err), "it knows none"), "options that nobody knows are refused");
+	ok(!volume_store_open(root, root, &err) && strstr(err_text(&err), "it knows none"), "options that nobody knows are refused");
 	err_done(&err);
 	driver_set_options(NULL);
-	s = volume_store_open(root, &err);
+	s = volume_store_open(root, root, &err);
 	if (!ok(s, "opens: %s", err_text(&err)))
 		return tap_done();
 	test_names(s);

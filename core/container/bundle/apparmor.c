@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/rootless.h"
 #include "container/bundle/security.h"
 
 #define SECURITYFS "/sys/kernel/security/apparmor"
@@ -15,9 +17,22 @@
 
 static const char *const parsers[] = { "/sbin/apparmor_parser", "/usr/sbin/apparmor_parser", "/usr/local/sbin/apparmor_parser" };
 
-/* Written in full, so that it means the same whatever the host's own profiles include. */
+/* What the host has of the usual includes is taken, as Docker does: its own additions count for containers, and the base names an ABI. */
+#define PROFILES "/etc/apparmor.d/"
 static const char rules[] =
 	"  network,\n"
+	"  # families that kernels have no more, the kernel's cryptography, and what reaches a hypervisor\n"
+	"  deny network ax25,\n"
+	"  deny network ipx,\n"
+	"  deny network appletalk,\n"
+	"  deny network netrom,\n"
+	"  deny network rose,\n"
+	"  deny network econet,\n"
+	"  deny network atmsvc,\n"
+	"  deny network irda,\n"
+	"  deny network wanpipe,\n"
+	"  deny network alg,\n"
+	"  deny network vsock,\n"
 	"  capability,\n"
 	"  file,\n"
 	"  umount,\n"
@@ -26,12 +41,12 @@ static const char rules[] =
 	"  signal (receive) peer=runc,\n"
 	"  signal (receive) peer=crun,\n"
 	"  # of /proc, which is the kernel's own: processes, and kernel.shm* of the sysctls\n"
-	"  deny /proc/* w,\n"
-	"  deny /proc/{[^1-9],[^1-9][^0-9],[^1-9s][^0-9y][^0-9s],[^1-9][^0-9][^0-9][^0-9/]*}/** w,\n"
-	"  deny /proc/sys/[^k]** w,\n"
-	"  deny /proc/sys/kernel/{?,??,[^s][^h][^m]**} w,\n"
-	"  deny /proc/sysrq-trigger rwklx,\n"
-	"  deny /proc/kcore rwklx,\n"
+	"  deny @{PROC}/* w,\n"
+	"  deny @{PROC}/{[^1-9/],[^1-9/][^0-9/],[^1-9s/][^0-9y/][^0-9s/],[^1-9/][^0-9/][^0-9/][^0-9/]*}/** w,\n"
+	"  deny @{PROC}/sys/[^k]** w,\n"
+	"  deny @{PROC}/sys/kernel/{?,??,[^s][^h][^m]**} w,\n"
+	"  deny @{PROC}/sysrq-trigger rwklx,\n"
+	"  deny @{PROC}/kcore rwklx,\n"
 	"  deny mount,\n"
 	"  # of /sys: control groups\n"
 	"  deny /sys/[^f]*/** wklx,\n"
@@ -51,7 +66,8 @@ bool apparmor_on(void)
 	const char *container = getenv("container");
 	OWN_BUF struct buf b = { 0 };
 
-	return str_empty(container) && fs_exists(SECURITYFS) &&
+	/* the host's profiles are not a user's to load */
+	return !rootless_state() && str_empty(container) && fs_exists(SECURITYFS) &&
 		fs_read(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &b, NULL) == 0 && b.size && b.data[0] == 'Y';
 }
 
@@ -66,7 +82,10 @@ const char *apparmor_profile(const struct host_config *hc)
 
 void apparmor_text(const char *daemon, struct buf *ret)
 {
+	buf_adds(ret, fs_exists(PROFILES "tunables/global") ? "#include <tunables/global>\n" : "@{PROC}=/proc/\n");
 	buf_adds(ret, "profile " APPARMOR_DEFAULT " flags=(attach_disconnected,mediate_deleted) {\n");
+	if (fs_exists(PROFILES "abstractions/base"))
+		buf_adds(ret, "  #include <abstractions/base>\n");
 	buf_adds(ret, rules);
 	if (!str_empty(daemon))
 		buf_addf(ret, "  signal (receive) peer=\"%s\",\n", daemon);
@@ -114,7 +133,7 @@ static int parse(struct spawner *sp, const char *parser, struct err *err)
 	OWN_FD int in = memfd_create("profile", MFD_CLOEXEC);
 	OWN_BUF struct buf text = { 0 }, out = { 0 };
 	OWN_FREE char *own = own_profile();
-	char *const argv[] = { (char *)parser, (char *)"--skip-cache", (char *)"--replace", NULL };
+	char *const argv[] = { (char *)parser, (char *)"-Kr", NULL }; /* no cache, in the place of an older one */
 	int status = 0;
 
 	apparmor_text(own, &text);
@@ -123,19 +142,20 @@ static int parse(struct spawner *sp, const char *parser, struct err *err)
 	if (spawner_run(sp, argv, NULL, in, LOAD_MS, NULL, &status, &out, err) < 0)
 		return -1;
 	if (status != 0)
-		return err_set(err, ERR_INTERNAL, "running `%s` failed with output: %.*s", parser, (int)(out.size < 500 ? out.size : 500),
-			out.data ? out.data : "");
+		return err_set(err, ERR_INTERNAL, "running '%s %s' failed with output: %.*s\nerror: exit status %d", parser, argv[1],
+			(int)(out.size < 500 ? out.size : 500), out.data ? out.data : "", WEXITSTATUS(status));
 	return 0;
 }
 
 int apparmor_load(struct spawner *sp, bool again, struct err *err)
 {
-	const char *parser;
+	const char *parser = find_parser();
 
-	if (!again && is_loaded())
+	if ((!again || !parser) && is_loaded())
+		return 1;
+	if (!parser)
 		return 0;
-	parser = find_parser();
-	if (parser ? parse(sp, parser, err) < 0 : err_set(err, ERR_INTERNAL, "no program apparmor_parser") < 0)
+	if (parse(sp, parser, err) < 0)
 		return err_wrap(err, "AppArmor enabled on system but the " APPARMOR_DEFAULT " profile could not be loaded");
-	return 0;
+	return 1;
 }

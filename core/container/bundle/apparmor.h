@@ -17,8 +17,9 @@ bool apparmor_on(void);
 /* The profile of a container: its own option's, "unconfined" for a privileged one, else the default. Borrowed. */
 const char *apparmor_profile(const struct host_config *hc);
 /*
- * The default profile is in the kernel afterwards. again: loaded also where it is there already, as it may be another version's. Whoever
- * tidies up the host's profiles takes it away, so each start asks.
+ * 1: the default profile is in the kernel. 0: it is not, and the host has no program to load it with; as in Docker containers are not confined
+ * then. again: loaded also where it is there already, as it may be another version's. Whoever tidies up the host's profiles takes it away, so
+ * each start asks, and each exec.
  */
 int apparmor_load(struct spawner *sp, bool again, struct err *err);
 

@@ -2,9 +2,11 @@
 #include "container/bundle/bundle.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/rootless.h"
 #include "container/bundle/parts.h"
 #include "container/bundle/caps.h"
 #include "container/bundle/cdi.h"
@@ -50,14 +52,32 @@ static void put_namespaces(const struct bundle_in *in, struct jw *w)
 	jw_arr_end(w);
 }
 
+static void put_idmap(struct jw *w, const char *key, const struct idmap_list *l)
+{
+	jw_karr(w, key);
+	for (size_t i = 0; i < l->len; i++) {
+		jw_obj(w);
+		jw_kint(w, "containerID", l->v[i].inside);
+		jw_kint(w, "hostID", l->v[i].outside);
+		jw_kint(w, "size", l->v[i].count);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
+}
+
 /* Unprivileged programs may bind low ports and ping, as Docker gives them, in a network namespace of their own. */
 static void put_sysctls(const struct bundle_in *in, struct jw *w)
 {
 	struct strmap m = { 0 };
 
-	if (in->sandbox->netns_path && !in->sandbox->userns_path) {
+	if (in->sandbox->netns_path) {
+		/* no group behind the last one that has an id */
+		uint32_t groups = in->ids ? idmap_extent(&in->ids->gids) : rootless_groups();
+		OWN_FREE char *range = xasprintf("0 %" PRIu32, groups > INT32_MAX ? INT32_MAX : groups - 1);
+
 		strmap_set(&m, "net.ipv4.ip_unprivileged_port_start", "0");
-		strmap_set(&m, "net.ipv4.ping_group_range", "0 2147483647");
+		if (groups)
+			strmap_set(&m, "net.ipv4.ping_group_range", range);
 	}
 	/* the specification's own field came with 1.1: older runtimes know the sysctl only */
 	if (!str_empty(in->domainname) && !mode_is(in->host->uts_mode, "host"))
@@ -69,21 +89,36 @@ static void put_sysctls(const struct bundle_in *in, struct jw *w)
 	strmap_done(&m);
 }
 
+static int put_custom_seccomp(const struct seccomp_on *on, const char *text, size_t size, struct jw *w, struct err *err)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct jw own;
+
+	jw_init(&own, &b);
+	if (seccomp_custom(on, text, size, &own, err) < 0)
+		return -1;
+	if (b.size) {
+		buf_addc(&b, '\0');
+		jw_kraw(w, "seccomp", b.data);
+	}
+	return 0;
+}
+
 static int put_seccomp(const struct bundle_in *in, uint64_t caps, struct jw *w, struct err *err)
 {
 	const char *profile = security_of(in->host).seccomp;
+	struct seccomp_on on = seccomp_here(caps);
 	OWN_BUF struct buf file = { 0 };
 
 	if (in->host->privileged && !profile)
 		return 0;
 	if (!profile)
 		profile = in->defaults->seccomp_profile;
-	/* an empty profile is none, as in Docker */
-	if (profile && (streq(profile, "unconfined") || streq(profile, "{}")))
+	if (profile && streq(profile, "unconfined"))
 		return 0;
-	jw_key(w, "seccomp");
 	if (str_empty(profile) || streq(profile, "builtin") || streq(profile, "default")) {
-		seccomp_builtin(caps, w);
+		jw_key(w, "seccomp");
+		seccomp_builtin(&on, w);
 		return 0;
 	}
 	if (*profile == '/') { /* the daemon's own setting; clients send the profile's text */
@@ -91,9 +126,9 @@ static int put_seccomp(const struct bundle_in *in, uint64_t caps, struct jw *w, 
 			return err_set(err, ERR_INVALID, "Decoding seccomp profile failed: expected the profile's JSON");
 		if (fs_read(AT_FDCWD, profile, PROFILE_MAX, &file, err) < 0)
 			return -1;
-		return seccomp_custom(file.data, file.size, caps, w, err);
+		return put_custom_seccomp(&on, file.data, file.size, w, err);
 	}
-	return seccomp_custom(profile, strlen(profile), caps, w, err);
+	return put_custom_seccomp(&on, profile, strlen(profile), w, err);
 }
 
 static void put_cgroups_path(const struct bundle_in *in, struct jw *w)
@@ -102,7 +137,7 @@ static void put_cgroups_path(const struct bundle_in *in, struct jw *w)
 	OWN_FREE char *clean = bundle_cgroup_parent(in->host, in->defaults), *path = NULL;
 
 	if (in->defaults->systemd_cgroup)
-		path = xasprintf("%s:docker:%s", str_empty(parent) ? "system.slice" : parent, in->id);
+		path = xasprintf("%s:docker:%s", !str_empty(parent) ? parent : in->defaults->rootless ? "user.slice" : "system.slice", in->id);
 	else
 		path = xasprintf("%s/%s", streq(clean, "/") ? "" : clean, in->id);
 	jw_kstr(w, "cgroupsPath", path);
@@ -136,27 +171,47 @@ static void put_hooks(const struct device_edits *edits, struct jw *w)
 	jw_obj_end(w);
 }
 
+/* With the host's /proc bound in its place, nothing below it is the container's to bind once more. */
+static void put_readonly_paths(const struct bundle_in *in, struct jw *w)
+{
+	bool bound = in->defaults->rootless && mode_is(in->host->pid_mode, "host");
+
+	jw_karr(w, "readonlyPaths");
+	for (size_t i = 0; i < in->host->readonly_paths.len; i++)
+		if (!bound || !str_has_prefix(in->host->readonly_paths.v[i], "/proc/"))
+			jw_str(w, in->host->readonly_paths.v[i]);
+	jw_arr_end(w);
+}
+
 static int put_linux(const struct bundle_in *in, const struct user_ids *u, uint64_t caps, struct jw *w, struct err *err)
 {
 	jw_kobj(w, "linux");
 	put_sysctls(in, w);
-	if (bundle_resources(in->host, in->edits, w, err) < 0)
-		return -1;
-	put_cgroups_path(in, w);
+	if (!in->defaults->no_cgroup) {
+		if (bundle_resources(in->host, in->edits, w, err) < 0)
+			return -1;
+		put_cgroups_path(in, w);
+	}
 	put_namespaces(in, w);
+	if (in->ids) {
+		put_idmap(w, "uidMappings", &in->ids->uids);
+		put_idmap(w, "gidMappings", &in->ids->gids);
+	}
 	if (in->propagation)
 		jw_kstr(w, "rootfsPropagation", in->propagation);
 	jw_karr(w, "devices");
-	if (bundle_device_nodes(in->host, in->edits, u->uid, u->gid, w, err) < 0)
+	if (!bundle_nested(in) && bundle_device_nodes(in->host, in->edits, u->uid, u->gid, w, err) < 0)
 		return -1;
 	jw_arr_end(w);
 	if (put_seccomp(in, caps, w, err) < 0)
 		return -1;
+	if (!str_empty(in->mount_label))
+		jw_kstr(w, "mountLabel", in->mount_label);
 	if (!in->host->privileged) {
 		if (in->host->masked_paths.len)
 			jw_kstrv(w, "maskedPaths", &in->host->masked_paths);
 		if (in->host->readonly_paths.len)
-			jw_kstrv(w, "readonlyPaths", &in->host->readonly_paths);
+			put_readonly_paths(in, w);
 	}
 	jw_obj_end(w);
 	return 0;
@@ -177,11 +232,12 @@ static void build_args(const struct bundle_in *in, bool init, struct strv *args)
 /* The working directory is made where it is missing, inside the root whatever links the image holds. */
 static int make_workdir(const struct bundle_in *in, int rootfd, struct err *err)
 {
+	struct fs_owner owner = { idmaps_root_uid(in->file_ids), idmaps_root_gid(in->file_ids) };
 	OWN_FD int fd = -1;
 
 	if (str_empty(in->config->working_dir) || streq(in->config->working_dir, "/"))
 		return 0;
-	fd = fs_beneath_mkdirs(rootfd, in->config->working_dir, 0755);
+	fd = fs_beneath_mkdirs(rootfd, in->config->working_dir, 0755, owner);
 	if (fd < 0 && errno == ENOTDIR)
 		return err_set(err, ERR_INVALID, "Cannot mkdir: %s is not a directory", in->config->working_dir);
 	return fd < 0 ? err_errno(err, errno, "mkdir %s in the container", in->config->working_dir) : 0;
@@ -262,6 +318,11 @@ int bundle_write(const struct bundle_in *in, const char *dir, struct err *err)
 	if (put_config(in, rootfd, &w, err) < 0)
 		return -1;
 	return fs_write_atomic(AT_FDCWD, path, b.data, b.size, 0600, FS_RENAME_ONLY, err);
+}
+
+bool bundle_nested(const struct bundle_in *in)
+{
+	return in->ids || in->defaults->rootless;
 }
 
 char *bundle_cgroup_parent(const struct host_config *hc, const struct daemon_defaults *d)

@@ -22,6 +22,9 @@ struct daemon_defaults {
 	struct strmap log_opts;
 	struct jlist ulimits;                  /* struct ulimit */
 	bool no_new_privileges, init, selinux, systemd_cgroup, userns_remap;
+	bool no_cgroup;                        /* containers have no control groups */
+	bool rootless;                         /* the daemon is root of a user's namespace only */
+	const char *userns_pool;               /* whose subordinate ids containers with ranges of their own get */
 	const char *init_path;                 /* docker-init found, or NULL */
 	const char *seccomp_profile;           /* "builtin", "unconfined" or a file */
 	struct strmap runtimes;                /* name -> absolute path */
@@ -59,7 +62,10 @@ struct bundle_in {
 	const char *shm_path;            /* host directory bound at /dev/shm, or NULL: a tmpfs of its own */
 	const struct device_edits *edits; /* of devices by name, or NULL */
 	const struct strv *link_env;     /* variables of linked containers, before its own; or NULL */
+	const struct idmaps *ids;        /* of its user namespace, which sandbox->userns_path names; NULL: none */
+	const struct idmaps *file_ids;   /* of the files below rootfs; NULL: the host's */
 	const char *apparmor;            /* the profile that confines it, or NULL */
+	const char *process_label, *mount_label; /* of SELinux; NULL or "" for none */
 	bool tty;
 };
 
@@ -72,6 +78,8 @@ char *bundle_cgroup_parent(const struct host_config *hc, const struct daemon_def
 const char *bundle_runtime(const struct daemon_defaults *d, const char *name);
 /* "nofile" -> "RLIMIT_NOFILE"; NULL for what is no ulimit. */
 const char *bundle_rlimit(const char *name);
+/* The daemon's own, which without rights over the machine is the least that a container can have. */
+int bundle_least_oom_score(void);
 /* One --device-cgroup-rule, "c 1:3 rwm", as the OCI object (w may be NULL: only checks). */
 bool bundle_device_rule(const char *rule, struct jw *w);
 

@@ -29,7 +29,7 @@ static const struct feature { const char *controller[2], *files[2]; } features[]
 #undef CG
 };
 static const char *root = "";
-static bool v2, can[CGROUP_FEATURE_COUNT];
+static bool none, v2, can[CGROUP_FEATURE_COUNT];
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void probe_v1(FILE *mounts)
@@ -201,10 +201,24 @@ void cgroup_sweep(const char *path)
 		unlinkat(dirfd(d), path + 1, AT_REMOVEDIR);
 }
 
+void cgroup_have_none(void)
+{
+	pthread_once(&once, probe);
+	none = true;
+	memset(can, 0, sizeof(can));
+	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
+		controllers[i].there = false;
+}
+
+bool cgroup_none(void)
+{
+	return none;
+}
+
 void cgroup_set_root(const char *path)
 {
 	root = path;
-	v2 = false;
+	v2 = none = false;
 	for (size_t i = 0; i < ARRAY_LEN(controllers); i++)
 		controllers[i].there = false;
 	once = (pthread_once_t)PTHREAD_ONCE_INIT;

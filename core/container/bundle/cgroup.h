@@ -48,6 +48,10 @@ int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, s
  */
 void cgroup_sweep(const char *path);
 
+/* Containers have none (a user's daemon): nothing can be limited from now on. Before threads. */
+void cgroup_have_none(void);
+bool cgroup_none(void);
+
 /* For tests, with no other thread about: the files of another host below root (root/proc/..., root/sys/...); "" is this one. */
 void cgroup_set_root(const char *root);
 

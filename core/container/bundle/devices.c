@@ -38,6 +38,21 @@ static void put_node(struct jw *w, const char *path, const struct node *n)
 	jw_obj_end(w);
 }
 
+static void put_bind(struct jw *w, const char *host, const char *inside)
+{
+	jw_obj(w);
+	jw_kstr(w, "destination", inside);
+	jw_kstr(w, "type", "bind");
+	jw_kstr(w, "source", host);
+	jw_karr(w, "options");
+	jw_str(w, "bind");
+	jw_str(w, "rprivate");
+	jw_str(w, "nosuid");
+	jw_str(w, "noexec");
+	jw_arr_end(w);
+	jw_obj_end(w);
+}
+
 static void put_rule(struct jw *w, const struct node *n, const char *access)
 {
 	char type[2] = { n->type, 0 };
@@ -63,7 +78,7 @@ static bool is_own_dir(const char *name)
 }
 
 /* all: also what a container's own /dev has. made counts. */
-struct device_sink { struct jw *nodes, *rules; const char *access; bool all; size_t made; };
+struct device_sink { struct jw *nodes, *rules, *binds; const char *access; bool all; size_t made; };
 
 static void add_device(struct device_sink *s, const char *host, const char *inside)
 {
@@ -76,6 +91,8 @@ static void add_device(struct device_sink *s, const char *host, const char *insi
 		put_node(s->nodes, inside, &n);
 	if (s->rules)
 		put_rule(s->rules, &n, s->access);
+	if (s->binds)
+		put_bind(s->binds, host, inside);
 }
 
 static void add_folder(struct device_sink *s, const char *host, const char *inside, int depth)
@@ -104,12 +121,12 @@ static void add_folder(struct device_sink *s, const char *host, const char *insi
 	}
 }
 
-static int each_mapping(const struct host_config *hc, struct jw *nodes, struct jw *rules, struct err *err)
+static int each_mapping(const struct host_config *hc, struct jw *nodes, struct jw *rules, struct jw *binds, struct err *err)
 {
 	for (size_t i = 0; i < hc->devices.len; i++) {
 		const struct device_mapping *d = jlist_at(&hc->devices, i, &device_mapping_desc);
 		const char *inside = str_empty(d->path_in_container) ? d->path_on_host : d->path_in_container;
-		struct device_sink s = { nodes, rules, str_empty(d->cgroup_permissions) ? "rwm" : d->cgroup_permissions, true, 0 };
+		struct device_sink s = { nodes, rules, binds, str_empty(d->cgroup_permissions) ? "rwm" : d->cgroup_permissions, true, 0 };
 		struct stat st;
 
 		/* a privileged container has the host's already, under their names there */
@@ -181,11 +198,23 @@ static int allow_edited(const struct device_edits *edits, struct jw *w, struct e
 int bundle_device_nodes(const struct host_config *hc, const struct device_edits *edits, uint32_t uid, uint32_t gid, struct jw *w, struct err *err)
 {
 	if (hc->privileged) {
-		struct device_sink s = { w, NULL, NULL, false, 0 };
+		struct device_sink s = { w, NULL, NULL, NULL, false, 0 };
 
 		add_folder(&s, "/dev", "/dev", 0);
 	}
-	return each_mapping(hc, w, NULL, err) < 0 ? -1 : put_edited(edits, uid, gid, w, err);
+	return each_mapping(hc, w, NULL, NULL, err) < 0 ? -1 : put_edited(edits, uid, gid, w, err);
+}
+
+void bundle_device_binds(const struct host_config *hc, const struct device_edits *edits, struct jw *w)
+{
+	OWN_ERR struct err told_later = ERR_INIT;
+
+	each_mapping(hc, NULL, NULL, w, &told_later);
+	for (size_t i = 0; edits && i < edits->nodes.len; i++) {
+		const struct edit_node *e = jlist_at(&edits->nodes, i, &edit_node_desc);
+
+		put_bind(w, str_empty(e->host_path) ? e->path : e->host_path, e->path);
+	}
 }
 
 static bool number_or_star(const char *s, int64_t *ret)
@@ -232,7 +261,7 @@ int bundle_device_rules(const struct host_config *hc, const struct device_edits 
 		return 0;
 	for (size_t i = 0; i < ARRAY_LEN(allowed); i++)
 		bundle_device_rule(allowed[i], w);
-	if (each_mapping(hc, NULL, w, err) < 0 || allow_edited(edits, w, err) < 0)
+	if (each_mapping(hc, NULL, w, NULL, err) < 0 || allow_edited(edits, w, err) < 0)
 		return -1;
 	for (size_t i = 0; i < hc->device_cgroup_rules.len; i++)
 		bundle_device_rule(hc->device_cgroup_rules.v[i], w);

@@ -2,6 +2,9 @@
 /* "mounts": the file systems every container has, unless one of its own stands there, then its own. */
 #include "container/bundle/parts.h"
 
+#include <sys/statvfs.h>
+
+#include "base/fs.h"
 #include "container/bundle/cdi.h"
 #include "container/bundle/security.h"
 
@@ -19,6 +22,33 @@ static void put_mount(struct jw *w, const char *type, const char *source, const 
 		jw_str(w, more);
 	jw_arr_end(w);
 	jw_obj_end(w);
+}
+
+/* What the host has set on a mount, nobody in a user namespace may take away: without these words a bind that is changed is refused. */
+static void add_locked(const char *source, struct strv *options)
+{
+	static const struct { unsigned long flag; const char *word; } locked[] = {
+		{ ST_RDONLY, "ro" }, { ST_NOSUID, "nosuid" }, { ST_NODEV, "nodev" }, { ST_NOEXEC, "noexec" }, { ST_NOATIME, "noatime" },
+		{ ST_NODIRATIME, "nodiratime" }, { ST_RELATIME, "relatime" },
+	};
+	struct statvfs st;
+
+	if (statvfs(source, &st) < 0)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(locked); i++)
+		if (st.f_flag & locked[i].flag && !strv_contains(options, locked[i].word))
+			strv_add(options, locked[i].word);
+}
+
+static void put_container_mount(const struct bundle_in *in, const struct bundle_mount *m, struct jw *w)
+{
+	static const char *const none[] = { NULL };
+	OWN_STRV struct strv options = { 0 };
+
+	strv_copy(&options, &m->options);
+	if (in->defaults->rootless && streq(m->type, "bind"))
+		add_locked(m->source, &options);
+	put_mount(w, m->type, m->source, m->destination, options.len ? (const char *const *)options.v : none, NULL);
 }
 
 static bool has_own(const struct bundle_in *in, const char *dest)
@@ -46,13 +76,19 @@ void bundle_mounts(const struct bundle_in *in, struct jw *w)
 	static const char *const ro[] = { "nosuid", "noexec", "nodev", "ro", NULL };
 	static const char *const shm[] = { "nosuid", "noexec", "nodev", "mode=1777", NULL };
 	static const char *const bind[] = { "rbind", "rprivate", NULL };
+	/* of processes that are not those of a namespace of ours */
+	static const char *const proc[] = { "rbind", "nosuid", "noexec", "nodev", NULL };
 	const struct host_config *hc = in->host;
-	bool rw_cgroup = hc->privileged || security_of(hc).writable_cgroups.v;
-	bool own_dev = has_own(in, "/dev");
+	/* in a user namespace the owners of the files decide, as in Docker */
+	bool rw_cgroup = hc->privileged || in->ids || security_of(hc).writable_cgroups.v;
+	bool own_dev = has_own(in, "/dev"), host_ipc = hc->ipc_mode && streq(hc->ipc_mode, "host");
+	bool host_pid = hc->pid_mode && streq(hc->pid_mode, "host");
 	OWN_FREE char *shm_size = xasprintf("size=%lld", (long long)hc->shm_size);
 
 	jw_karr(w, "mounts");
-	if (!has_own(in, "/proc"))
+	if (!has_own(in, "/proc") && in->defaults->rootless && host_pid)
+		put_mount(w, "bind", "/proc", "/proc", proc, NULL);
+	else if (!has_own(in, "/proc"))
 		put_mount(w, "proc", "proc", "/proc", plain, NULL);
 	if (!own_dev) {
 		put_mount(w, "tmpfs", "tmpfs", "/dev", dev, NULL);
@@ -63,23 +99,27 @@ void bundle_mounts(const struct bundle_in *in, struct jw *w)
 		put_mount(w, "sysfs", "sysfs", "/sys", hc->privileged ? plain : ro, NULL);
 	if (!has_own(in, "/sys/fs/cgroup"))
 		put_mount(w, "cgroup", "cgroup", "/sys/fs/cgroup", rw_cgroup ? plain : ro, NULL);
-	if (!own_dev && !has_own(in, "/dev/mqueue"))
+	/* the host's message queues are not the user namespace's to mount */
+	if (!own_dev && !has_own(in, "/dev/mqueue") && !(bundle_nested(in) && host_ipc))
 		put_mount(w, "mqueue", "mqueue", "/dev/mqueue", plain, NULL);
+	else if (!own_dev && !has_own(in, "/dev/mqueue") && fs_exists("/dev/mqueue"))
+		put_mount(w, "bind", "/dev/mqueue", "/dev/mqueue", bind, NULL);
 	if (!has_own(in, "/dev/shm") && !own_dev) {
 		if (in->shm_path)
 			put_mount(w, "bind", in->shm_path, "/dev/shm", bind, NULL);
-		else if (hc->ipc_mode && streq(hc->ipc_mode, "host"))
+		else if (host_ipc)
 			put_mount(w, "bind", "/dev/shm", "/dev/shm", bind, NULL);
 		else if (!hc->ipc_mode || !streq(hc->ipc_mode, "none"))
 			put_mount(w, "tmpfs", "shm", "/dev/shm", shm, shm_size);
 	}
+	if (bundle_nested(in))
+		bundle_device_binds(hc, in->edits, w);
 	for (size_t i = 0; i < in->n_mounts; i++) {
 		const struct bundle_mount *m = &in->mounts[i];
-		const char *none[] = { NULL };
 
 		if (is_edited(in, m->destination))
 			continue;
-		put_mount(w, m->type, m->source, m->destination, m->options.len ? (const char *const *)m->options.v : none, NULL);
+		put_container_mount(in, m, w);
 	}
 	for (size_t i = 0; in->edits && i < in->edits->mounts.len; i++) {
 		const struct edit_mount *m = jlist_at(&in->edits->mounts, i, &edit_mount_desc);

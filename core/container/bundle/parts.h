@@ -8,9 +8,13 @@
 #include "base/jw.h"
 #include "container/bundle/bundle.h"
 
+/* In a user namespace, its own or the daemon's: no device can be made, and what is the machine's not be mounted. */
+bool bundle_nested(const struct bundle_in *in);
 /* "devices" items and "resources.devices" items. edits may be NULL. */
 int bundle_device_nodes(const struct host_config *hc, const struct device_edits *edits, uint32_t uid, uint32_t gid, struct jw *w, struct err *err);
 int bundle_device_rules(const struct host_config *hc, const struct device_edits *edits, struct jw *w, struct err *err);
+/* In a user namespace, where no node can be made: items of "mounts" that show the host's own. What is wrong, the rules tell. */
+void bundle_device_binds(const struct host_config *hc, const struct device_edits *edits, struct jw *w);
 /* The "resources" object. */
 int bundle_resources(const struct host_config *hc, const struct device_edits *edits, struct jw *w, struct err *err);
 /* Whether the scheduler of a disk keeps weights. */

@@ -10,6 +10,17 @@
 
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+int bundle_least_oom_score(void)
+{
+	OWN_BUF struct buf b = { 0 };
+	int64_t n = 0;
+
+	if (fs_read(AT_FDCWD, "/proc/self/oom_score_adj", 16, &b, NULL) < 0 || !b.size)
+		return 0;
+	b.data[strcspn(b.data, "\n")] = '\0';
+	return str_to_i64(b.data, &n) ? (int)n : 0;
+}
+
 static void put_caps(const struct process_in *in, bool root, struct jw *w)
 {
 	static const char *const for_root[] = { "bounding", "effective", "permitted" };
@@ -146,6 +157,7 @@ int bundle_process_members(const struct process_in *in, int rootfd, const struct
 	struct security security = security_of(c->host);
 	const char *cwd = !str_empty(in->working_dir) ? in->working_dir : c->config->working_dir;
 	OWN_STRV struct strv env = { 0 };
+	int64_t score;
 
 	if (user_lookup(rootfd, user, &c->host->group_add, u, err) < 0)
 		return -1;
@@ -166,7 +178,12 @@ int bundle_process_members(const struct process_in *in, int rootfd, const struct
 	jw_kbool(w, "noNewPrivileges", security.no_new_privileges.set ? security.no_new_privileges.v : c->defaults->no_new_privileges);
 	if (!str_empty(c->apparmor))
 		jw_kstr(w, "apparmorProfile", c->apparmor);
-	jw_kint(w, "oomScoreAdj", c->host->oom_score_adj);
+	if (!str_empty(c->process_label))
+		jw_kstr(w, "selinuxLabel", c->process_label);
+	score = c->host->oom_score_adj;
+	if (c->defaults->rootless && score < bundle_least_oom_score())
+		score = bundle_least_oom_score();
+	jw_kint(w, "oomScoreAdj", score);
 	return 0;
 }
 

@@ -8,28 +8,47 @@
 #include <sys/socket.h>
 #include <sys/utsname.h>
 
+#include "base/json-exact.h"
 #include "base/json.h"
 #include "container/bundle/caps.h"
 
 #if defined(__x86_64__)
 #define ARCH "amd64"
-static const char *const arches[] = { "SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32" };
+#elif defined(__i386__)
+#define ARCH "x86"
 #elif defined(__aarch64__)
 #define ARCH "arm64"
-static const char *const arches[] = { "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM" };
+#elif defined(__arm__)
+#define ARCH "arm"
 #elif defined(__s390x__)
 #define ARCH "s390x"
-static const char *const arches[] = { "SCMP_ARCH_S390X", "SCMP_ARCH_S390" };
-#elif defined(__riscv)
+#elif defined(__riscv) && __riscv_xlen == 64
 #define ARCH "riscv64"
-static const char *const arches[] = { "SCMP_ARCH_RISCV64" };
-#elif defined(__powerpc64__)
+#elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define ARCH "ppc64le"
-static const char *const arches[] = { "SCMP_ARCH_PPC64LE" };
+#elif defined(__mips64) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define ARCH "mipsel64"
+#elif defined(__loongarch64)
+#define ARCH "loongarch64"
 #else
-#define ARCH "other"
-static const char *const arches[] = { "SCMP_ARCH_NATIVE" };
+#define ARCH ""
 #endif
+
+/* Architectures by the word that profiles have for them, and what the built-in one takes along with each. */
+static const struct arch { const char *word, *name, *subs[2]; } known[] = {
+	{ "amd64", "SCMP_ARCH_X86_64", { "SCMP_ARCH_X86", "SCMP_ARCH_X32" } },
+	{ "arm64", "SCMP_ARCH_AARCH64", { "SCMP_ARCH_ARM" } },
+	{ "mips64", "SCMP_ARCH_MIPS64", { "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64N32" } },
+	{ "mips64n32", "SCMP_ARCH_MIPS64N32", { "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64" } },
+	{ "mipsel64", "SCMP_ARCH_MIPSEL64", { "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64N32" } },
+	{ "mips3l64n32", "SCMP_ARCH_MIPSEL64N32", { "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64" } },
+	{ "s390x", "SCMP_ARCH_S390X", { "SCMP_ARCH_S390" } },
+	{ "riscv64", "SCMP_ARCH_RISCV64", { NULL } },
+	{ "loongarch64", "SCMP_ARCH_LOONGARCH64", { NULL } },
+	{ "ppc64le", "SCMP_ARCH_PPC64LE", { NULL } },
+	{ "arm", "SCMP_ARCH_ARM", { NULL } },
+	{ "x86", "SCMP_ARCH_X86", { NULL } },
+};
 
 /* clone() flags that make namespaces: NEWNS NEWCGROUP NEWUTS NEWIPC NEWUSER NEWPID NEWNET. */
 #define CLONE_NAMESPACES 0x7e020000u
@@ -77,13 +96,26 @@ static void put_arg_rule(struct jw *w, const char *name, unsigned index, uint64_
 	jw_obj_end(w);
 }
 
-static void put_default(struct jw *w)
+static const struct arch *find_arch(const char *word)
 {
+	for (size_t i = 0; i < ARRAY_LEN(known); i++)
+		if (streq(known[i].word, word))
+			return &known[i];
+	return NULL;
+}
+
+/* None is the runtime's own architecture alone. */
+static void put_default(const char *word, struct jw *w)
+{
+	const struct arch *arch = find_arch(word);
+
 	jw_kstr(w, "defaultAction", "SCMP_ACT_ERRNO");
 	jw_kint(w, "defaultErrnoRet", EPERM);
 	jw_karr(w, "architectures");
-	for (size_t i = 0; i < ARRAY_LEN(arches); i++)
-		jw_str(w, arches[i]);
+	if (arch)
+		jw_str(w, arch->name);
+	for (size_t i = 0; arch && i < ARRAY_LEN(arch->subs) && arch->subs[i]; i++)
+		jw_str(w, arch->subs[i]);
 	jw_arr_end(w);
 }
 
@@ -129,13 +161,24 @@ static void put_personalities(struct jw *w)
 	put_cubes(w, "personality", personalities, ARRAY_LEN(personalities));
 }
 
-void seccomp_builtin(uint64_t caps, struct jw *w)
+struct seccomp_on seccomp_here(uint64_t caps)
+{
+	struct seccomp_on on = { .arch = ARCH, .caps = caps };
+	struct utsname u;
+
+	uname(&u);
+	if (sscanf(u.release, "%u.%u", &on.kernel, &on.major) != 2)
+		on.kernel = on.major = 0;
+	return on;
+}
+
+void seccomp_builtin(const struct seccomp_on *on, struct jw *w)
 {
 	jw_obj(w);
-	put_default(w);
+	put_default(on->arch, w);
 	jw_karr(w, "syscalls");
-#define SECCOMP_ALLOW(cap, arch, names) \
-	if (has_cap(caps, cap) && (!*(arch) || has_word(arch, ARCH))) { \
+#define SECCOMP_ALLOW(cap, arches, names) \
+	if (has_cap(on->caps, cap) && (!*(arches) || has_word(arches, on->arch))) { \
 		jw_obj(w); \
 		put_names(w, names); \
 		jw_kstr(w, "action", "SCMP_ACT_ALLOW"); \
@@ -145,8 +188,9 @@ void seccomp_builtin(uint64_t caps, struct jw *w)
 #undef SECCOMP_ALLOW
 	put_sockets(w);
 	put_personalities(w);
-	if (!has_cap(caps, CAP_SYS_ADMIN)) {
-		put_arg_rule(w, "clone", streq(ARCH, "s390x") ? 1 : 0, CLONE_NAMESPACES, 0, "SCMP_CMP_MASKED_EQ");
+	if (!has_cap(on->caps, CAP_SYS_ADMIN)) {
+		/* the flags are its second argument there */
+		put_arg_rule(w, "clone", streq(on->arch, "s390x") ? 1 : 0, CLONE_NAMESPACES, 0, "SCMP_CMP_MASKED_EQ");
 		/* its flags are behind a pointer: programs fall back to clone on ENOSYS */
 		jw_obj(w);
 		put_names(w, "clone3");
@@ -158,110 +202,187 @@ void seccomp_builtin(uint64_t caps, struct jw *w)
 	jw_obj_end(w);
 }
 
+/* Docker's form of a profile; what it has beyond that of the runtimes is resolved here and not printed. */
 struct condition { struct strv caps, arches; char *min_kernel; };
 JDESC_STATIC(condition_desc, condition,
 	JFIELD(condition, caps, "caps", J_STRV, 0),
 	JFIELD(condition, arches, "arches", J_STRV, 0),
 	JFIELD(condition, min_kernel, "minKernel", J_STR, 0));
-struct rule { struct strv names; char *name, *action, *args; struct opt_i64 errno_ret; struct condition includes, excludes; };
+struct arg { int64_t index; char *value, *two, *op; };
+JDESC_STATIC(arg_desc, arg,
+	JFIELD(arg, index, "index", J_I64, 0),
+	JFIELD(arg, value, "value", J_RAW, 0),
+	JFIELD(arg, two, "valueTwo", J_RAW, J_OMITEMPTY),
+	JFIELD(arg, op, "op", J_STR, 0));
+struct rule { struct strv names; struct jlist args; char *name, *action; struct opt_i64 errno_ret; struct condition includes, excludes; };
 JDESC_STATIC(rule_desc, rule,
 	JFIELD(rule, names, "names", J_STRV, J_OMITEMPTY),
-	JFIELD(rule, name, "name", J_STR, J_OMITEMPTY),
-	JFIELD(rule, action, "action", J_STR, J_REQUIRED),
+	JFIELD(rule, name, "name", J_STR, J_NOPRINT),
+	JFIELD(rule, action, "action", J_STR, 0),
 	JFIELD(rule, errno_ret, "errnoRet", J_OPT_I64, J_OMITEMPTY),
-	JFIELD(rule, args, "args", J_RAW, J_OMITEMPTY),
+	JFIELD_SUB(rule, args, "args", J_LIST, J_OMITEMPTY, arg_desc),
 	JFIELD_SUB(rule, includes, "includes", J_OBJ, J_NOPRINT, condition_desc),
 	JFIELD_SUB(rule, excludes, "excludes", J_OBJ, J_NOPRINT, condition_desc));
-struct profile { char *action; struct opt_i64 errno_ret; struct strv arches, flags; char *arch_map; struct jlist rules; };
+struct arch_rule { char *arch; struct strv subs; };
+JDESC_STATIC(arch_rule_desc, arch_rule,
+	JFIELD(arch_rule, arch, "architecture", J_STR, 0),
+	JFIELD(arch_rule, subs, "subArchitectures", J_STRV, 0));
+struct profile { char *action, *listener_path, *listener_metadata; struct opt_i64 errno_ret; struct strv arches, flags; struct jlist arch_map, rules; };
 JDESC_STATIC(profile_desc, profile,
-	JFIELD(profile, action, "defaultAction", J_STR, J_REQUIRED),
+	JFIELD(profile, action, "defaultAction", J_STR, 0),
 	JFIELD(profile, errno_ret, "defaultErrnoRet", J_OPT_I64, J_OMITEMPTY),
 	JFIELD(profile, arches, "architectures", J_STRV, J_OMITEMPTY),
 	JFIELD(profile, flags, "flags", J_STRV, J_OMITEMPTY),
-	JFIELD(profile, arch_map, "archMap", J_RAW, J_NOPRINT),
+	JFIELD(profile, listener_path, "listenerPath", J_STR, J_OMITEMPTY),
+	JFIELD(profile, listener_metadata, "listenerMetadata", J_STR, J_OMITEMPTY),
+	JFIELD_SUB(profile, arch_map, "archMap", J_LIST, J_NOPRINT, arch_rule_desc),
 	JFIELD_SUB(profile, rules, "syscalls", J_LIST, 0, rule_desc));
 
-static bool all_caps(const struct strv *list, uint64_t caps)
+/* Names of capabilities are compared as they are written. */
+static bool names_cap(const char *name, uint64_t caps)
 {
-	for (size_t i = 0; i < list->len; i++) {
-		int n = caps_number(list->v[i]);
+	int n = caps_number(name);
 
-		if (n < 0 || n == CAPS_ALL || !has_cap(caps, n))
-			return false;
+	return n >= 0 && n != CAPS_ALL && streq(caps_name(n), name) && has_cap(caps, n);
+}
+
+static int at_least(const struct seccomp_on *on, const char *want, bool *ret, struct err *err)
+{
+	unsigned kernel = 0, major = 0;
+	char end;
+
+	if (strspn(want, "0123456789.") != strlen(want) || *want == '.' || sscanf(want, "%3u.%3u%c", &kernel, &major, &end) != 2 || kernel > 255 ||
+	    major > 255)
+		return err_set(err, ERR_INVALID, "Decoding seccomp profile failed: invalid kernel version: \"%.100s\", expected \"<kernel>.<major>\"", want);
+	if (!kernel && !major)
+		return err_set(err, ERR_INVALID, "Decoding seccomp profile failed: invalid kernel version: \"%.100s\", expected "
+			"\"<kernel>.<major>\": version cannot be 0.0", want);
+	*ret = on->kernel > kernel || (on->kernel == kernel && on->major >= major);
+	return 0;
+}
+
+/* Each condition of "excludes" rules it out alone; those of "includes" must all be met. */
+static int applies(const struct seccomp_on *on, const struct rule *r, bool *ret, struct err *err)
+{
+	const struct condition *in = &r->includes, *ex = &r->excludes;
+	bool newer = true, excluded = strv_contains(&ex->arches, on->arch);
+
+	*ret = !in->arches.len || strv_contains(&in->arches, on->arch);
+	for (size_t i = 0; i < ex->caps.len; i++)
+		excluded |= names_cap(ex->caps.v[i], on->caps);
+	for (size_t i = 0; i < in->caps.len; i++)
+		*ret &= names_cap(in->caps.v[i], on->caps);
+	if (!str_empty(in->min_kernel) && at_least(on, in->min_kernel, &newer, err) < 0)
+		return -1;
+	*ret &= newer;
+	newer = false;
+	if (!str_empty(ex->min_kernel) && at_least(on, ex->min_kernel, &newer, err) < 0)
+		return -1;
+	*ret &= !excluded && !newer;
+	return 0;
+}
+
+/* The digits of an unsigned number of 64 bits; large ones were quoted for jansson. */
+static int bare_number(char **raw, struct err *err)
+{
+	size_t len = *raw ? strlen(*raw) : 0;
+	uint64_t n;
+
+	if (len > 2 && **raw == '"') {
+		OWN_FREE char *digits = xstrndup(*raw + 1, len - 2);
+
+		if (!str_to_u64(digits, &n) || n <= INT64_MAX)
+			return err_set(err, ERR_INVALID, "Decoding seccomp profile failed: an argument's value is no number: %.100s", *raw);
+		str_set(raw, digits);
+		return 0;
 	}
-	return true;
+	if (len && !str_to_u64(*raw, &n))
+		return err_set(err, ERR_INVALID, "Decoding seccomp profile failed: an argument's value is no unsigned number: %.100s", *raw);
+	if (!len)
+		str_set(raw, "0");
+	return 0;
 }
 
-static bool kernel_at_least(const char *want)
+static int take_args(struct rule *r, struct err *err)
 {
-	struct utsname u;
-	int a = 0, b = 0, wa = 0, wb = 0;
+	for (size_t i = 0; i < r->args.len; i++) {
+		struct arg *a = jlist_at(&r->args, i, &arg_desc);
 
-	uname(&u);
-	return sscanf(u.release, "%d.%d", &a, &b) == 2 && sscanf(want, "%6d.%6d", &wa, &wb) == 2 && (a > wa || (a == wa && b >= wb));
-}
-
-static bool applies(const struct rule *r, uint64_t caps)
-{
-	if (r->excludes.arches.len && strv_contains(&r->excludes.arches, ARCH))
-		return false;
-	for (size_t i = 0; i < r->excludes.caps.len; i++) {
-		int n = caps_number(r->excludes.caps.v[i]);
-
-		if (n >= 0 && n != CAPS_ALL && has_cap(caps, n))
-			return false;
+		if (bare_number(&a->value, err) < 0 || (a->two && bare_number(&a->two, err) < 0))
+			return -1;
 	}
-	if (!str_empty(r->excludes.min_kernel) && kernel_at_least(r->excludes.min_kernel))
-		return false;
-	if (r->includes.arches.len && !strv_contains(&r->includes.arches, ARCH))
-		return false;
-	if (!str_empty(r->includes.min_kernel) && !kernel_at_least(r->includes.min_kernel))
-		return false;
-	return all_caps(&r->includes.caps, caps);
+	return 0;
 }
 
-static int put_profile(struct profile *p, uint64_t caps, struct jw *w, struct err *err)
+static void take_arch_map(const struct seccomp_on *on, struct profile *p)
+{
+	const struct arch *arch = find_arch(on->arch);
+
+	for (size_t i = 0; arch && i < p->arch_map.len; i++) {
+		const struct arch_rule *a = jlist_at(&p->arch_map, i, &arch_rule_desc);
+
+		if (!a->arch || !streq(a->arch, arch->name))
+			continue;
+		strv_add(&p->arches, a->arch);
+		for (size_t k = 0; k < a->subs.len; k++)
+			strv_add(&p->arches, a->subs.v[k]);
+		return;
+	}
+}
+
+/* The rules that apply move to the front, in their order. */
+static int take_rules(const struct seccomp_on *on, struct profile *p, struct err *err)
 {
 	size_t kept = 0;
 
-	if (p->arch_map && p->arches.len)
-		return err_set(err, ERR_INVALID, "'architectures' and 'archMap' were specified in the seccomp profile, use either 'architectures' or 'archMap'");
-	if (p->arches.len == 0)
-		for (size_t i = 0; i < ARRAY_LEN(arches); i++)
-			strv_add(&p->arches, arches[i]);
 	for (size_t i = 0; i < p->rules.len; i++) {
-		struct rule *r = jlist_at(&p->rules, i, &rule_desc), *to = jlist_at(&p->rules, kept, &rule_desc);
+		struct rule *r = jlist_at(&p->rules, i, &rule_desc), *to = jlist_at(&p->rules, kept, &rule_desc), swap;
+		bool keep;
 
 		if (!str_empty(r->name)) {
 			if (r->names.len)
-				return err_set(err, ERR_INVALID, "'name' and 'names' were specified in the seccomp profile, use either 'name' or 'names'");
+				return err_set(err, ERR_INVALID, "both 'name' and 'names' are specified in the seccomp profile, use either 'name' or 'names'");
 			strv_add(&r->names, r->name);
-			str_set(&r->name, NULL);
 		}
-		if (!applies(r, caps))
+		if (take_args(r, err) < 0 || applies(on, r, &keep, err) < 0)
+			return -1;
+		if (!keep)
 			continue;
-		if (r != to) {
-			struct rule swap = *to;
-
-			*to = *r;
-			*r = swap;
-		}
+		swap = *to;
+		*to = *r;
+		*r = swap;
 		kept++;
 	}
 	for (size_t i = kept; i < p->rules.len; i++)
 		jdesc_clear(&rule_desc, jlist_at(&p->rules, i, &rule_desc));
 	p->rules.len = kept;
+	return 0;
+}
+
+static int put_profile(const struct seccomp_on *on, struct profile *p, struct jw *w, struct err *err)
+{
+	if (str_empty(p->action) && !p->rules.len)
+		return 0;
+	if (p->arch_map.len && p->arches.len)
+		return err_set(err, ERR_INVALID, "both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or "
+			"'archMap'");
+	take_arch_map(on, p);
+	if (take_rules(on, p, err) < 0)
+		return -1;
 	jdesc_encode(&profile_desc, p, w);
 	return 0;
 }
 
-int seccomp_custom(const char *text, size_t size, uint64_t caps, struct jw *w, struct err *err)
+int seccomp_custom(const struct seccomp_on *on, const char *text, size_t size, struct jw *w, struct err *err)
 {
+	OWN_BUF struct buf quoted = { 0 };
 	struct profile p = { 0 };
-	int r = jdesc_parse(&profile_desc, text, size, &p, err);
+	int r;
 
+	json_exact_quote_big(text, size, &quoted);
+	r = jdesc_parse(&profile_desc, quoted.data ? quoted.data : "", quoted.size, &p, err);
 	if (r == 0)
-		r = put_profile(&p, caps, w, err);
+		r = put_profile(on, &p, w, err);
 	else
 		err_wrap(err, "Decoding seccomp profile failed");
 	jdesc_clear(&profile_desc, &p);

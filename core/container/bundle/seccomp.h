@@ -11,8 +11,17 @@
 #include "base/err.h"
 #include "base/jw.h"
 
-/* caps: the container's capabilities (caps_resolve). */
-void seccomp_builtin(uint64_t caps, struct jw *w);
-int seccomp_custom(const char *profile, size_t size, uint64_t caps, struct jw *w, struct err *err);
+/* What the conditions of a profile look at. */
+struct seccomp_on {
+	const char *arch;        /* "amd64", "arm64", "x86", ...; "" for one that profiles have no word for */
+	unsigned kernel, major;  /* 6, 1 */
+	uint64_t caps;           /* the container's (caps_resolve) */
+};
+
+/* On this machine. */
+struct seccomp_on seccomp_here(uint64_t caps);
+void seccomp_builtin(const struct seccomp_on *on, struct jw *w);
+/* Writes nothing for an empty profile, which is none. */
+int seccomp_custom(const struct seccomp_on *on, const char *profile, size_t size, struct jw *w, struct err *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "container/bundle/security.h"
 
 #include "container/bundle/apparmor.h"
+#include "container/selinux.h"
 #include "container/validate.h"
 
 static bool parse_bool(const char *s, struct opt_bool *ret)
@@ -25,7 +26,7 @@ static bool parse_one(const char *opt, struct security *s)
 	const char *v;
 
 	if ((v = value_of(opt, "label")))
-		s->labels |= !streq(v, "disable");
+		s->labels = true;
 	else if ((v = value_of(opt, "apparmor")))
 		s->apparmor = v;
 	else if ((v = value_of(opt, "seccomp")))
@@ -59,6 +60,16 @@ int security_parse(const struct host_config *hc, struct security *ret, struct er
 	return 0;
 }
 
+void security_labels(const struct host_config *hc, struct strv *ret)
+{
+	for (size_t i = 0; i < hc->security_opt.len; i++) {
+		const char *v = value_of(hc->security_opt.v[i], "label");
+
+		if (v)
+			strv_add(ret, v);
+	}
+}
+
 struct security security_of(const struct host_config *hc)
 {
 	OWN_ERR struct err ignored = ERR_INIT;
@@ -68,15 +79,19 @@ struct security security_of(const struct host_config *hc)
 	return s;
 }
 
-int validate_security(const struct host_config *hc, struct strv *warnings, struct err *err)
+int validate_security(const struct host_config *hc, bool selinux, struct strv *warnings, struct err *err)
 {
+	OWN_STRV struct strv labels = { 0 };
 	struct security s;
 
 	if (security_parse(hc, &s, err) < 0)
 		return -1;
 	if (!str_empty(s.apparmor) && !streq(s.apparmor, "unconfined") && !apparmor_on())
 		strv_addf(warnings, "Your kernel does not support AppArmor. The profile %.200s has no effect.", s.apparmor);
-	if (s.labels)
+	security_labels(hc, &labels);
+	if (selinux && selinux_check(&labels, err) < 0)
+		return -1;
+	if (!selinux && labels.len && !strv_contains(&labels, "disable"))
 		strv_add(warnings, "SELinux is not enabled. The label options have no effect.");
 	if (s.writable_cgroups.v && hc->cgroupns_mode && streq(hc->cgroupns_mode, "host"))
 		strv_add(warnings, "The whole of the host's cgroups is writable: writable-cgroups with the host's cgroup namespace.");

@@ -11,11 +11,13 @@
 struct security {
 	struct opt_bool no_new_privileges, writable_cgroups;
 	const char *seccomp, *apparmor;
-	bool labels;               /* label options other than "disable" */
+	bool labels;               /* options of SELinux: security_labels() */
 };
 
 /* Docker's grammar and its texts: "key", "key=value" or, of old, "key:value". */
 int security_parse(const struct host_config *hc, struct security *ret, struct err *err);
+/* Appends what stands behind "label=", each. */
+void security_labels(const struct host_config *hc, struct strv *ret);
 /* The same for what was checked at create. */
 struct security security_of(const struct host_config *hc);
 

@@ -22,9 +22,7 @@ void log_line_done(struct log_line *l)
 static bool parse_json(const char *s, size_t size, struct log_line *ret)
 {
 	OWN_JSON json_t *js = json_loadb(s, size, JSON_ALLOW_NUL, NULL);
-	json_t *text = json_object_get(js, "log"), *time = json_object_get(js, "time"), *stream = json_object_get(js, "stream"),
-	       *v;
-	const char *key;
+	json_t *text = json_object_get(js, "log"), *time = json_object_get(js, "time"), *stream = json_object_get(js, "stream");
 
 	if (!json_is_string(text) || !json_is_string(time) || !clock_parse_rfc3339(json_string_value(time), &ret->time))
 		return false;
@@ -32,9 +30,7 @@ static bool parse_json(const char *s, size_t size, struct log_line *ret)
 	ret->text = xmalloc(ret->size + 1);
 	memcpy(ret->text, json_string_value(text), ret->size + 1);
 	ret->from_stderr = json_is_string(stream) && streq(json_string_value(stream), "stderr");
-	json_object_foreach(json_object_get(js, "attrs"), key, v)
-		if (json_is_string(v))
-			strmap_set(&ret->attrs, key, json_string_value(v));
+	json_strings(json_object_get(js, "attrs"), &ret->attrs);
 	strmap_sort(&ret->attrs);
 	return true;
 }

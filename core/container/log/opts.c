@@ -274,18 +274,23 @@ static void add_named(struct strmap *attrs, const char *names, const struct strm
 			strmap_set(attrs, keys.v[i], strmap_get(from, keys.v[i]));
 }
 
-int log_attrs(const struct container *c, const struct strmap *conf, struct strmap *ret, struct err *err)
+void log_env(const struct container *c, struct strmap *ret)
 {
-	const struct strmap *labels = &c->rec.config.labels;
-	OWN_STRMAP struct strmap env = { 0 };
-
 	for (size_t i = 0; i < c->rec.config.env.len; i++) {
 		const char *word = c->rec.config.env.v[i], *eq = strchr(word, '=');
 		OWN_FREE char *key = eq ? xstrndup(word, (size_t)(eq - word)) : NULL;
 
 		if (key && *key)
-			strmap_set(&env, key, eq + 1);
+			strmap_set(ret, key, eq + 1);
 	}
+}
+
+int log_attrs(const struct container *c, const struct strmap *conf, struct strmap *ret, struct err *err)
+{
+	const struct strmap *labels = &c->rec.config.labels;
+	OWN_STRMAP struct strmap env = { 0 };
+
+	log_env(c, &env);
 	add_named(ret, strmap_get(conf, "labels"), labels);
 	add_named(ret, strmap_get(conf, "env"), &env);
 	if (add_matching(ret, strmap_get(conf, "labels-regex"), labels, err) < 0)

@@ -206,8 +206,9 @@ static void work(struct log_ship *s)
 
 static struct log_sink *open_sink(struct container *c, const struct log_config *part, struct err *err)
 {
-	OWN_STRMAP struct strmap attrs = { 0 };
+	OWN_STRMAP struct strmap attrs = { 0 }, env = { 0 };
 	OWN_BUF struct buf tag = { 0 }, command = { 0 };
+	OWN_STRV struct strv argv = { 0 };
 	struct log_subject subject = { .id = c->id, .name = c->rec.name + 1, .image_id = c->rec.image, .created = c->rec.created,
 		.image_name = c->rec.config.image ? c->rec.config.image : "" };
 
@@ -218,6 +219,13 @@ static struct log_sink *open_sink(struct container *c, const struct log_config *
 	subject.command = command.data ? command.data : "";
 	subject.options = part->config;
 	subject.attrs = attrs;
+	log_env(c, &env);
+	strv_add(&argv, c->rec.path ? c->rec.path : "");
+	for (size_t i = 0; i < c->rec.args.len; i++)
+		strv_add(&argv, c->rec.args.v[i]);
+	subject.labels = &c->rec.config.labels;
+	subject.env = &env;
+	subject.argv = &argv;
 	return log_sink_open(part->type, &subject, err);
 }
 

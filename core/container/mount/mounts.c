@@ -116,21 +116,34 @@ static int add_image_volumes(struct container *c, struct err *err)
 	return 0;
 }
 
+/* Of one that nobody named those of its container. */
+static void volume_labels(struct container *c, const struct mount_point *m, const char *name, struct strmap *ret)
+{
+	OWN_VOLUME struct volume *v = str_empty(m->spec.source) ? NULL : volume_get(c->store->deps.volumes, name, NULL);
+
+	if (v)
+		strmap_copy(ret, &v->labels);
+	else
+		container_labels(c, ret);
+}
+
 /* Docker's attributes: the container stands in those of mounts only, where and how in that of mounting. */
 static void volume_event(
 	struct container *c, const struct mount_point *m, const char *action, const char *name, const char *driver)
 {
 	struct events *ev = c->store->deps.events;
+	OWN_STRMAP struct strmap labels = { 0 };
 
 	if (!ev)
 		return;
+	volume_labels(c, m, name, &labels);
 	if (streq(action, "mount"))
-		events_log(ev, "volume", action, name, "driver", driver, "container", c->id, "destination", m->destination,
+		events_log_of(ev, &labels, "volume", action, name, "driver", driver, "container", c->id, "destination", m->destination,
 			"read/write", m->rw ? "true" : "false", "propagation", m->propagation ? m->propagation : "", NULL);
 	else if (streq(action, "unmount"))
-		events_log(ev, "volume", action, name, "driver", driver, "container", c->id, NULL);
+		events_log_of(ev, &labels, "volume", action, name, "driver", driver, "container", c->id, NULL);
 	else
-		events_log(ev, "volume", action, name, "driver", driver, NULL);
+		events_log_of(ev, &labels, "volume", action, name, "driver", driver, NULL);
 }
 
 static int make_volume(struct container *c, struct mount_point *m, struct err *err)
@@ -234,14 +247,24 @@ void mounts_forget(struct container *c, bool remove_anonymous)
 }
 
 /* The folder that is mounted, -1 with err, or -2 when there is no such folder: starting will tell. */
-static int open_volume(const char *path, const struct mount_point *m, struct err *err)
+static int open_volume(struct container *c, const char *path, const struct mount_point *m, struct err *err)
 {
+	OWN_FREE char *spec = mount_idmap(m);
+	OWN_FD int userns = userns_for_mount(c, true, spec, err), tree = -1;
 	const char *subpath = mount_subpath(m);
 	int fd = subpath ? mount_open_subpath(path, subpath, O_RDONLY | O_DIRECTORY, NULL) : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 && subpath)
 		return -2;
-	return fd < 0 ? err_errno(err, errno, "cannot open volume %s", m->name) : fd;
+	if (fd < 0)
+		return err_errno(err, errno, "cannot open volume %s", m->name);
+	if (userns == USERNS_NONE)
+		return fd;
+	/* with the owners that the container's root shows */
+	tree = userns == -1 ? -1 : userns_tree(fd, userns, m->name, err);
+	close(fd);
+	fd = tree < 0 ? -1 : openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return tree >= 0 && fd < 0 ? err_errno(err, errno, "cannot open volume %s", m->name) : fd;
 }
 
 static int copy_up_one(struct container *c, struct mount_point *m, int rootfd, struct err *err)
@@ -258,7 +281,7 @@ static int copy_up_one(struct container *c, struct mount_point *m, int rootfd, s
 	path = volume_mount(c->store->deps.volumes, m->name, c->id, err);
 	if (!path)
 		return -1;
-	to = open_volume(path, m, err);
+	to = open_volume(c, path, m, err);
 	r = to == -1 ? -1 : to < 0 ? 0 : tree_copy(from, to, err);
 	if (r < 0)
 		err_wrap(err, "failed to copy the image's content to volume %s", m->name);
@@ -333,17 +356,26 @@ void mount_list_sort(struct mount_list *l)
 		qsort(l->v, l->len, sizeof(*l->v), by_depth);
 }
 
-static int setup_bind(struct container *c, const struct mount_point *m, const char *source, struct mount_list *l, struct err *err)
+static int make_source(const struct container *c, const struct mount_point *m, const char *source, struct err *err)
 {
-	if (streq(m->type, "bind") && !fs_exists(source)) {
-		if (m->skip_creation)
-			return err_set(err, ERR_INVALID,
-				"invalid mount config for type \"bind\": bind source path does not exist: %s", source);
-		if (fs_mkdirs(source, 0755, err) < 0)
-			return err_wrap(err, "error while creating mount source path '%s'", source);
-	}
-	mount_list_add(l, "bind", source, m->destination);
-	return mount_bind_options(c, m, source, l, err);
+	if (!streq(m->type, "bind") || fs_exists(source))
+		return 0;
+	if (m->skip_creation)
+		return err_set(err, ERR_INVALID, "invalid mount config for type \"bind\": bind source path does not exist: %s", source);
+	if (fs_mkdirs_owned(source, 0755, container_root_owner(c), err) < 0)
+		return err_wrap(err, "error while creating mount source path '%s'", source);
+	return 0;
+}
+
+/* shown: the path under which the runtime finds it; labels go by where it really is. */
+static int setup_bind(struct container *c, const struct mount_point *m, const char *source, const char *shown, struct mount_list *l, struct err *err)
+{
+	if (make_source(c, m, source, err) < 0)
+		return -1;
+	if (labels_mount(c, m, mount_subpath(m) ? shown : source, err) < 0)
+		return -1;
+	mount_list_add(l, "bind", shown, m->destination);
+	return mount_bind_options(c, m, shown, l, err);
 }
 
 static void setup_tmpfs(const struct mount_point *m, struct mount_list *l)
@@ -363,6 +395,23 @@ static void setup_tmpfs(const struct mount_point *m, struct mount_list *l)
 		strv_addf(&b->options, "mode=%llo", (unsigned long long)to->mode);
 }
 
+/* Bound by the daemon first where the runtime cannot: a part of something, or with other ids. An image has them already. */
+static int setup_pinned(struct container *c, size_t i, const char *source, struct mount_list *l, struct err *err)
+{
+	const struct mount_point *m = mount_at(c, i);
+	OWN_FREE char *spec = mount_idmap(m), *pinned = NULL;
+	OWN_FD int userns = mount_is_image(m) ? USERNS_NONE : userns_for_mount(c, is_volume(m), spec, err);
+
+	if (userns == -1)
+		return err_wrap(err, "cannot mount %s", m->destination);
+	if (userns == USERNS_NONE && !mount_subpath(m))
+		return setup_bind(c, m, source, source, l, err);
+	if (make_source(c, m, source, err) < 0)
+		return -1;
+	pinned = mount_pin(c, i, source, mount_subpath(m), userns, err);
+	return pinned ? setup_bind(c, m, source, pinned, l, err) : -1;
+}
+
 /* One of what is mounted first: a volume or an image; only a part of it, where the client asked for that. */
 static int setup_mounted(struct container *c, size_t i, struct mount_list *l, struct err *err)
 {
@@ -374,14 +423,7 @@ static int setup_mounted(struct container *c, size_t i, struct mount_list *l, st
 	c->volumes_mounted = i + 1;
 	if (is_volume(m))
 		volume_event(c, m, "mount", m->name, m->driver);
-	if (mount_subpath(m)) {
-		OWN_FREE char *root = STEAL(path);
-
-		path = mount_pin(c, i, root, mount_subpath(m), err);
-		if (!path)
-			return -1;
-	}
-	return setup_bind(c, m, path, l, err);
+	return setup_pinned(c, i, path, l, err);
 }
 
 int mounts_setup(struct container *c, struct mount_list *ret, struct err *err)
@@ -404,7 +446,7 @@ int mounts_setup(struct container *c, struct mount_list *ret, struct err *err)
 		c->volumes_mounted = i + 1;
 		if (m->type && streq(m->type, "tmpfs"))
 			setup_tmpfs(m, ret);
-		else if (setup_bind(c, m, m->source, ret, err) < 0)
+		else if (setup_pinned(c, i, m->source, ret, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -2,7 +2,7 @@
 /*
  * A path below a volume or an image, for the runtime: whoever writes to the volume may swap its folders for links at any
  * time, so the place is found once, within the volume, and bound by its descriptor to a name in the run folder. The runtime
- * gets that name; once it has started the container nobody needs it any more.
+ * gets that name; once it has started the container nobody needs it any more. So does a mount with other ids than its files'.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -49,24 +49,30 @@ static int make_place(const char *path, bool is_dir, struct err *err)
 	return fd < 0 ? err_errno(err, errno, "create %s", path) : 0;
 }
 
-char *mount_pin(const struct container *c, size_t n, const char *root, const char *subpath, struct err *err)
+char *mount_pin(const struct container *c, size_t n, const char *root, const char *subpath, int userns, struct err *err)
 {
 	OWN_FREE char *dir = container_run_dir(c), *pins = xasprintf("%s/mounts", dir), *path = xasprintf("%s/%zu", pins, n);
-	OWN_FD int fd = mount_open_subpath(root, subpath, O_PATH, err);
+	OWN_FD int fd = subpath ? mount_open_subpath(root, subpath, O_PATH, err) : open(root, O_PATH | O_CLOEXEC);
 	OWN_FD int tree = -1;
 	struct stat st;
 
-	if (fd < 0)
-		return NULL;
-	lock_none_held();
-	if (fstat(fd, &st) < 0 || (tree = open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE)) < 0) {
-		err_errno(err, errno, "cannot bind %s/%s", root, subpath);
+	if (fd < 0) {
+		if (!subpath)
+			err_errno(err, errno, "cannot bind %s", root);
 		return NULL;
 	}
+	lock_none_held();
+	if (fstat(fd, &st) < 0) {
+		err_errno(err, errno, "cannot bind %s/%s", root, subpath ? subpath : "");
+		return NULL;
+	}
+	tree = userns_tree(fd, userns, subpath ? subpath : root, err);
+	if (tree < 0)
+		return NULL;
 	if (fs_mkdir(pins, 0700, err) < 0 || make_place(path, S_ISDIR(st.st_mode), err) < 0)
 		return NULL;
 	if (move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) < 0) {
-		err_errno(err, errno, "cannot bind %s/%s", root, subpath);
+		err_errno(err, errno, "cannot bind %s/%s", root, subpath ? subpath : "");
 		return NULL;
 	}
 	return STEAL(path);

@@ -32,7 +32,7 @@ char *mount_view_get(const struct container *c, const struct mount_point *m, str
 	char id[65];
 
 	mount_view_id(c->id, m, id);
-	return rwlayer_mount(layers_of(c), id, c->rec.mount_label, err);
+	return container_mount(c, id, err);
 }
 
 void mount_view_put(const struct container *c, const struct mount_point *m)
@@ -66,8 +66,8 @@ int mount_view_make(struct container *c, struct mount_point *m, struct err *err)
 	if (img->damaged)
 		return err_set(err, ERR_INTERNAL, "image %s is damaged: %s", m->spec.source, img->damaged);
 	mount_view_id(c->id, m, id);
-	if (unfinished_view(c, id, err) < 0 || rwlayer_create_view(layers_of(c), id, img->chain, c->rec.mount_label, err) < 0 ||
-	    (!c->host.auto_remove && rwlayer_sync(layers_of(c), id, err) < 0))
+	if (unfinished_view(c, id, err) < 0 || rwlayer_create_view(layers_of(c), id, img->chain, container_mount_label(c), err) < 0 ||
+	    container_fit_layer(c, id, err) < 0 || (!c->host.auto_remove && rwlayer_sync(layers_of(c), id, err) < 0))
 		return -1;
 	path = mount_view_get(c, m, err); /* where it will be */
 	if (!path)

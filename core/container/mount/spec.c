@@ -47,11 +47,29 @@ char *path_clean(const char *path)
 	return xasprintf("/%s", joined);
 }
 
+static bool is_idmap(const char *word)
+{
+	return streq(word, "idmap") || str_has_prefix(word, "idmap=");
+}
+
+char *mount_idmap(const struct mount_point *m)
+{
+	OWN_STRV struct strv words = { 0 };
+
+	if (str_empty(m->mode))
+		return NULL;
+	strv_split(&words, m->mode, ",");
+	for (size_t i = 0; i < words.len; i++)
+		if (is_idmap(words.v[i]))
+			return xstrdup(words.v[i] + strlen("idmap") + (words.v[i][strlen("idmap")] == '='));
+	return NULL;
+}
+
 /* The words of a mode, each group at most once. */
 static bool mode_valid(const char *mode)
 {
 	OWN_STRV struct strv words = { 0 };
-	int rw = 0, label = 0, prop = 0, copy = 0, cons = 0;
+	int rw = 0, label = 0, prop = 0, copy = 0, cons = 0, ids = 0;
 
 	if (str_empty(mode))
 		return true;
@@ -69,10 +87,12 @@ static bool mode_valid(const char *mode)
 			copy++;
 		else if (is_word(w, consistencies))
 			cons++;
+		else if (is_idmap(w))
+			ids++;
 		else
 			return false;
 	}
-	return rw <= 1 && label <= 1 && prop <= 1 && copy <= 1 && cons <= 1;
+	return rw <= 1 && label <= 1 && prop <= 1 && copy <= 1 && cons <= 1 && ids <= 1;
 }
 
 static bool mode_has(const char *mode, const char *word)
@@ -138,6 +158,14 @@ static int check_volume_name(const char *name, struct err *err)
 	return 0;
 }
 
+static int check_idmap(const char *mode, struct err *err)
+{
+	const struct mount_point m = { .mode = (char *)mode };
+	OWN_FREE char *spec = mount_idmap(&m);
+
+	return spec ? userns_check_spec(spec, err) : 0;
+}
+
 int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_point *ret, struct err *err)
 {
 	OWN_STRV struct strv f = { 0 };
@@ -161,6 +189,8 @@ int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_p
 	if (check_target(is_bind ? "bind" : "volume", target, err) < 0)
 		return err_wrap(err, "invalid volume specification: '%s'", bind);
 	if (source && !is_bind && check_volume_name(source, err) < 0)
+		return -1;
+	if (check_idmap(mode, err) < 0)
 		return -1;
 	prop = mode_propagation(mode);
 	if ((!is_bind && prop) || (is_bind && mode_has(mode, "nocopy")))

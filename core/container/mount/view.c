@@ -55,26 +55,26 @@ static int open_source(struct view *v, const struct mount_point *m, struct err *
 }
 
 /* The place in the view, made where it is missing, as a start would make it. */
-static int open_place(int rootfd, const char *destination, bool dir)
+static int open_place(int rootfd, const char *destination, bool dir, struct fs_owner owner)
 {
 	int fd = fs_beneath(rootfd, destination, O_PATH, 0);
 
 	if (fd >= 0 || errno != ENOENT)
 		return fd;
 	if (dir)
-		return fs_beneath_mkdirs(rootfd, destination, 0755);
+		return fs_beneath_mkdirs(rootfd, destination, 0755, owner);
 	OWN_FREE char *above = xstrndup(destination, (size_t)(strrchr(destination, '/') - destination));
-	OWN_FD int folder = fs_beneath_mkdirs(rootfd, *above ? above : "/", 0755);
+	OWN_FD int folder = fs_beneath_mkdirs(rootfd, *above ? above : "/", 0755, owner);
 	OWN_FD int made = folder < 0 ? -1 : fs_beneath(rootfd, destination, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
 
-	return made < 0 ? -1 : fs_beneath(rootfd, destination, O_PATH, 0);
+	return made < 0 || fchown(made, owner.uid, owner.gid) < 0 ? -1 : fs_beneath(rootfd, destination, O_PATH, 0);
 }
 
 /*
  * Binds what is open as from at a place of the container. Where that is no place for it, starting will tell. 1: it has no
  * name any more, as its file was replaced meanwhile.
  */
-static int bind_at(int from, int rootfd, const char *destination, bool rw, unsigned recursive, struct err *err)
+static int bind_at(const struct view *v, int from, int userns, int rootfd, const char *destination, bool rw, unsigned recursive, struct err *err)
 {
 	struct mount_attr attr = { .attr_set = rw ? 0 : MOUNT_ATTR_RDONLY, .propagation = MS_PRIVATE };
 	OWN_FD int tree = -1;
@@ -83,12 +83,17 @@ static int bind_at(int from, int rootfd, const char *destination, bool rw, unsig
 
 	if (fstat(from, &st) < 0)
 		return err_errno(err, errno, "cannot look at what goes to %s", destination);
-	place = open_place(rootfd, destination, S_ISDIR(st.st_mode));
+	place = open_place(rootfd, destination, S_ISDIR(st.st_mode), container_root_owner(v->container));
 	if (place < 0 || fstat(place, &at) < 0 || S_ISDIR(st.st_mode) != S_ISDIR(at.st_mode)) {
 		log_debug("nothing can be mounted at %s of a container", destination);
 		return 0;
 	}
-	tree = open_tree(from, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | recursive);
+	if (userns >= 0)
+		tree = userns_tree(from, userns, destination, err);
+	else
+		tree = open_tree(from, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | recursive);
+	if (userns >= 0 && tree < 0)
+		return -1;
 	/* kernels without the second call (5.11) show it writable: what is asked for is checked besides */
 	if (tree < 0 || (mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof(attr)) < 0 && errno != ENOSYS) ||
 	    move_mount(tree, "", place, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
@@ -98,22 +103,26 @@ static int bind_at(int from, int rootfd, const char *destination, bool rw, unsig
 
 static int show(struct view *v, const struct mount_point *m, int rootfd, struct err *err)
 {
-	OWN_FD int from = open_source(v, m, err);
+	OWN_FD int from = open_source(v, m, err), userns = USERNS_NONE;
+	OWN_FREE char *spec = mount_idmap(m);
 
 	if (from < 0)
 		return from == -2 ? 0 : -1;
-	return bind_at(from, rootfd, m->destination, m->rw, m->spec.bind && m->spec.bind->non_recursive ? 0 : AT_RECURSIVE, err) < 0 ? -1 : 0;
+	userns = mount_is_image(m) ? USERNS_NONE : userns_for_mount(v->container, !str_empty(m->name), spec, err);
+	if (userns == -1)
+		return -1;
+	return bind_at(v, from, userns, rootfd, m->destination, m->rw, m->spec.bind && m->spec.bind->non_recursive ? 0 : AT_RECURSIVE, err) < 0 ? -1 : 0;
 }
 
 /* One that the daemon writes, perhaps right now: then the next one is there at once. */
-static int show_netfile(const char *path, int rootfd, const char *destination, bool rw, struct err *err)
+static int show_netfile(const struct view *v, const char *path, int rootfd, const char *destination, bool rw, struct err *err)
 {
 	int r = 1;
 
 	for (int i = 0; i < NETFILE_TRIES && r == 1; i++) {
 		OWN_FD int from = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
-		r = from < 0 ? 0 : bind_at(from, rootfd, destination, rw, 0, err);
+		r = from < 0 ? 0 : bind_at(v, from, USERNS_NONE, rootfd, destination, rw, 0, err);
 	}
 	return r < 0 ? -1 : 0;
 }
@@ -135,7 +144,7 @@ static int show_netfiles(struct view *v, int rootfd, struct err *err)
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++)
 		if (*files[i].path && !jmap_get(&c->rec.mounts, files[i].destination, &mount_point_desc) &&
-		    show_netfile(files[i].path, rootfd, files[i].destination, !c->host.readonly_rootfs, err) < 0)
+		    show_netfile(v, files[i].path, rootfd, files[i].destination, !c->host.readonly_rootfs, err) < 0)
 			return -1;
 	return 0;
 }
@@ -258,7 +267,7 @@ int view_open(struct container *c, struct view *ret, struct err *err)
 	ret->held = rwlayer_hold(layers_of(c), c->id, NULL) == 0;
 	/* First, also where it runs: a restart beside the view must go on with this mount. Two of overlay with one upper folder do not know of
 	 * each other's changes, and what goes through the older one is lost or fails (ESTALE). */
-	root = rwlayer_mount(layers_of(c), c->id, c->rec.mount_label, &why);
+	root = container_mount(c, c->id, &why);
 	ret->layer = root != NULL;
 	ret->running = open_running(ret);
 	if (ret->running)

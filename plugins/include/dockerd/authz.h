@@ -3,7 +3,7 @@
  * Authorization drivers: allow or deny a request before it runs, and its answer before it is sent.
  *
  * Changes
- *   0.1  first shape.
+ *   1.0  first version.
  *
  * A driver sees the very bytes that the daemon acts on. A body too large to show, or a stream, is marked; the daemon
  * never passes a request as if it had no body.
@@ -17,8 +17,8 @@
 extern "C" {
 #endif
 
-#define DKD_AUTHZ_MAJOR UINT32_C(0)
-#define DKD_AUTHZ_MINOR UINT32_C(1)
+#define DKD_AUTHZ_MAJOR UINT32_C(1)
+#define DKD_AUTHZ_MINOR UINT32_C(0)
 
 /* The driver's own. */
 struct dkd_authz;
@@ -27,6 +27,10 @@ struct dkd_authz_open {
 	uint32_t size;
 	uint32_t flags;       /* none yet */
 	const char *instance; /* of a provider */
+	/* Of the driver "policy": names that listeners carry (?policy=NAME). It knows them all, or does not open. */
+	const char *const *policies;
+	uint32_t policies_len;
+	uint32_t reserved;    /* 0 */
 };
 
 #define DKD_AUTHZ_BODY_STREAM UINT32_C(1) /* the body is a stream (an upload): not shown */
@@ -51,6 +55,7 @@ struct dkd_authz_request {
 	int32_t peer_pid;
 	uint32_t api_minor;             /* 1.N */
 	const char *listener;           /* the "host" it came in through, "unix:///run/docker.sock" */
+	const char *policy;             /* that listener's ?policy=, "" without one */
 };
 
 struct dkd_authz_response {
@@ -82,6 +87,11 @@ struct dkd_authz_ops {
 		const struct dkd_authz_response *rs, dkd_emit *reason, void *to);
 	/* The configuration may have changed: read the options of the host table again. On failure the old rules stay. */
 	int32_t (*reload)(const struct dkd_call *call, struct dkd_authz *a);
+	/*
+	 * After request() has allowed it: emits each label, "key=value", that what this request sees and touches must have, and that
+	 * what it makes is given. None emitted: everything. 0, or -1, which refuses.
+	 */
+	int32_t (*scope)(const struct dkd_call *call, struct dkd_authz *a, const struct dkd_authz_request *rq, dkd_emit *label, void *to);
 };
 
 #ifdef __cplusplus

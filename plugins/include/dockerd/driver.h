@@ -3,7 +3,7 @@
  * dockerd driver ABI: what every kind of driver shares. The tables of each kind stand in graph.h, net.h, volume.h, authz.h, log.h, ipam.h.
  *
  * Changes
- *   0.1  first shape. While the major is 0, a daemon accepts only drivers of its own minor.
+ *   1.0  first version: a daemon takes drivers of every minor of its major.
  *
  * A driver is one shared object NAME.so that exports one function, dkd_driver_entry(), and links to nothing of the
  * daemon's. The function returns a descriptor that lives as long as the process. All that a driver asks of the daemon
@@ -19,8 +19,8 @@
  *  - A member that is NULL or 0 means "not given" unless its comment says something else.
  *  - An emit callback returns 0, or another number when it wants no more; the driver then stops emitting and returns 0.
  *  - A driver may be called from any thread (see thread models), never after fork(), and is never unloaded.
- *  - A driver leaves the process alone: no signals handled, no exit(), no chdir(), no umask(), no setlocale(), all
- *    descriptors close-on-exec.
+ *  - A driver leaves the process alone: no fork() (see run() of the host table), no signals handled, no exit(), no chdir(), no
+ *    umask(), no setlocale(), all descriptors close-on-exec.
  */
 #ifndef DOCKERD_DRIVER_H
 #define DOCKERD_DRIVER_H
@@ -123,6 +123,13 @@ struct dkd_host {
 	int32_t (*each_option)(const struct dkd_host *host, dkd_emit_pair *emit, void *to);
 	/* The daemon's own id maps (userns-remap), or NULL: ids are the host's. */
 	const struct dkd_idmaps *(*idmaps)(const struct dkd_host *host);
+	/*
+	 * Runs a program to its end, with the daemon's environment and nothing to read: argv[0] is its absolute path, or a name that is
+	 * looked for in PATH; NULL ends the list. What it printed, on stdout and stderr together, is emitted once, as one text, when
+	 * emit is given. The program is killed when the call's deadline passes or its caller goes. Returns the exit status, 128 + N when
+	 * signal N ended it; -1 after a fail() for that call, DKD_ERR_NOT_FOUND when there is no such program.
+	 */
+	int32_t (*run)(const struct dkd_host *host, const struct dkd_call *call, const char *const *argv, dkd_emit *emit, void *to);
 };
 
 /*

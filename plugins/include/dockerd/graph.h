@@ -3,7 +3,7 @@
  * Graph drivers: where the layers of images and containers live, and how a stack of them becomes one directory.
  *
  * Changes
- *   0.1  first shape.
+ *   1.0  first version.
  *
  * A layer has an id (64 hex digits, with "-init" or the like behind them for some) and at most one parent. Read-only
  * layers are written once, through tree(), and never again; a read-write layer is a container's. Ids that a driver gets
@@ -19,8 +19,8 @@
 extern "C" {
 #endif
 
-#define DKD_GRAPH_MAJOR UINT32_C(0)
-#define DKD_GRAPH_MINOR UINT32_C(1)
+#define DKD_GRAPH_MAJOR UINT32_C(1)
+#define DKD_GRAPH_MINOR UINT32_C(0)
 
 /* The driver's own. */
 struct dkd_graph;
@@ -63,7 +63,10 @@ struct dkd_graph_mount {
 	uint32_t flags;                  /* DKD_GRAPH_READONLY, DKD_GRAPH_VOLATILE */
 	const char *id;
 	const char *label;
-	const struct dkd_idmaps *idmaps; /* mount with this map (idmapped mount); NULL: ids as they are on disk */
+	/* Mount so that ids on disk (inside) show as the host's (outside): an idmapped mount. NULL: as they are on disk. */
+	const struct dkd_idmaps *idmaps;
+	int32_t userns;                  /* with idmaps: an open user namespace that has them, for mount_setattr(2) */
+	uint32_t pad;
 };
 
 /* How a deletion is written in a tree. */

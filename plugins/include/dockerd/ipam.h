@@ -3,7 +3,7 @@
  * Address drivers (IPAM): who gives networks their subnets and containers their addresses, in the place of the daemon's own.
  *
  * Changes
- *   0.1  first shape.
+ *   1.0  first version.
  *
  * Order: request_pool for each address family of a network, request_address for its gateway and for each container, and back:
  * release_address, release_pool. After a restart of the daemon no pool and no address is asked for again, unless the driver
@@ -18,8 +18,8 @@
 extern "C" {
 #endif
 
-#define DKD_IPAM_MAJOR UINT32_C(0)
-#define DKD_IPAM_MINOR UINT32_C(1)
+#define DKD_IPAM_MAJOR UINT32_C(1)
+#define DKD_IPAM_MINOR UINT32_C(0)
 
 /* The driver's own. */
 struct dkd_ipam;

@@ -3,8 +3,7 @@
  * Log drivers: hand a container's output on to where logs are kept.
  *
  * Changes
- *   0.1  first shape.
- *   0.2  parts(): a driver that divides.
+ *   1.0  first version.
  *
  * The output is on disk before a driver sees it. The daemon reads it from there and offers it, in order, at the driver's pace:
  * what a driver does not take is offered again, also by the next daemon. After a crash of the daemon some records may come
@@ -19,8 +18,8 @@
 extern "C" {
 #endif
 
-#define DKD_LOG_MAJOR UINT32_C(0)
-#define DKD_LOG_MINOR UINT32_C(2)
+#define DKD_LOG_MAJOR UINT32_C(1)
+#define DKD_LOG_MINOR UINT32_C(0)
 
 /* The driver's own: the driver, and one container's log. */
 struct dkd_log;
@@ -47,6 +46,13 @@ struct dkd_log_subject {
 	uint32_t attrs_len;
 	uint32_t pad;
 	int64_t created;                /* ns since 1970 */
+	const struct dkd_pair *labels;  /* all of the container's */
+	const struct dkd_pair *env;     /* all of its variables */
+	const char *const *argv;        /* its program and the program's arguments */
+	uint32_t labels_len;
+	uint32_t env_len;
+	uint32_t argv_len;
+	uint32_t pad2;
 };
 
 #define DKD_LOG_STDERR  UINT32_C(1) /* else stdout */

@@ -3,9 +3,7 @@
  * Network drivers: what a container's network namespace is connected to.
  *
  * Changes
- *   0.1  first shape.
- *   0.2  program_ports takes a struct with the endpoint's addresses, and ports that are reserved already; program_links;
- *        dkd_net_joined says whether the network is a way out; known_options.
+ *   1.0  first version.
  *
  * The daemon owns networks, addresses (IPAM) and sandboxes (network namespaces); a driver makes the wires. Order for a
  * container: create_network once, then for each container create_endpoint, join, program_ports, program_links, and back:
@@ -21,8 +19,8 @@
 extern "C" {
 #endif
 
-#define DKD_NET_MAJOR UINT32_C(0)
-#define DKD_NET_MINOR UINT32_C(2)
+#define DKD_NET_MAJOR UINT32_C(1)
+#define DKD_NET_MINOR UINT32_C(0)
 
 /* The driver's own. */
 struct dkd_net;
@@ -76,7 +74,8 @@ struct dkd_net_network {
 	const char *name;
 	/*
 	 * The users', and the daemon's own, "dockerd.": firewall, firewall6 (false: no rules of that family), firewall_backend (nftables,
-	 * iptables), ip_forward, forward_drop, existing, userland_proxy, publish_policy (open, host).
+	 * iptables), ip_forward, forward_drop, existing, userland_proxy, publish_policy (open, host), number (to allocate_network: one that no
+	 * other network of these hosts has).
 	 */
 	const struct dkd_pair *options;
 	const struct dkd_pair *labels;
@@ -211,7 +210,10 @@ struct dkd_net_ops {
 	int32_t (*free_network)(const struct dkd_call *call, struct dkd_net *n, const char *network);
 	/* 1 when the daemon need not reserve a gateway address for a network of these options, 0 when it must. */
 	int32_t (*skip_gateway)(const struct dkd_call *call, struct dkd_net *n, const struct dkd_net_network *network);
-	/* Another host, or this one's own address, came or went: type "node", and facts about it. */
+	/*
+	 * Something came or went elsewhere. Type "node": a host, this one before the first join; "address", "self" ("true"). Type "endpoint": a
+	 * container of another host; "network", "endpoint", "mac", "ipv4", "ipv6", "host". Others may be added.
+	 */
 	int32_t (*discover_new)(const struct dkd_call *call, struct dkd_net *n, const char *type, const struct dkd_pair *data, uint32_t data_len);
 	int32_t (*discover_delete)(const struct dkd_call *call, struct dkd_net *n, const char *type, const struct dkd_pair *data, uint32_t data_len);
 	/* After a crash: removes whatever of the driver's belongs to none of these endpoints. */

@@ -3,7 +3,7 @@
  * Volume drivers: directories that outlive containers.
  *
  * Changes
- *   0.1  first shape.
+ *   1.0  first version.
  *
  * Names of volumes are checked by the daemon: [a-zA-Z0-9][a-zA-Z0-9_.-]+, at most 255 bytes. The daemon keeps labels and
  * who uses what; a driver keeps its volumes and their options.
@@ -17,8 +17,8 @@
 extern "C" {
 #endif
 
-#define DKD_VOLUME_MAJOR UINT32_C(0)
-#define DKD_VOLUME_MINOR UINT32_C(1)
+#define DKD_VOLUME_MAJOR UINT32_C(1)
+#define DKD_VOLUME_MINOR UINT32_C(0)
 
 /* The driver's own. */
 struct dkd_volume;
@@ -98,9 +98,6 @@ struct dkd_volume_ops {
 	int32_t (*rename)(const struct dkd_call *call, struct dkd_volume *v, const char *name, const char *new_name);
 	/* A new volume with the content of name at one moment. */
 	int32_t (*snapshot)(const struct dkd_call *call, struct dkd_volume *v, const char *name, const char *new_name);
-	/* The content as a tar stream written to, or read from, a descriptor. */
-	int32_t (*export_tar)(const struct dkd_call *call, struct dkd_volume *v, const char *name, int32_t fd);
-	int32_t (*import_tar)(const struct dkd_call *call, struct dkd_volume *v, const char *name, int32_t fd);
 	/* Bytes in use, or -1. */
 	int64_t (*usage)(const struct dkd_call *call, struct dkd_volume *v, const char *name);
 };

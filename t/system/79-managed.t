@@ -1,0 +1,68 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Managed plugins: made from a folder, set, enabled in a root of their own, used by their name, disabled, removed.
+. "$(dirname "$0")/lib.sh" || exit 1
+need_root
+need runc python3 jq
+need_apart
+find_docker
+scratch
+P=$WORK/p
+mkdir -p "$P/rootfs/usr" "$P/rootfs/state" "$P/rootfs/tmp" "$P/rootfs/proc" "$P/rootfs/sys" "$P/rootfs/dev" "$P/rootfs/run"
+for l in bin lib lib64; do ln -s usr/$l "$P/rootfs/$l"; done
+cp "$top_srcdir/t/clients/docker-plugin.py" "$P/rootfs/plugin.py"
+cat > "$P/config.json" << 'C'
+{"Description":"folders","Documentation":"","Entrypoint":["/usr/bin/python3","/plugin.py","/run/docker/plugins/p.sock","/state"],"WorkDir":"/",
+"Interface":{"Types":["docker.volumedriver/1.0"],"Socket":"p.sock"},"Network":{"Type":"none"},"PropagatedMount":"/state",
+"Mounts":[{"Name":"usr","Source":"/usr","Destination":"/usr","Type":"bind","Options":["rbind","ro"],"Settable":null}],
+"Env":[{"Name":"COLOR","Value":"red","Settable":["value"]},{"Name":"FIXED","Value":"1","Settable":null}],
+"Linux":{"Capabilities":["CAP_SYS_ADMIN"],"AllowAllDevices":false,"Devices":null},"Args":{"Name":"","Description":"","Settable":null,"Value":[]}}
+C
+start_daemon; ok "the daemon is up" || done_testing
+load_busybox > /dev/null
+docker plugin create me/folders "$P" > /dev/null; ok "plugin create"
+like "$(docker plugin ls)" 'me/folders:latest +folders +false' "ls"
+is "$(docker plugin inspect -f '{{.Enabled}} {{.Settings.Env}} {{.Config.Interface.Socket}}' me/folders)" "false [COLOR=red FIXED=1] p.sock" "inspect"
+like "$(docker plugin create me/folders "$P" 2>&1)" 'plugin me/folders:latest already exists' "a name that is taken"
+like "$(docker plugin create ../x "$P" 2>&1)" 'invalid reference format|error' "a name with a path in it"
+docker plugin set me/folders COLOR=blue; ok "set"
+like "$(docker plugin set me/folders FIXED=2 2>&1)" '"FIXED" is not settable' "what may not be set"
+like "$(docker plugin set me/folders OTHER=2 2>&1)" 'setting "OTHER" not found in the plugin configuration' "what is not there"
+docker plugin enable me/folders > /dev/null; ok "enable" || { done_testing; }
+is "$(docker plugin ls -f enabled=true -f capability=volumedriver --format '{{.Name}} {{.Enabled}}' | grep '^me/')" "me/folders:latest true" "ls, by filters"
+like "$(docker plugin set me/folders COLOR=x 2>&1)" 'cannot set on an active plugin' "set while it runs"
+PID=$(pgrep -f '/plugin.py /run/docker/plugins/p.sock' | head -1)
+like "$(tr '\0' '\n' < "/proc/$PID/environ")" '^COLOR=blue$' "with its settings"
+is "$(docker volume create -d me/folders one)" one "a volume of it"
+is "$(docker run --rm --network none -v one:/d busybox sh -c 'echo in > /d/f; cat /d/f')" in "a container uses it"
+ID=$(docker plugin inspect -f '{{.Id}}' me/folders)
+is "$(cat "$WORK/root/plugins/$ID/propagated-mount/volumes/one/f")" in "where its propagated mount is"
+docker volume create -d me/folders evil > /dev/null
+rmdir "$WORK/root/plugins/$ID/propagated-mount/volumes/evil" && ln -s / "$WORK/root/plugins/$ID/propagated-mount/volumes/evil"
+is "$(docker run --rm --network none -v evil:/d busybox ls -d /d/volumes /d/usr 2> /dev/null)" /d/volumes "a link of the plugin's leads to what it shares, not to the host"
+rm "$WORK/root/plugins/$ID/propagated-mount/volumes/evil" && mkdir "$WORK/root/plugins/$ID/propagated-mount/volumes/evil"; docker volume rm evil > /dev/null
+docker create --name user --network none -v one:/d busybox true > /dev/null
+like "$(docker plugin disable me/folders 2>&1)" 'plugin me/folders:latest is in use' "not disabled while a container has a volume of it"
+like "$(docker plugin rm me/folders 2>&1)" 'is in use' "nor removed"
+docker rm user > /dev/null
+stop_daemon
+[ ! -d "/proc/$PID" ]; ok "it ends with the daemon"
+start_daemon
+is "$(docker run --rm --network none -v one:/d busybox cat /d/f)" in "and starts with it"
+docker volume rm one > /dev/null
+like "$(docker plugin rm me/folders 2>&1)" 'plugin me/folders:latest is enabled$' "rm of one that is enabled"
+like "$(docker plugin enable me/folders 2>&1)" 'plugin already enabled: plugin me/folders:latest is enabled' "enable of one that is"
+docker plugin disable me/folders > /dev/null; ok "disable"
+like "$(docker plugin disable me/folders 2>&1)" 'plugin is already disabled: plugin me/folders:latest found but disabled' "disable of one that is"
+is "$(ls -A "$WORK/exec/plugin-names")" "" "drivers find it no more"
+docker plugin rm me/folders > /dev/null; ok "rm"
+left() { find "$WORK/root/plugins" -mindepth 1 ! -type d -o -mindepth 1 -maxdepth 1 ! -name storage; }
+is "$(left)" "" "nothing is left"
+# hostile ones
+bad() { jq "$1" "$P/config.json" > "$P/c2"; mkdir -p "$WORK/q/rootfs"; cp "$P/c2" "$WORK/q/config.json"; (cd "$WORK/q" && tar c config.json rootfs) > "$WORK/q.tar"
+	api POST "/plugins/create?name=bad" --data-binary "@$WORK/q.tar" | jq -r .message; }
+like "$(bad '.Interface.Socket="../x.sock"')" 'the socket is no file name' "a socket elsewhere"
+like "$(bad '.PropagatedMount="/../etc"')" 'PropagatedMount is no absolute path' "a propagated mount elsewhere"
+like "$(bad '.Entrypoint=[]')" 'there is no entrypoint' "no entrypoint"
+is "$(left)" "" "nothing is left of them"
+done_testing
