@@ -56,7 +56,7 @@ stat -L -c '%u %g %a %F' /proc/$p/fd/0 /proc/$p/fd/1 /proc/$p/fd/2 | sed 's/^[0-
 # group, session, terminal by whether they are its own; priority, nice
 read -r _ _ _ _ g s t f rest < /proc/$p/stat
 echo "group $((g == p)) session $((s == p)) terminal $t foreground $((f == p))"
-set -- $rest; echo "priority $9 ${10}"
+set -- $rest; echo "priority ${10} ${11}"
 [ ! -t 0 ] || { tty; stty -a; ls -l "$(tty)" | awk '{ print $1, $3, $4 }'; }
 awk -v own="_ses.$(hostname)" 'index($0, own) { print $1, $4, $5, $6, $7, $8, $9 }' /proc/keys
 E2
