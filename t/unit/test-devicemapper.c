@@ -183,6 +183,9 @@ static void test_store(void)
 	ok(store_read_transaction(dir, &t_got) == 0 && t_got.transaction == 12 && t_got.id == 3 && streq(t_got.layer, "abc"), "and read");
 	is_int(store_write_set(dir, &s), 0, "the set is written");
 	is_str(text_of(dir, "deviceset-metadata"), "{\"next_device_id\":5,\"BaseDeviceUUID\":\"a-b\",\"BaseDeviceFilesystem\":\"xfs\"}", "as Docker does");
+	put_text(dir, "deviceset-metadata", "{\"next_device_id\":5,\"BaseDeviceUUID\":\"a\\nb\"}");
+	ok(store_read_set(dir, &s_got) < 0 && errno == EBADMSG, "a set with a name that would have to be escaped");
+	store_write_set(dir, &s);
 	ok(store_read_set(dir, &s_got) == 0 && s_got.next_id == 5 && streq(s_got.base_uuid, "a-b") && streq(s_got.base_fs, "xfs"), "and read");
 	put_text(dir, "other", " { \"more\": [1], \"size\" : 5, \"device_id\":16777215 }\n");
 	ok(store_read_device(dir, "other", &got) == 0 && got.bytes == 5 && got.id == 16777215 && !got.deleted && !got.initialized, "members may be missing, or more");
@@ -220,6 +223,8 @@ static void test_migration(void)
 	ok(faccessat(root, "devicemapper/json.migrated", F_OK, 0) == 0 && store_migrate(root, dir) == 0, "once");
 	put_text(root, "devicemapper/json", "{\"Devices\":{\"../x\":{\"device_id\":0}}}");
 	ok(store_migrate(root, dir) < 0 && errno == EBADMSG, "not out of its folder");
+	put_text(root, "devicemapper/json", "{\"Devices\":{\"deviceset-metadata\":{\"device_id\":0}}}");
+	ok(store_migrate(root, dir) < 0 && errno == EBADMSG, "not over a file of the store's own");
 	close(root);
 	close(dir);
 }

@@ -109,13 +109,15 @@ static bool number(json_t *o, const char *key, uint64_t most, uint64_t *ret)
 	return true;
 }
 
+/* Not with what would have to be escaped, or is a path: no engine writes that there, and these files are written without escapes. */
 static bool string(json_t *o, const char *key, char *ret, size_t size)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
 	ret[0] = '\0';
-	if (s && strpbrk(s, "\"\\/"))
-		return false; /* nothing that any engine writes there */
+	for (const char *c = s; c && *c; c++)
+		if ((unsigned char)*c < ' ' || strchr("\"\\/", *c))
+			return false;
 	return !s || snprintf(ret, size, "%s", s) < (int)size;
 }
 
@@ -297,7 +299,7 @@ int store_migrate(int root, int dir)
 		return errno == ENOENT ? 0 : -1;
 	json_object_foreach(json_object_get(o, "Devices"), layer, device) {
 		errno = EBADMSG;
-		if (rc == 0 && (strlen(layer) > NAME_MAX || strchr(layer, '/') || layer[0] == '.' || !parse_device(device, layer, &d) || store_write_device(dir, &d) < 0))
+		if (rc == 0 && (strlen(layer) > NAME_MAX || strchr(layer, '/') || layer[0] == '.' || store_reserved(layer) || !parse_device(device, layer, &d) || store_write_device(dir, &d) < 0))
 			rc = -1;
 	}
 	json_decref(o);
