@@ -3,13 +3,11 @@
 # A data-root on devicemapper of Debian's dockerd opens here, and there again with what was added. Needs a kernel with a device-mapper.
 # BENCH=N: N containers made, mounted and removed by each engine, beside that.
 . "$(dirname "$0")/lib.sh" || exit 1
-need_root
+. "$(dirname "$0")/theirlib.sh" || exit 1
 (: < /dev/mapper/control) 2> /dev/null
 grep -q ' device-mapper$' /proc/misc || skip_all "this kernel has no device-mapper"
-need curl jq runc dmsetup losetup mkfs.ext4
-DEBIAN=${DEBIAN_DOCKERD:-/usr/sbin/dockerd}
-[ -x "$DEBIAN" ] && command -v containerd >/dev/null || skip_all "Debian's dockerd is not installed (package docker.io)"
-find_docker
+need dmsetup losetup mkfs.ext4
+need_theirs
 scratch
 [ -e "$PLUGDIR/graph/devicemapper.so" ] || skip_all "built without devicemapper"
 tear_down() {
@@ -22,21 +20,6 @@ tear_down() {
 trap tear_down EXIT
 OPTS="-s devicemapper --storage-opt dm.loopdatasize=3G --storage-opt dm.loopmetadatasize=64M --storage-opt dm.basesize=256M --storage-opt dm.fs=ext4
 	--storage-opt dm.override_udev_sync_check=true"
-echo '{}' > "$WORK/theirs.json"
-TPID=
-start_theirs() {
-	"$DEBIAN" -H "unix://$WORK/theirs.sock" --data-root "$WORK/root" --exec-root "$WORK/theirs" -p "$WORK/theirs.pid" --config-file "$WORK/theirs.json" \
-		$OPTS --iptables=false --ip6tables=false --bridge=none > "$WORK/theirs.log" 2>&1 < /dev/null &
-	TPID=$!
-	for _i in $(seq $((100 * DKD_SLOW))); do
-		curl -s --max-time 5 --unix-socket "$WORK/theirs.sock" http://d/_ping >/dev/null 2>&1 && return 0
-		kill -0 $TPID 2>/dev/null || return 1
-		sleep 0.1
-	done
-	return 1
-}
-stop_theirs() { kill $TPID 2>/dev/null; wait $TPID 2>/dev/null; TPID=; }
-theirs() { "$DOCKER" -H "unix://$WORK/theirs.sock" "$@"; }
 # Milliseconds for one of: N containers made, their files looked at (each a mount and its end), removed. bench SOCKET WHO
 bench() {
 	local ids=() t0 t1 t2 t3 i
@@ -56,7 +39,7 @@ bench() {
 }
 
 "$top_srcdir/t/tools/mkimage" busybox:latest > "$WORK/busybox.tar"
-start_theirs; ok "Debian's dockerd starts" || { tail -n 5 "$WORK/theirs.log" | sed 's/^/# /'; done_testing; }
+start_theirs $OPTS --bridge=none; ok "Debian's dockerd starts" || no_theirs
 theirs load -q -i "$WORK/busybox.tar" > /dev/null
 theirs run --name ran --network none busybox sh -c 'echo own > /own; rm -f /etc/group; exit 3' > /dev/null
 theirs create --name made --network none busybox cat /etc/hostname > /dev/null
@@ -80,7 +63,7 @@ docker commit ours ours > /dev/null; ok "and images"
 docker rm made > /dev/null; ok "one of its containers is removed"
 [ -z "${BENCH:-}" ] || bench "$SOCK" "ours"
 stop_daemon
-start_theirs; ok "Debian's dockerd opens the root again" || { tail -n 5 "$WORK/theirs.log" | sed 's/^/# /'; done_testing; }
+start_theirs $OPTS --bridge=none; ok "Debian's dockerd opens the root again" || no_theirs
 is "$(theirs ps -a --format '{{.Names}}' | sort | tr '\n' ' ')" "ours ran " "with our container, and without the one removed"
 is "$(theirs run --rm --network none ours sh -c 'cat /more; ls /own 2>&1')" "$(printf 'more\nls: /own: No such file or directory')" "and our image"
 theirs rm ours ran > /dev/null; ok "both are removed there"
