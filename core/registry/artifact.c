@@ -243,24 +243,6 @@ static int send_all(const struct registry_ask *ask, const struct progress *to, s
 		(json_int_t)v[0].size), v[0].fd, NULL, NULL, err);
 }
 
-/* What clients that sign look for. */
-static void tell_result(const struct progress *to, const struct registry_ask *ask, const struct registry_part *manifest)
-{
-	OWN_BUF struct buf b = { 0 };
-	struct jw w;
-
-	jw_init(&w, &b);
-	jw_obj(&w);
-	jw_kraw(&w, "progressDetail", "{}");
-	jw_kobj(&w, "aux");
-	jw_kstr(&w, "Tag", ask->ref->tag);
-	jw_kstr(&w, "Digest", manifest->digest);
-	jw_kint(&w, "Size", manifest->size);
-	jw_obj_end(&w);
-	jw_obj_end(&w);
-	progress_raw(to, b.data);
-}
-
 int registry_artifact_send(struct registry *r, const struct registry_ask *ask, const struct registry_part *v, size_t len, const char *type, struct err *err)
 {
 	OWN_FREE char *shown = reference_familiar_name(ask->ref);
@@ -277,7 +259,7 @@ int registry_artifact_send(struct registry *r, const struct registry_ask *ask, c
 	session_close(&s);
 	if (rc == 0) {
 		tell_all(&to, v, len, "Upload complete");
-		tell_result(&to, ask, &v[0]);
+		progress_pushed(&to, ask->ref->tag, v[0].digest, v[0].size);
 	}
 	progress_close(&to);
 	return rc;

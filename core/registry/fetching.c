@@ -141,13 +141,6 @@ static struct blob *blob_of(struct fetching *f, uint32_t request)
 	return NULL;
 }
 
-static void tell_retry(struct fetching *f, struct blob *b, int64_t seconds)
-{
-	OWN_FREE char *text = xasprintf("Retrying in %lld second%s", (long long)seconds, seconds == 1 ? "" : "s");
-
-	progress_pass(f->l->progress, b->id, text);
-}
-
 static int on_reply(struct fetching *f, const struct session_reply *r, struct err *err)
 {
 	struct blob *b = blob_of(f, r->id);
@@ -161,7 +154,7 @@ static int on_reply(struct fetching *f, const struct session_reply *r, struct er
 		progress_at(p, b->id, "Downloading", r->n, b->entry->size);
 		return 0;
 	case SESSION_RETRY:
-		tell_retry(f, b, r->n);
+		progress_retry(f->l->progress, b->id, r->n);
 		return 0;
 	case SESSION_DONE:
 		f->running--;

@@ -25,11 +25,6 @@ void progress_close(struct progress *p)
 	*p = (struct progress){ 0 };
 }
 
-void progress_raw(const struct progress *p, const char *json)
-{
-	send(p, NULL, false, json);
-}
-
 void progress_say(const struct progress *p, const char *id, const char *fmt, ...)
 {
 	OWN_BUF struct buf b = { 0 };
@@ -68,9 +63,28 @@ void progress_step(const struct progress *p, const char *id, const char *status)
 	step(p, id, false, status);
 }
 
-void progress_pass(const struct progress *p, const char *id, const char *status)
+void progress_retry(const struct progress *p, const char *id, int64_t seconds)
 {
-	step(p, id, true, status);
+	OWN_FREE char *text = xasprintf("Retrying in %lld second%s", (long long)seconds, seconds == 1 ? "" : "s");
+
+	step(p, id, true, text);
+}
+
+void progress_pushed(const struct progress *p, const char *tag, const char *digest, int64_t size)
+{
+	OWN_BUF struct buf b = { 0 };
+	struct jw w;
+
+	jw_init(&w, &b);
+	jw_obj(&w);
+	jw_kraw(&w, "progressDetail", "{}");
+	jw_kobj(&w, "aux");
+	jw_kstr(&w, "Tag", tag);
+	jw_kstr(&w, "Digest", digest);
+	jw_kint(&w, "Size", size);
+	jw_obj_end(&w);
+	jw_obj_end(&w);
+	send(p, NULL, false, b.data);
 }
 
 /* "36.45kB": four digits, decimal units. */

@@ -19,12 +19,11 @@ void progress_close(struct progress *p);
 void progress_say(const struct progress *p, const char *id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* {"status","progressDetail":{},"id"} */
 void progress_step(const struct progress *p, const char *id, const char *status);
-/* The same for what the next one makes old. */
-void progress_pass(const struct progress *p, const char *id, const char *status);
+/* It is tried again so much later; the next one about it makes this old. */
+void progress_retry(const struct progress *p, const char *id, int64_t seconds);
 /* With how far it is, as numbers and as a bar; id may be NULL. */
 void progress_at(const struct progress *p, const char *id, const char *status, int64_t at, int64_t total);
-
-/* A message as it is. */
-void progress_raw(const struct progress *p, const char *json);
+/* What was pushed, for clients that sign it: {"progressDetail":{},"aux":{"Tag","Digest","Size"}} */
+void progress_pushed(const struct progress *p, const char *tag, const char *digest, int64_t size);
 
 #endif

@@ -90,9 +90,7 @@ static int send_manifest(struct push *p, const struct reference *ref, const stru
 static int report(struct push *p, const struct reference *ref, const struct image *img, const struct buf *text, struct err *err)
 {
 	struct image_tagging t = { .id = img->id };
-	OWN_BUF struct buf b = { 0 };
 	char digest[DIGEST_TEXT];
-	struct jw w;
 	int rc;
 
 	digest_of(text->data, text->size, digest);
@@ -105,16 +103,7 @@ static int report(struct push *p, const struct reference *ref, const struct imag
 	if (rc < 0)
 		return -1;
 	progress_say(&p->progress, NULL, "%s: digest: %s size: %zu", ref->tag, digest, text->size);
-	jw_init(&w, &b);
-	jw_obj(&w);
-	jw_kraw(&w, "progressDetail", "{}");
-	jw_kobj(&w, "aux");
-	jw_kstr(&w, "Tag", ref->tag);
-	jw_kstr(&w, "Digest", digest);
-	jw_kint(&w, "Size", (int64_t)text->size);
-	jw_obj_end(&w);
-	jw_obj_end(&w);
-	progress_raw(&p->progress, b.data);
+	progress_pushed(&p->progress, ref->tag, digest, (int64_t)text->size);
 	return 0;
 }
 

@@ -231,9 +231,7 @@ static int on_reply(struct packer *p, const struct session_reply *r, struct err 
 		return 0;
 	}
 	if (r->kind == SESSION_RETRY) {
-		OWN_FREE char *text = xasprintf("Retrying in %lld second%s", (long long)r->n, r->n == 1 ? "" : "s");
-
-		progress_pass(p->s->progress, l->id, text);
+		progress_retry(p->s->progress, l->id, r->n);
 		return 0;
 	}
 	l->request = 0;

@@ -323,8 +323,8 @@ static void test_teller(void)
 	}
 	progress_step(&p, "a", "Complete");
 	progress_at(&p, "a", "Extracting", 1, 9);
-	progress_pass(&p, "a", "Retrying");
-	progress_raw(&p, "{}");
+	progress_retry(&p, "a", 5);
+	progress_pushed(&p, "t", "d", 7);
 	pthread_mutex_unlock(&reader.may);
 	progress_close(&p);
 	is_str(reader.all.data, "F0 L9 L90 C0 R0 -0 ", "a client that does not read is told what is new, when it reads");
