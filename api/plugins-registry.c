@@ -7,8 +7,6 @@
 #include "plugin/managed.h"
 #include "registry-settings.h"
 
-#define TYPE_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
-
 /* One request that a registry is needed for. */
 struct dealing {
 	struct reference ref;
@@ -203,7 +201,7 @@ static int push(struct job *job, struct dealing *d, const struct plugin_target *
 		return -1;
 	for (ssize_t i = 0; i < len; i++)
 		v[i] = (struct registry_part){ parts[i].digest, parts[i].size, parts[i].fd };
-	rc = registry_artifact_send(job_api(job)->registry, &d->ask, v, (size_t)len, TYPE_MANIFEST, err);
+	rc = registry_artifact_send(job_api(job)->registry, &d->ask, v, (size_t)len, MANAGED_MANIFEST_TYPE, err);
 	managed_parts_free(parts, (size_t)len);
 	return rc < 0 ? err_wrap(err, "error pushing plugin") : 0;
 }

@@ -20,7 +20,6 @@
 #include "image/untar.h"
 #include "plugin/managed_i.h"
 
-#define TYPE_MANIFEST "application/vnd.docker.distribution.manifest.v2+json"
 #define TYPE_CONFIG "application/vnd.docker.plugin.v1+json"
 #define TYPE_LAYER "application/vnd.docker.image.rootfs.diff.tar.gzip"
 #define SHARED "propagated-mount"
@@ -177,7 +176,7 @@ static int put_manifest(const struct managed_store *s, struct managed *m, int64_
 		return -1;
 	m->config_digest = xstrdup(digest);
 	text = xasprintf("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" TYPE_CONFIG "\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"mediaType\":\"" TYPE_LAYER
-		"\",\"digest\":\"%s\",\"size\":%lld}],\"mediaType\":\"" TYPE_MANIFEST "\"}", digest, strlen(line), m->layers.v[0], (long long)layer_size);
+		"\",\"digest\":\"%s\",\"size\":%lld}],\"mediaType\":\"" MANAGED_MANIFEST_TYPE "\"}", digest, strlen(line), m->layers.v[0], (long long)layer_size);
 	if (blobs_put(s, text, strlen(text), digest, err) < 0)
 		return -1;
 	m->manifest = xstrdup(digest);
@@ -409,18 +408,9 @@ static int upgrade(struct managed_store *s, struct managed *m, const struct mana
 
 int managed_upgrade(struct managed_store *s, const char *name, const struct managed_from *from, struct err *err)
 {
-	struct managed *m;
-	int rc;
+	OWN_OPERATION struct operation op = { 0 };
 
-	WITH_LOCK(&s->lock);
-	m = managed_take(s, name, err);
-	if (!m)
-		return -1;
-	lock_drop(&s->lock);
-	rc = upgrade(s, m, from, err);
-	lock_take(&s->lock);
-	managed_give_back(s, m);
-	return rc;
+	return managed_take(s, name, &op, err) < 0 ? -1 : upgrade(s, op.plugin, from, err);
 }
 
 /* --- to a registry --- */

@@ -218,24 +218,27 @@ void managed_sweep(struct managed_store *s)
 		blobs_sweep(s, used);
 }
 
-/* Takes the operation of a plugin. The lock is held, and dropped while another has it. */
-struct managed *managed_take(struct managed_store *s, const char *name, struct err *err)
+int managed_take(struct managed_store *s, const char *name, struct operation *ret, struct err *err)
 {
+	WITH_LOCK(&s->lock);
 	struct managed *m;
 
 	while ((m = managed_lookup(s, name)) && m->busy)
 		lock_wait(&s->lock, &s->idle, -1);
-	if (m)
-		m->busy = true;
-	else
-		err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
-	return m;
+	if (!m)
+		return err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
+	m->busy = true;
+	*ret = (struct operation){ s, m };
+	return 0;
 }
 
-void managed_give_back(struct managed_store *s, struct managed *m)
+void managed_give_back(struct operation *op)
 {
-	m->busy = false;
-	pthread_cond_broadcast(&s->idle);
+	if (!op->plugin)
+		return;
+	WITH_LOCK(&op->store->lock);
+	op->plugin->busy = false;
+	pthread_cond_broadcast(&op->store->idle);
 }
 
 int managed_find(struct managed_store *s, const char *name, char **ret_id, char **ret_name, bool *ret_enabled, struct err *err)
@@ -273,97 +276,83 @@ static int enable(struct managed_store *s, struct managed *m, int timeout, struc
 
 int managed_enable(struct managed_store *s, const char *name, int timeout, struct err *err)
 {
-	struct managed *m;
-	int rc;
+	OWN_OPERATION struct operation op = { 0 };
 
-	WITH_LOCK(&s->lock);
-	m = managed_take(s, name, err);
-	if (!m)
-		return -1;
-	lock_drop(&s->lock);
-	rc = enable(s, m, timeout, err);
-	lock_take(&s->lock);
-	managed_give_back(s, m);
-	return rc;
+	return managed_take(s, name, &op, err) < 0 ? -1 : enable(s, op.plugin, timeout, err);
 }
 
 int managed_disable(struct managed_store *s, const char *name, struct err *err)
 {
+	OWN_OPERATION struct operation op = { 0 };
 	struct managed *m;
-	int rc;
+
+	if (managed_take(s, name, &op, err) < 0)
+		return -1;
+	m = op.plugin;
+	if (!m->enabled)
+		return err_set(err, ERR_CONFLICT, "plugin is already disabled: plugin %s found but disabled", m->name);
+	managed_stop(s, m);
+	set_enabled(s, m, false);
+	return managed_save(s, m, m->id, err);
+}
+
+static int set_all(struct managed_store *s, struct managed *m, const struct strv *settings, struct err *err)
+{
+	OWN_JSON json_t *config = managed_config(m);
 
 	WITH_LOCK(&s->lock);
-	m = managed_take(s, name, err);
-	if (!m)
-		return -1;
-	lock_drop(&s->lock);
-	if (m->enabled) {
-		managed_stop(s, m);
-		set_enabled(s, m, false);
-		rc = managed_save(s, m, m->id, err);
-	} else {
-		rc = err_set(err, ERR_CONFLICT, "plugin is already disabled: plugin %s found but disabled", m->name);
-	}
-	lock_take(&s->lock);
-	managed_give_back(s, m);
-	return rc;
+	for (size_t i = 0; i < settings->len; i++)
+		if (managed_settings_set(m, config, settings->v[i], err) < 0)
+			return -1;
+	return 0;
 }
 
 int managed_set(struct managed_store *s, const char *name, const struct strv *settings, struct err *err)
 {
-	OWN_JSON json_t *config = NULL;
-	struct managed *m;
-	int rc = 0;
+	OWN_OPERATION struct operation op = { 0 };
+
+	if (managed_take(s, name, &op, err) < 0)
+		return -1;
+	if (op.plugin->enabled)
+		return err_set(err, ERR_CONFLICT, "cannot set on an active plugin, disable plugin before setting");
+	return set_all(s, op.plugin, settings, err) < 0 ? -1 : managed_save(s, op.plugin, op.plugin->id, err);
+}
+
+/* Out of the list, with its parts; whoever waits for it looks again. */
+static void forget(struct operation *op)
+{
+	struct managed_store *s = op->store;
+	struct managed *m = STEAL(op->plugin), **p = &s->all;
 
 	WITH_LOCK(&s->lock);
-	m = managed_take(s, name, err);
-	if (!m)
-		return -1;
-	config = managed_config(m);
-	if (m->enabled)
-		rc = err_set(err, ERR_CONFLICT, "cannot set on an active plugin, disable plugin before setting");
-	for (size_t i = 0; i < settings->len && rc == 0; i++)
-		rc = managed_settings_set(m, config, settings->v[i], err);
-	lock_drop(&s->lock);
-	if (rc == 0)
-		rc = managed_save(s, m, m->id, err);
-	lock_take(&s->lock);
-	managed_give_back(s, m);
-	return rc;
+	while (*p != m)
+		p = &(*p)->next;
+	*p = m->next;
+	managed_free(m);
+	managed_sweep(s);
+	pthread_cond_broadcast(&s->idle);
 }
 
 int managed_remove(struct managed_store *s, const char *name, bool force, struct err *err)
 {
 	OWN_FREE char *old = NULL, *home = NULL;
+	OWN_OPERATION struct operation op = { 0 };
 	OWN_ERR struct err late = ERR_INIT;
 	struct managed *m;
-	int rc = 0;
 
-	WITH_LOCK(&s->lock);
-	m = managed_take(s, name, err);
-	if (!m)
+	if (managed_take(s, name, &op, err) < 0)
 		return -1;
-	lock_drop(&s->lock);
+	m = op.plugin;
 	home = managed_home(s, m);
 	old = xasprintf("%s/plugins/.old-%s", s->data_root, m->id);
 	if (m->enabled && !force)
-		rc = err_set(err, ERR_CONFLICT, "plugin %s is enabled", m->name);
-	if (rc == 0 && m->pidfd >= 0)
+		return err_set(err, ERR_CONFLICT, "plugin %s is enabled", m->name);
+	if (m->pidfd >= 0)
 		managed_stop(s, m);
-	if (rc == 0 && rename(home, old) < 0 && errno != ENOENT)
-		rc = err_errno(err, errno, "remove %s", home);
-	if (rc == 0 && fs_remove_unmounted(AT_FDCWD, old, &late) < 0)
+	if (rename(home, old) < 0 && errno != ENOENT)
+		return err_errno(err, errno, "remove %s", home);
+	if (fs_remove_unmounted(AT_FDCWD, old, &late) < 0)
 		log_warn("%s", err_text(&late)); /* the next start sweeps it */
-	lock_take(&s->lock);
-	managed_give_back(s, m);
-	if (rc == 0) {
-		struct managed **p = &s->all;
-
-		while (*p != m)
-			p = &(*p)->next;
-		*p = m->next;
-		managed_free(m);
-		managed_sweep(s);
-	}
-	return rc;
+	forget(&op);
+	return 0;
 }

@@ -16,6 +16,8 @@
 #include "base/str.h"
 #include "base/stream.h"
 
+#define MANAGED_MANIFEST_TYPE "application/vnd.docker.distribution.manifest.v2+json"
+
 struct managed_store;
 
 /* Reads what is kept below DATA-ROOT/plugins. runtime: the path of an OCI runtime. */

@@ -71,8 +71,11 @@ void managed_free(struct managed *m);
 
 /* managed.c */
 struct managed *managed_lookup(struct managed_store *s, const char *name); /* under the lock */
-struct managed *managed_take(struct managed_store *s, const char *name, struct err *err);
-void managed_give_back(struct managed_store *s, struct managed *m);
+/* A plugin's operation: one owner at a time, others wait for it. Without the lock. */
+struct operation { struct managed_store *store; struct managed *plugin; };
+int managed_take(struct managed_store *s, const char *name, struct operation *ret, struct err *err);
+void managed_give_back(struct operation *op);
+#define OWN_OPERATION CLEANUP(managed_give_back)
 char *managed_full_name(const char *name);
 /* Parts that no plugin has go. Under the lock. */
 void managed_sweep(struct managed_store *s);
