@@ -13,18 +13,15 @@
 #include "container/bundle/cgroup.h"
 #include "container/internal.h"
 
+#define TEXT_MAX (1u << 20)
+
 /* The cgroup paths of a process, as one text: a line a hierarchy. */
 static bool read_cgroup(const char *pid, struct buf *b)
 {
 	OWN_FREE char *path = xasprintf("/proc/%s/cgroup", pid);
-	OWN_FILE FILE *f = fopen(path, "re");
-	char chunk[4096];
-	size_t n;
 
 	buf_reset(b);
-	while (f && b->size < 65536 && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(b, chunk, n);
-	return b->size > 0;
+	return fs_read(AT_FDCWD, path, TEXT_MAX, b, NULL) == 0 && b->size;
 }
 
 /* Whether each path of have is that of want, or one below: a container may sort its processes into groups of its own. */

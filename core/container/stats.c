@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fs.h"
 #include "container/bundle/cgroup.h"
 #include "container/internal.h"
 
 #define SECOND_MS 1000
+#define TEXT_MAX (1u << 20)
 
 /* One control group's files of one controller; dir NULL: not there. */
 struct group { char *dir; };
@@ -45,15 +47,10 @@ static struct group group_of(int64_t pid, const char *controller)
 
 static bool read_text(const struct group *g, const char *name, struct buf *b)
 {
-	OWN_FREE char *path = xasprintf("%s/%s", g->dir ? g->dir : "", name);
-	OWN_FILE FILE *f = g->dir ? fopen(path, "re") : NULL;
-	char chunk[4096];
-	size_t n;
+	OWN_FREE char *path = g->dir ? xasprintf("%s/%s", g->dir, name) : NULL;
 
 	buf_reset(b);
-	while (f && b->size < 65536 && (n = fread(chunk, 1, sizeof(chunk), f)) > 0)
-		buf_add(b, chunk, n);
-	return b->size > 0;
+	return path && fs_read(AT_FDCWD, path, TEXT_MAX, b, NULL) == 0 && b->size;
 }
 
 static uint64_t read_number(const struct group *g, const char *name)
