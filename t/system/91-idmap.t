@@ -9,14 +9,9 @@ need_apart
 find_docker
 scratch
 with_runtime
-cp -a /etc "$WORK/etc" && mount --bind "$WORK/etc" /etc || skip_all "cannot mount over /etc"
-sed -i '/^containers:/d;/^pool:/d;/^remap:/d' /etc/subuid /etc/subgid 2>/dev/null
-printf 'containers:1000000:150000\n' >> /etc/subuid
-printf 'containers:2000000:1000\ncontainers:3000000:1000000\n' >> /etc/subgid
+. "${top_srcdir:?}/t/system/idmaplib.sh" || exit 1
 start_daemon -s overlay2; ok "starts" || done_testing
 load_busybox >/dev/null
-auto() { docker run --network none --annotation engine.userns=auto "$@" 2>&1; }
-map() { docker exec "$1" cat "/proc/self/$2_map" | tr -s ' ' | sed 's/^ //'; }
 out=$(auto --rm busybox true)
 case $out in *"idmapped mounts"*) skip_all "no idmapped mounts of overlay on this kernel or file system" ;; esac
 is "$out" "" "a container with a range of its own"
@@ -31,7 +26,6 @@ docker run -d --name cc --network none --annotation engine.userns=auto:size=5000
 is "$(map cc uid)" "0 1131072 5000" "right behind"
 pid=$(docker inspect -f '{{.State.Pid}}' aa)
 is "$(stat -c %u "/proc/$pid")" 1000000 "a's process is another user's"
-x() { docker exec "$@" 2>&1; }
 is "$(x aa stat -c '%u:%g' / /bin/busybox /etc /etc/passwd /etc/hosts /w /w/x /dev | sort -u)" 0:0 "root's files are root's, also in a volume"
 x aa sh -c 'echo one > /f; chown 7:8 /f; echo two > /etc/v; chown 9:9 /etc/v; mkdir /d; rm /bin/true; mkdir /tmp/o; rmdir /tmp/o' ; ok "writes, owns, removes"
 is "$(x aa sh -c 'stat -c %u:%g /f /etc/v; test -e /bin/true || echo gone')" "7:8
@@ -49,7 +43,6 @@ is "$(docker export aa | tar tvf - --numeric-owner f bin/busybox | awk '{ print 
 7/8" "docker export"
 docker commit aa im >/dev/null; ok "docker commit"
 is "$(docker run --rm --network none im stat -c %u:%g /f)" 7:8 "with the owners"
-echo up > "$WORK/up"; chown 5:6 "$WORK/up"
 for state in running stopped; do
 	docker cp -a "$WORK/up" "aa:/up-$state" >/dev/null 2>&1; ok "$state: docker cp in"
 	docker cp -a "$WORK/up" "aa:/etc/up-$state" >/dev/null 2>&1; ok "$state: into a volume"
@@ -121,8 +114,7 @@ is "$(ls "$WORK/exec/roots")" "" "with the folders where their roots were shown"
 stop_daemon
 
 # both: a daemon that is remapped, and containers with ranges of their own in its data-root
-useradd --system --no-create-home remap 2>/dev/null; sed -i '/^remap:/d' /etc/subuid /etc/subgid
-printf 'remap:100000:65536\n' | tee -a /etc/subuid >> /etc/subgid
+remapped_user
 start_daemon -s overlay2 --userns-remap remap; ok "starts remapped" || done_testing
 load_busybox >/dev/null
 auto -d --name aa -v data:/etc busybox sleep 1000 >/dev/null; ok "a container with a range of its own"
@@ -138,39 +130,6 @@ docker rm -f aa >/dev/null
 stop_daemon
 
 # drivers that cannot mount layers so: a second mount of the layer's directory has the map, or else the files get the owners
-owners() { cat "$WORK/root/image/$1"/layerdb/mounts/*/owners 2>/dev/null; }
-second_mounts() { grep -c "/image/$1/mapped/" /proc/self/mountinfo; }
-top() { find "$WORK/root/$1" -name own -path "*$2*" ! -path '*/merged/*' -exec stat -c '%u:%g' {} + 2>/dev/null | sort -u; }
-# short: without what takes long
-lives() { # name, driver, owners on disk of what is 7:8 inside, second mounts of a container that runs, [short]
-	load_busybox >/dev/null
-	auto -d --name aa -w /w/x busybox sleep 1000 > "$WORK/out"; ok "$1: a container with ids of its own" || head -2 "$WORK/out" | sed 's/^/# /'
-	is "$(map aa uid) $(second_mounts "$2")" "0 1000000 65536 $4" "$1: they are its own"
-	is "$(x aa sh -c 'echo one > /own; chown 7:8 /own; chmod 6755 /own; ln /own /twice; rm /bin/true; stat -c %u:%g:%a / /bin/busybox /etc /w/x /own | sort -u' | tr '\n' ' ')" "0:0:755 7:8:6755 " "$1: owners inside"
-	is "$(top "$2" "$(docker inspect -f '{{.Id}}' aa)")" "$3" "$1: and on disk"
-	_diff=$(printf 'A /own\nA /twice\nA /w\nA /w/x\nC /bin\nD /bin/true')
-	is "$(docker diff aa | LC_ALL=C sort)" "$_diff" "$1: docker diff while it runs"
-	is "$(docker export aa | tar tvf - --numeric-owner own bin/busybox etc/passwd | awk '{ print $1, $2 }' | sort -u | tr '\n' ' ')" "-rw-r--r-- 0/0 -rwsr-sr-x 7/8 -rwxr-xr-x 0/0 " "$1: docker export"
-	[ "${5:-}" ] && { docker commit aa im >/dev/null; is "$(docker run --rm --network none im stat -c %u:%g:%a /own)" 7:8:6755 "$1: its image has the ids inside"; docker rm -f aa >/dev/null; return; }
-	docker cp -a "$WORK/up" aa:/up >/dev/null 2>&1
-	is "$(docker cp aa:/up - | tar tvf - --numeric-owner | awk '{ print $2 }') $(x aa stat -c %u:%g /up)" "5/6 5:6" "$1: docker cp"
-	stop_daemon KILL
-	start_daemon; ok "$1: starts after a crash" || done_testing
-	is "$(x aa stat -c %u:%g /own /up | tr '\n' ' ')$(second_mounts "$2")" "7:8 5:6 $4" "$1: the container runs on"
-	docker exec aa rm /up; docker stop -t 0 aa >/dev/null
-	comes 0 second_mounts "$2"; ok "$1: it ends, and with it the second mount"
-	is "$(docker diff aa | LC_ALL=C sort)" "$_diff" "$1: docker diff of it"
-	docker cp -a "$WORK/up" aa:/up >/dev/null 2>&1
-	is "$(docker cp aa:/up - | tar tvf - --numeric-owner | awk '{ print $2 }')" 5/6 "$1: docker cp of it"
-	docker commit aa im >/dev/null; ok "$1: docker commit"
-	is "$(docker run --rm --network none im stat -c %u:%g:%a:%h /own /up | tr '\n' ' ')" "7:8:6755:2 5:6:644:1 " "$1: its image has the ids inside"
-	is "$(auto --rm --annotation engine.userns=auto:size=100 im stat -c %u:%g:%a /own)" 7:8:6755 "$1: for another one with ids of its own, too"
-	docker start aa >/dev/null; is "$(x aa stat -c %u:%g /own)" 7:8 "$1: it starts again"
-	docker rm -f aa >/dev/null
-	comes 0 second_mounts "$2"
-	is "$(docker ps -aq | wc -l) $(owners "$2" | wc -c) $(second_mounts "$2") $(ls "$WORK/root/image/$2/mapped" 2>/dev/null | wc -l)" "0 0 0 0" "$1: nothing of them stays"
-	docker rmi im busybox >/dev/null
-}
 rm -rf "$WORK/root"/*
 start_daemon -s vfs; lives vfs vfs 7:8 1; stop_daemon; rm -rf "$WORK/root"/*
 start_daemon -s overlay; lives overlay overlay 7:8 0 short; stop_daemon; rm -rf "$WORK/root"/*
