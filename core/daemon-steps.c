@@ -472,6 +472,8 @@ int step_networks(struct daemon *d, struct err *err)
 	if (d->nets) {
 		net_set_kit(d->nets, d->kit);
 		d->netd = netd_new(d->exec_root, program, d->spawner);
+		if (d->kit && kit_is_new(d->kit))
+			netd_leave(d->netd);
 		net_set_netd(d->nets, d->netd);
 	}
 	if (d->nets && net_setup_bridge(d->nets, &bridge, err) == 0 && daemon_join_cluster(d, d->config, false, err) == 0) {
@@ -501,7 +503,7 @@ int step_containers(struct daemon *d, struct err *err)
 	deps = (struct container_deps){
 		.data_root = d->data_root, .exec_root = d->exec_root, .shim_path = d->shim_path, .defaults = d->defaults,
 		.images = d->images, .volumes = d->volumes, .nets = d->nets, .events = d->events, .spawner = d->spawner,
-		.selinux = d->selinux,
+		.selinux = d->selinux, .orphans = d->kit && kit_is_new(d->kit),
 	};
 	d->containers = container_store_open(&deps, err);
 	return d->containers ? 0 : err_wrap(err, "cannot open the container store");

@@ -37,6 +37,7 @@ struct container_deps {
 	struct events *events;
 	struct spawner *spawner;
 	struct selinux *selinux;                       /* labels containers; NULL: they have none */
+	bool orphans;                                  /* what still runs is in namespaces that are not the daemon's, and is ended */
 };
 
 struct container_store *container_store_open(const struct container_deps *deps, struct err *err);

@@ -157,7 +157,7 @@ static void adopt_mounts(struct container *c)
 		c->volumes_mounted = i + 1;
 	}
 	c->shm_mounted = !str_empty(c->rec.shm_path);
-	if (c->store->deps.nets && !str_has_prefix(container_mode(c), "container:") && adopt_sandbox(c)) {
+	if (c->store->deps.nets && !c->store->deps.orphans && !str_has_prefix(container_mode(c), "container:") && adopt_sandbox(c)) {
 		endpoints_adopt(c);
 		container_note_network(c);
 		adopt_ports(c);
@@ -320,6 +320,14 @@ static bool take_up(struct container *c)
 	return container_has_run_dir(c) && adopt_unsaved(c);
 }
 
+static void end_orphan(struct container_store *s, const char *id)
+{
+	OWN_FREE char *dir = xasprintf("%s/%s", s->run_dir, id);
+
+	if (s->deps.orphans && fs_exists(dir))
+		shim_kill_orphan(s->monitor, id, dir);
+}
+
 /* Under the operation, which it ends. */
 static void settle(struct container *c)
 {
@@ -327,6 +335,7 @@ static void settle(struct container *c)
 	struct container_state *st = &c->rec.state;
 	bool done;
 
+	end_orphan(s, c->id);
 	if (st->removal || st->dead) {
 		st->running = st->restarting = false;
 		if (container_has_run_dir(c))
@@ -408,7 +417,7 @@ static void restore_one(struct container_store *s, struct container *c)
 	if (c->damaged)
 		return; /* what it may run goes on until it is removed */
 	op_begin_any(c);
-	if (!st->removal && !st->dead && st->running && !st->restarting && adopt_running(c)) {
+	if (!s->deps.orphans && !st->removal && !st->dead && st->running && !st->restarting && adopt_running(c)) {
 		if (freeze_is_open(c))
 			settle_later(c, thaw_now);
 		else
@@ -453,6 +462,7 @@ static void sweep_run_dirs(struct container_store *s)
 
 		if (!id_is_hex64(e->d_name) || fs_exists(home))
 			continue;
+		end_orphan(s, e->d_name);
 		if (shim_discard(s->monitor, e->d_name, run, NULL, &err) < 0)
 			log_warn("container %s: %s", e->d_name, err_text(&err));
 		/* mounted and unmounted: so that the count of mounts, which is new, is right */

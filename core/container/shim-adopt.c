@@ -213,6 +213,25 @@ int shim_discard(struct shim_monitor *m, const char *id, const char *dir, const 
 	return 0;
 }
 
+void shim_kill_orphan(struct shim_monitor *m, const char *id, const char *dir)
+{
+	OWN_SHIM_MSG struct shim_msg kill = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+	OWN_SHIM struct shim *s = NULL;
+	OWN_FD int pidfd = -1;
+	pid_t pid;
+
+	s = recorded(m, id, dir, NULL, &pidfd, &pid, NULL);
+	if (!s || shim_is_over(pidfd))
+		return;
+	shim_msg_init(&kill, SHIM_KILL);
+	shim_msg_int(&kill, TAG_SIGNAL, SIGKILL);
+	if (shim_ask(s, &kill, SHIM_SOON_MS, NULL, NULL, NULL, &err) < 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0)
+		log_warn("container %.12s: process %lld, of other namespaces, cannot be ended: %s", id, (long long)pid, err_text(&err));
+	else
+		cancel_wait(NULL, pidfd, POLLIN, SHIM_SOON_MS);
+}
+
 /* The pidfd of the shim, by what it wrote down or, of the first release's, by its socket. */
 static int open_shim(struct shim *s)
 {

@@ -109,6 +109,11 @@ int shim_discard(struct shim_monitor *m, const char *id, const char *dir, const 
  * record. -1 when some of it stays.
  */
 int shim_sweep_runtime(const char *root, const char *id, struct err *err);
+/*
+ * Has the shim of that dir kill its container's init, and waits until it is over: where the shim has rights over it that the daemon, in another
+ * user namespace, has not. Then the others above tell how it ended. Fine when there is none.
+ */
+void shim_kill_orphan(struct shim_monitor *m, const char *id, const char *dir);
 void shim_unref(struct shim *s);
 /* The container's process is over, as far as the monitor was told; on_exit comes or has come. Takes a LEAF lock. */
 bool shim_has_ended(struct shim *s);

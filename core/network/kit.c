@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/cleanup.h"
 #include "base/fs.h"
@@ -22,7 +23,7 @@ struct net_info { char *driver, *child_ip; };
 struct port_info { char *driver; struct strv protos; };
 struct info { char *api_version, *version, *state; int64_t child_pid; struct net_info net; struct port_info port; };
 struct answer { struct jlist ports; }; /* struct status */
-struct own { char *kit; struct strv ids; }; /* the daemon's own list */
+struct own { char *kit; int64_t userns; struct strv ids; }; /* the daemon's own list */
 
 JDESC(spec_desc, spec,
 	JFIELD(spec, proto, "proto", J_STR, 0),
@@ -50,6 +51,7 @@ JDESC(info_desc, info,
 	JFIELD_SUB(info, port, "portDriver", J_OBJ, 0, port_info_desc));
 JDESC(own_desc, own,
 	JFIELD(own, kit, "rootlesskit", J_STR, 0),
+	JFIELD(own, userns, "userns", J_I64, J_OMITEMPTY),
 	JFIELD(own, ids, "ports", J_STRV, 0));
 
 /* One that rootlesskit listens on. */
@@ -63,6 +65,8 @@ struct lead {
 
 struct kit {
 	char *socket, *file, *name; /* name: of this run of rootlesskit */
+	int64_t userns;             /* the number of this run's user namespace; 0 where /proc does not tell */
+	bool is_new;                /* the list is another run's */
 	struct info info;           /* fixed */
 	struct lock lock;           /* guards busy */
 	pthread_cond_t idle;
@@ -174,7 +178,7 @@ static void drop_leads(struct kit *k, bool (*fn)(const struct lead *l, const voi
 /* Without it a daemon that comes after a crash takes these for the user's. */
 static void write_own(const struct kit *k)
 {
-	struct own own = { .kit = k->name, .ids = { .set = true } };
+	struct own own = { .kit = k->name, .userns = k->userns, .ids = { .set = true } };
 	OWN_BUF struct buf b = { 0 };
 	OWN_ERR struct err err = ERR_INIT;
 	struct jw w;
@@ -189,14 +193,22 @@ static void write_own(const struct kit *k)
 	strv_done(&own.ids);
 }
 
-static void read_own(const struct kit *k)
+/* The number of its child may come again, that of a namespace may not as long as somebody is in it. */
+static bool is_of_run(const struct kit *k, const struct own *own)
+{
+	return streq(own->kit, k->name) && (!own->userns || !k->userns || own->userns == k->userns);
+}
+
+static void read_own(struct kit *k)
 {
 	OWN_BUF struct buf b = { 0 };
 	struct own own = { 0 };
 
 	if (fs_read(AT_FDCWD, k->file, LIST_MOST, &b, NULL) < 0 || !b.size)
 		return;
-	if (jdesc_parse(&own_desc, b.data, b.size, &own, NULL) == 0 && own.kit && streq(own.kit, k->name))
+	if (jdesc_parse(&own_desc, b.data, b.size, &own, NULL) == 0 && own.kit)
+		k->is_new = !is_of_run(k, &own);
+	if (own.kit && !k->is_new)
 		for (size_t i = 0; i < k->len; i++) {
 			OWN_FREE char *id = xasprintf("%lld", (long long)k->v[i].id);
 
@@ -243,9 +255,11 @@ static int read_info(struct kit *k, struct err *err)
 struct kit *kit_open(const char *state, const char *exec_root, struct err *err)
 {
 	struct kit *k = xcalloc(1, sizeof(*k));
+	struct stat st;
 
 	k->socket = xasprintf("%s/api.sock", state);
 	k->file = xasprintf("%s/rootlesskit-ports", exec_root);
+	k->userns = stat("/proc/self/ns/user", &st) == 0 ? (int64_t)st.st_ino : 0;
 	lock_init(&k->lock, LOCK_LEAF);
 	lock_cond_init(&k->idle);
 	if (read_info(k, err) < 0 || read_leads(k, err) < 0) {
@@ -270,6 +284,11 @@ void kit_close(struct kit *k)
 	free(k->file);
 	free(k->name);
 	free(k);
+}
+
+bool kit_is_new(const struct kit *k)
+{
+	return k->is_new;
 }
 
 void kit_about(const struct kit *k, struct kit_about *ret)
@@ -462,9 +481,7 @@ void kit_revoke(struct kit *k, const char *endpoint)
 void kit_sweep(struct kit *k)
 {
 	WITH_TURN(k);
-	size_t before = k->len;
 
 	drop_leads(k, is_left, NULL);
-	if (k->len != before)
-		write_own(k);
+	write_own(k);
 }

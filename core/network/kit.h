@@ -20,6 +20,11 @@ struct kit;
 /* state: rootlesskit's folder. */
 struct kit *kit_open(const char *state, const char *exec_root, struct err *err);
 void kit_close(struct kit *k);
+/*
+ * The exec-root was last that of a daemon under another rootlesskit, in other namespaces. What that one may have left, as a daemon does that is
+ * killed together with it, runs on where no port leads and no network is: it is to be ended. True until the process ends.
+ */
+bool kit_is_new(const struct kit *k);
 
 /* What /version tells of it; NULL for what it did not say. */
 struct kit_about { const char *version, *api_version, *state, *net_driver, *port_driver; };
@@ -43,7 +48,7 @@ struct kit_port {
  */
 int kit_publish(struct kit *k, const char *endpoint, const struct kit_port *ports, size_t len, size_t *ret_failed, struct err *err);
 void kit_revoke(struct kit *k, const char *endpoint);
-/* After the daemon's start, when all is adopted: what an earlier daemon had beyond that goes. */
+/* After the daemon's start, when all is adopted or ended: what an earlier daemon had beyond that goes, and the exec-root is this run's. */
 void kit_sweep(struct kit *k);
 
 /* kit-call.c: one request; body NULL for none. The answer's text goes to ret, its status is returned; -1 without one. */

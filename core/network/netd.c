@@ -4,6 +4,9 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
 
 static void kept_free(struct kept *k)
 {
@@ -249,6 +252,18 @@ int netd_keep(struct netd *n, const struct strv *sandboxes, const struct strv *e
 		return 0;
 	netd_watched(n);
 	return netd_transact(n, &m, NULL, 0, NULL, &lost, err);
+}
+
+void netd_leave(struct netd *n)
+{
+	OWN_ERR struct err err = ERR_INIT;
+
+	if (netd_keep(n, NULL, NULL, &err) < 0)
+		log_warn("dockerd-netd of another network namespace: %s", err_text(&err));
+	WITH_OP(n);
+
+	netd_disconnect(n);
+	unlinkat(n->dirfd, NETD_SOCKET, 0);
 }
 
 int netd_status(struct netd *n, struct netd_status *ret, struct err *err)

@@ -77,6 +77,8 @@ int netd_sandbox(struct netd *n, const struct netd_sandbox *sb, struct err *err)
 int netd_sandbox_drop(struct netd *n, const char *id, struct err *err);
 /* After the daemon's start, when all is adopted: what dockerd-netd has beyond these ids goes. It is not started for this. */
 int netd_keep(struct netd *n, const struct strv *sandboxes, const struct strv *endpoints, struct err *err);
+/* One that runs in namespaces which are not the daemon's: all that it has goes, so that it ends, and the next request starts another. */
+void netd_leave(struct netd *n);
 
 /* Numbers for tests and diagnosis. */
 struct netd_status { int pid; size_t endpoints, ports, sandboxes, streams, flows, queries, fds; };

@@ -258,6 +258,10 @@ static void test_crash(void)
 		{ .proto = IPPROTO_TCP, .host_ip = "0.0.0.0", .inside = "0.0.0.0", .port = 7001, .count = 1 },
 	};
 	OWN_ERR struct err err = ERR_INIT;
+	static const struct { int pid; const char *rest; bool is_new; } lists[] = {
+		{ 78, "", false }, { 78, ",\"userns\":1", true }, { 79, "", true }, { 0, "{\"ports\":[]}", false }, { 0, "{", false },
+	};
+	OWN_FREE char *file = xasprintf("%s/rootlesskit-ports", dir);
 	struct kit *k = kit_open(dir, dir, &err);
 	size_t failed;
 
@@ -269,14 +273,28 @@ static void test_crash(void)
 	kit.asked = kit.returned = 0;
 	k = kit_open(dir, dir, &err);
 	ok(k && kit_publish(k, "a", &v[0], 1, &failed, &err) == 0 && kit.asked == 0, "the next daemon takes one over");
+	ok(!kit_is_new(k), "in the same namespaces");
 	kit_sweep(k);
 	ok(kit.returned == 1 && listening() == 2, "and gives back what nobody claims, but not the user's own");
 	kit_close(k);
 	kit.pid++; /* another run of rootlesskit: numbers mean something else there */
 	k = kit_open(dir, dir, &err);
+	ok(kit_is_new(k), "others");
 	kit_sweep(k);
 	is_int(listening(), 2, "another rootlesskit's ports are not those of the list");
 	kit_close(k);
+	k = kit_open(dir, dir, &err);
+	ok(!kit_is_new(k), "which are this run's from then on");
+	kit_close(k);
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		OWN_FREE char *text = lists[i].pid ? xasprintf("{\"rootlesskit\":\"%d at %s\"%s,\"ports\":[]}", lists[i].pid, dir, lists[i].rest) :
+			xstrdup(lists[i].rest);
+
+		fs_write_atomic(AT_FDCWD, file, text, strlen(text), 0600, FS_RENAME_ONLY, NULL);
+		k = kit_open(dir, dir, &err);
+		ok(k && kit_is_new(k) == lists[i].is_new, "%s: %s", lists[i].is_new ? "new" : "not new", text);
+		kit_close(k);
+	}
 	json_array_clear(kit.ports);
 }
 
