@@ -40,7 +40,8 @@ start_rootless() { # [VARIABLE=VALUE...] -- [dockerd args]
 	while [ "$1" != -- ]; do _vars="$_vars $1"; shift; done
 	shift
 	# not within a function in the background, whose shell would be what is waited for
-	setpriv --reuid "$OWN" --regid "$OWN" --clear-groups env -i PATH="$PATH" HOME="$WORK/home" \
+	# a session of its own, that a key of a terminal would reach as a whole
+	setsid setpriv --reuid "$OWN" --regid "$OWN" --clear-groups env -i --default-signal=INT PATH="$PATH" HOME="$WORK/home" \
 		${ASAN_OPTIONS:+ASAN_OPTIONS="$ASAN_OPTIONS"} ${UBSAN_OPTIONS:+UBSAN_OPTIONS="$UBSAN_OPTIONS"} ${TSAN_OPTIONS:+TSAN_OPTIONS="$TSAN_OPTIONS"} \
 		XDG_RUNTIME_DIR="$WORK/run" DOCKERD_ROOTLESS_DOCKERD="$WORK/b/dockerd" $_vars \
 		"$WORK/b/dockerd-rootless" -D --plugin-dir "$PLUGDIR" "$@" >> "$WORK/log" 2>&1 < /dev/null &
@@ -63,7 +64,7 @@ refused() { # pattern dockerd-args...
 	like "$(unshare -Ur env XDG_RUNTIME_DIR="$WORK/run" ROOTLESSKIT_STATE_DIR="$WORK/run/kit" "$DOCKERD" --validate "$@" 2>&1)" "$_want" "refused: $*"
 }
 
-like "$("$WORK/b/dockerd-rootless" 2>&1)" "is for users who are not root" "root does not start it"
+like "$(cd "$WORK/b" && timeout $((10 * DKD_SLOW)) ./dockerd-rootless 2>&1)" "is for users who are not root" "root does not start it"
 like "$(as_user XDG_RUNTIME_DIR= "$WORK/b/dockerd-rootless" 2>&1)" "XDG_RUNTIME_DIR needs to be set" "nor a user without a folder"
 like "$("$DOCKERD" --validate --rootless 2>&1)" "start it with dockerd-rootless" "the option alone is not enough"
 refused "rootless mode needs to be enabled" --rootless=false
@@ -154,7 +155,10 @@ comes hello reach 127.0.0.1 8080; ok "and their ports"
 like "$(curl -s --unix-socket "$WORK/run/dockerd-rootless/api.sock" http://d/v1/ports)" '"parentPort":8080' "rootlesskit knows of them"
 docker rm -f web > /dev/null
 is "$(curl -s --unix-socket "$WORK/run/dockerd-rootless/api.sock" http://d/v1/ports)" null "and forgets them"
-stop_daemon; ok "stops"
+docker run -d --name slow --stop-timeout $((20 * DKD_SLOW)) -v vol:/v busybox sh -c 'trap "sleep 1; echo ended > /v/f; exit" TERM; echo up; while :; do sleep 0.1; done' > /dev/null
+says slow up
+kill -s INT -- "-$DPID"; wait "$DPID"; DPID=
+is "$(cat "$WORK/home/.local/share/docker/volumes/vol/_data/f")" ended "Ctrl-C, which all of the terminal get: the containers have their time"
 comes "" theirs; ok "without a process of the user's"
 is "$(ls "$WORK/run")" docker "a socket, or a pid file"
 is "$(ls "$WORK/run/docker/netns" "$WORK/run/docker/containers" 2>&1 | grep -v '^/\|^$')" "" "and nothing of its containers"
@@ -163,11 +167,13 @@ is "$(ls "$WORK/run/docker/netns" "$WORK/run/docker/containers" 2>&1 | grep -v '
 args=
 command -v crun > /dev/null && args="--add-runtime crun=$(command -v crun)"
 command -v fuse-overlayfs > /dev/null && as_user sh -c ': <> /dev/fuse' 2>/dev/null && args="$args --storage-driver fuse-overlayfs"
-start_rootless DOCKERD_ROOTLESS_ROOTLESSKIT_PORT_DRIVER=slirp4netns -- $args; ok "starts with slirp4netns for ports" || done_testing
+OTHER="DOCKERD_ROOTLESS_ROOTLESSKIT_PORT_DRIVER=slirp4netns DOCKERD_ROOTLESS_ROOTLESSKIT_DISABLE_HOST_LOOPBACK=false"
+start_rootless $OTHER -- $args; ok "starts with slirp4netns for ports" || done_testing
 docker load -q -i "$WORK/busybox.tar" > /dev/null
 docker run -d --name web --stop-timeout 1 -p 127.0.0.1:8080:80 -p 8082:80 busybox nc -ll -p 80 -e echo hello > /dev/null
 comes hello reach 127.0.0.1 8080; ok "a port of the loopback"
 comes hello reach 10.99.7.1 8082; ok "a port of all addresses"
+is "$(docker run --rm busybox nc -w 10 10.0.2.2 8082 < /dev/null)" hello "the loopback of the host, where it is asked for"
 case $args in
 *fuse*) is "$(docker info -f '{{.Driver}}')" fuse-overlayfs "fuse-overlayfs" ;;
 *) skip "fuse-overlayfs" "it is not installed, or /dev/fuse not a user's" ;;
@@ -178,4 +184,24 @@ case $args in
 esac
 kill -KILL "$DPID"; wait "$DPID" 2>/dev/null; DPID=
 comes "" theirs; ok "a killed rootlesskit leaves no process"
+
+# all killed at once, but for the containers: these are in namespaces that nobody reaches any more
+start_rootless $OTHER -- $args; ok "starts again" || done_testing
+docker rm -f web > /dev/null
+docker run -d --name again --restart always -p 8082:80 busybox nc -ll -p 80 -e echo hello > /dev/null
+docker run -d --name user -u 1000 --network mine busybox sleep 1000 > /dev/null
+comes hello reach 127.0.0.1 8082; ok "a port"
+DAEMON=$(cat "$WORK/run/docker.pid")
+kill -KILL $(ps -o ppid= -p "$DAEMON") "$DAEMON" $(pgrep -P "$DPID") "$DPID"; wait "$DPID" 2>/dev/null; DPID=
+like "$(theirs)" dockerd-shim "all but the containers are killed"
+start_rootless $OTHER -- $args; ok "starts after that" || done_testing
+comes "exited 137" docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' user; ok "a container of before has ended"
+comes "" pgrep -u $((FIRST + 999)); ok "really"
+comes hello reach 127.0.0.1 8082; ok "one with a restart policy was started where its port leads"
+docker start user > /dev/null
+docker run --rm --network mine busybox ping -c 1 -w 10 user > /dev/null; ok "there are names"
+# a daemon that cannot start again
+mkdir -p "$WORK/home/.config/docker"; echo '{' > "$WORK/home/.config/docker/daemon.json"
+kill -KILL "$(cat "$WORK/run/docker.pid")"; wait "$DPID"; is $? 1 "a configuration that broke meanwhile ends all"
+DPID=; comes "" theirs; ok "with the containers"
 done_testing
