@@ -63,8 +63,8 @@ static int check_config(const struct container_config *cfg, struct err *err)
 	if (has_control(cfg->user))
 		return invalid(err, "invalid user: control characters are not allowed");
 	for (size_t i = 0; i < cfg->volumes.len; i++)
-		if (*cfg->volumes.v[i] != '/')
-			return invalid(err, "invalid volume specification: '%s': mount path must be absolute", cfg->volumes.v[i]);
+		if (has_control(cfg->volumes.v[i]))
+			return invalid(err, "invalid volume specification: control characters are not allowed");
 	return 0;
 }
 

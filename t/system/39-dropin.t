@@ -35,6 +35,9 @@ theirs run --name stopped -v v1:/d -v /anon --network n1 --ip 10.77.7.7 -e A=b -
 theirs create --name made --restart on-failure:3 --network n3 -m 32m busybox sh -c 'cat /d 2>/dev/null; echo ran' >/dev/null
 theirs run -d --name ran --network none busybox sleep 1000 >/dev/null
 theirs commit stopped committed:1 >/dev/null
+# its records keep the path as the image has it
+theirs commit -c 'VOLUME up' stopped with-volume >/dev/null
+theirs create --name relative --network none with-volume sh -c 'echo to >> /up/f; grep -c " /up " /proc/mounts; cat /up/f' >/dev/null
 theirs rm -f ran >/dev/null
 IMG='{{.Repository}}:{{.Tag}} {{.ID}} {{.Digest}}'
 keep images images --no-trunc --format "$IMG"
@@ -74,6 +77,7 @@ compare logs logs stopped
 docker start -a stopped >/dev/null 2>&1; is "$?" 3 "its stopped container starts"
 is "$(docker logs stopped | tr '\n' ' ')" "said said " "and its log goes on"
 is "$(docker start -a made 2>&1)" ran "its created one, too"
+is "$(docker start -a relative 2>&1 | paste -sd' ') $(docker cp relative:/up/f - | tar -xO)" "1 to to" "one with a volume at a relative path"
 is "$(docker run --rm --network n1 -v v1:/d busybox sh -c 'cat /d/f; ip -4 -o addr show eth0' | tr '\n' ' ' | grep -c 'in .*10\.77\.5\.')" 1 "a new one on its network and volume"
 docker save committed:1 | tar -t >/dev/null; ok "its images can be saved"
 docker rm made >/dev/null; docker network rm n3 >/dev/null; ok "its network can be removed"

@@ -239,6 +239,14 @@ bind /a:/b:ro,rw "invalid mode: ro,rw"
 bind x "invalid volume specification: 'x': invalid mount config for type \"volume\": invalid mount path: 'x' mount path must be absolute"
 bind /a:/ "invalid volume specification: '/a:/': invalid mount config for type \"bind\": invalid specification: destination can't be '/'"
 bind x:/y:z:w "invalid volume specification: 'x:/y:z:w'"
+# "VOLUME data" of a Dockerfile: from the root on
+api POST "/containers/create?name=relative" -H 'Content-Type: application/json' \
+	-d '{"Image":"busybox","Cmd":["sh","-c","grep -c -E \" /(data|up/a.040b) \" /proc/mounts | tr -d \"\\n\"; ls -d /data \"/up/a b\""],"Volumes":{"data":{},"../up/./a b":{},"/data":{}},"HostConfig":{"NetworkMode":"none"}}' > /dev/null
+is "$(docker start -a relative | paste -sd' ')" "2/data /up/a b" "relative paths of volumes"
+is "$(docker inspect -f '{{range .Mounts}}{{.Destination}};{{end}}' relative | tr ';' '\n' | sort | paste -sd';')" ";/data;/up/a b" "begin at the root"
+docker rm -v relative >/dev/null
+is "$(api POST /containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox","Volumes":{".":{}}}' | jq -r .message)" \
+	"invalid volume specification: '.': invalid specification: destination can't be '/'" "and are not the root itself"
 refused '"Type":"bind","Source":"/nosuch"' '"bind": bind source path does not exist: /nosuch'
 refused '"Type":"bind","Source":"rel"' "\"bind\": invalid mount path: 'rel' mount path must be absolute"
 refused '"Type":"bind","Source":"/tmp","BindOptions":{"Propagation":"odd"}' '"bind": invalid propagation mode: odd'

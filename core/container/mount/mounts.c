@@ -92,12 +92,7 @@ static int add_image_volumes(struct container *c, struct err *err)
 	for (size_t i = 0; i < volumes->len; i++) {
 		struct mount_point m = { .rw = true, .copy_up = true };
 
-		if (!path_is_clean_absolute(volumes->v[i]))
-			return err_set(err, ERR_INVALID,
-				"invalid volume specification: '%s': invalid mount config for type \"volume\": "
-				"invalid mount path: '%s' mount path must be absolute",
-				volumes->v[i], volumes->v[i]);
-		m.destination = path_clean(volumes->v[i]);
+		m.destination = path_clean(volumes->v[i]); /* relative ones, like "VOLUME data" of a Dockerfile, begin at the root */
 		if (streq(m.destination, "/")) {
 			mount_point_done(&m);
 			return err_set(err, ERR_INVALID,
