@@ -190,8 +190,12 @@ static int on_inspect(struct job *job, struct err *err)
 	bool enabled;
 	size_t len;
 
-	if (managed_find(api->plugins, request_var(rq, "name"), &id, &name, &enabled, NULL) < 0)
+	if (managed_find(api->plugins, request_var(rq, "name"), &id, &name, &enabled, err) < 0) {
+		if (err->class != ERR_NOT_FOUND)
+			return -1;
+		err_done(err);
 		return inspect_driver(rq, request_var(rq, "name"), err);
+	}
 	len = managed_list(api->plugins, &v);
 	for (size_t i = 0; i < len; i++)
 		if (streq(v[i].id, id))
@@ -227,7 +231,12 @@ int plugin_target_find(struct job *job, struct plugin_target *ret, struct err *e
 	const char *name = request_var(job_request(job), "name");
 	struct api *api = job_api(job);
 
-	return managed_find(api->plugins, name, &ret->id, &ret->name, &ret->enabled, NULL) < 0 ? refuse_change(name, err) : 0;
+	if (managed_find(api->plugins, name, &ret->id, &ret->name, &ret->enabled, err) == 0)
+		return 0;
+	if (err->class != ERR_NOT_FOUND)
+		return -1;
+	err_done(err);
+	return refuse_change(name, err);
 }
 
 static int done(struct job *job, const struct plugin_target *t, const char *action, int status)

@@ -2,11 +2,11 @@
 #include "container/spec.h"
 
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/fs.h"
 #include "container/bundle/bundle.h"
 #include "container/bundle/cgroup.h"
+#include "container/bundle/masks.h"
 
 JDESC(container_config_desc, container_config,
 	JFIELD(container_config, hostname, "Hostname", J_STR, 0),
@@ -332,44 +332,12 @@ void container_config_merge(struct container_config *cfg, const struct image_con
 		strv_copy(&cfg->shell, &img->shell);
 }
 
-/* Of those that could be there, whatever is missing in between: the last number of "0-3,8-11". */
-static long highest_cpu(void)
-{
-	OWN_BUF struct buf b = { 0 };
-	const char *at;
-
-	if (fs_read(AT_FDCWD, "/sys/devices/system/cpu/possible", 4096, &b, NULL) < 0 || !b.size)
-		return sysconf(_SC_NPROCESSORS_CONF) - 1;
-	buf_addc(&b, '\0');
-	at = b.data + strlen(b.data);
-	while (at > b.data && !(at[-1] == '-' || at[-1] == ','))
-		at--;
-	return strtol(at, NULL, 10);
-}
-
-/* Docker's newest lists. The per-CPU folders are named only where they exist, as runtimes refuse none of them. */
 static void default_masks(struct host_config *hc)
 {
-	static const char *const masked[] = {
-		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
-		"/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
-	};
-	static const char *const readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
-	long cpus = highest_cpu() + 1;
-
-	if (!hc->masked_paths.set) {
-		for (size_t i = 0; i < ARRAY_LEN(masked); i++)
-			strv_add(&hc->masked_paths, masked[i]);
-		for (long i = 0; i < cpus; i++) {
-			OWN_FREE char *path = xasprintf("/sys/devices/system/cpu/cpu%ld/thermal_throttle", i);
-
-			if (fs_exists(path))
-				strv_add(&hc->masked_paths, path);
-		}
-	}
+	if (!hc->masked_paths.set)
+		masks_hidden(&hc->masked_paths);
 	if (!hc->readonly_paths.set)
-		for (size_t i = 0; i < ARRAY_LEN(readonly); i++)
-			strv_add(&hc->readonly_paths, readonly[i]);
+		masks_readonly(&hc->readonly_paths);
 }
 
 static void default_str(char **s, const char *value)

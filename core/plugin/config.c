@@ -103,6 +103,14 @@ static bool settable(const json_t *o, const char *field)
 	return false;
 }
 
+/* Only what has a name and may be set has something else than the configuration says: most have no name at all. */
+const char *managed_setting(const struct strmap *set, const json_t *one, const char *key)
+{
+	const char *name = text_of(one, "Name"), *value = *name && json_array_size(json_object_get(one, "Settable")) ? strmap_get(set, name) : NULL;
+
+	return value ? value : json_string_value(json_object_get(one, key));
+}
+
 static const json_t *named(const json_t *list, const char *name)
 {
 	const json_t *one;
@@ -221,7 +229,7 @@ static void encode_set(const json_t *list, const struct strmap *set, const char 
 	jw_karr(w, key);
 	json_array_foreach(list, i, one) {
 		json_t *copy = json_deep_copy(one);
-		const char *value = strmap_get(set, text_of(one, "Name"));
+		const char *value = managed_setting(set, one, field);
 		char *text;
 
 		json_object_set_new(copy, field, value ? json_string(value) : json_null());

@@ -107,7 +107,7 @@ static int add(struct managed_store *s, struct managed *m, enum err_class class,
 	OWN_FREE char *home = NULL;
 
 	lock_take(&s->lock);
-	if (!managed_lookup(s, m->name)) {
+	if (!managed_named(s, m->name)) {
 		m->next = s->all;
 		s->all = m;
 		lock_drop(&s->lock);
@@ -132,13 +132,13 @@ static int drop(const struct managed_store *s, struct managed *m, const char *tm
 
 static int check_name(struct managed_store *s, const char *name, enum err_class class, char **ret_full, struct err *err)
 {
-	char *full = managed_full_name(name);
+	char *full = managed_full_name(name, err);
 
 	if (!full)
-		return err_set(err, ERR_INVALID, "invalid reference format: %.100s", name);
+		return -1;
 	*ret_full = full;
 	WITH_LOCK(&s->lock);
-	return managed_lookup(s, full) ? taken(full, class, err) : 0;
+	return managed_named(s, full) ? taken(full, class, err) : 0;
 }
 
 int managed_check_name(struct managed_store *s, const char *name, char **ret_full, struct err *err)
@@ -197,8 +197,12 @@ static int fill(struct managed_store *s, struct managed *m, const char *tmp, str
 	root = fs_beneath(fd, "rootfs", O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (root < 0)
 		return err_set(err, ERR_INVALID, "the archive has no folder rootfs");
-	if (fs_beneath_read(fd, "config.json", MANAGED_CONFIG_MAX, &text, err) < 0)
-		return err_wrap(err, "config.json");
+	if (fs_beneath_read(fd, "config.json", MANAGED_CONFIG_MAX, &text, err) < 0) {
+		err_wrap(err, "config.json");
+		if (err && err->class == ERR_NOT_FOUND)
+			err->class = ERR_INVALID; /* the archive lacks it */
+		return -1;
+	}
 	/* what else the archive may have there is nothing of ours */
 	if (fs_remove_tree(fd, "config.json", err) < 0 || fs_remove_tree(fd, SHARED, err) < 0 || pack_root(s, root, digest, &size, err) < 0)
 		return -1;
@@ -430,7 +434,7 @@ ssize_t managed_parts(struct managed_store *s, const char *name, struct managed_
 	struct managed_part *v;
 
 	lock_take(&s->lock);
-	const struct managed *m = managed_lookup(s, name);
+	const struct managed *m = managed_lookup(s, name, err);
 
 	if (m && m->manifest && m->config_digest) {
 		strv_add(&digests, m->manifest);
@@ -440,7 +444,7 @@ ssize_t managed_parts(struct managed_store *s, const char *name, struct managed_
 	}
 	lock_drop(&s->lock);
 	if (!digests.len)
-		return m ? err_set(err, ERR_NOT_FOUND, "plugin %s has no manifest", name) : err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
+		return m ? err_set(err, ERR_NOT_FOUND, "plugin %s has no manifest", name) : -1;
 	v = xcalloc(digests.len, sizeof(*v));
 	for (size_t i = 0; i < digests.len; i++) {
 		v[i].digest = xstrdup(digests.v[i]);

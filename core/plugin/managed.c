@@ -17,6 +17,7 @@
 #include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "image/reference.h"
 #include "plugin/managed_i.h"
 
 #define START_TIMEOUT 30
@@ -171,35 +172,55 @@ void managed_views_free(struct managed_view *v, size_t len)
 	free(v);
 }
 
-/* The whole of a name; NULL when it is none. */
-char *managed_full_name(const char *name)
+char *managed_full_name(const char *name, struct err *err)
 {
-	const char *slash = strrchr(name, '/'), *tag = strchr(slash ? slash : name, ':');
-	size_t n = strlen(name);
+	OWN_REFERENCE struct reference ref = { 0 };
+	OWN_FREE char *full = NULL;
 
-	if (!n || n > NAME_SIZE_MAX || strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789._-/:ABCDEFGHIJKLMNOPQRSTUVWXYZ") != n || strchr("/.:-_", *name) ||
-	    strstr(name, "..") || strstr(name, "//") || name[n - 1] == '/' || name[n - 1] == ':')
+	if (reference_parse(name, &ref, err) < 0) {
+		err_wrap(err, "failed to parse reference %.100s", name);
 		return NULL;
-	return tag ? xstrdup(name) : xasprintf("%s:latest", name);
+	}
+	if (ref.digest) {
+		err_set(err, ERR_INVALID, "canonical references are not permitted");
+		return NULL;
+	}
+	full = reference_familiar(&ref);
+	if (strlen(full) > NAME_SIZE_MAX) {
+		err_set(err, ERR_INVALID, "a plugin's name has at most %d bytes", NAME_SIZE_MAX);
+		return NULL;
+	}
+	return STEAL(full);
 }
 
-/* Under the lock. */
-struct managed *managed_lookup(struct managed_store *s, const char *name)
+struct managed *managed_named(struct managed_store *s, const char *full)
 {
-	OWN_FREE char *full = managed_full_name(name);
-	struct managed *found = NULL;
-
 	for (struct managed *m = s->all; m; m = m->next)
-		if ((full && streq(m->name, full)) || streq(m->id, name))
+		if (streq(m->name, full))
 			return m;
-	if (!id_is_hex_prefix(name))
-		return NULL;
-	for (struct managed *m = s->all; m; m = m->next)
+	return NULL;
+}
+
+struct managed *managed_lookup(struct managed_store *s, const char *name, struct err *err)
+{
+	OWN_FREE char *full = managed_full_name(name, NULL);
+	struct managed *found = full ? managed_named(s, full) : NULL;
+
+	for (struct managed *m = s->all; m && !found; m = m->next)
+		if (streq(m->id, name))
+			found = m;
+	if (found)
+		return found;
+	for (struct managed *m = s->all; m && id_is_hex_prefix(name); m = m->next)
 		if (str_has_prefix(m->id, name)) {
-			if (found)
+			if (found) {
+				err_set(err, ERR_INVALID, "multiple plugins found for \"%s\"", name);
 				return NULL;
+			}
 			found = m;
 		}
+	if (!found)
+		err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
 	return found;
 }
 
@@ -223,10 +244,10 @@ int managed_take(struct managed_store *s, const char *name, struct operation *re
 	WITH_LOCK(&s->lock);
 	struct managed *m;
 
-	while ((m = managed_lookup(s, name)) && m->busy)
+	while ((m = managed_lookup(s, name, err)) && m->busy)
 		lock_wait(&s->lock, &s->idle, -1);
 	if (!m)
-		return err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
+		return -1;
 	m->busy = true;
 	*ret = (struct operation){ s, m };
 	return 0;
@@ -244,10 +265,10 @@ void managed_give_back(struct operation *op)
 int managed_find(struct managed_store *s, const char *name, char **ret_id, char **ret_name, bool *ret_enabled, struct err *err)
 {
 	WITH_LOCK(&s->lock);
-	const struct managed *m = managed_lookup(s, name);
+	const struct managed *m = managed_lookup(s, name, err);
 
 	if (!m)
-		return err_set(err, ERR_NOT_FOUND, "plugin \"%s\" not found", name);
+		return -1;
 	*ret_id = xstrdup(m->id);
 	*ret_name = xstrdup(m->name);
 	*ret_enabled = m->enabled;

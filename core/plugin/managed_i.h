@@ -70,13 +70,16 @@ struct managed *managed_load(const struct managed_store *s, const char *id, stru
 void managed_free(struct managed *m);
 
 /* managed.c */
-struct managed *managed_lookup(struct managed_store *s, const char *name); /* under the lock */
+/* Both under the lock. By its whole name; and as people say it: ERR_NOT_FOUND, or ERR_INVALID when that may be several. */
+struct managed *managed_named(struct managed_store *s, const char *full);
+struct managed *managed_lookup(struct managed_store *s, const char *name, struct err *err);
 /* A plugin's operation: one owner at a time, others wait for it. Without the lock. */
 struct operation { struct managed_store *store; struct managed *plugin; };
 int managed_take(struct managed_store *s, const char *name, struct operation *ret, struct err *err);
 void managed_give_back(struct operation *op);
 #define OWN_OPERATION CLEANUP(managed_give_back)
-char *managed_full_name(const char *name);
+/* As Docker shows it, with a tag; NULL with ERR_INVALID when it is none. */
+char *managed_full_name(const char *name, struct err *err);
 /* Parts that no plugin has go. Under the lock. */
 void managed_sweep(struct managed_store *s);
 
@@ -90,6 +93,8 @@ int managed_settings_set(struct managed *m, const json_t *config, const char *se
 /* The API's object, and what state.json keeps. */
 void managed_encode(const struct managed *m, struct jw *w);
 json_t *managed_config(const struct managed *m);
+/* The path of a mount or a device: what was set, or what the configuration says; NULL: neither. */
+const char *managed_setting(const struct strmap *set, const json_t *one, const char *key);
 
 /* spec.c: the OCI runtime's config.json. */
 char *managed_spec(const struct managed_store *s, const struct managed *m, const json_t *config, struct err *err);

@@ -109,9 +109,17 @@ static bool ended(int pidfd, int ms)
 	return poll(&p, 1, ms) > 0;
 }
 
+/* Also what a daemon that was killed left, which may be one on the other. */
+static void unshare_path(const char *path)
+{
+	while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		;
+}
+
 /* What both sides see of each other's mounts. */
 static int share(const char *path, struct err *err)
 {
+	unshare_path(path);
 	if (fs_mkdirs(path, 0755, err) < 0)
 		return -1;
 	if (mount(path, path, "", MS_BIND, NULL) < 0 || mount("", path, "", MS_SHARED, NULL) < 0)
@@ -208,7 +216,7 @@ void managed_stop(struct managed_store *s, struct managed *m)
 		fd_close(&m->pidfd);
 	}
 	run_runtime(s, "delete", "--force", m->id);
-	umount2(shared, MNT_DETACH | UMOUNT_NOFOLLOW);
+	unshare_path(shared);
 	fs_remove_tree(AT_FDCWD, bundle, NULL);
 	fs_remove_tree(AT_FDCWD, sockets, NULL);
 }

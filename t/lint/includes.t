@@ -27,7 +27,7 @@ report "image includes base, image, the ABI in its facade" "$(only core/image 'b
 report "network includes base, network, the ABI in its facade" "$(only core/network 'base/|network/|config.h' | grep -Ev '^core/network/net[a-z-]*\.[ch]: (dockerd/|driver(-once)?.h)' || true)"
 report "volume includes base, volume, the ABI in its facade" "$(only core/volume 'base/|volume/|config.h' | grep -Ev '^core/volume/volume[a-z-]*\.[ch]: (dockerd/|driver(-once)?.h)' || true)"
 report "container includes base, image, network, volume, engine, events, the facade of log drivers" "$(only core/container 'base/|image/|network/|volume/|container/|engine.h|events.h|logdriver.h|shim/|config.h')"
-report "managed plugins include base, what unpacks, the names of capabilities" "$(only core/plugin 'base/|plugin/|image/(inflate|packtar|unpack|untar)\.h|container/bundle/caps\.h|config.h')"
+report "managed plugins include base, references, what unpacks, the names of capabilities, what is hidden of the host" "$(only core/plugin 'base/|plugin/|image/(inflate|packtar|reference|unpack|untar)\.h|container/bundle/(caps|masks)\.h|config.h')"
 report "the shim includes base and its protocol" "$(only core/shim 'base/|shim/|config.h')"
 report "the process of networks includes base and its protocol" "$(only core/netd 'base/|netd/|network/netd-wire\.h|config.h')"
 report "the compiler of seccomp profiles includes base" "$(only core/seccomp 'base/|config.h')"

@@ -93,10 +93,34 @@ static void test_carry(void)
 	is_str(strmap_get(&set.mounts, "m"), "/new", "but for what can no longer be set");
 }
 
+static const char *found(const char *name)
+{
+	static struct managed one = { .id = "ab1", .name = (char *)(uintptr_t)"me/one:latest" }, two = { .next = &one, .id = "ab2", .name = (char *)(uintptr_t)"ab:latest" };
+	static struct managed_store store = { .all = &two };
+	static struct err err = ERR_INIT;
+	const struct managed *m;
+
+	err_done(&err);
+	m = managed_lookup(&store, name, &err);
+	return m ? m->id : err_text(&err);
+}
+
+static void test_names(void)
+{
+	is_str(found("docker.io/me/one"), "ab1", "the hub's name");
+	is_str(found("me/one:latest"), "ab1", "with a tag");
+	is_str(found("me/one:2"), "plugin \"me/one:2\" not found", "with another");
+	is_str(found("ab"), "ab2", "a name goes before the ids that begin so");
+	is_str(found("ab1"), "ab1", "an id");
+	is_str(found("a"), "multiple plugins found for \"a\"", "what may be two");
+	is_str(found("c"), "plugin \"c\" not found", "nor one");
+}
+
 int main(void)
 {
 	test_form();
 	test_needs();
 	test_carry();
+	test_names();
 	return tap_done();
 }
