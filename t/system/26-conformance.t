@@ -69,6 +69,20 @@ on() { # drivers, size, file system, options, mkfs...
 	fi
 }
 on btrfs 300M btrfs defaults mkfs.btrfs -q
+(: < /dev/mapper/control) 2> /dev/null
+if grep -q ' device-mapper$' /proc/misc && [ -e "$(so devicemapper)" ] && disk_on 3G ext4 defaults mkfs.ext4 -q -F; then
+	for fs in ext4 ${LONG:+xfs}; do
+		case $fs in
+		ext4) base=128 more=192 ;;
+		xfs) base=320 more=480 ;; # mkfs.xfs makes none below 300M
+		esac
+		passes "devicemapper with $fs" devicemapper --root "$WORK/disk" --option dm.fs=$fs --option dm.basesize=${base}M --size $((more << 20)) \
+			--option dm.loopdatasize=2G --option dm.loopmetadatasize=64M
+	done
+	disk_off
+else
+	skip "devicemapper" "no device-mapper here"
+fi
 if [ -n "${LONG:-}" ]; then
 	on "vfs overlay2 overlay" 600M ext4 defaults mkfs.ext4 -q -F
 	on "vfs overlay2 overlay" 600M xfs defaults mkfs.xfs -q -f
