@@ -200,6 +200,12 @@ comes "" pgrep -u $((FIRST + 999)); ok "really"
 comes hello reach 127.0.0.1 8082; ok "one with a restart policy was started where its port leads"
 docker start user > /dev/null
 docker run --rm --network mine busybox ping -c 1 -w 10 user > /dev/null; ok "there are names"
+# the shims, too: an id that is not the user's own is not the next daemon's to end
+kill -KILL $(pgrep -u "$OWN"); wait "$DPID" 2>/dev/null; DPID=
+pgrep -u $((FIRST + 999)) > /dev/null; ok "all of the user's own id are killed"
+start_rootless $OTHER -- $args; ok "starts after that, too" || done_testing
+comes "" pgrep -u $((FIRST + 999)); ok "nobody else is left"
+comes hello reach 127.0.0.1 8082; ok "and the port is there"
 # a daemon that cannot start again
 mkdir -p "$WORK/home/.config/docker"; echo '{' > "$WORK/home/.config/docker/daemon.json"
 kill -KILL "$(cat "$WORK/run/docker.pid")"; wait "$DPID"; is $? 1 "a configuration that broke meanwhile ends all"
