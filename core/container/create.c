@@ -251,7 +251,7 @@ static int check(struct container *c, const struct image *img, const char *netwo
 {
 	struct container_store *s = c->store;
 
-	if (container_validate_sharing(&c->rec.config, &c->host, err) < 0)
+	if (container_validate_asked(&c->rec.config, &c->host, err) < 0)
 		return -1;
 	if (img)
 		container_config_merge(&c->rec.config, &img->config);

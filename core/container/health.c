@@ -87,6 +87,12 @@ static int64_t or_else(int64_t v, int64_t other)
 	return v > 0 ? v : other;
 }
 
+/* An image may say less than a client may. */
+static int64_t time_or(int64_t v, int64_t other)
+{
+	return or_else(v > 0 && v < NSEC_PER_MSEC ? NSEC_PER_MSEC : v, other);
+}
+
 /* Under the lock. */
 static void read_plan(const struct container_config *cfg, struct plan *ret)
 {
@@ -101,10 +107,10 @@ static void read_plan(const struct container_config *cfg, struct plan *ret)
 	}
 	for (size_t i = 1; i < h->test.len; i++)
 		strv_add(&ret->cmd, h->test.v[i]);
-	ret->interval = or_else(h->interval, INTERVAL);
-	ret->timeout = or_else(h->timeout, INTERVAL);
+	ret->interval = time_or(h->interval, INTERVAL);
+	ret->timeout = time_or(h->timeout, INTERVAL);
 	ret->start_period = h->start_period;
-	ret->start_interval = or_else(h->start_interval, START_INTERVAL);
+	ret->start_interval = time_or(h->start_interval, START_INTERVAL);
 	ret->retries = or_else(h->retries, RETRIES);
 }
 
@@ -115,8 +121,8 @@ static int64_t next_wait(const struct container *c)
 	bool starting = streq(health_word(c->rec.state.health), "starting");
 
 	if (starting && clock_mono() - c->health_since < h->start_period)
-		return or_else(h->start_interval, START_INTERVAL);
-	return or_else(h->interval, INTERVAL);
+		return time_or(h->start_interval, START_INTERVAL);
+	return time_or(h->interval, INTERVAL);
 }
 
 static void post(struct container *c, uint64_t epoch, int64_t wait)

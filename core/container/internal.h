@@ -550,6 +550,8 @@ int container_signal(struct container *c, int sig, struct err *err);
 bool container_wait_stopped(struct container *c, int64_t timeout_ns); /* <0: for ever */
 /* Behind a SIGKILL. Where the process is over and its shim does not tell, the shim is ended, too. */
 bool container_wait_killed(struct container *c);
+/* The signal that stops it; TERM when what the image says is none. */
+int container_stop_signal(const struct container *c);
 int container_stop_timeout(const struct container *c);
 
 /* inspect.c, list.c: pieces of answers; the encoders run under c->lock. */

@@ -23,12 +23,11 @@ struct stopping {
 static void stop_signal_to(struct stopping *sp)
 {
 	struct container *c = sp->container;
-	int sig = str_empty(c->rec.config.stop_signal) ? SIGTERM : signal_parse(c->rec.config.stop_signal);
 	int timeout = container_stop_timeout(c);
 
 	sp->asked = true;
 	sp->kill_at = timeout < 0 ? INT64_MAX : clock_mono() + timeout * NSEC_PER_SEC;
-	container_signal(c, sig > 0 ? sig : SIGTERM, NULL);
+	container_signal(c, container_stop_signal(c), NULL);
 }
 
 static void end_stuck(struct container *c)

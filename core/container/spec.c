@@ -258,14 +258,16 @@ static void merge_set(struct strv *dst, const struct strv *src)
 			strv_add(dst, src->v[i]);
 }
 
-/* The image's variables stand first; the container's replace them by name. */
+/* The container's replace the image's by name. Of one that the image has twice the last counts, as ever. */
 static void merge_env(struct strv *env, const struct strv *from_image)
 {
+	size_t own = env->len;
+
 	for (size_t i = 0; i < from_image->len; i++) {
 		OWN_FREE char *key = xstrndup(from_image->v[i], strcspn(from_image->v[i], "="));
-		bool known = false;
+		bool known = !*key;
 
-		for (size_t k = 0; k < env->len && !known; k++)
+		for (size_t k = 0; k < own && !known; k++)
 			known = strncmp(env->v[k], key, strlen(key)) == 0 && (env->v[k][strlen(key)] == '=' || !env->v[k][strlen(key)]);
 		if (!known)
 			strv_add(env, from_image->v[i]);

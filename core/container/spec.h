@@ -122,8 +122,11 @@ void container_config_merge(struct container_config *cfg, const struct image_con
 void host_config_defaults(struct host_config *hc, const struct daemon_defaults *d);
 /* ... of it the log: the daemon's driver where none is named, and its options for that driver. */
 void log_config_defaults(struct log_config *lc, const struct daemon_defaults *d);
-/* What a container that lives in another's network has from that one, in Docker's words; of the request alone, without the image. */
-int container_validate_sharing(const struct container_config *cfg, const struct host_config *hc, struct err *err);
+/*
+ * Docker's checks, in its words, of what a client asks for, before container_config_merge(): an image that says such things has its containers
+ * all the same, with TERM for a signal that is none, without variables that have no name, and with probes a millisecond apart at least.
+ */
+int container_validate_asked(const struct container_config *cfg, const struct host_config *hc, struct err *err);
 /*
  * Docker's checks with Docker's texts; ERR_INVALID, or ERR_NOT_IMPLEMENTED for what this build does not do yet. Limits that the
  * kernel lacks are taken out, with warnings. update: cfg and hc are what is to change of a container.

@@ -17,8 +17,7 @@ static int not_running(const struct container *c, struct err *err)
 	return err_set(err, ERR_CONFLICT, "Container %s is not running", c->id);
 }
 
-/* The signal that stops it; never fails: what the image says was checked at create, and TERM otherwise. */
-static int stop_signal(const struct container *c)
+int container_stop_signal(const struct container *c)
 {
 	int sig = str_empty(c->rec.config.stop_signal) ? SIGTERM : signal_parse(c->rec.config.stop_signal);
 
@@ -137,7 +136,7 @@ int container_signal(struct container *c, int sig, struct err *err)
 	}
 	run = c->run;
 	atomic_fetch_add(&run->refs, 1);
-	ends = str_empty(c->rec.config.stop_signal) || sig == SIGKILL || sig == stop_signal(c);
+	ends = str_empty(c->rec.config.stop_signal) || sig == SIGKILL || sig == container_stop_signal(c);
 	if (ends)
 		c->no_restart = true;
 	if (!atomic_load(&c->store->stopping))
@@ -222,7 +221,7 @@ static int parse_stop(
 	WITH_LOCK(&c->lock);
 
 	*ret_timeout = timeout_s ? *timeout_s : container_stop_timeout(c);
-	*ret_sig = str_empty(signal) ? stop_signal(c) : client_signal(signal, err);
+	*ret_sig = str_empty(signal) ? container_stop_signal(c) : client_signal(signal, err);
 	return *ret_sig ? 0 : -1;
 }
 

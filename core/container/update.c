@@ -264,7 +264,8 @@ int container_update(struct container *c, struct update_body *b, struct strv *wa
 {
 	int r;
 
-	if (container_validate(&b->config, &b->host, c->store->deps.defaults, true, warnings, err) < 0)
+	if (container_validate_asked(&b->config, &b->host, err) < 0 ||
+	    container_validate(&b->config, &b->host, c->store->deps.defaults, true, warnings, err) < 0)
 		return -1;
 	if (log_config_is_set(&b->host.log) && log_config_settle(c, &b->host.log, err) < 0)
 		return -1;

@@ -46,13 +46,6 @@ static int check_config(const struct container_config *cfg, struct err *err)
 {
 	if (!str_empty(cfg->working_dir) && *cfg->working_dir != '/')
 		return invalid(err, "the working directory '%s' is invalid, it needs to be an absolute path", cfg->working_dir);
-	if (!str_empty(cfg->stop_signal) && signal_parse(cfg->stop_signal) < 0)
-		return invalid(err, "Invalid signal: %s", cfg->stop_signal);
-	for (size_t i = 0; i < cfg->env.len; i++)
-		if (!*cfg->env.v[i] || *cfg->env.v[i] == '=')
-			return invalid(err, "invalid environment variable: %s", cfg->env.v[i]);
-	if (cfg->healthcheck && check_health(cfg->healthcheck, err) < 0)
-		return -1;
 	/* these become lines of files in the container */
 	if (has_control(cfg->hostname) || has_control(cfg->domainname))
 		return invalid(err, "invalid hostname: control characters are not allowed");
@@ -221,7 +214,8 @@ static void add_warnings(const struct host_config *hc, struct strv *warnings)
 		strv_add(warnings, "Published ports are discarded when using host network mode");
 }
 
-int container_validate_sharing(const struct container_config *cfg, const struct host_config *hc, struct err *err)
+/* What a container that lives in another's network has from that one. */
+static int check_sharing(const struct container_config *cfg, const struct host_config *hc, struct err *err)
 {
 	bool shared = hc->network_mode && str_has_prefix(hc->network_mode, "container:");
 	const char *what = NULL;
@@ -245,6 +239,18 @@ int container_validate_sharing(const struct container_config *cfg, const struct 
 	else if (shared && cfg->exposed_ports.len)
 		what = "port exposing and the container type network mode";
 	return what ? invalid(err, "conflicting options: %s", what) : 0;
+}
+
+int container_validate_asked(const struct container_config *cfg, const struct host_config *hc, struct err *err)
+{
+	if (!str_empty(cfg->stop_signal) && signal_parse(cfg->stop_signal) < 0)
+		return invalid(err, "Invalid signal: %s", cfg->stop_signal);
+	for (size_t i = 0; i < cfg->env.len; i++)
+		if (!*cfg->env.v[i] || *cfg->env.v[i] == '=')
+			return invalid(err, "invalid environment variable: %s", cfg->env.v[i]);
+	if (cfg->healthcheck && check_health(cfg->healthcheck, err) < 0)
+		return -1;
+	return check_sharing(cfg, hc, err);
 }
 
 /* Docker's texts. */

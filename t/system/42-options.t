@@ -201,6 +201,15 @@ like "$(docker run --rm --network nosuch busybox true 2>&1)" "network nosuch not
 like "$(docker run --rm -p 80:80 --network none busybox true 2>&1; docker run --rm -p 8080:80 busybox true 2>&1)" "port|publish|not supported|not implemented|none" "-p is warned about or refused"
 like "$(docker run --rm --link aa:b busybox true 2>&1)" "could not get container for aa: No such container: aa" "--link to what is not there"
 fails "userns|user namespace|remap" "--userns of an unknown kind" --userns nonsense busybox true
+# an image may say what a client may not
+IMAGE_ENV='["PATH=/bin","A=1","","=x","A=2"]' CONFIG_EXTRA='"StopSignal":"SIGFOO","Volumes":{"data":{}},"Healthcheck":{"Test":["CMD","true"],"Interval":1,"Retries":-1}' \
+	"$top_srcdir/t/tools/mkimage" odd:latest > "$WORK/odd.tar" && docker load -q -i "$WORK/odd.tar" >/dev/null
+docker run -d --name odd --network none odd sh -c 'trap "exit 5" TERM; env; while :; do sleep 0.1; done' >/dev/null
+for _i in $(seq $((100 * DKD_SLOW))); do [ "$(inspect '{{.State.Health.Status}}' odd)" = healthy ] && break; sleep 0.1; done
+is "$(inspect '{{.State.Health.Status}}' odd)" healthy "an image with probes all the time"
+docker stop odd >/dev/null; is "$(inspect '{{.State.ExitCode}}' odd)" 5 "with a signal that is none: TERM"
+is "$(docker logs odd | grep -E '^(A|)=' | paste -sd' ')" "A=2" "with a variable twice, and one without a name"
+docker rm -v odd >/dev/null
 is "$(docker ps -aq | wc -l)" 0 "no container is left"
 is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo)" 0 "no mount stays"
 stop_daemon; is "$DSTATUS" 0 "stops"
