@@ -27,6 +27,8 @@ cp "$C/server.pem" "$C/live.pem" && cp -p "$C/server.key" "$C/live.key" && cp "$
 FILES="--tlscacert $C/live-ca.pem --tlscert $C/live.pem --tlskey $C/live.key"
 U=https://localhost:$port
 secure() { curl -sS --max-time $((60 * DKD_SLOW)) --cacert "$C/ca.pem" --cert "$C/${ID:-client}.pem" --key "$C/${ID:-client}.key" "$@" 2>&1; }
+# In the background: who is killed is the client, and not a shell before it.
+reader() { exec "$DOCKER" -H "tcp://localhost:$port" --tlsverify --tlscacert "$C/ca.pem" --tlscert "$C/client.pem" --tlskey "$C/client.key" events "$@"; }
 cli() { command "$DOCKER" -H "tcp://localhost:$port" --tlsverify --tlscacert "$C/ca.pem" --tlscert "$C/${ID:-client}.pem" --tlskey "$C/${ID:-client}.key" "$@"; }
 # what is wrong with the files is said, and nothing is served
 refused() { # what pattern args...
@@ -107,7 +109,7 @@ like "$(timeout $((30 * DKD_SLOW)) script -qec "$DOCKER -H tcp://localhost:$port
 head -c 5000000 /dev/urandom > "$WORK/blob"
 cli cp "$WORK/blob" box:/blob && cli cp box:/blob "$WORK/blob2" && cmp -s "$WORK/blob" "$WORK/blob2"; ok "docker cp, both ways"
 cli save busybox > "$WORK/saved.tar" && cli load -q -i "$WORK/saved.tar" >/dev/null; ok "docker save and load"
-cli events --filter container=box > "$WORK/ev" & ev=$!
+reader --filter container=box > "$WORK/ev" & ev=$!
 comes 1 listeners; cli pause box >/dev/null; tells "$WORK/ev" "container pause"; ok "docker events"
 env -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE python3 - "$port" "$C" <<'P' 2> "$WORK/py.err"; ok "docker-py" || sed 's/^/# /' "$WORK/py.err"
 import sys, docker
@@ -150,8 +152,8 @@ grep -E '^(not ok|#)' "$WORK/tls.tap"; (exit $st); ok "odd clients: $(grep -c '^
 # ends while connections are open
 mkfifo "$WORK/never"; exec 7<> "$WORK/never"
 openssl s_client -connect "localhost:$port" -cert "$C/client.pem" -key "$C/client.key" -quiet < "$WORK/never" >/dev/null 2>&1 & idle=$!
-cli events > /dev/null & ev=$!
-comes 1 listeners
+reader > /dev/null & ev=$!
+comes 1 listeners; ok "and one reader of events"
 t0=$(date +%s); stop_daemon; is "$DSTATUS" 0 "stops beside open connections"
 [ $(($(date +%s) - t0)) -lt $((12 * DKD_SLOW)) ]; ok "soon"
 kill $idle 2>/dev/null; wait $ev $idle 2>/dev/null
