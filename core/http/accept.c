@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The acceptor: one thread for all listeners. It keeps a new connection until its header block is whole and well-formed
- * (peeked, not taken), so that a client that dribbles costs a descriptor and no thread.
+ * The acceptor: one thread for all listeners but those of TLS. It keeps a new connection until its header block is whole and
+ * well-formed (peeked, not taken), so that a client that dribbles costs a descriptor and no thread.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +35,7 @@ static void on_pending(struct conn *c, uint32_t events);
 static void on_linger(struct conn *c);
 static void refuse(struct conn *c, int status, const char *why);
 static void hand_over(struct conn *c, const struct http_head *head, const char *data, size_t size);
+static bool set_off(struct conn *c, const struct http_head *head, bool direct, size_t feed);
 static void drop(struct conn *c);
 static int next_tick(struct http_server *s);
 static void expire(struct http_server *s);
@@ -60,6 +61,8 @@ void *http_accept_main(void *server)
 	for (size_t i = 0; i < s->n_listeners; i++) {
 		struct epoll_event e = { .events = EPOLLIN, .data.u64 = TAG_LISTENER | i };
 
+		if (s->listeners[i]->secure)
+			continue;
 		epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, s->listeners[i]->fd, &e);
 	}
 	for (int64_t looked = 0;;) {
@@ -167,43 +170,50 @@ static void say_busy(int fd)
 }
 
 /* No descriptor is left: the spare one makes room to tell the client. */
-static void accept_without_room(struct http_server *s, int listener)
+static void accept_without_room(int listener, int *spare)
 {
 	int fd;
 
-	fd_close(&s->spare_fd);
+	fd_close(spare);
 	fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0)
 		say_busy(fd);
-	s->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	*spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	/* Level-triggered: without this the listener would spin while nothing can be accepted. */
 	if (fd < 0)
 		usleep(10000);
 }
 
-/* A slot for fd, which is closed when there is none. */
-static struct conn *admit(struct http_server *s, int fd, const struct http_listener *from)
+static struct conn *slot_for(struct http_server *s, int fd, const struct http_listener *from, int64_t deadline)
 {
-	struct conn *c, *old;
+	struct conn *c;
+	WITH_LOCK(&s->lock);
 
-	metrics_add(METRIC_HTTP_CONNECTIONS, 1);
-	lock_take(&s->lock);
 	c = http_conn_take(s);
-	lock_drop(&s->lock);
-	if (!c && (old = idlest(s))) {
-		drop(old);
-		lock_take(&s->lock);
-		c = http_conn_take(s);
-		lock_drop(&s->lock);
-	}
-	if (!c) {
-		say_busy(fd);
+	if (!c)
 		return NULL;
-	}
 	c->fd = fd;
 	c->peer.listener = from->host;
 	c->peer.policy = from->policy;
-	c->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
+	c->deadline = deadline;
+	metrics_add(METRIC_HTTP_CONNECTIONS, 1);
+	return c;
+}
+
+/* A slot for fd, which is closed when there is none. */
+static struct conn *admit(struct http_server *s, int fd, const struct http_listener *from)
+{
+	int64_t deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
+	struct conn *c = slot_for(s, fd, from, deadline), *old;
+
+	if (!c && (old = idlest(s))) {
+		drop(old);
+		c = slot_for(s, fd, from, deadline);
+	}
+	if (!c) {
+		metrics_add(METRIC_HTTP_CONNECTIONS, 1);
+		say_busy(fd);
+	}
 	return c;
 }
 
@@ -216,13 +226,6 @@ static void set_tcp(int fd)
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &idle, sizeof(idle));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &tries, sizeof(tries));
-}
-
-static struct tls_creds *creds_of(struct http_server *s, struct http_listener *l)
-{
-	WITH_LOCK(&s->lock);
-
-	return l->tls ? tls_creds_ref(l->tls) : NULL;
 }
 
 static void set_local(struct peer *p, int fd)
@@ -238,32 +241,37 @@ static void set_local(struct peer *p, int fd)
 	p->pid = u.pid;
 }
 
+static bool is_tcp(const struct sockaddr_storage *addr)
+{
+	return addr->ss_family == AF_INET || addr->ss_family == AF_INET6;
+}
+
+int http_accept(const struct http_listener *l, int *spare, struct sockaddr_storage *ret_addr, socklen_t *ret_size)
+{
+	int fd;
+
+	*ret_addr = (struct sockaddr_storage){ 0 };
+	*ret_size = sizeof(*ret_addr);
+	fd = accept4(l->fd, (struct sockaddr *)ret_addr, ret_size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+		accept_without_room(l->fd, spare);
+	if (fd >= 0 && is_tcp(ret_addr))
+		set_tcp(fd);
+	return fd;
+}
+
 static void accept_some(struct http_server *s, struct http_listener *l)
 {
-	for (int i = 0; i < 64; i++) {
-		struct sockaddr_storage addr = { 0 };
-		socklen_t addr_len = sizeof(addr);
-		int fd = accept4(l->fd, (struct sockaddr *)&addr, &addr_len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		bool tcp = addr.ss_family == AF_INET || addr.ss_family == AF_INET6;
-		struct tls_creds *creds;
-		struct conn *c;
+	struct sockaddr_storage addr;
+	socklen_t addr_len;
+	int fd;
 
-		if (fd < 0) {
-			if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-				accept_without_room(s, l->fd);
-			return;
-		}
-		if (tcp)
-			set_tcp(fd);
-		creds = creds_of(s, l);
-		if (creds) {
-			tls_relay_take(s, fd, l, creds, &addr);
-			continue;
-		}
-		c = admit(s, fd, l);
+	for (int i = 0; i < 64 && (fd = http_accept(l, &s->spare_fd, &addr, &addr_len)) >= 0; i++) {
+		struct conn *c = admit(s, fd, l);
+
 		if (!c)
 			continue;
-		if (!tcp)
+		if (!is_tcp(&addr))
 			set_local(&c->peer, fd);
 		c->addr = addr;
 		c->addr_len = addr_len;
@@ -286,6 +294,18 @@ void http_arrival_free(struct http_arrival *a)
 	free(a);
 }
 
+/* What is known of a is known of c, which has its descriptor; a is over. */
+static void become(struct conn *c, struct http_arrival *a)
+{
+	a->fd = -1;
+	c->peer.user = STEAL(a->peer.user);
+	c->peer.certs = a->peer.certs;
+	a->peer.certs = (struct strv){ 0 };
+	c->addr.ss_family = AF_UNIX;
+	c->addr_len = sizeof(sa_family_t);
+	http_arrival_free(a);
+}
+
 static void take_arrivals(struct http_server *s)
 {
 	struct http_arrival *a;
@@ -293,16 +313,13 @@ static void take_arrivals(struct http_server *s)
 	while (read(s->arrivals[0], &a, sizeof(a)) == (ssize_t)sizeof(a)) {
 		struct conn *c = admit(s, a->fd, a->listener);
 
-		a->fd = -1;
-		if (c) {
-			c->peer.user = STEAL(a->peer.user);
-			c->peer.certs = a->peer.certs;
-			a->peer.certs = (struct strv){ 0 };
-			c->addr.ss_family = AF_UNIX;
-			c->addr_len = sizeof(sa_family_t);
-			watch(c, EPOLL_CTL_ADD, EPOLLIN | EPOLLRDHUP | EPOLLET);
+		if (!c) {
+			a->fd = -1;
+			http_arrival_free(a);
+			continue;
 		}
-		http_arrival_free(a);
+		become(c, a);
+		watch(c, EPOLL_CTL_ADD, EPOLLIN | EPOLLRDHUP | EPOLLET);
 	}
 }
 
@@ -347,9 +364,9 @@ static void on_pending(struct conn *c, uint32_t events)
 }
 
 /* 1: a hijacking request, all *ret_size bytes of it are here; -1: not all of them yet; 0: another request. */
-static int direct_size(const struct conn *c, const struct http_head *head, size_t size, size_t *ret_size)
+static int direct_size(const struct http_server *s, const struct http_head *head, size_t size, size_t *ret_size)
 {
-	const struct route *route = router_match(c->srv->router, head->method, head->uri);
+	const struct route *route = router_match(s->router, head->method, head->uri);
 	size_t body = head->content_length > 0 ? (size_t)head->content_length : 0;
 
 	*ret_size = head->size + body;
@@ -378,8 +395,7 @@ static bool full(struct http_server *s, const struct http_head *head)
 static void hand_over(struct conn *c, const struct http_head *head, const char *data, size_t size)
 {
 	size_t feed = 0;
-	int direct = direct_size(c, head, size, &feed);
-	OWN_FREE char *copy = NULL;
+	int direct = direct_size(c->srv, head, size, &feed);
 
 	if (!direct && head->chunked && !http_chunks_check(data + head->size, size - head->size)) {
 		refuse(c, 400, "malformed chunk");
@@ -391,17 +407,48 @@ static void hand_over(struct conn *c, const struct http_head *head, const char *
 	}
 	if (direct < 0)
 		return; /* the rest of the small body comes; the deadline goes on */
+	watch(c, EPOLL_CTL_DEL, 0);
+	if (!set_off(c, head, direct, feed))
+		drop(c);
+}
+
+/* Its header block is good. False: the bytes of a direct one that were looked at are not there. */
+static bool set_off(struct conn *c, const struct http_head *head, bool direct, size_t feed)
+{
+	OWN_FREE char *copy = NULL;
+
 	if (direct) {
 		copy = xmalloc(feed);
-		if (recv(c->fd, copy, feed, MSG_DONTWAIT) != (ssize_t)feed) {
-			drop(c);
-			return;
-		}
+		if (recv(c->fd, copy, feed, MSG_DONTWAIT) != (ssize_t)feed)
+			return false;
 	}
-	watch(c, EPOLL_CTL_DEL, 0);
 	http_guard_pass(c, head);
 	if (http_add_connection(c, copy, feed) < 0)
 		log_warn("a connection could not be given a thread");
+	return true;
+}
+
+bool http_arrive_whole(struct http_server *s, struct http_arrival *a, char *room, size_t room_size)
+{
+	ssize_t n = recv(a->fd, room, room_size, MSG_PEEK | MSG_DONTWAIT);
+	struct http_head head;
+	struct conn *c = NULL;
+	const char *why = NULL;
+	size_t feed = 0;
+	int direct;
+
+	if (n <= 0 || http_head_check(room, (size_t)n, s->limits.header_size, s->limits.uri_size, &head, &why) != 200)
+		return false;
+	direct = direct_size(s, &head, (size_t)n, &feed);
+	if (direct >= 0 && (direct || !head.chunked || http_chunks_check(room + head.size, (size_t)n - head.size)) && !full(s, &head))
+		c = slot_for(s, a->fd, a->listener, INT64_MAX); /* the acceptor never finds it late, nor idle */
+	if (c) {
+		become(c, a);
+		if (!set_off(c, &head, direct, feed))
+			drop(c);
+	}
+	http_head_done(&head);
+	return c;
 }
 
 static void refuse(struct conn *c, int status, const char *why)
@@ -454,8 +501,12 @@ static int next_tick(struct http_server *s)
 static void expire(struct http_server *s)
 {
 	int64_t now = clock_mono();
+	uint32_t slots;
 
-	for (uint32_t i = 0; i < s->n_slots; i++) {
+	lock_take(&s->lock);
+	slots = s->n_slots;
+	lock_drop(&s->lock);
+	for (uint32_t i = 0; i < slots; i++) {
 		struct conn *c = &s->conns[i];
 		enum conn_state state;
 

@@ -58,7 +58,8 @@ struct conn {
 struct http_listener {
 	int fd;
 	char *host, *policy;
-	struct tls_creds *tls;  /* the server's lock; NULL: plain, for ever */
+	bool secure;            /* speaks TLS: the relay accepts its clients */
+	struct tls_creds *tls;  /* the server's lock */
 };
 
 /* A connection that the relay of TLS has made ready: from its thread to the acceptor. */
@@ -120,8 +121,15 @@ struct http_request {
 void *http_accept_main(void *server);
 #define LINGER_MS 2000 /* how long a refused client may still send */
 void http_say_refused(int fd, int status, const char *why);
+/* The next client of l, -1: none. Where no descriptor is left, *spare makes room to tell it so. */
+int http_accept(const struct http_listener *l, int *spare, struct sockaddr_storage *ret_addr, socklen_t *ret_size);
 /* Any thread: a becomes the acceptor's, or is freed (-1). */
 int http_arrive(struct http_server *s, struct http_arrival *a);
+/*
+ * Any thread: a gets its own at once when its header block is whole in the socket and good, and past the acceptor, who would look
+ * at nothing else. False: a is the caller's still. room is where the bytes are looked at.
+ */
+bool http_arrive_whole(struct http_server *s, struct http_arrival *a, char *room, size_t room_size);
 void http_arrival_free(struct http_arrival *a);
 /* Lock held. */
 struct conn *http_conn_take(struct http_server *s);
@@ -196,9 +204,8 @@ const char *http_status_text(int status);
 
 /* tls-relay.c */
 int tls_relay_start(struct http_server *s, struct err *err);
-/* A connection of a TLS listener; fd and creds become the relay's. */
-void tls_relay_take(struct http_server *s, int fd, struct http_listener *from, struct tls_creds *creds,
-	const struct sockaddr_storage *addr);
+/* From here on it accepts the clients of TLS listeners: the server can take them. */
+void tls_relay_listen(struct http_server *s);
 /* No more arrivals come. */
 void tls_relay_end_handshakes(struct http_server *s);
 /* What the server has written goes out, for at most ms. */

@@ -70,6 +70,7 @@ int http_server_start(struct http_server *s, struct err *err)
 		return err_errno(err, r, "cannot start the HTTP server's thread");
 	}
 	s->started = true;
+	tls_relay_listen(s);
 	return 0;
 }
 

@@ -89,7 +89,8 @@ int http_server_add_listener(struct http_server *s, int fd, const struct http_li
 	l->fd = fd;
 	l->host = xstrdup(how && how->host ? how->host : "");
 	l->policy = xstrdup(how && how->policy ? how->policy : "");
-	if (how && how->tls && domain != AF_UNIX)
+	l->secure = how && how->tls && domain != AF_UNIX;
+	if (l->secure)
 		l->tls = tls_creds_ref(how->tls);
 	s->listeners = xrealloc(s->listeners, (s->n_listeners + 1) * sizeof(*s->listeners));
 	s->listeners[s->n_listeners++] = l;
@@ -114,7 +115,7 @@ void http_server_set_tls(struct http_server *s, struct tls_creds *tls)
 bool http_speaks_tls(const struct http_server *s)
 {
 	for (size_t i = 0; i < s->n_listeners; i++)
-		if (s->listeners[i]->tls)
+		if (s->listeners[i]->secure)
 			return true;
 	return false;
 }

@@ -147,6 +147,11 @@ static bool step_in(struct link *l)
 	return l->state == LINK_OPEN;
 }
 
+void tls_link_first(struct link *l)
+{
+	step_in(l);
+}
+
 void tls_link_pump(struct link *l, bool server_gone)
 {
 	if (server_gone && !l->discard)

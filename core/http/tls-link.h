@@ -65,7 +65,8 @@ struct tls_relay {
 	struct loop loops[1 + CARRIERS_MAX];
 	size_t len;
 	size_t turn;                   /* the handshake thread's: the carrier of the next link */
-	int64_t said;                  /* its, too: when a failed handshake was last logged */
+	int spare_fd;                  /* its, too, as the next two: see http_accept() */
+	int64_t said;                  /* when a failed handshake was last logged */
 	unsigned unsaid;
 	atomic_int end_ms;
 };
@@ -84,7 +85,9 @@ void tls_link_watch(struct link *l);
 void tls_link_shake(struct link *l);
 void tls_link_refused_input(struct link *l);
 
-/* tls-carry.c: something may move between the client and the server. server_gone: nobody is behind the pair. May kill it. */
+/* tls-carry.c: the first record behind the handshake, if it is here, goes to the server. May kill it. */
+void tls_link_first(struct link *l);
+/* Something may move between the client and the server. server_gone: nobody is behind the pair. May kill it. */
 void tls_link_pump(struct link *l, bool server_gone);
 /* It has ended without saying so, behind bytes that the server does not take. */
 void tls_link_stalls(struct link *l);

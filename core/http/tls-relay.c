@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Between TLS clients and the server. A connection to a TLS listener never reaches the server itself: one thread does the
- * handshakes, and hands the server one end of a socket pair for each that is done; a few threads carry bytes between the other
+ * Between TLS clients and the server. A connection to a TLS listener never reaches the server itself: one thread accepts and does
+ * the handshakes, and hands the server one end of a socket pair for each that is done; a few threads carry bytes between the other
  * ends and the clients, in records. So everything behind (the acceptor, the guard, hijacks, half-closes, cancel tokens) works
  * on a Unix stream socket as it does for plain clients, and bytes that were looked at are the bytes that are read.
  *
@@ -24,9 +24,14 @@
 #define STACK (256u << 10)
 #endif
 #define TICK_MS 500
+#define ACCEPTS 16 /* clients of a listener before others have their turn */
+/* What epoll tells of, in the pointer's lowest bits; a link's own descriptor has none. */
+#define TAG_PAIR 1u
+#define TAG_LISTENER 2u
 
 static void *loop_main(void *arg);
 static void take_in(struct loop *lp);
+static void accept_some(struct loop *lp, struct http_listener *from);
 static void on_link(struct link *l, bool of_pair, uint32_t events);
 static void expire(struct loop *lp);
 
@@ -59,6 +64,7 @@ int tls_relay_start(struct http_server *s, struct err *err)
 	cpu_set_t set;
 	size_t carriers = sched_getaffinity(0, sizeof(set), &set) == 0 ? (size_t)CPU_COUNT(&set) : 1;
 
+	r->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (carriers > CARRIERS_MAX)
 		carriers = CARRIERS_MAX;
 	for (r->len = 0; r->len < 1 + carriers; r->len++)
@@ -82,20 +88,14 @@ void tls_link_free(struct link *l)
 	free(l);
 }
 
-void tls_relay_take(struct http_server *s, int fd, struct http_listener *from, struct tls_creds *creds,
-	const struct sockaddr_storage *addr)
+void tls_relay_listen(struct http_server *s)
 {
-	struct link *l = xcalloc(1, sizeof(*l));
+	for (size_t i = 0; i < s->n_listeners; i++) {
+		struct epoll_event ev = { .events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)s->listeners[i] | TAG_LISTENER };
 
-	l->fd = fd;
-	l->pair = -1;
-	l->listener = from;
-	l->creds = creds;
-	l->addr = *addr;
-	l->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
-	/* A full inbox: thousands came within an instant. */
-	if (write(s->relay->loops[0].inbox[1], &l, sizeof(l)) != (ssize_t)sizeof(l))
-		tls_link_free(l);
+		if (s->listeners[i]->secure)
+			epoll_ctl(s->relay->loops[0].epoll_fd, EPOLL_CTL_ADD, s->listeners[i]->fd, &ev);
+	}
 }
 
 static void loop_end(struct tls_relay *r, struct loop *lp, int ms)
@@ -144,13 +144,12 @@ void tls_relay_free(struct http_server *s)
 		fd_close(&lp->epoll_fd);
 		free(lp->scratch);
 	}
+	fd_close(&r->spare_fd);
 	free(r);
 	s->relay = NULL;
 }
 
 /* ---- a loop ---- */
-
-static bool shakes(const struct loop *lp) { return lp == &lp->srv->relay->loops[0]; }
 
 /* Deadlines are kept to half a second; without one the thread does not wake up. */
 static int wait_ms(const struct loop *lp)
@@ -188,12 +187,14 @@ static void *loop_main(void *arg)
 		int n = epoll_wait(lp->epoll_fd, ev, ARRAY_LEN(ev), wait_ms(lp));
 
 		for (int i = 0; i < n; i++) {
-			struct link *l = (struct link *)(uintptr_t)(ev[i].data.u64 & ~UINT64_C(1));
+			void *what = (void *)(uintptr_t)(ev[i].data.u64 & ~UINT64_C(3));
 
-			if (!l)
+			if (!what)
 				take_in(lp);
-			else if (l->state != LINK_DEAD)
-				on_link(l, ev[i].data.u64 & 1, ev[i].events);
+			else if (ev[i].data.u64 & TAG_LISTENER)
+				accept_some(lp, what);
+			else if (((struct link *)what)->state != LINK_DEAD)
+				on_link(what, ev[i].data.u64 & TAG_PAIR, ev[i].events);
 		}
 		if (clock_mono() - looked >= TICK_MS * NSEC_PER_MSEC) {
 			expire(lp);
@@ -262,7 +263,7 @@ void tls_link_watch(struct link *l)
 		return;
 	}
 	watch_one(l, l->fd, &l->fd_on, (l->in_end || l->in_size ? 0 : EPOLLIN) | (stuck ? EPOLLOUT : 0), 0);
-	watch_one(l, l->pair, &l->pair_on, (l->out_end || stuck ? 0 : EPOLLIN) | (l->in_size ? EPOLLOUT : 0), 1);
+	watch_one(l, l->pair, &l->pair_on, (l->out_end || stuck ? 0 : EPOLLIN) | (l->in_size ? EPOLLOUT : 0), TAG_PAIR);
 }
 
 static void take_in(struct loop *lp)
@@ -281,11 +282,39 @@ static void take_in(struct loop *lp)
 			}
 			continue;
 		}
-		/* The oldest of those that have not come far makes room. */
-		if (shakes(lp) && lp->len >= lp->srv->limits.max_handshakes)
-			tls_link_kill(lp->first);
 		chain_in(lp, v[i]);
 		tls_link_watch(v[i]);
+	}
+}
+
+static struct tls_creds *creds_of(struct http_server *s, struct http_listener *l)
+{
+	WITH_LOCK(&s->lock);
+
+	return tls_creds_ref(l->tls);
+}
+
+static void accept_some(struct loop *lp, struct http_listener *from)
+{
+	struct http_server *s = lp->srv;
+	struct sockaddr_storage addr;
+	socklen_t size;
+	int fd;
+
+	for (int i = 0; i < ACCEPTS && (fd = http_accept(from, &s->relay->spare_fd, &addr, &size)) >= 0; i++) {
+		struct link *l = xcalloc(1, sizeof(*l));
+
+		l->fd = fd;
+		l->pair = -1;
+		l->listener = from;
+		l->creds = creds_of(s, from);
+		l->addr = addr;
+		l->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
+		/* The oldest of those that have not come far makes room. */
+		if (lp->len >= s->limits.max_handshakes)
+			tls_link_kill(lp->first);
+		chain_in(lp, l);
+		tls_link_shake(l);
 	}
 }
 

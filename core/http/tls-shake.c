@@ -84,7 +84,10 @@ static bool hello(struct link *l)
 	return true;
 }
 
-/* The server gets its end of a pair, and a carrier the link. */
+/*
+ * The server gets its end of a pair, and a carrier the link. Most clients send their request right behind the handshake: it is
+ * here by then, and goes along, so that no carrier and no acceptor has to wake up before its thread does.
+ */
 static void hand_over(struct link *l)
 {
 	struct tls_relay *r = l->loop->srv->relay;
@@ -101,12 +104,18 @@ static void hand_over(struct link *l)
 	a->fd = sv[1];
 	a->listener = l->listener;
 	tls_session_peer(l->tls, &a->peer.user, &a->peer.certs);
+	l->deadline = 0;
+	l->state = LINK_OPEN;
+	tls_link_first(l);
+	if (l->state != LINK_OPEN) {
+		http_arrival_free(a);
+		return;
+	}
 	tls_link_chain_out(l);
 	epoll_ctl(l->loop->epoll_fd, EPOLL_CTL_DEL, l->fd, NULL);
 	l->fd_on = 0;
-	l->deadline = 0;
-	l->state = LINK_OPEN;
-	if (http_arrive(l->loop->srv, a) < 0 || write(to->inbox[1], &l, sizeof(l)) != (ssize_t)sizeof(l))
+	if ((!http_arrive_whole(l->loop->srv, a, l->loop->scratch, RECORD) && http_arrive(l->loop->srv, a) < 0) ||
+		write(to->inbox[1], &l, sizeof(l)) != (ssize_t)sizeof(l))
 		tls_link_free(l);
 }
 
