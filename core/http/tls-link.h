@@ -26,7 +26,7 @@ struct link {
 	struct loop *loop;
 	enum link_state state;
 	struct http_listener *listener; /* the server's */
-	struct tls_creds *creds;
+	struct tls_verdict verdict;    /* its credentials are the link's */
 	gnutls_session_t tls;
 	int fd, pair;                  /* the client's; our end of the pair */
 	uint32_t fd_on, pair_on;       /* what epoll waits for */

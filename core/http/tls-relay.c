@@ -82,7 +82,7 @@ void tls_link_free(struct link *l)
 	fd_close(&l->pair);
 	if (l->tls)
 		gnutls_deinit(l->tls);
-	tls_creds_unref(l->creds);
+	tls_creds_unref(l->verdict.creds);
 	free(l->in);
 	free(l->out);
 	free(l);
@@ -307,7 +307,7 @@ static void accept_some(struct loop *lp, struct http_listener *from)
 		l->fd = fd;
 		l->pair = -1;
 		l->listener = from;
-		l->creds = creds_of(s, from);
+		l->verdict.creds = creds_of(s, from);
 		l->addr = addr;
 		l->deadline = clock_mono() + s->limits.header_timeout_ms * NSEC_PER_MSEC;
 		/* The oldest of those that have not come far makes room. */

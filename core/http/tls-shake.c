@@ -75,7 +75,7 @@ static bool hello(struct link *l)
 		refuse(l);
 		return false;
 	}
-	l->tls = tls_session(l->creds, l->fd);
+	l->tls = tls_session(&l->verdict, l->fd);
 	if (!l->tls) {
 		tls_link_kill(l);
 		return false;

@@ -10,6 +10,7 @@
 
 #include "base/fs.h"
 #include "base/log.h"
+#include "http/tls-known.h"
 
 #define FILE_MAX (1u << 20)
 #define CHAIN_MAX 8       /* certificates between a client's and an authority */
@@ -24,6 +25,8 @@
 struct tls_creds {
 	int refs; /* atomic */
 	bool verify;
+	time_t ca_until;          /* when the first of the authorities ends */
+	struct tls_known known;   /* of the handshakes' thread */
 	gnutls_certificate_credentials_t x509;
 	gnutls_priority_t priorities;
 };
@@ -100,6 +103,28 @@ static int load_pair(struct tls_creds *c, const struct tls_files *f, struct err 
 	return 0;
 }
 
+/* When the first of these ends that has not ended; 0: that cannot be told. */
+static time_t first_end(const gnutls_datum_t *v, unsigned len, gnutls_x509_crt_fmt_t format)
+{
+	time_t ret = 0, now = time(NULL), to;
+
+	for (unsigned i = 0; i < len; i++) {
+		gnutls_x509_crt_t *crts = NULL;
+		unsigned n = 0;
+
+		if (gnutls_x509_crt_list_import2(&crts, &n, &v[i], format, 0) < 0)
+			return 0;
+		for (unsigned j = 0; j < n; j++) {
+			to = gnutls_x509_crt_get_expiration_time(crts[j]);
+			if (to >= now && (!ret || to < ret))
+				ret = to;
+			gnutls_x509_crt_deinit(crts[j]);
+		}
+		gnutls_free(crts);
+	}
+	return ret;
+}
+
 static int load_ca(struct tls_creds *c, const struct tls_files *f, struct err *err)
 {
 	OWN_BUF struct buf ca = { 0 };
@@ -113,6 +138,7 @@ static int load_ca(struct tls_creds *c, const struct tls_files *f, struct err *e
 	if (n <= 0)
 		return err_set(err, ERR_INVALID, "no certificate is in the TLS CA file \"%s\"%s%s", f->ca, n < 0 ? ": " : "",
 			n < 0 ? gnutls_strerror(n) : "");
+	c->ca_until = first_end(&pem, 1, GNUTLS_X509_FMT_PEM);
 	gnutls_certificate_set_verify_limits(c->x509, BITS_MAX, CHAIN_MAX);
 	gnutls_certificate_set_verify_function(c->x509, verify_client);
 	return 0;
@@ -147,11 +173,13 @@ void tls_creds_unref(struct tls_creds *c)
 		gnutls_certificate_free_credentials(c->x509);
 	if (c->priorities)
 		gnutls_priority_deinit(c->priorities);
+	tls_known_done(&c->known);
 	free(c);
 }
 
-gnutls_session_t tls_session(struct tls_creds *c, int fd)
+gnutls_session_t tls_session(struct tls_verdict *v, int fd)
 {
+	struct tls_creds *c = v->creds;
 	gnutls_datum_t protocol = { (unsigned char *)"http/1.1", 8 };
 	gnutls_session_t s = NULL;
 
@@ -162,6 +190,7 @@ gnutls_session_t tls_session(struct tls_creds *c, int fd)
 		gnutls_deinit(s);
 		return NULL;
 	}
+	gnutls_session_set_ptr(s, v);
 	gnutls_certificate_server_set_request(s, c->verify ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_IGNORE);
 	/* The relay has its own clock. */
 	gnutls_handshake_set_timeout(s, GNUTLS_INDEFINITE_TIMEOUT);
@@ -169,17 +198,21 @@ gnutls_session_t tls_session(struct tls_creds *c, int fd)
 	return s;
 }
 
-/* The status stays with the session, for the alert. */
+/* The status is kept for the alert. */
 static int verify_client(gnutls_session_t s)
 {
 	gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID, .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT };
-	unsigned status = 0;
-	int r = gnutls_certificate_verify_peers(s, &purpose, 1, &status);
+	struct tls_verdict *v = gnutls_session_get_ptr(s);
+	unsigned len = 0;
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(s, &len);
+	int r;
 
+	if (chain && tls_known_find(&v->creds->known, chain, len, time(NULL)))
+		return 0;
+	r = gnutls_certificate_verify_peers(s, &purpose, 1, &v->status);
 	if (r < 0)
 		return r;
-	gnutls_session_set_ptr(s, (void *)(uintptr_t)status);
-	return status ? GNUTLS_E_CERTIFICATE_ERROR : 0;
+	return v->status ? GNUTLS_E_CERTIFICATE_ERROR : 0;
 }
 
 /* One value of a name, DER: the text of a UTF8, printable or IA5 string. NULL: something else, or a NUL is in it. */
@@ -221,9 +254,17 @@ static char *common_name(const gnutls_datum_t *der)
 
 void tls_session_peer(gnutls_session_t s, char **ret_user, struct strv *ret_certs)
 {
+	struct tls_creds *c = ((struct tls_verdict *)gnutls_session_get_ptr(s))->creds;
 	unsigned len = 0;
 	const gnutls_datum_t *der = gnutls_certificate_get_peers(s, &len);
+	time_t now = time(NULL), until;
+	const struct tls_client *known = der ? tls_known_find(&c->known, der, len, now) : NULL;
 
+	if (known) {
+		*ret_user = xstrdup(known->user);
+		strv_copy(ret_certs, &known->certs);
+		return;
+	}
 	*ret_user = der && len ? common_name(&der[0]) : xstrdup("");
 	for (unsigned i = 0; der && i < len; i++) {
 		gnutls_datum_t pem;
@@ -233,11 +274,15 @@ void tls_session_peer(gnutls_session_t s, char **ret_user, struct strv *ret_cert
 		strv_take(ret_certs, xstrndup((const char *)pem.data, pem.size));
 		gnutls_free(pem.data);
 	}
+	if (!der || !c->verify)
+		return;
+	until = first_end(der, len, GNUTLS_X509_FMT_DER);
+	tls_known_add(&c->known, der, len, now, until < c->ca_until ? until : c->ca_until, *ret_user, ret_certs);
 }
 
 char *tls_session_refuse(gnutls_session_t s, int code)
 {
-	unsigned status = (unsigned)(uintptr_t)gnutls_session_get_ptr(s);
+	unsigned status = ((struct tls_verdict *)gnutls_session_get_ptr(s))->status;
 	gnutls_datum_t text = { 0 };
 	char *ret;
 

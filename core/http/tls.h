@@ -17,7 +17,7 @@ struct tls_files {
 	bool verify;           /* clients need a certificate */
 };
 
-/* Immutable, counted. */
+/* Immutable, counted; the thread of the handshakes keeps with them whom it has verified (tls-known.h). */
 struct tls_creds;
 /* Reads the files. What is wrong with them is named; a certificate that is over or not yet valid is warned about. */
 struct tls_creds *tls_creds_load(const struct tls_files *files, struct err *err);
@@ -28,8 +28,13 @@ DEFINE_CLEANUP(struct tls_creds, tls_creds_unref)
 /* ---- between tls.c and the relay ---- */
 
 struct gnutls_session_int;
-/* The session of a connection that has just been accepted; NULL when there is no memory. c must outlive it. */
-struct gnutls_session_int *tls_session(struct tls_creds *c, int fd);
+/* What a handshake goes by and comes to; as long as its session. */
+struct tls_verdict {
+	struct tls_creds *creds;
+	unsigned status;       /* what is wrong with the client's certificate */
+};
+/* The session of a connection that has just been accepted; NULL when there is no memory. v has the credentials, which must outlive it. */
+struct gnutls_session_int *tls_session(struct tls_verdict *v, int fd);
 /* After a handshake: the common name of the client's certificate ("" without one) and its chain as PEM. */
 void tls_session_peer(struct gnutls_session_int *s, char **ret_user, struct strv *ret_certs);
 /* After a handshake that failed: tells the client why, as far as the protocol has a word for it. What to log, owned. */

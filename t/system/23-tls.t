@@ -134,6 +134,18 @@ ID=foreign; comes OK secure "$U/_ping"; ok "another authority: its clients come 
 ID=client; like "$(secure "$U/_ping")" "alert|unknown ca|SSL" "those of the old one no more"
 kill -0 $ev; ok "but those that are in"
 cp "$C/ca.pem" "$C/live-ca.pem"; hup; comes OK secure "$U/_ping"; ok "and back"
+# one that ends soon: it is known by its bytes, and still not let in after its time
+soon=$(($(date +%s) + 20))
+: > "$C/index"; echo 01 > "$C/number"
+printf '[ca]\ndefault_ca=d\n[d]\ndatabase=%s/index\nserial=%s/number\nnew_certs_dir=%s\ndefault_md=sha256\npolicy=p\nx509_extensions=e\n[p]\ncommonName=supplied\n[e]\nextendedKeyUsage=clientAuth\n' \
+	"$C" "$C" "$C" > "$C/ca.conf"
+cp "$C/client.key" "$C/brief.key"
+openssl req -new -key "$C/brief.key" -subj /CN=brief -out "$C/brief.csr" 2>/dev/null &&
+	openssl ca -batch -notext -config "$C/ca.conf" -cert "$C/ca.pem" -keyfile "$C/ca.key" -in "$C/brief.csr" -out "$C/brief.pem" \
+		-startdate "$(date -u -d '-1 hour' +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d "@$soon" +%Y%m%d%H%M%SZ)" >/dev/null 2>&1
+ok "a certificate that ends soon"
+brief() { ID=brief; secure "$U/_ping" | grep -cx OK; ID=client; }
+[ "$(brief)" = 1 ] && [ "$(brief)" = 1 ] || [ "$(date +%s)" -gt $soon ]; ok "is good until then"
 broken() { # what pattern: after a file was broken
 	hup; tells "$WORK/log" "Error reconfiguring the daemon: .*$2"; ok "$1: said in the log"
 	is "$(secure "$U/_ping")" OK "$1: the old one serves"
@@ -149,6 +161,8 @@ kill $ev 2>/dev/null; wait $ev 2>/dev/null
 cli rm -f box >/dev/null
 DKD_SLOW=$DKD_SLOW python3 "$top_srcdir/t/clients/tls.py" "$port" "$C" "$DPID" > "$WORK/tls.tap"; st=$?
 grep -E '^(not ok|#)' "$WORK/tls.tap"; (exit $st); ok "odd clients: $(grep -c '^ok' "$WORK/tls.tap") checks"
+comes 0 brief; ok "the certificate that ended is good no more, although it was verified before"
+is "$(secure "$U/_ping")" OK "others are"
 # ends while connections are open
 mkfifo "$WORK/never"; exec 7<> "$WORK/never"
 openssl s_client -connect "localhost:$port" -cert "$C/client.pem" -key "$C/client.key" -quiet < "$WORK/never" >/dev/null 2>&1 & idle=$!
