@@ -222,7 +222,7 @@ int step_metrics(struct daemon *d, struct err *err)
 {
 	OWN_STRV struct strv hosts = { 0 };
 
-	if (managed_serve_metrics(d->plugins, serve_plugins, d, err) < 0)
+	if (managed_serve_metrics(d->plugins, serve_plugins, d, err) < 0 || managed_watch(d->plugins, err) < 0)
 		goto fail;
 	if (str_empty(d->config->metrics_addr))
 		return 0;

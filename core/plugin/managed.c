@@ -62,7 +62,7 @@ struct managed_store *managed_open(const char *data_root, const char *exec_root,
 	s->exec_root = xstrdup(exec_root);
 	s->runtime = xstrdup(runtime ? runtime : "");
 	s->spawner = sp;
-	s->metrics_fd = -1;
+	s->metrics_fd = s->wake = -1;
 	lock_init(&s->lock, LOCK_MAP);
 	lock_cond_init(&s->idle);
 	load_all(s, dir);
@@ -109,6 +109,7 @@ void managed_close(struct managed_store *s)
 {
 	if (!s)
 		return;
+	managed_unwatch(s);
 	for (struct managed *m = s->all, *next; m; m = next) {
 		next = m->next;
 		if (m->pidfd >= 0)
@@ -244,8 +245,10 @@ int managed_take(struct managed_store *s, const char *name, struct operation *re
 	WITH_LOCK(&s->lock);
 	struct managed *m;
 
-	while ((m = managed_lookup(s, name, err)) && m->busy)
+	while ((m = managed_lookup(s, name, err)) && m->busy) {
+		atomic_store(&m->awaited, true);
 		lock_wait(&s->lock, &s->idle, -1);
+	}
 	if (!m)
 		return -1;
 	m->busy = true;
@@ -260,6 +263,7 @@ void managed_give_back(struct operation *op)
 	WITH_LOCK(&op->store->lock);
 	op->plugin->busy = false;
 	pthread_cond_broadcast(&op->store->idle);
+	managed_changed(op->store, op->plugin);
 }
 
 int managed_find(struct managed_store *s, const char *name, char **ret_id, char **ret_name, bool *ret_enabled, struct err *err)
@@ -281,6 +285,8 @@ static void set_enabled(struct managed_store *s, struct managed *m, bool on)
 	WITH_LOCK(&s->lock);
 
 	m->enabled = on;
+	m->retry_at = 0;
+	m->deaths = 0;
 }
 
 static int enable(struct managed_store *s, struct managed *m, int timeout, struct err *err)

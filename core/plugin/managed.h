@@ -30,6 +30,8 @@ void managed_start_all(struct managed_store *s);
  */
 typedef int managed_metrics_fn(void *ctx, int fd, struct err *err);
 int managed_serve_metrics(struct managed_store *s, managed_metrics_fn *serve, void *ctx, struct err *err);
+/* From here on those that end by themselves are started again. */
+int managed_watch(struct managed_store *s, struct err *err);
 /* Ends every process. */
 void managed_close(struct managed_store *s);
 

@@ -3,6 +3,9 @@
 #ifndef PLUGIN_MANAGED_I_H
 #define PLUGIN_MANAGED_I_H
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/json.h"
@@ -23,6 +26,12 @@ struct managed {
 	bool enabled;
 	bool busy;           /* an operation owns it */
 	int pidfd;           /* of the runtime that waits for it; -1: it does not run */
+	bool shared;         /* what both sides see is mounted */
+	int64_t since;       /* when it was started */
+	int64_t retry_at;    /* revive.c: when it is started again, 0: it is not known to be down; deaths: how often in a row */
+	unsigned deaths;
+	bool reviving;
+	atomic_bool awaited; /* somebody wants the operation of what is started again */
 };
 
 struct managed_store {
@@ -37,7 +46,15 @@ struct managed_store {
 	int metrics_fd;
 	managed_metrics_fn *metrics_serve;
 	void *metrics_ctx;
+	int wake;            /* an eventfd: what is to be watched changed; -1: nobody watches */
+	bool watched;
+	pthread_t watcher;
+	atomic_bool closing;
 };
+
+/* revive.c. A plugin is another's to look after now; under the lock. */
+void managed_changed(struct managed_store *s, const struct managed *m);
+void managed_unwatch(struct managed_store *s);
 
 /* form.c: a configuration as Docker writes it. layer (or NULL): the digest of the root that is put into it. */
 char *managed_form(const char *text, size_t size, const char *layer, struct err *err);

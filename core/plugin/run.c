@@ -6,7 +6,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,15 +129,18 @@ static int share(const char *path, struct err *err)
 	return 0;
 }
 
-static int prepare(const struct managed_store *s, const struct managed *m, const json_t *config, struct err *err)
+static int prepare(const struct managed_store *s, struct managed *m, const json_t *config, struct err *err)
 {
 	OWN_FREE char *bundle = bundle_of(s, m), *sockets = managed_sockets(s, m), *home = managed_home(s, m), *names = managed_names(s);
 	OWN_FREE char *file = xasprintf("%s/config.json", bundle), *shared = xasprintf("%s/propagated-mount", home), *spec = NULL;
 
 	if (fs_mkdirs(bundle, 0700, err) < 0 || fs_mkdirs(sockets, 0700, err) < 0 || fs_mkdirs(names, 0700, err) < 0)
 		return -1;
-	if (!str_empty(json_string_value(json_object_get(config, "PropagatedMount"))) && share(shared, err) < 0)
-		return -1;
+	if (!m->shared && !str_empty(json_string_value(json_object_get(config, "PropagatedMount")))) {
+		if (share(shared, err) < 0)
+			return -1;
+		m->shared = true;
+	}
 	spec = managed_spec(s, m, config, err);
 	return spec ? fs_write_atomic(AT_FDCWD, file, spec, strlen(spec), 0600, FS_RENAME_ONLY, err) : -1;
 }
@@ -150,14 +155,30 @@ static int tell_end(const struct managed_store *s, const struct managed *m, stru
 	return err_set(err, ERR_INTERNAL, "plugin %s ended at once%s%.600s", m->name, text.size ? ": " : "", text.size ? text.data : "");
 }
 
-static int wait_socket(const struct managed_store *s, const struct managed *m, const char *socket, int timeout, struct err *err)
+/* The socket is there a moment before somebody answers at it. */
+static bool listens(const char *path)
 {
-	int64_t until = clock_mono() + timeout * NSEC_PER_SEC;
+	OWN_FD int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	struct stat st;
 
-	while (stat(socket, &st) < 0 || !S_ISSOCK(st.st_mode)) {
+	if (stat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	if (fd < 0 || strlen(path) >= sizeof(at.sun_path))
+		return true; /* nobody can try */
+	strcpy(at.sun_path, path);
+	return connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0 || (errno != ECONNREFUSED && errno != ENOENT);
+}
+
+static int wait_socket(const struct managed_store *s, const struct managed *m, const char *path, int timeout, struct err *err)
+{
+	int64_t until = clock_mono() + timeout * NSEC_PER_SEC;
+
+	while (!listens(path)) {
 		if (ended(m->pidfd, LOOK_AGAIN_MS))
 			return tell_end(s, m, err);
+		if (m->reviving && (atomic_load(&m->awaited) || atomic_load(&s->closing)))
+			return err_set(err, ERR_UNAVAILABLE, "somebody else wants it");
 		if (clock_mono() >= until)
 			return err_set(err, ERR_UNAVAILABLE, "plugin %s: its socket did not come within %d s", m->name, timeout);
 	}
@@ -183,6 +204,8 @@ int managed_start(struct managed_store *s, struct managed *m, int timeout, struc
 	if (wait_socket(s, m, socket, timeout, err) == 0 && write_name(s, m, config, socket, err) == 0) {
 		if (metrics_wanted(config))
 			metrics_start(s, m, socket);
+		m->since = clock_mono();
+		m->retry_at = 0;
 		return 0;
 	}
 fail:
@@ -217,6 +240,7 @@ void managed_stop(struct managed_store *s, struct managed *m)
 	}
 	run_runtime(s, "delete", "--force", m->id);
 	unshare_path(shared);
+	m->shared = false;
 	fs_remove_tree(AT_FDCWD, bundle, NULL);
 	fs_remove_tree(AT_FDCWD, sockets, NULL);
 }

@@ -35,7 +35,9 @@ like "$(docker plugin set me/folders OTHER=2 2>&1)" 'setting "OTHER" not found i
 docker plugin enable me/folders > /dev/null; ok "enable" || { done_testing; }
 is "$(docker plugin ls -f enabled=true -f capability=volumedriver --format '{{.Name}} {{.Enabled}}' | grep '^me/')" "me/folders:latest true" "ls, by filters"
 like "$(docker plugin set me/folders COLOR=x 2>&1)" 'cannot set on an active plugin' "set while it runs"
-PID=$(pgrep -f '/plugin.py /run/docker/plugins/p.sock' | head -1)
+ID=$(docker plugin inspect -f '{{.Id}}' me/folders)
+its_pid() { runc --root "$WORK/exec/plugin-runtime" state "$ID" 2> /dev/null | jq 'select(.status == "running").pid'; }
+PID=$(its_pid)
 like "$(tr '\0' '\n' < "/proc/$PID/environ")" '^COLOR=blue$' "with its settings"
 inside() { nsenter -m -t "$PID" "$@" 2> /dev/null; }
 inside test -w /proc/sys/kernel/core_pattern; is "$?" 1 "the host's settings are not its to write"
@@ -47,7 +49,6 @@ is "$(inside cat /version)" "$(cat /proc/version)" "mounts without a name have t
 inside test -e /key; is "$?" 1 "one without a source is left out"
 is "$(docker volume create -d me/folders one)" one "a volume of it"
 is "$(docker run --rm --network none -v one:/d busybox sh -c 'echo in > /d/f; cat /d/f')" in "a container uses it"
-ID=$(docker plugin inspect -f '{{.Id}}' me/folders)
 is "$(cat "$WORK/root/plugins/$ID/propagated-mount/volumes/one/f")" in "where its propagated mount is"
 docker volume create -d me/folders evil > /dev/null
 rmdir "$WORK/root/plugins/$ID/propagated-mount/volumes/evil" && ln -s / "$WORK/root/plugins/$ID/propagated-mount/volumes/evil"
@@ -57,9 +58,14 @@ docker create --name user --network none -v one:/d busybox true > /dev/null
 like "$(docker plugin disable me/folders 2>&1)" 'plugin me/folders:latest is in use' "not disabled while a container has a volume of it"
 like "$(docker plugin rm me/folders 2>&1)" 'is in use' "nor removed"
 docker rm user > /dev/null
+kill -9 "$PID"
+again() { _p=$(its_pid); [ -n "$_p" ] && [ "$_p" != "$PID" ] && [ -S "$WORK"/exec/plugins/*/p.sock ]; }
+for _i in $(seq $((100 * DKD_SLOW))); do again && break; sleep 0.1; done
+again; ok "one that ends by itself is started again"
+is "$(docker run --rm --network none -v one:/d busybox cat /d/f)" in "and works"
 kill -9 "$DPID"; wait "$DPID" 2> /dev/null; start_daemon
 is "$(grep -c "$ID/propagated-mount " /proc/self/mountinfo)" 1 "it starts again behind a daemon that was killed, with one mount"
-PID=$(pgrep -f '/plugin.py /run/docker/plugins/p.sock' | head -1)
+PID=$(its_pid)
 stop_daemon
 [ ! -d "/proc/$PID" ]; ok "it ends with the daemon"
 start_daemon
@@ -73,6 +79,13 @@ is "$(ls -A "$WORK/exec/plugin-names")" "" "drivers find it no more"
 docker plugin rm me/folders > /dev/null; ok "rm"
 left() { find "$WORK/root/plugins" -mindepth 1 ! -type d -o -mindepth 1 -maxdepth 1 ! -name storage; }
 is "$(left)" "" "nothing is left"
+# one that is slow between the name of its socket and the first who is let in
+mkdir "$WORK/slow" && cp -a "$P/rootfs" "$WORK/slow/" && jq '.Entrypoint = ["/usr/bin/python3", "-c", "import os, signal, socket, time
+signal.signal(signal.SIGTERM, lambda *a: os._exit(0))
+s = socket.socket(socket.AF_UNIX); s.bind(\"/run/docker/plugins/p.sock\"); time.sleep(1); s.listen(); time.sleep(1000)"]' "$P/config.json" > "$WORK/slow/config.json"
+docker plugin create slow "$WORK/slow" > /dev/null; docker plugin enable slow > /dev/null
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$WORK"/exec/plugins/*/p.sock; ok "a plugin that is enabled lets in"
+docker plugin rm -f slow > /dev/null
 # hostile ones
 bad() { jq "$1" "$P/config.json" > "$P/c2"; mkdir -p "$WORK/q/rootfs"; cp "$P/c2" "$WORK/q/config.json"; (cd "$WORK/q" && tar c config.json rootfs) > "$WORK/q.tar"
 	api POST "/plugins/create?name=bad" --data-binary "@$WORK/q.tar" | jq -r .message; }
