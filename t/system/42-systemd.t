@@ -54,7 +54,7 @@ like "$(docker run --rm --cgroup-parent /foo busybox true 2>&1)" 'cgroup-parent 
 id=$(docker run -d --name bb --cgroup-parent dkdtest-inner.slice busybox sleep 10000)
 is "$(unit "$id" ControlGroup)" "/dkdtest.slice/dkdtest-inner.slice/docker-$id.scope" "a slice of its own"
 docker rm -f bb > /dev/null
-docker run --name oo -m 16m --memory-swap 16m busybox sh -c 'x=$(head -c 100000000 /dev/zero | tr "\0" x); echo ${#x}' > /dev/null 2>&1
+docker run --name oo -m 48m --memory-swap 48m busybox sh -c 'x=$(head -c 100000000 /dev/zero | tr "\0" x); echo ${#x}' > /dev/null 2>&1
 is $? 137 "out of memory"
 is "$(docker inspect -f '{{.State.OOMKilled}}' oo)" true "as inspect tells"
 docker rm oo > /dev/null
