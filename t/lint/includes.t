@@ -46,8 +46,8 @@ report "every test may be run" "$(find t -name '*.t' ! -perm -0100 ; for f in t/
 	grep -E '^TESTS|^SYSTEM \+=' t/t.am | sort | uniq -d; [ "$(grep -c '^TESTS' t/t.am)" -le 1 ] || echo "t/t.am adds to TESTS twice")"
 # Without these a test that is run from elsewhere would go on with nothing for $WORK, and mean the host by "$WORK/...".
 report "system tests end at once without lib.sh" "$(for f in t/system/*.t; do grep -qxE '[.] "(\$\(dirname "\$0"\)|\$\{top_srcdir:[?]\}/t/system)/lib[.]sh" [|][|] exit 1' "$f" || echo "$f"; done
-	grep -nE '^[.] |lib\.sh"?$' t/system/*.t | grep -vE '/(disk|idmap|managed|net|registry|their)?lib[.]sh" [|][|] exit 1')"
-report "system tests have no \$WORK before scratch" "$(grep -nE '^[[:space:]]*WORK=([^$]|$)|\$\{WORK:?-' t/system/*.t t/system/disklib.sh t/system/idmaplib.sh t/system/managedlib.sh t/system/netlib.sh t/system/registrylib.sh t/system/theirlib.sh
+	grep -nE '^[.] |lib\.sh"?$' t/system/*.t | grep -vE '/(disk|dm|idmap|managed|net|registry|their)?lib[.]sh" [|][|] exit 1')"
+report "system tests have no \$WORK before scratch" "$(grep -nE '^[[:space:]]*WORK=([^$]|$)|\$\{WORK:?-' t/system/*.t t/system/disklib.sh t/system/dmlib.sh t/system/idmaplib.sh t/system/managedlib.sh t/system/netlib.sh t/system/registrylib.sh t/system/theirlib.sh
 	grep -qx 'unset WORK' t/system/lib.sh && grep -qxE '[[:space:]]*WORK=\$\(mktemp -d .*\) \|\| exit 1' t/system/lib.sh || echo t/system/lib.sh)"
 report "scripts for sh use nothing of another shell" "$(grep -lx '#!/bin/sh' t/system/*.t | xargs grep -nE '\$\{?(SECONDS|RANDOM|EPOCH|BASH)|\(\((SECONDS|RANDOM)\>|<<<|(^|[;&|({]) *(\[\[|declare|function) ' || true)"
 echo "1..$n"

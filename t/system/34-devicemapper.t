@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # The graph driver devicemapper. Where the kernel has no device-mapper it says so in one sentence, and the rest is skipped: t/vm/suites has one.
 . "$(dirname "$0")/lib.sh" || exit 1
+. "${top_srcdir:?}/t/system/dmlib.sh" || exit 1
 need_root
 need jq runc
 find_docker
@@ -14,7 +15,7 @@ tear_down() {
 	cleanup
 	has_dm || return
 	[ -z "$GROUP" ] || vgremove -q -f docker > /dev/null 2>&1
-	for _i in 1 2 3 4 5; do dmsetup ls 2> /dev/null | awk '/^docker-[0-9]|^dkdtest/ { print $1 }' | xargs -r -n 1 dmsetup remove 2> /dev/null; done
+	dm_remove_own
 	losetup -a 2> /dev/null | grep -F "$WORK/" | cut -d: -f1 | xargs -r -n 1 losetup -d 2> /dev/null
 	rm -rf "$WORK"
 }
@@ -38,8 +39,8 @@ if ! has_dm; then
 	done_testing
 fi
 need dmsetup losetup mkfs.ext4 mkfs.xfs
-thin() { dmsetup ls --target thin 2> /dev/null | awk '/^docker-[0-9t]/ { print $1 }'; }
-pools() { dmsetup ls --target thin-pool 2> /dev/null | awk '/^docker-[0-9t]/ { print $1 }'; }
+thin() { dm_own --target thin; }
+pools() { dm_own --target thin-pool | grep -v '^dkdtest'; }
 loops() { losetup -a | grep -cF "$WORK/"; }
 mounts() { grep -cF " $WORK/root/devicemapper" /proc/self/mountinfo; }
 data() { docker inspect -f "{{index .GraphDriver.Data \"$2\"}}" "$1"; }
@@ -184,7 +185,7 @@ dmsetup mknodes 2> /dev/null
 start_daemon -s devicemapper --storage-opt dm.thinpooldev=/dev/mapper/dkdtest; ok "the same, given as a pool" || done_testing
 is "$(docker run --rm --network none busybox echo runs) $(info 'Pool Name')" "runs dkdtest" "runs containers"
 stop_daemon
-is "$(dmsetup ls --target thin-pool | awk '{ print $1 }')" dkdtest "stays when the daemon stops"
+is "$(dm_own --target thin-pool)" dkdtest "stays when the daemon stops"
 mv "$WORK/root" "$WORK/root1"
 refuses "Unable to take ownership of thin-pool \(dkdtest\) that already has used data blocks" "another root on it" --storage-opt dm.thinpooldev=dkdtest
 rm -rf "$WORK/root"; mv "$WORK/root1" "$WORK/root"

@@ -4,6 +4,7 @@
 # BENCH=N: N containers made, mounted and removed by each engine, beside that.
 . "$(dirname "$0")/lib.sh" || exit 1
 . "$(dirname "$0")/theirlib.sh" || exit 1
+. "${top_srcdir:?}/t/system/dmlib.sh" || exit 1
 (: < /dev/mapper/control) 2> /dev/null
 grep -q ' device-mapper$' /proc/misc || skip_all "this kernel has no device-mapper"
 need dmsetup losetup mkfs.ext4
@@ -13,8 +14,7 @@ scratch
 tear_down() {
 	[ -z "${TPID:-}" ] || kill -9 "$TPID"
 	cleanup
-	dmsetup ls 2> /dev/null | awk '/^docker-/ { print $1 }' | xargs -r -n 1 dmsetup remove 2> /dev/null
-	dmsetup ls 2> /dev/null | awk '/^docker-/ { print $1 }' | xargs -r -n 1 dmsetup remove 2> /dev/null
+	dm_remove_own
 	rm -rf "$WORK"
 }
 trap tear_down EXIT
@@ -50,7 +50,7 @@ data=$(theirs inspect -f '{{json .GraphDriver}}' ran | jq -S .)
 lines=$(theirs info -f '{{range .DriverStatus}}{{index . 0}};{{end}}')
 [ -z "${BENCH:-}" ] || bench "$WORK/theirs.sock" "Debian's dockerd"
 stop_theirs
-is "$(dmsetup ls --target thin | grep -c ^docker-)" 0 "it leaves no device"
+is "$(dm_own --target thin)" "" "it leaves no device"
 start_daemon $OPTS; ok "ours opens its root" || done_testing
 is "$(docker images --no-trunc -q | sort)" "$images" "the same images"
 is "$(docker diff ran | sort)" "$diff" "the same changes of a container"

@@ -14,20 +14,17 @@ scratch
 [ -e "$PLUGDIR/graph/devicemapper.so" ] || skip_all "built without devicemapper"
 with_runtime
 . "${top_srcdir:?}/t/system/idmaplib.sh" || exit 1
-# what the daemon's devices are called: by its folder
-PREFIX=none
-prefix() { PREFIX=docker-$(stat -c '%Hd:%Ld' "$1")-$(stat -c %i "$1")-; }
-devices() { dmsetup ls --target "$1" 2>/dev/null | grep -c "^$PREFIX"; }
+. "${top_srcdir:?}/t/system/dmlib.sh" || exit 1
+devices() { dm_own --target "$1" | wc -l; }
 tear_down() {
 	cleanup
-	for _i in 1 2 3; do dmsetup ls 2>/dev/null | awk -v p="$PREFIX" 'index($1, p) == 1 { print $1 }' | xargs -r -n 1 dmsetup remove 2>/dev/null; done
+	dm_remove_own
 	rm -rf "$WORK"
 }
 trap tear_down EXIT
 OPTIONS="-s devicemapper --storage-opt dm.loopdatasize=2G --storage-opt dm.loopmetadatasize=64M --storage-opt dm.basesize=256M --storage-opt dm.fs=ext4"
 # shellcheck disable=SC2086
 start_daemon $OPTIONS; ok "on devicemapper" || done_testing
-prefix "$WORK/root/devicemapper"
 is "$(devices thin-pool)" 1 "with a pool"
 lives devicemapper devicemapper 7:8 1
 comes 0 devices thin; ok "no device is left active"
@@ -37,7 +34,6 @@ rm -rf "$WORK/root"/*
 remapped_user
 # shellcheck disable=SC2086
 start_daemon $OPTIONS --userns-remap remap; ok "starts remapped" || done_testing
-prefix "$WORK/root/100000.100000/devicemapper"
 is "$(devices thin-pool)" 1 "with a pool"
 load_busybox >/dev/null
 docker run -d --name rr --network none busybox sleep 1000 >/dev/null; ok "a container of the daemon's ids"
