@@ -20,9 +20,12 @@
 
 static int64_t delay(unsigned deaths)
 {
-	int64_t seconds = deaths < 8 ? 1ll << (deaths - 2) : LAST_SECONDS;
+	int64_t seconds;
 
-	return deaths < 2 ? FIRST_NS : (seconds < LAST_SECONDS ? seconds : LAST_SECONDS) * NSEC_PER_SEC;
+	if (deaths < 2)
+		return FIRST_NS;
+	seconds = deaths < 8 ? 1ll << (deaths - 2) : LAST_SECONDS;
+	return (seconds < LAST_SECONDS ? seconds : LAST_SECONDS) * NSEC_PER_SEC;
 }
 
 /* Under the lock, as the next two. Though it should run; nobody is at work on it. */
