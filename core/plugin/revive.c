@@ -31,9 +31,12 @@ static int64_t delay(unsigned deaths)
 /* Under the lock, as the next two. Though it should run; nobody is at work on it. */
 static bool is_down(const struct managed *m)
 {
-	struct pollfd p = { .fd = m->pidfd, .events = POLLIN };
+	struct pollfd p = { .fd = -1, .events = POLLIN };
 
-	return m->enabled && !m->busy && (m->pidfd < 0 || poll(&p, 1, 0) > 0);
+	if (!m->enabled || m->busy)
+		return false; /* of one that is worked on nothing else is read */
+	p.fd = m->pidfd;
+	return p.fd < 0 || poll(&p, 1, 0) > 0;
 }
 
 /* One whose time has come, its operation taken. *ret_at: when the next one's does, 0: none waits. */
