@@ -75,7 +75,7 @@ int overlay_mount_mapped(const struct overlay_mount *m)
 	const char *at = m->mapped->at;
 	struct overlay_mount below = *m;
 	struct owner o = { .m = &below, .uid = m->mapped->uid, .gid = m->mapped->gid };
-	int dumpable = prctl(PR_GET_DUMPABLE);
+	int dumpable = prctl(PR_GET_DUMPABLE), failed;
 	pthread_t thread;
 
 	if (mkdir(at, 0700) < 0 && errno != EEXIST)
@@ -86,8 +86,10 @@ int overlay_mount_mapped(const struct overlay_mount *m)
 		below.root = at;
 		below.mapped = NULL;
 		o.rc = -1;
-		o.sys = pthread_create(&thread, NULL, mount_as, &o);
-		if (o.sys == 0)
+		failed = pthread_create(&thread, NULL, mount_as, &o); /* not into o, which is the thread's from then on */
+		if (failed)
+			o.sys = failed;
+		else
 			pthread_join(thread, NULL);
 		umount2(at, MNT_DETACH | UMOUNT_NOFOLLOW);
 		/* the kernel takes it away where credentials change */

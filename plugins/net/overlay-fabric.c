@@ -79,10 +79,10 @@ static int enter(struct ov_net *n, const char *path, int make, struct link_error
 {
 	struct visit v = { .path = path, .make = make, .fd = -1 };
 	pthread_t t;
+	int failed = pthread_create(&t, NULL, visit, &v); /* not into v, which is the thread's until it is joined */
 
-	v.sys = pthread_create(&t, NULL, visit, &v);
-	if (v.sys)
-		return link_fail(e, v.sys, "start a thread for an overlay network");
+	if (failed)
+		return link_fail(e, failed, "start a thread for an overlay network");
 	pthread_join(t, NULL);
 	if (v.sys) {
 		if (v.fd >= 0)
