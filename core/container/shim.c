@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include "base/log.h"
+#include "base/rootless.h"
 #include "base/sanitized.h"
 #include "container/shim-client.h"
 
@@ -73,10 +74,17 @@ static void config_message(struct shim_msg *m, const struct shim_config *cfg)
 	shim_msg_int(m, TAG_LOG_BUFFER, cfg->log.buffer);
 }
 
-/* Nothing of the daemon's environment but what finds programs and steers sanitizers. */
-static void shim_environment(struct strv *env)
+/* Nothing of the daemon's environment but what finds programs and the user's systemd, and steers sanitizers. */
+static void shim_environment(struct strv *env, bool systemd)
 {
+	static const char *const bus[] = { "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR" };
+	uid_t uid;
+
 	strv_add(env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+	if (systemd && rootless_user(&uid))
+		for (size_t i = 0; i < ARRAY_LEN(bus); i++)
+			if (!str_empty(getenv(bus[i])))
+				strv_addf(env, "%s=%s", bus[i], getenv(bus[i]));
 	sanitized_environment(env);
 }
 
@@ -91,7 +99,7 @@ struct shim *shim_start(struct shim_monitor *m, const struct shim_config *cfg, s
 	pid_t pid;
 
 	config_message(&msg, cfg);
-	shim_environment(&env);
+	shim_environment(&env, cfg->systemd_cgroup);
 	s->runtime = xstrdup(cfg->runtime);
 	s->runtime_root = xstrdup(cfg->runtime_root);
 	if (cfg->runtime_args)

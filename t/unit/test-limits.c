@@ -138,6 +138,7 @@ static void test_v1(void)
 	told("\"MemoryReservation\":-1", "\"reservation\":-1", "a reservation that is taken away");
 	told("\"CpuRealtimePeriod\":1000000,\"CpuRealtimeRuntime\":10000", "\"realtimePeriod\":1000000,\"realtimeRuntime\":10000", "real time");
 	told("\"BlkioWeight\":300", "\"blockIO\":{\"weight\":300}", "I/O weight");
+	gone("\"Memory\":67108864", "blockIO", "");
 	drop("/sys/fs/cgroup/blkio/blkio.weight");
 	put("/sys/fs/cgroup/blkio/blkio.bfq.io_serviced", "");
 	drop("/nothing");

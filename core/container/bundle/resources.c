@@ -131,8 +131,12 @@ static int put_weights(const struct jlist *list, struct jw *w, struct err *err)
 	return 0;
 }
 
+/* Not at all where nothing is asked for: crun then wants the controller, which systemd does not give to users by default. */
 static int put_blkio(const struct host_config *hc, struct jw *w, struct err *err)
 {
+	if (!hc->blkio_weight && !hc->blkio_weight_device.len && !hc->blkio_read_bps.len && !hc->blkio_write_bps.len && !hc->blkio_read_iops.len &&
+	    !hc->blkio_write_iops.len)
+		return 0;
 	jw_kobj(w, "blockIO");
 	if (hc->blkio_weight && cgroup_can(CGROUP_BLKIO_WEIGHT))
 		jw_kint(w, "weight", hc->blkio_weight);
