@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Answers written straight to the connection: streams, hijacks, and whatever closes it. */
 #include <errno.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -11,10 +13,13 @@
 
 #define LINGER_BYTES (16u << 20)
 #define CLOSE_LINGER_MS 500
+#define HEAD_READ_MS 1000
+#define HEAD_LOOK_NS (50 * 1000)
 
 struct raw_stream {
 	struct http_stream s; /* first */
 	struct http_request *h;
+	bool wrote;
 };
 
 static ssize_t stream_read(struct http_stream *s, void *data, size_t size);
@@ -212,11 +217,32 @@ static ssize_t stream_read(struct http_stream *s, void *data, size_t size)
 	return n;
 }
 
+/*
+ * Clients in Python (docker-py) take the head through a buffer, and what follows from the socket below it: what comes along with the head is
+ * lost to them. Docker's first output is later by a containerd; here it waits until the head was read, as far as the kernel tells that of a
+ * socket (of Unix sockets, and so of what is behind TLS).
+ */
+static void let_read_head(const struct raw_stream *rs)
+{
+	int64_t until = clock_mono() + HEAD_READ_MS * NSEC_PER_MSEC;
+	struct timespec moment = { .tv_nsec = HEAD_LOOK_NS };
+	int fd = rs->s.poll_fd, domain = 0, unread = 0;
+	socklen_t size = sizeof(domain);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
+		return;
+	while (ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0 && clock_mono() < until)
+		nanosleep(&moment, NULL);
+}
+
 static int stream_write(struct http_stream *s, const void *data, size_t size)
 {
 	struct raw_stream *rs = (struct raw_stream *)s;
 	struct iovec iov = { (void *)data, size };
 
+	if (!rs->wrote)
+		let_read_head(rs);
+	rs->wrote = true;
 	return raw_write(&rs->h->cancel, s->poll_fd, &iov, 1);
 }
 

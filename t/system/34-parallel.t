@@ -129,9 +129,9 @@ is "$(docker image inspect -f '{{len .RootFS.Layers}}' "$F/hold/x/multi") $(cont
 
 # a disk that holds what is packed, and not what is in it
 stop_daemon
-# 4 MB, of which the largest layer has 3: packed and unpacked it is there twice, and the others in one form or the other
-mount -t tmpfs -o size=6m tmpfs "$WORK/root" && start_daemon; ok "a small disk"
-like "$(api POST "/images/create?fromImage=$P/x/multi&tag=latest")" 'failed to register layer: .*No space left on device' "a pull that does not fit"
+# 4 MB, of which the largest layer has 3: packed and unpacked it is there twice, 6 MB even where the others come later
+mount -t tmpfs -o size=5m tmpfs "$WORK/root" && start_daemon; ok "a small disk"
+like "$(api POST "/images/create?fromImage=$P/x/multi&tag=latest")" '[Nn]o space left on device' "a pull that does not fit, packed or unpacked"
 is "$(left) $(find "$WORK"/root/image/*/distribution/partial -type f | wc -l) blobs" "$NOTHING 0 blobs" "nothing is left"
 stop_daemon; is "$?" 0 "the daemon ends well"
 umount "$WORK/root"

@@ -60,7 +60,7 @@ is "$(docker run --rm -h a.b.c --domainname dom busybox sh -c 'tail -1 /etc/host
 gw=$(docker network inspect -f '{{(index .IPAM.Config 0).Gateway}}' bridge)
 is "$(docker run --rm --add-host a:host-gateway --add-host 'b=[::1]' busybox grep -E '	(a|b)$' /etc/hosts | tr '\t\n' ' ;')" "$gw a;::1 b;" "host-gateway is the bridge's address"
 stop_daemon; start_daemon --host-gateway-ip 192.0.2.77
-is "$(docker run --rm --add-host a:host-gateway busybox grep 'a$' /etc/hosts | tr '\t' ' ')" "192.0.2.77 a" "or what the daemon was told"
+is "$(docker run --rm --add-host a:host-gateway busybox grep '	a$' /etc/hosts | tr '\t' ' ')" "192.0.2.77 a" "or what the daemon was told"
 stop_daemon
 # where containers do not talk to each other, those that are linked do, on the ports that are exposed
 start_daemon --icc=false; ok "--icc=false" || done_testing

@@ -4,7 +4,7 @@
 # at from inside, with a damaged filter; what is not the shim's to do goes to the runtime. Nothing is left over.
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
-need curl runc
+need curl jq python3 runc
 find_docker
 scratch
 RUNC=$(command -v runc)
@@ -87,6 +87,18 @@ else
 fi
 docker rm -f other user > /dev/null
 
+# docker-py reads the head through a buffer, and the output past it: what came along with the head would be lost
+is "$(python3 - "$SOCK" "$(api POST /containers/one/exec -H 'Content-Type: application/json' -d '{"AttachStdout":true,"Cmd":["echo","hi"]}' | jq -r .Id)" <<'P'
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+body = b'{"Detach":false,"Tty":false}'
+s.sendall(b"POST /exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n%s"
+          % (sys.argv[2].encode(), len(body), body))
+time.sleep(0.2)
+print(s.recv(65536)[-4:], s.recv(65536))
+P
+)" "b'\\r\\n\\r\\n' b'\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x03hi\\n'" "output does not come before the head was read"
 docker pause one > /dev/null
 like "$(docker exec one true 2>&1)" 'is paused, unpause the container before exec' "paused"
 docker unpause one > /dev/null
