@@ -14,6 +14,7 @@
 #define RAW_STREAM "application/vnd.docker.raw-stream"
 #define MULTIPLEXED_STREAM "application/vnd.docker.multiplexed-stream"
 #define PUMP_ROOM 32768
+#define HELD_LOOK_NS (50 * 1000)
 
 const char *stream_type(struct request *rq, bool tty)
 {
@@ -28,6 +29,8 @@ struct pump {
 	const struct detach_keys *keys;
 	size_t matched;
 	bool use_stdin, client_eof, gone, detached;
+	bool holding; /* there is output, and it waits until the client has read the head; its input does not */
+	bool deaf;    /* nobody takes the output any more, but what the client sent before is still to come */
 	unsigned char pending[PUMP_ROOM + DETACH_KEYS_MAX]; /* from the client, not yet taken by the shim */
 	size_t size, off;
 };
@@ -55,11 +58,10 @@ static void take_input(struct pump *p)
 	unsigned char in[PUMP_ROOM];
 	ssize_t n = p->hs->read(p->hs, in, sizeof(in));
 
-	if (n < 0) {
-		p->gone = errno != EAGAIN && errno != EINTR;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
-	}
-	if (n == 0) {
+	if (n <= 0) {
+		p->gone = n < 0 && errno != ECONNRESET; /* a reset is the going of one who did not read: its input ends here, too */
 		p->client_eof = true;
 		return;
 	}
@@ -84,9 +86,9 @@ static bool take_output(struct pump *p)
 		return errno == EAGAIN || errno == EINTR;
 	if (n == 0)
 		return false;
-	if (p->hs->write(p->hs, out, (size_t)n) < 0)
-		p->gone = true;
-	return !p->gone;
+	if (!p->deaf && p->hs->write(p->hs, out, (size_t)n) < 0)
+		p->deaf = true;
+	return true;
 }
 
 enum pump_end stream_pump(
@@ -102,15 +104,16 @@ enum pump_end stream_pump(
 	for (;;) {
 		bool want = !p->client_eof && !p->size;
 		struct pollfd pfd[3] = {
-			{ .fd = hs->poll_fd, .events = want ? POLLIN : 0 },
-			{ .fd = fd, .events = POLLIN | (p->size ? POLLOUT : 0) },
+			{ .fd = p->size ? -1 : hs->poll_fd, .events = want ? POLLIN : 0 },
+			{ .fd = p->holding ? -1 : fd, .events = POLLIN | (p->size ? POLLOUT : 0) },
 			{ .fd = cancel ? cancel->stop_fd : -1, .events = POLLIN },
 		};
 		bool ahead = want && hs->pending && hs->pending(hs);
+		const struct timespec none = { 0 }, look = { .tv_nsec = HELD_LOOK_NS };
 
-		if (poll(pfd, 3, ahead ? 0 : -1) < 0 && errno != EINTR)
+		if (ppoll(pfd, 3, ahead ? &none : p->holding ? &look : NULL, NULL) < 0 && errno != EINTR)
 			return PUMP_CLIENT_GONE;
-		if (pfd[1].revents & POLLOUT)
+		if (p->size)
 			flush_pending(p);
 		if (want && (ahead || (pfd[0].revents & POLLIN)))
 			take_input(p);
@@ -126,9 +129,12 @@ enum pump_end stream_pump(
 			shutdown(fd, SHUT_WR);
 			eof_passed = true;
 		}
-		if ((pfd[1].revents & (POLLIN | POLLHUP | POLLERR)) && !take_output(p))
-			return p->gone ? PUMP_CLIENT_GONE : PUMP_DONE;
-		if (p->gone || pfd[2].revents)
+		if (p->holding || (pfd[1].revents & (POLLIN | POLLHUP | POLLERR))) {
+			p->holding = !p->deaf && hs->held && hs->held(hs);
+			if (!p->holding && !take_output(p))
+				return PUMP_DONE;
+		}
+		if (p->gone || pfd[2].revents || (p->deaf && (!p->use_stdin || (p->client_eof && !p->size))))
 			return PUMP_CLIENT_GONE;
 	}
 }

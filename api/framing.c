@@ -53,6 +53,13 @@ static bool framing_pending(struct http_stream *s)
 	return f->inner->pending && f->inner->pending(f->inner);
 }
 
+static bool framing_held(struct http_stream *s)
+{
+	struct framing *f = (struct framing *)s;
+
+	return f->inner->held && f->inner->held(f->inner);
+}
+
 static void framing_close(struct http_stream *s)
 {
 	struct framing *f = (struct framing *)s;
@@ -66,7 +73,8 @@ struct http_stream *framing_wrap(struct http_stream *inner, bool add)
 {
 	struct framing *f = xcalloc(1, sizeof(*f));
 
-	f->s = (struct http_stream){ framing_read, framing_write, framing_shutdown_write, framing_pending, framing_close, inner->poll_fd };
+	f->s = (struct http_stream){ framing_read, framing_write, framing_shutdown_write, framing_pending, framing_held, framing_close,
+		inner->poll_fd };
 	f->inner = inner;
 	f->add = add;
 	return &f->s;

@@ -234,6 +234,13 @@ static bool ws_pending(struct http_stream *s)
 	return ws->ended || (ws->inner->pending && ws->inner->pending(ws->inner));
 }
 
+static bool ws_held(struct http_stream *s)
+{
+	struct websocket *ws = (struct websocket *)s;
+
+	return ws->inner->held && ws->inner->held(ws->inner);
+}
+
 static void ws_close(struct http_stream *s)
 {
 	struct websocket *ws = (struct websocket *)s;
@@ -248,7 +255,7 @@ struct http_stream *websocket_wrap(struct http_stream *inner, bool text, bool de
 {
 	struct websocket *ws = xcalloc(1, sizeof(*ws));
 
-	ws->s = (struct http_stream){ ws_read, ws_write, ws_shutdown_write, ws_pending, ws_close, inner->poll_fd };
+	ws->s = (struct http_stream){ ws_read, ws_write, ws_shutdown_write, ws_pending, ws_held, ws_close, inner->poll_fd };
 	ws->inner = inner;
 	ws->text = text;
 	ws->mux = demux;

@@ -45,6 +45,8 @@ struct http_stream {
 	int (*shutdown_write)(struct http_stream *s);
 	/* True when read() would not block because bytes are buffered already: look before poll(). */
 	bool (*pending)(struct http_stream *s);
+	/* True while the first output should wait until the client has read the head. write() would wait for that itself, and its caller with it. */
+	bool (*held)(struct http_stream *s);
 	void (*close)(struct http_stream *s); /* frees s */
 	int poll_fd;   /* for poll(2) only */
 };

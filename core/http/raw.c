@@ -19,13 +19,15 @@
 struct raw_stream {
 	struct http_stream s; /* first */
 	struct http_request *h;
-	bool wrote;
+	bool head_read;          /* or it is not known of this socket, or was waited for long enough */
+	int64_t head_until;      /* clock_mono() */
 };
 
 static ssize_t stream_read(struct http_stream *s, void *data, size_t size);
 static int stream_write(struct http_stream *s, const void *data, size_t size);
 static int stream_shutdown_write(struct http_stream *s);
 static bool stream_pending(struct http_stream *s);
+static bool stream_held(struct http_stream *s);
 static void stream_close(struct http_stream *s);
 static void put_fields(const struct http_request *h, struct buf *b);
 
@@ -149,9 +151,10 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 		return NULL;
 	}
 	rs = xcalloc(1, sizeof(*rs));
-	rs->s = (struct http_stream){ stream_read, stream_write, stream_shutdown_write, stream_pending, stream_close,
-		h->conn->fd };
+	rs->s = (struct http_stream){ stream_read, stream_write, stream_shutdown_write, stream_pending, stream_held,
+		stream_close, h->conn->fd };
 	rs->h = h;
+	rs->head_until = clock_mono() + HEAD_READ_MS * NSEC_PER_MSEC;
 	return &rs->s;
 }
 
@@ -222,27 +225,27 @@ static ssize_t stream_read(struct http_stream *s, void *data, size_t size)
  * lost to them. Docker's first output is later by a containerd; here it waits until the head was read, as far as the kernel tells that of a
  * socket (of Unix sockets, and so of what is behind TLS).
  */
-static void let_read_head(const struct raw_stream *rs)
+static bool stream_held(struct http_stream *s)
 {
-	int64_t until = clock_mono() + HEAD_READ_MS * NSEC_PER_MSEC;
-	struct timespec moment = { .tv_nsec = HEAD_LOOK_NS };
-	int fd = rs->s.poll_fd, domain = 0, unread = 0;
+	struct raw_stream *rs = (struct raw_stream *)s;
+	int domain = 0, unread = 0;
 	socklen_t size = sizeof(domain);
 
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX)
-		return;
-	while (ioctl(fd, SIOCOUTQ, &unread) == 0 && unread > 0 && clock_mono() < until)
-		nanosleep(&moment, NULL);
+	if (rs->head_read)
+		return false;
+	rs->head_read = getsockopt(s->poll_fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX ||
+		ioctl(s->poll_fd, SIOCOUTQ, &unread) < 0 || unread == 0 || clock_mono() >= rs->head_until;
+	return !rs->head_read;
 }
 
 static int stream_write(struct http_stream *s, const void *data, size_t size)
 {
 	struct raw_stream *rs = (struct raw_stream *)s;
+	struct timespec moment = { .tv_nsec = HEAD_LOOK_NS };
 	struct iovec iov = { (void *)data, size };
 
-	if (!rs->wrote)
-		let_read_head(rs);
-	rs->wrote = true;
+	while (stream_held(s))
+		nanosleep(&moment, NULL);
 	return raw_write(&rs->h->cancel, s->poll_fd, &iov, 1);
 }
 

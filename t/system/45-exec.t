@@ -99,6 +99,20 @@ time.sleep(0.2)
 print(s.recv(65536)[-4:], s.recv(65536))
 P
 )" "b'\\r\\n\\r\\n' b'\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x03hi\\n'" "output does not come before the head was read"
+# nor is what a client sends lost that reads nothing and goes
+python3 - "$SOCK" "$(api POST /containers/one/exec -H 'Content-Type: application/json' -d '{"AttachStdin":true,"AttachStdout":true,"Cmd":["sh","-c","echo hi; cat > /sent; mv /sent /all-sent"]}' | jq -r .Id)" <<'P'
+import socket, sys, time
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+body = b'{"Detach":false,"Tty":false}'
+s.sendall(b"POST /exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n%s"
+          % (sys.argv[2].encode(), len(body), body))
+time.sleep(0.2)
+s.sendall(b"typed")
+time.sleep(0.2)
+P
+comes typed docker exec one cat /all-sent
+is "$(docker exec one cat /all-sent)" typed "what was sent by one who reads nothing and goes"
 docker pause one > /dev/null
 like "$(docker exec one true 2>&1)" 'is paused, unpause the container before exec' "paused"
 docker unpause one > /dev/null
