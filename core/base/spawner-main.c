@@ -8,15 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/netlink.h>
-#include <net/if.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -29,7 +24,7 @@
 #include "base/err.h"
 #include "base/fs.h"
 #include "base/rights.h"
-#include "base/sanitized.h"
+#include "base/spawner-ns.h"
 #include "base/str.h"
 
 /* One child that somebody waits for; gone once answered. */
@@ -60,8 +55,7 @@ static void request_done(struct request *r)
 	buf_done(&r->strings);
 }
 
-/* second: another descriptor behind pidfd, or -1. */
-static void answer_two(int fd, int sys, int status, pid_t pid, int pidfd, int second, const struct buf *out)
+void spawner_reply_two(int fd, int sys, int status, pid_t pid, int pidfd, int second, const struct buf *out)
 {
 	struct spawner_answer a = { .sys = sys, .status = status, .pid = pid };
 	struct iovec iov[2] = { { &a, sizeof(a) }, { out ? out->data : NULL, out ? out->size : 0 } };
@@ -70,9 +64,9 @@ static void answer_two(int fd, int sys, int status, pid_t pid, int pidfd, int se
 	(void)!rights_send(fd, iov, 2, (int[]){ pidfd, second }, pidfd < 0 ? 0 : second < 0 ? 1 : 2, MSG_DONTWAIT);
 }
 
-static void answer(int fd, int sys, int status, pid_t pid, int pidfd, const struct buf *out)
+void spawner_reply(int fd, int sys, int status, pid_t pid, int pidfd, const struct buf *out)
 {
-	answer_two(fd, sys, status, pid, pidfd, -1, out);
+	spawner_reply_two(fd, sys, status, pid, pidfd, -1, out);
 }
 
 /* Output that one packet does not take; -1: it does, or there is no memory for it. */
@@ -94,7 +88,7 @@ static void job_end(struct job *j, int sys, int status)
 {
 	OWN_FD int output = large_output(&j->output);
 
-	answer(j->answer, sys, status, j->pid, j->op == SPAWNER_SPAWN && !sys ? j->pidfd : output, &j->output);
+	spawner_reply(j->answer, sys, status, j->pid, j->op == SPAWNER_SPAWN && !sys ? j->pidfd : output, &j->output);
 	fd_close(&j->answer);
 	fd_close(&j->exec_pipe);
 	fd_close(&j->out);
@@ -240,231 +234,6 @@ static _Noreturn void child_exec(struct request *r, int out, int exec_pipe)
 	child_fail(exec_pipe);
 }
 
-/* New interfaces of this namespace have no IPv6, which a network that has it turns on. A kernel without it is fine. */
-static void no_ipv6(void)
-{
-	int fd = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		(void)!write(fd, "1", 1);
-		close(fd);
-	}
-}
-
-/* It is bound to no protocol: it hears nothing. */
-static int packet_socket(uint32_t wanted)
-{
-	return wanted ? socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0) : -1;
-}
-
-/*
- * A helper's helper: goes into namespaces, or makes them, and waits with them until it is killed. Its pid, or -1 with errno. From a
- * process that has nothing but its own memory to lose: it ends with _exit(0) in any case.
- */
-static pid_t stand_in(int (*go)(int arg), int arg)
-{
-	int ready[2], sys = 0;
-	ssize_t n;
-	pid_t pid;
-
-	if (pipe2(ready, O_CLOEXEC) < 0)
-		return -1;
-	pid = SANITIZED_FORK();
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		sys = go(arg) < 0 ? errno : 0;
-		(void)!write(ready[1], &sys, sizeof(sys));
-		while (!sys)
-			pause();
-		_exit(0);
-	}
-	close(ready[1]);
-	n = pid < 0 ? 0 : read(ready[0], &sys, sizeof(sys));
-	close(ready[0]);
-	if (pid > 0 && (n != sizeof(sys) || sys)) {
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-		errno = n == sizeof(sys) ? sys : EIO;
-		return -1;
-	}
-	return pid;
-}
-
-static void stand_down(pid_t pid)
-{
-	int sys = errno;
-
-	kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	errno = sys;
-}
-
-static int open_ns(pid_t pid, const char *what)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, what);
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-static int go_owned(int userns)
-{
-	return setns(userns, CLONE_NEWUSER) < 0 ? -1 : unshare(CLONE_NEWNET);
-}
-
-/* Into a new network namespace that belongs to userns. The rights of the host's root stay: they are what the rest takes. */
-static int enter_owned_net(int userns)
-{
-	pid_t pid = stand_in(go_owned, userns);
-	int fd, rc;
-
-	if (pid < 0)
-		return -1;
-	fd = open_ns(pid, "net");
-	rc = fd < 0 ? -1 : setns(fd, CLONE_NEWNET);
-	stand_down(pid);
-	return rc;
-}
-
-static int go_userns(int arg)
-{
-	(void)arg;
-	return unshare(CLONE_NEWUSER);
-}
-
-static int write_map(pid_t pid, const char *what, const char *text)
-{
-	size_t size = strlen(text);
-	char path[64];
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/%s_map", (int)pid, what);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	/* the kernel takes a map in one piece, or not at all */
-	n = write(fd, text, size);
-	close(fd);
-	return n == (ssize_t)size ? 0 : -1;
-}
-
-/* strings: the maps of users and of groups. Answers itself with the namespace; 0, or an errno for the caller to answer. */
-static int make_userns(const char *strings, int requester)
-{
-	pid_t pid = stand_in(go_userns, 0);
-	int fd = -1;
-
-	if (pid < 0)
-		return errno;
-	if (write_map(pid, "uid", strings) == 0 && write_map(pid, "gid", strings + strlen(strings) + 1) == 0)
-		fd = open_ns(pid, "user");
-	stand_down(pid);
-	if (fd < 0)
-		return errno;
-	answer(requester, 0, 0, getpid(), fd, NULL);
-	return 0;
-}
-
-/*
- * In a child of its own: a new network namespace with lo up, kept alive by a bind mount. The answer, with a socket made
- * inside, goes out from here; that of the parent, after the child's end, finds nobody who listens.
- */
-static int make_netns(const char *path, int userns, uint32_t packet, int requester)
-{
-	struct ifreq ifr = { .ifr_name = "lo" };
-	int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444), rtnl, sys;
-
-	if (fd < 0)
-		return errno;
-	close(fd);
-	if ((userns < 0 ? unshare(CLONE_NEWNET) : enter_owned_net(userns)) < 0)
-		goto fail;
-	fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
-		goto fail;
-	ifr.ifr_flags |= IFF_UP;
-	no_ipv6();
-	rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (rtnl < 0 || ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 || mount("/proc/self/ns/net", path, NULL, MS_BIND, NULL) < 0)
-		goto fail;
-	answer_two(requester, 0, 0, getpid(), rtnl, packet_socket(packet), NULL);
-	return 0;
-fail:
-	sys = errno;
-	unlink(path);
-	return sys;
-}
-
-/* "net/...=value", below /proc/sys; the namespace is this process's. */
-static int set_sysctl(char *entry)
-{
-	char path[256], *value = strchr(entry, '=');
-	size_t size;
-	ssize_t n;
-	int fd;
-
-	if (!value || strncmp(entry, "net/", 4) != 0 || strstr(entry, "..") ||
-	    snprintf(path, sizeof(path), "/proc/sys/%.*s", (int)(value - entry), entry) >= (int)sizeof(path))
-		return EINVAL;
-	fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0)
-		return errno;
-	size = strlen(++value);
-	n = write(fd, value, size);
-	close(fd);
-	return n == (ssize_t)size ? 0 : n < 0 ? errno : EIO;
-}
-
-/* strings: the path, then sysctls. Answers itself; 0, or an errno for the caller to answer. */
-static int enter_netns(char *strings, uint32_t sysctls, uint32_t packet, int requester)
-{
-	int fd = open(strings, O_RDONLY | O_CLOEXEC), sys;
-	char *at = strings;
-
-	if (fd < 0 || setns(fd, CLONE_NEWNET) < 0)
-		return errno;
-	for (uint32_t i = 0; i < sysctls; i++) {
-		at += strlen(at) + 1;
-		if ((sys = set_sysctl(at))) {
-			answer(requester, sys, (int)i + 1, getpid(), -1, NULL);
-			return 0;
-		}
-	}
-	fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	if (fd < 0)
-		return errno;
-	answer_two(requester, 0, 0, getpid(), fd, packet_socket(packet), NULL);
-	return 0;
-}
-
-/* Without sysctls, which may have to wait, there is nothing in it that takes longer than a child's birth: no child. */
-static void visit_netns(const char *path, uint32_t packet, int requester)
-{
-	OWN_FD int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), fd = open(path, O_RDONLY | O_CLOEXEC);
-	OWN_FD int rtnl = -1, heard = -1;
-	int sys;
-
-	if (home < 0 || fd < 0 || setns(fd, CLONE_NEWNET) < 0) {
-		answer(requester, errno, 0, 0, -1, NULL);
-		return;
-	}
-	rtnl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-	sys = rtnl < 0 ? errno : 0;
-	heard = sys ? -1 : packet_socket(packet);
-	BUG_ON(setns(home, CLONE_NEWNET) < 0);
-	answer_two(requester, sys, 0, getpid(), rtnl, heard, NULL);
-}
-
-static int drop_netns(const char *path)
-{
-	/* EINVAL: no mount point (the machine was restarted), the file alone is left */
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno != EINVAL && errno != ENOENT)
-		return errno;
-	return unlink(path) < 0 && errno != ENOENT ? errno : 0;
-}
-
 static void start_job(struct request *r)
 {
 	int exec_pipe[2] = { -1, -1 }, out[2] = { -1, -1 };
@@ -475,11 +244,11 @@ static void start_job(struct request *r)
 		pid = fork();
 	if (pid == 0) {
 		if (r->head.op == SPAWNER_NETNS)
-			errno = make_netns(r->strings.data, r->n_fds > 2 ? r->fds[2] : -1, r->head.with_packet, r->fds[0]);
+			errno = spawner_make_netns(r->strings.data, r->n_fds > 2 ? r->fds[2] : -1, r->head.with_packet, r->fds[0]);
 		else if (r->head.op == SPAWNER_NETNS_ENTER)
-			errno = enter_netns(r->strings.data, r->head.envc, r->head.with_packet, r->fds[0]);
+			errno = spawner_enter_netns(r->strings.data, r->head.envc, r->head.with_packet, r->fds[0]);
 		else if (r->head.op == SPAWNER_USERNS)
-			errno = make_userns(r->strings.data, r->fds[0]);
+			errno = spawner_make_userns(r->strings.data, r->fds[0]);
 		else
 			child_exec(r, out[1], exec_pipe[1]);
 		if (errno)
@@ -487,7 +256,7 @@ static void start_job(struct request *r)
 		_exit(0);
 	}
 	if (pid < 0)
-		answer(r->fds[0], errno, 0, 0, -1, NULL);
+		spawner_reply(r->fds[0], errno, 0, 0, -1, NULL);
 	fd_close(&exec_pipe[1]);
 	fd_close(&out[1]);
 	if (pid < 0) {
@@ -525,13 +294,13 @@ static bool receive(int fd, struct request *r)
 	r->strings.size = n > 0 ? (size_t)n : 0;
 	r->strings.data[r->strings.size] = '\0';
 	if (r->head.op == SPAWNER_NETNS_DROP)
-		answer(r->fds[0], drop_netns(r->strings.data), 0, 0, -1, NULL);
+		spawner_reply(r->fds[0], spawner_drop_netns(r->strings.data), 0, 0, -1, NULL);
 	else if (r->head.op == SPAWNER_NETNS_ENTER && r->head.argc && !r->head.envc)
-		visit_netns(r->strings.data, r->head.with_packet, r->fds[0]);
+		spawner_visit_netns(r->strings.data, r->head.with_packet, r->fds[0]);
 	else if (r->head.argc)
 		start_job(r);
 	else
-		answer(r->fds[0], EINVAL, 0, 0, -1, NULL);
+		spawner_reply(r->fds[0], EINVAL, 0, 0, -1, NULL);
 	return true;
 }
 

@@ -10,16 +10,9 @@
 
 #include "base/str.h"
 #include "base/tar-header.h"
+#include "base/tar-pax.h"
 
 #define READ_SIZE (256 * 1024)
-#define XATTRS_MAX 256 /* of one member */
-
-struct pax {
-	struct buf text; /* the records, cut up in place */
-	const char *path, *linkpath, *uname, *gname, *size, *uid, *gid, *mtime, *atime;
-	struct tar_xattr *xattrs; /* XATTRS_MAX of them, allocated at the first */
-	size_t xattrs_len;
-};
 
 struct tar_reader {
 	struct reader payload; /* first: tar_payload() hands it out */
@@ -31,7 +24,7 @@ struct tar_reader {
 	int64_t left;  /* payload not read yet */
 	uint32_t pad;  /* padding behind it */
 	struct tar_entry entry;
-	struct pax pax;
+	struct tar_pax pax;
 	struct buf gnu_name, gnu_link;
 	char name[256 + 2], link[101], uname[33], gname[33];
 };
@@ -39,11 +32,6 @@ struct tar_reader {
 static int truncated(struct err *err)
 {
 	return err_set(err, ERR_INVALID, "unexpected EOF");
-}
-
-static int invalid(struct err *err, const char *what)
-{
-	return err_set(err, ERR_INVALID, "archive/tar: invalid tar header: %s", what);
 }
 
 static ssize_t payload_read(struct reader *reader, void *data, size_t size, struct err *err)
@@ -65,8 +53,7 @@ struct tar_reader *tar_reader_new(struct reader *in, struct tar_tap *tap)
 void tar_reader_free(struct tar_reader *r)
 {
 	free(r->buf);
-	free(r->pax.xattrs);
-	buf_done(&r->pax.text);
+	tar_pax_done(&r->pax);
 	buf_done(&r->gnu_name);
 	buf_done(&r->gnu_link);
 	free(r);
@@ -210,123 +197,6 @@ static int read_extended(struct tar_reader *r, int64_t size, struct buf *ret, st
 	return r->end - r->pos < pad ? truncated(err) : take_meta(r, pad, err);
 }
 
-static int pax_add_xattr(struct pax *p, const char *name, const char *value, size_t size, struct err *err)
-{
-	if (!*name)
-		return invalid(err, "extended attribute without a name");
-	for (size_t i = 0; i < p->xattrs_len; i++) {
-		if (streq(p->xattrs[i].name, name)) {
-			p->xattrs[i] = (struct tar_xattr){ name, value, size };
-			return 0;
-		}
-	}
-	if (p->xattrs_len == XATTRS_MAX)
-		return invalid(err, "too many extended attributes");
-	if (!p->xattrs)
-		p->xattrs = xmalloc(XATTRS_MAX * sizeof(*p->xattrs));
-	p->xattrs[p->xattrs_len++] = (struct tar_xattr){ name, value, size };
-	return 0;
-}
-
-static int pax_add(struct pax *p, const char *key, const char *value, size_t size, struct err *err)
-{
-	static const struct { const char *key; size_t offset; } known[] = {
-		{ "path", offsetof(struct pax, path) }, { "linkpath", offsetof(struct pax, linkpath) },
-		{ "uname", offsetof(struct pax, uname) }, { "gname", offsetof(struct pax, gname) },
-		{ "size", offsetof(struct pax, size) }, { "uid", offsetof(struct pax, uid) },
-		{ "gid", offsetof(struct pax, gid) }, { "mtime", offsetof(struct pax, mtime) },
-		{ "atime", offsetof(struct pax, atime) },
-	};
-
-	if (str_has_prefix(key, "SCHILY.xattr."))
-		return pax_add_xattr(p, key + strlen("SCHILY.xattr."), value, size, err);
-	if (str_has_prefix(key, "GNU.sparse."))
-		return err_set(err, ERR_INVALID, "archive/tar: sparse files are not supported");
-	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-		if (!streq(key, known[i].key))
-			continue;
-		if (memchr(value, '\0', size))
-			return invalid(err, "NUL in an extended header");
-		*(const char **)((char *)p + known[i].offset) = size ? value : NULL; /* empty: what the plain header says */
-	}
-	return 0;
-}
-
-static void pax_reset(struct pax *p)
-{
-	struct pax keep = { .text = p->text, .xattrs = p->xattrs };
-
-	buf_reset(&keep.text);
-	*p = keep;
-}
-
-/* Records are "SIZE KEY=VALUE\n", SIZE counting all of it. */
-static int pax_parse(struct pax *p, struct err *err)
-{
-	char *at = p->text.data, *end = at + p->text.size;
-
-	while (at < end) {
-		char *record = at, *eq;
-		size_t size = 0;
-
-		while (at < end && *at >= '0' && *at <= '9' && size <= TAR_META_MAX)
-			size = size * 10 + (size_t)(*at++ - '0');
-		if (at == record || at == end || *at != ' ' || size > (size_t)(end - record) || record + size <= at + 2)
-			return invalid(err, "malformed extended header");
-		at++;
-		eq = memchr(at, '=', (size_t)(record + size - 1 - at));
-		if (!eq || eq == at || record[size - 1] != '\n' || memchr(at, '\0', (size_t)(eq - at)))
-			return invalid(err, "malformed extended header");
-		*eq = record[size - 1] = '\0';
-		if (pax_add(p, at, eq + 1, (size_t)(record + size - 1 - (eq + 1)), err) < 0)
-			return -1;
-		at = record + size;
-	}
-	return 0;
-}
-
-static int pax_number(const char *text, int64_t *ret, struct err *err)
-{
-	if (text && !str_to_i64(text, ret))
-		return invalid(err, "malformed number in an extended header");
-	return 0;
-}
-
-/* "[-]SECONDS[.FRACTION]"; digits past the nanosecond are cut. */
-static int pax_time(const char *text, struct timespec *ret, struct err *err)
-{
-	OWN_FREE char *copy = NULL;
-	char *dot;
-	int64_t sec, nsec = 0;
-	int digits = 0;
-
-	if (!text)
-		return 0;
-	copy = xstrdup(text);
-	dot = strchr(copy, '.');
-	if (dot) {
-		*dot = '\0';
-		for (const char *p = dot + 1; *p; p++) {
-			if (*p < '0' || *p > '9')
-				return invalid(err, "malformed time in an extended header");
-			if (digits < 9) {
-				nsec = nsec * 10 + (*p - '0');
-				digits++;
-			}
-		}
-		for (; digits < 9; digits++)
-			nsec *= 10;
-	}
-	if (!str_to_i64(copy, &sec))
-		return invalid(err, "malformed time in an extended header");
-	if (*copy == '-' && nsec) {
-		sec = sec == INT64_MIN ? sec : sec - 1;
-		nsec = 1000000000 - nsec;
-	}
-	*ret = (struct timespec){ .tv_sec = sec, .tv_nsec = nsec };
-	return 0;
-}
-
 /* Octal text, or base-256 with the top bit set. */
 static int number(const char *field, size_t size, int64_t *ret, struct err *err)
 {
@@ -343,11 +213,11 @@ static int number(const char *field, size_t size, int64_t *ret, struct err *err)
 			if (i == 0)
 				c &= 0x7f;
 			if (n >> 56)
-				return invalid(err, "number too large");
+				return tar_invalid(err, "number too large");
 			n = n << 8 | c;
 		}
 		if (n >> 63)
-			return invalid(err, "number too large");
+			return tar_invalid(err, "number too large");
 		*ret = inv ? (int64_t)~n : (int64_t)n;
 		return 0;
 	}
@@ -355,13 +225,13 @@ static int number(const char *field, size_t size, int64_t *ret, struct err *err)
 		p++;
 	for (; p < end && *p >= '0' && *p <= '7'; p++) {
 		if (n >> 60)
-			return invalid(err, "number too large");
+			return tar_invalid(err, "number too large");
 		n = n << 3 | (uint64_t)(*p - '0');
 	}
 	while (p < end && *p == ' ')
 		p++;
 	if (p < end && *p)
-		return invalid(err, "malformed number");
+		return tar_invalid(err, "malformed number");
 	*ret = (int64_t)n;
 	return 0;
 }
@@ -417,7 +287,7 @@ static void header_names(struct tar_reader *r, const struct tar_header *h)
 static int owner(int64_t n, uint32_t *ret, struct err *err)
 {
 	if (n < 0 || n >= UINT32_MAX)
-		return invalid(err, "owner out of range");
+		return tar_invalid(err, "owner out of range");
 	*ret = (uint32_t)n;
 	return 0;
 }
@@ -431,7 +301,7 @@ static int device(const struct tar_header *h, struct tar_entry *e, struct err *e
 	if (NUMBER(h->devmajor, &major, err) < 0 || NUMBER(h->devminor, &minor, err) < 0)
 		return -1;
 	if (major < 0 || major >= 1 << 12 || minor < 0 || minor >= 1 << 20)
-		return invalid(err, "device number out of range");
+		return tar_invalid(err, "device number out of range");
 	e->major = (uint32_t)major;
 	e->minor = (uint32_t)minor;
 	return 0;
@@ -443,17 +313,17 @@ static int entry_numbers(struct tar_reader *r, const struct tar_header *h, int64
 	int64_t mode, uid, gid, mtime;
 
 	if (NUMBER(h->mode, &mode, err) < 0 || NUMBER(h->uid, &uid, err) < 0 || NUMBER(h->gid, &gid, err) < 0 ||
-	    NUMBER(h->mtime, &mtime, err) < 0 || pax_number(r->pax.uid, &uid, err) < 0 || pax_number(r->pax.gid, &gid, err) < 0 ||
-	    pax_number(r->pax.size, &size, err) < 0)
+	    NUMBER(h->mtime, &mtime, err) < 0 || tar_pax_number(r->pax.uid, &uid, err) < 0 || tar_pax_number(r->pax.gid, &gid, err) < 0 ||
+	    tar_pax_number(r->pax.size, &size, err) < 0)
 		return -1;
 	e->mode = (uint32_t)mode & 07777;
 	e->mtime.tv_sec = mtime;
 	e->atime.tv_nsec = UTIME_OMIT;
 	if (owner(uid, &e->uid, err) < 0 || owner(gid, &e->gid, err) < 0 ||
-	    pax_time(r->pax.mtime, &e->mtime, err) < 0 || pax_time(r->pax.atime, &e->atime, err) < 0)
+	    tar_pax_time(r->pax.mtime, &e->mtime, err) < 0 || tar_pax_time(r->pax.atime, &e->atime, err) < 0)
 		return -1;
 	if (size < 0 || size > INT64_MAX - TAR_BLOCK)
-		return invalid(err, "size out of range");
+		return tar_invalid(err, "size out of range");
 	e->size = e->type == TAR_FILE ? size : 0;
 	return e->type == TAR_CHARDEV || e->type == TAR_BLOCKDEV ? device(h, e, err) : 0;
 }
@@ -491,7 +361,7 @@ static int make_entry(struct tar_reader *r, const struct tar_header *h, int64_t 
 		.xattrs_len = r->pax.xattrs_len,
 	};
 	if (strlen(e->name) > TAR_NAME_MAX || strlen(e->link) > TAR_NAME_MAX)
-		return invalid(err, "name too long");
+		return tar_invalid(err, "name too long");
 	if (entry_type(e, h->typeflag, err) < 0 || entry_numbers(r, h, size, err) < 0)
 		return -1;
 	r->left = e->size;
@@ -512,7 +382,7 @@ static int end_mark(struct tar_reader *r, struct err *err)
 	if (n < 0)
 		return -1;
 	if (n && memcmp(r->buf + r->pos, zeros, TAR_BLOCK) != 0)
-		return invalid(err, "data behind a zero block");
+		return tar_invalid(err, "data behind a zero block");
 	r->finished = true;
 	return n ? take_meta(r, TAR_BLOCK, err) : 0;
 }
@@ -521,8 +391,8 @@ static int extended(struct tar_reader *r, char flag, int64_t size, struct err *e
 {
 	switch (flag) {
 	case 'x':
-		pax_reset(&r->pax);
-		return read_extended(r, size, &r->pax.text, err) < 0 ? -1 : pax_parse(&r->pax, err);
+		tar_pax_reset(&r->pax);
+		return read_extended(r, size, &r->pax.text, err) < 0 ? -1 : tar_pax_parse(&r->pax, err);
 	case 'g': { /* defaults for what follows: ignored, as Docker does */
 		OWN_BUF struct buf skipped = { 0 };
 
@@ -545,7 +415,7 @@ int tar_next(struct tar_reader *r, const struct tar_entry **ret, struct err *err
 		return -1;
 	if (r->finished)
 		return 0;
-	pax_reset(&r->pax);
+	tar_pax_reset(&r->pax);
 	buf_reset(&r->gnu_name);
 	buf_reset(&r->gnu_link);
 	for (int metas = 0;; metas++) {
@@ -565,7 +435,7 @@ int tar_next(struct tar_reader *r, const struct tar_entry **ret, struct err *err
 		if (memcmp(&h, zeros, TAR_BLOCK) == 0)
 			return end_mark(r, err);
 		if (!checksum_good(&h))
-			return invalid(err, "checksum");
+			return tar_invalid(err, "checksum");
 		if (NUMBER(h.size, &size, err) < 0)
 			return -1;
 		if (take_meta(r, TAR_BLOCK, err) < 0)
@@ -576,9 +446,9 @@ int tar_next(struct tar_reader *r, const struct tar_entry **ret, struct err *err
 			break;
 		}
 		if (metas == TAR_METAS_MAX)
-			return invalid(err, "too many extended headers");
+			return tar_invalid(err, "too many extended headers");
 		if (size < 0)
-			return invalid(err, "size out of range");
+			return tar_invalid(err, "size out of range");
 		if (extended(r, h.typeflag, size, err) < 0)
 			return -1;
 	}

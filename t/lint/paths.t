@@ -58,7 +58,7 @@ report "every descriptor is closed on exec" "$(grep -E '[^_a-z](open|openat)\(' 
 report "no name service, locale or conversion is asked" "$(grep -nE '\b(getpw(nam|uid|ent)|getgr(nam|gid|ent|ouplist)|initgroups|getaddrinfo_a|gethostby(name|addr)|setlocale|newlocale|iconv_open|getservby(name|port)|wordexp)(_r)?\(' "$TMP/code" | grep -vE 'getaddrinfo')"
 report "no shell is run" "$(grep -nE '\b(system|popen)\(' "$TMP/code")"
 # core/netd has one thread. core/init runs in containers, as a program of its own; core/check.c is "dockerd --check": a command of its own, which takes its mount namespace before there is a second thread.
-report "only the spawner, the monitor, who unpacks, the process of networks, the check and the init fork or change namespaces" "$(grep -nE '[^_a-z>.](fork|vfork|clone|clone3|posix_spawnp?|setns|unshare|pivot_root|chroot)\(' "$TMP/code" | grep -vE ':core/(base/spawner(-main)?|shim/[a-z-]+|netd/enter|untar/confine|init/main|check)\.c:')"
+report "only the spawner, the monitor, who unpacks, the process of networks, the check and the init fork or change namespaces" "$(grep -nE '[^_a-z>.](fork|vfork|clone|clone3|posix_spawnp?|setns|unshare|pivot_root|chroot)\(' "$TMP/code" | grep -vE ':core/(base/spawner(-main|-ns)?|shim/[a-z-]+|netd/enter|untar/confine|init/main|check)\.c:')"
 report "no unbounded copy, no guessable name" "$(grep -nE '\b(strcat|sprintf|vsprintf|gets|mktemp|tempnam|tmpnam|tmpfile)\(' "$TMP/code")"
 report "archives come in through one door" "$(grep -nE '\b(untar|inflate_new)\(' "$TMP/code" | grep -vE ':core/image/(untar|untar-work|inflate|unpack|layer|layer-[a-z]+)\.c:|:core/container/log/file\.c:')"
 echo "1..$n"
