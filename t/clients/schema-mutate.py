@@ -349,7 +349,8 @@ class Campaign:
         case = (kind, method, target[:300], (body or b"")[:600], status, text[:300])
         if status == -1 and path in WAITS:
             self.waited += 1
-        elif status <= 0 or (status >= 500 and status != 501 and not (status == 503 and "swarm" in text) and not unreached(status, text)):
+        elif status <= 0 or (status >= 500 and status != 501 and not (status == 503 and "swarm" in text) and not unreached(status, text)
+                               and "is not connected to network" not in text):  # 500, as Docker's
             self.wrong.append(case)
         elif status >= 400 and method != "HEAD" and not self.words(path, text):
             self.wrong.append(("no words",) + case)
@@ -402,6 +403,14 @@ class Campaign:
             now = self.settled(warm)
             ok(now[0] <= warm[0] + 2, "no descriptors are kept", "%d, then %d" % (warm[0], now[0]))
             ok(now[1] <= warm[1] + 2, "no threads", "%d, then %d" % (warm[1], now[1]))
+            for _ in range(3):
+                # memory of threads that were not there before, or a leak, which comes again with the same cases
+                if now[2] - warm[2] <= 4096:
+                    break
+                self.round(half, CASES)
+                self.daemon.clean()
+                warm, now = now, self.settled(warm)
+            print("# %d KiB, then %d" % (warm[2], now[2]))
             small(now[2] - warm[2] <= 4096, "no memory", "%d KiB, then %d" % (warm[2], now[2]))
             ok(self.daemon.call("GET", "/_ping") == (200, "OK"), "the daemon is well")
         return plan()

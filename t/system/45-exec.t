@@ -156,7 +156,7 @@ for round in 1 2; do
 	is "$(settles exited state brief)" exited "execs to the end of a container ($round)"
 	docker rm brief > /dev/null; ok "and it goes"
 done
-cat "$WORK"/answers.* | grep -vE '^(0|1|126|127|128|137)$|is not running|No such exec instance|cannot exec in a (stopped|container that has stopped)|OCI runtime exec failed|received 409$' > "$WORK/odd"
+cat "$WORK"/answers.* | grep -vE '^(0|1|126|127|128|137)$|is not running|No such exec instance|cannot exec in a (stopped|container that has stopped)|OCI runtime exec failed|received (404|409)$' > "$WORK/odd"
 is "$(cat "$WORK/odd")" "" "each was answered in words"
 
 # the daemon's death
