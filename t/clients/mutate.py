@@ -340,6 +340,7 @@ def main():
     clean()
     grown = rss(PID) - warm
     if os.environ.get("MUTATE_RSS") != "0":
+        print("# %d KiB" % grown)
         small(grown <= 1024, "no more than 1 MiB of memory grew after the first", "%d KiB" % grown)
     ok(call("GET", "/_ping") == (200, "OK"), "the daemon is well")
     return plan()
