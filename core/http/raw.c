@@ -14,12 +14,14 @@
 #define LINGER_BYTES (16u << 20)
 #define CLOSE_LINGER_MS 500
 #define HEAD_READ_MS 1000
+#define HEAD_READ_TCP_MS 20
 #define HEAD_LOOK_NS (50 * 1000)
 
 struct raw_stream {
 	struct http_stream s; /* first */
 	struct http_request *h;
-	bool head_read;          /* or it is not known of this socket, or was waited for long enough */
+	bool local;              /* a Unix socket */
+	bool head_read;          /* or was waited for long enough */
 	int64_t head_until;      /* clock_mono() */
 };
 
@@ -133,6 +135,8 @@ void raw_end(struct http_request *h)
 struct http_stream *raw_hijack(struct http_request *h, const char *content_type, struct err *err)
 {
 	OWN_BUF struct buf b = { 0 };
+	socklen_t size = sizeof(int);
+	int domain = 0;
 	struct raw_stream *rs;
 	struct iovec iov;
 
@@ -154,7 +158,8 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 	rs->s = (struct http_stream){ stream_read, stream_write, stream_shutdown_write, stream_pending, stream_held,
 		stream_close, h->conn->fd };
 	rs->h = h;
-	rs->head_until = clock_mono() + HEAD_READ_MS * NSEC_PER_MSEC;
+	rs->local = getsockopt(h->conn->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
+	rs->head_until = clock_mono() + (rs->local ? HEAD_READ_MS : HEAD_READ_TCP_MS) * NSEC_PER_MSEC;
 	return &rs->s;
 }
 
@@ -222,19 +227,16 @@ static ssize_t stream_read(struct http_stream *s, void *data, size_t size)
 
 /*
  * Clients in Python (docker-py) take the head through a buffer, and what follows from the socket below it: what comes along with the head is
- * lost to them. Docker's first output is later by a containerd; here it waits until the head was read, as far as the kernel tells that of a
- * socket (of Unix sockets, and so of what is behind TLS).
+ * lost to them. Docker's first output is later by a containerd; here it waits until the head was read, as the kernel tells that of Unix
+ * sockets (what is behind TLS has a record of its own for it). Of TCP nobody can tell it: a moment must do, shorter than Docker's.
  */
 static bool stream_held(struct http_stream *s)
 {
 	struct raw_stream *rs = (struct raw_stream *)s;
-	int domain = 0, unread = 0;
-	socklen_t size = sizeof(domain);
+	int unread = 0;
 
-	if (rs->head_read)
-		return false;
-	rs->head_read = getsockopt(s->poll_fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 || domain != AF_UNIX ||
-		ioctl(s->poll_fd, SIOCOUTQ, &unread) < 0 || unread == 0 || clock_mono() >= rs->head_until;
+	if (!rs->head_read)
+		rs->head_read = clock_mono() >= rs->head_until || (rs->local && (ioctl(s->poll_fd, SIOCOUTQ, &unread) < 0 || unread == 0));
 	return !rs->head_read;
 }
 

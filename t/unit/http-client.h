@@ -128,6 +128,21 @@ static inline int listen_at(const char *path)
 	return fd;
 }
 
+/* A port of this machine's loopback; 0 bytes: the kernel's send buffer. */
+static inline int listen_on_port(struct sockaddr_in *ret, int send_buffer)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t size = sizeof(sa);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (send_buffer)
+		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
+	if (bind(fd, (struct sockaddr *)&sa, size) < 0 || listen(fd, 128) < 0 || getsockname(fd, (struct sockaddr *)&sa, &size) < 0)
+		perror("tcp");
+	*ret = sa;
+	return fd;
+}
+
 struct http_job { const char *name; job_fn *fn; };
 struct http_world {
 	struct engine *engine;

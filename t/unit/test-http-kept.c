@@ -523,20 +523,6 @@ static void test_stop(struct http_server *s)
 	buf_done(&a.body);
 }
 
-static int listen_on_port(struct sockaddr_in *ret, int send_buffer)
-{
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (send_buffer)
-		setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_buffer, sizeof(send_buffer));
-	if (bind(fd, (struct sockaddr *)&sa, size) < 0 || listen(fd, 128) < 0 || getsockname(fd, (struct sockaddr *)&sa, &size) < 0)
-		perror("tcp");
-	*ret = sa;
-	return fd;
-}
-
 /* A third of the server's buffer, which makes it writable again, takes this reader longer than a connection may be idle. */
 static bool read_slowly(void)
 {

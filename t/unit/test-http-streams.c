@@ -27,6 +27,14 @@ static int job_attach(struct job *job, struct err *err)
 	s = rq->ops->hijack(rq, "application/vnd.docker.raw-stream", err);
 	if (!s)
 		return -1;
+	if (request_query(rq, "held")) {
+		bool held = s->held(s);
+
+		/* the client of a Unix socket reads nothing before it has been told so */
+		for (int64_t end = clock_mono() + 500 * NSEC_PER_MSEC; s->held(s) && clock_mono() < end;)
+			usleep(1000);
+		uploaded = (held ? 1 : 0) + (s->held(s) ? 2 : 0);
+	}
 	if (body.size)
 		s->write(s, body.data, body.size);
 	if (request_query(rq, "hangup")) {
@@ -174,6 +182,40 @@ static void test_hijack_later(void)
 	close(fd);
 }
 
+/* The first output waits until the head was read, where that can be known, else for a moment. */
+static int asked_held(void)
+{
+	int fd = dial();
+
+	uploaded = -1;
+	say(fd, "POST /attach?held=1&hangup=1 HTTP/1.1\r\nHost: d\r\n\r\n");
+	for (int i = 0; i < 4000 && uploaded < 0; i++)
+		usleep(5000);
+	ok(ends(hear(fd, "over"), "\r\n\r\nover"), "and it comes");
+	close(fd);
+	return (int)uploaded;
+}
+
+static void test_held(struct router *router)
+{
+	struct http_server *s = http_server_new(router, NULL, NULL);
+	struct sockaddr_in sa;
+	int held;
+
+	is_int(asked_held(), 3, "held as long as the client of a Unix socket does not read");
+	http_server_add_listener(s, listen_on_port(&sa, 0), NULL, NULL);
+	http_server_start(s, NULL);
+	tcp = sa;
+	held = asked_held();
+	/* the job may have come late to its first look */
+	for (int i = 0; i < 50 && held == 0; i++)
+		held = asked_held();
+	is_int(held, 1, "for a moment on TCP");
+	tcp.sin_port = 0;
+	http_server_stop(s, 1000);
+	http_server_free(s);
+}
+
 static char *block(size_t size)
 {
 	char *b = xmalloc(size);
@@ -269,6 +311,7 @@ int main(void)
 	http_world_begin(&w, jobs, ARRAY_LEN(jobs), routes, ARRAY_LEN(routes));
 	test_hijack();
 	test_hijack_later();
+	test_held(w.router);
 	test_upload();
 	test_upload_fails();
 	ok(http_server_stop(w.server, 1000) == 0, "stopped");

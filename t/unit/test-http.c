@@ -392,13 +392,9 @@ static void test_crowd(struct router *router)
 static void test_tcp(struct router *router)
 {
 	struct http_server *s = http_server_new(router, NULL, NULL);
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t size = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in sa;
 
-	if (bind(fd, (struct sockaddr *)&sa, size) < 0 || listen(fd, 16) < 0 || getsockname(fd, (struct sockaddr *)&sa, &size) < 0)
-		perror("tcp");
-	http_server_add_listener(s, fd, NULL, NULL);
+	http_server_add_listener(s, listen_on_port(&sa, 0), NULL, NULL);
 	http_server_start(s, NULL);
 	tcp = sa;
 	test_keepalive();
