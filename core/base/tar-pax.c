@@ -21,13 +21,15 @@ void tar_pax_done(struct tar_pax *p)
 {
 	free(p->xattrs);
 	buf_done(&p->text);
+	tar_sparse_done(&p->sparse);
 }
 
 void tar_pax_reset(struct tar_pax *p)
 {
-	struct tar_pax keep = { .text = p->text, .xattrs = p->xattrs };
+	struct tar_pax keep = { .text = p->text, .xattrs = p->xattrs, .sparse = p->sparse };
 
 	buf_reset(&keep.text);
+	tar_sparse_reset(&keep.sparse);
 	*p = keep;
 }
 
@@ -57,12 +59,16 @@ static int pax_add(struct tar_pax *p, const char *key, const char *value, size_t
 		{ "size", offsetof(struct tar_pax, size) }, { "uid", offsetof(struct tar_pax, uid) },
 		{ "gid", offsetof(struct tar_pax, gid) }, { "mtime", offsetof(struct tar_pax, mtime) },
 		{ "atime", offsetof(struct tar_pax, atime) },
+		{ "GNU.sparse.major", offsetof(struct tar_pax, sparse_major) }, { "GNU.sparse.minor", offsetof(struct tar_pax, sparse_minor) },
+		{ "GNU.sparse.name", offsetof(struct tar_pax, sparse_name) }, { "GNU.sparse.size", offsetof(struct tar_pax, sparse_size) },
+		{ "GNU.sparse.realsize", offsetof(struct tar_pax, sparse_realsize) }, { "GNU.sparse.map", offsetof(struct tar_pax, sparse_map) },
+		{ "GNU.sparse.numblocks", offsetof(struct tar_pax, sparse_blocks) },
 	};
 
 	if (str_has_prefix(key, "SCHILY.xattr."))
 		return pax_add_xattr(p, key + strlen("SCHILY.xattr."), value, size, err);
-	if (str_has_prefix(key, "GNU.sparse."))
-		return err_set(err, ERR_INVALID, "archive/tar: sparse files are not supported");
+	if (streq(key, "GNU.sparse.offset") || streq(key, "GNU.sparse.numbytes"))
+		return tar_sparse_number(&p->sparse, value, streq(key, "GNU.sparse.numbytes"), err);
 	for (size_t i = 0; i < ARRAY_LEN(known); i++) {
 		if (!streq(key, known[i].key))
 			continue;

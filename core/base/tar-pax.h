@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Inside the reading of archives: what extended headers say of the member behind them. Errors are ERR_INVALID with Docker's texts. */
+/* Inside the reading of archives: numbers of headers, and what extended headers say of the member behind them. Errors are ERR_INVALID with Docker's texts. */
 #ifndef BASE_TAR_PAX_H
 #define BASE_TAR_PAX_H
 
@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/tar-sparse.h"
 #include "base/tar.h"
 
 /* Texts point into .text; NULL: not said, so what the plain header says. */
@@ -16,9 +17,13 @@ struct tar_pax {
 	const char *path, *linkpath, *uname, *gname, *size, *uid, *gid, *mtime, *atime;
 	struct tar_xattr *xattrs; /* allocated at the first */
 	size_t xattrs_len;
+	const char *sparse_major, *sparse_minor, *sparse_name, *sparse_size, *sparse_realsize, *sparse_map, *sparse_blocks;
+	struct tar_sparse sparse; /* what version 0.0 has in records; the member's own map in the end */
 };
 
 int tar_invalid(struct err *err, const char *what); /* sets err; -1 */
+/* A header's field: octal text, or base-256 with the top bit set. */
+int tar_number(const char *field, size_t size, int64_t *ret, struct err *err);
 
 void tar_pax_done(struct tar_pax *p);
 void tar_pax_reset(struct tar_pax *p); /* for the next member; keeps the memory */

@@ -13,6 +13,9 @@
 #include "base/tar-pax.h"
 
 #define READ_SIZE (256 * 1024)
+#define SPARSE_MAP_MAX (16 * 1024 * 1024) /* bytes of one in front of a payload */
+
+static const char hole_bytes[16384];
 
 struct tar_reader {
 	struct reader payload; /* first: tar_payload() hands it out */
@@ -28,6 +31,8 @@ struct tar_reader {
 	struct buf gnu_name, gnu_link;
 	char name[256 + 2], link[101], uname[33], gname[33];
 };
+
+static int be_sparse(struct tar_reader *r, int64_t real, struct err *err);
 
 static int truncated(struct err *err)
 {
@@ -103,24 +108,57 @@ static int need_block(struct tar_reader *r, struct err *err)
 	return n < TAR_BLOCK ? truncated(err) : 1;
 }
 
+static bool in_hole(struct tar_reader *r)
+{
+	return r->entry.sparse && tar_sparse_hole(&r->pax.sparse) > 0;
+}
+
+/* How much of the payload comes next in one piece: at buf + pos, or of a hole. */
+static ssize_t piece(struct tar_reader *r, size_t most, struct err *err)
+{
+	int64_t there = r->left;
+	ssize_t n;
+
+	if (in_hole(r)) {
+		there = tar_sparse_hole(&r->pax.sparse);
+		n = sizeof(hole_bytes);
+	} else {
+		if (r->left == 0)
+			return 0;
+		if (r->entry.sparse)
+			there = tar_sparse_data(&r->pax.sparse);
+		n = fill(r, 1, err);
+		if (n <= 0)
+			return n < 0 ? -1 : truncated(err);
+	}
+	if (n > there)
+		n = (ssize_t)there;
+	return (size_t)n > most ? (ssize_t)most : n;
+}
+
+static void passed(struct tar_reader *r, ssize_t n)
+{
+	r->pos += (size_t)n;
+	r->left -= n;
+	r->pax.sparse.pos += n;
+}
+
 ssize_t tar_data(struct tar_reader *r, const void **ret, struct err *err)
 {
 	ssize_t n;
 
-	if (r->left == 0)
-		return 0;
-	n = fill(r, 1, err);
-	if (n < 0)
-		return -1;
-	if (n == 0)
-		return truncated(err);
-	if (n > r->left)
-		n = (ssize_t)r->left;
+	n = piece(r, READ_SIZE, err);
+	if (n <= 0)
+		return n;
+	if (in_hole(r)) {
+		*ret = hole_bytes;
+		r->pax.sparse.pos += n;
+		return n;
+	}
 	*ret = r->buf + r->pos;
 	if (r->tap && r->tap->data(r->tap, *ret, (size_t)n, err) < 0)
 		return -1;
-	r->pos += (size_t)n;
-	r->left -= n;
+	passed(r, n);
 	return n;
 }
 
@@ -128,22 +166,26 @@ ssize_t tar_read(struct tar_reader *r, void *data, size_t size, struct err *err)
 {
 	ssize_t n;
 
-	if (r->left == 0 || size == 0)
-		return 0;
-	n = fill(r, 1, err);
-	if (n < 0)
-		return -1;
-	if (n == 0)
-		return truncated(err);
-	if (n > r->left)
-		n = (ssize_t)r->left;
-	if ((size_t)n > size)
-		n = (ssize_t)size;
+	n = size ? piece(r, size, err) : 0;
+	if (n <= 0)
+		return n;
+	if (in_hole(r)) {
+		memset(data, 0, (size_t)n);
+		r->pax.sparse.pos += n;
+		return n;
+	}
 	memcpy(data, r->buf + r->pos, (size_t)n);
 	if (r->tap && r->tap->data(r->tap, data, (size_t)n, err) < 0)
 		return -1;
-	r->pos += (size_t)n;
-	r->left -= n;
+	passed(r, n);
+	return n;
+}
+
+int64_t tar_hole(struct tar_reader *r)
+{
+	int64_t n = r->entry.sparse ? tar_sparse_hole(&r->pax.sparse) : 0;
+
+	r->pax.sparse.pos += n;
 	return n;
 }
 
@@ -155,8 +197,10 @@ static int finish_member(struct tar_reader *r, struct err *err)
 
 	if (!r->member)
 		return 0;
-	while ((n = tar_data(r, &data, err)) > 0)
-		;
+	do {
+		tar_hole(r);
+		n = tar_data(r, &data, err);
+	} while (n > 0);
 	if (n < 0)
 		return -1;
 	if (r->tap && r->tap->entry_end(r->tap, err) < 0)
@@ -197,8 +241,7 @@ static int read_extended(struct tar_reader *r, int64_t size, struct buf *ret, st
 	return r->end - r->pos < pad ? truncated(err) : take_meta(r, pad, err);
 }
 
-/* Octal text, or base-256 with the top bit set. */
-static int number(const char *field, size_t size, int64_t *ret, struct err *err)
+int tar_number(const char *field, size_t size, int64_t *ret, struct err *err)
 {
 	const unsigned char *p = (const unsigned char *)field;
 	const unsigned char *end = p + size;
@@ -235,7 +278,7 @@ static int number(const char *field, size_t size, int64_t *ret, struct err *err)
 	*ret = (int64_t)n;
 	return 0;
 }
-#define NUMBER(field, ret, err) number(field, sizeof(field), ret, err)
+#define NUMBER(field, ret, err) tar_number(field, sizeof(field), ret, err)
 
 /* Sums of the header with its checksum field read as blanks, as unsigned and as signed bytes: old writers used either. */
 static bool checksum_good(const struct tar_header *h)
@@ -341,10 +384,112 @@ static int entry_type(struct tar_entry *e, char flag, struct err *err)
 		e->type = (enum tar_type)flag;
 		return 0;
 	case 'S':
-		return err_set(err, ERR_INVALID, "archive/tar: sparse files are not supported");
+		e->type = TAR_FILE;
+		return 0;
 	default:
 		return err_set(err, ERR_INVALID, "unhandled tar header type %d", flag);
 	}
+}
+
+/* GNU tar's header of type S, before PAX: four extents where ustar has its prefix, the file's size, and blocks of more behind the header. */
+static int old_sparse(struct tar_reader *r, const struct tar_header *h, struct err *err)
+{
+	const char *block = (const char *)h;
+	int64_t real;
+	bool more = block[482];
+
+	if (!is_gnu(h))
+		return tar_invalid(err, "sparse file of no known format");
+	tar_sparse_reset(&r->pax.sparse);
+	if (tar_number(block + 483, 12, &real, err) < 0 || tar_sparse_fields(&r->pax.sparse, block + 386, TAR_SPARSE_FIRST, err) < 0)
+		return -1;
+	while (more) {
+		int n = need_block(r, err);
+
+		if (n <= 0)
+			return n < 0 ? -1 : truncated(err);
+		block = r->buf + r->pos;
+		more = block[TAR_SPARSE_MORE * TAR_SPARSE_FIELD];
+		if (tar_sparse_fields(&r->pax.sparse, block, TAR_SPARSE_MORE, err) < 0 || take_meta(r, TAR_BLOCK, err) < 0)
+			return -1;
+	}
+	return be_sparse(r, real, err);
+}
+
+/* Version 1.0: in blocks in front of the payload, a number a line: how many extents, then offsets and sizes. */
+static int read_map(struct tar_reader *r, struct err *err)
+{
+	int64_t count = -1, blocks = 0;
+	char line[24];
+	size_t size = 0;
+	bool is_size = false;
+
+	while (count) {
+		int n = r->left < TAR_BLOCK || blocks++ == SPARSE_MAP_MAX / TAR_BLOCK ? 0 : need_block(r, err);
+
+		if (n <= 0)
+			return n < 0 ? -1 : tar_invalid(err, "malformed map of a sparse file");
+		for (const char *p = r->buf + r->pos, *end = p + TAR_BLOCK; count && p < end; p++) {
+			if (size == sizeof(line) - 1)
+				return tar_invalid(err, "malformed map of a sparse file");
+			line[size++] = *p == '\n' ? '\0' : *p;
+			if (*p != '\n')
+				continue;
+			size = 0;
+			if (count < 0) {
+				if (!str_to_i64(line, &count) || count < 0 || count > TAR_EXTENTS_MAX)
+					return tar_invalid(err, "malformed map of a sparse file");
+				continue;
+			}
+			if (tar_sparse_number(&r->pax.sparse, line, is_size, err) < 0)
+				return -1;
+			count -= is_size;
+			is_size = !is_size;
+		}
+		if (take_meta(r, TAR_BLOCK, err) < 0)
+			return -1;
+		r->left -= TAR_BLOCK;
+	}
+	return 0;
+}
+
+/* What the records tell; a version that nobody knows is no sparse file, as in Go's archive/tar. */
+static int pax_sparse(struct tar_reader *r, struct err *err)
+{
+	struct tar_pax *p = &r->pax;
+	const char *major = p->sparse_major ? p->sparse_major : "", *minor = p->sparse_minor ? p->sparse_minor : "";
+	bool in_front = streq(major, "1") && streq(minor, "0"), versioned = *major || *minor;
+	int64_t real = r->entry.size, blocks;
+
+	if (versioned ? !in_front && !(streq(major, "0") && (streq(minor, "0") || streq(minor, "1"))) : !p->sparse_map && !p->sparse.len)
+		return 0;
+	if (r->entry.type != TAR_FILE)
+		return tar_invalid(err, "sparse file that is none");
+	if (p->sparse_name)
+		r->entry.name = p->sparse_name;
+	if (tar_pax_number(p->sparse_size ? p->sparse_size : p->sparse_realsize, &real, err) < 0)
+		return -1;
+	if (in_front) {
+		tar_sparse_reset(&p->sparse);
+		if (read_map(r, err) < 0)
+			return -1;
+		return be_sparse(r, real, err);
+	}
+	if (p->sparse_map && tar_sparse_map(&p->sparse, p->sparse_map, err) < 0)
+		return -1;
+	blocks = (int64_t)p->sparse.len;
+	if (tar_pax_number(p->sparse_blocks, &blocks, err) < 0)
+		return -1;
+	return blocks == (int64_t)p->sparse.len ? be_sparse(r, real, err) : tar_invalid(err, "malformed map of a sparse file");
+}
+
+static int be_sparse(struct tar_reader *r, int64_t real, struct err *err)
+{
+	if (tar_sparse_check(&r->pax.sparse, real, r->left, err) < 0)
+		return -1;
+	r->entry.sparse = true;
+	r->entry.size = real;
+	return 0;
 }
 
 static int make_entry(struct tar_reader *r, const struct tar_header *h, int64_t size, struct err *err)
@@ -360,13 +505,13 @@ static int make_entry(struct tar_reader *r, const struct tar_header *h, int64_t 
 		.xattrs = r->pax.xattrs,
 		.xattrs_len = r->pax.xattrs_len,
 	};
-	if (strlen(e->name) > TAR_NAME_MAX || strlen(e->link) > TAR_NAME_MAX)
+	if (strlen(e->name) > TAR_NAME_MAX || strlen(e->link) > TAR_NAME_MAX || (r->pax.sparse_name && strlen(r->pax.sparse_name) > TAR_NAME_MAX))
 		return tar_invalid(err, "name too long");
 	if (entry_type(e, h->typeflag, err) < 0 || entry_numbers(r, h, size, err) < 0)
 		return -1;
 	r->left = e->size;
 	r->pad = (uint32_t)(-e->size & (TAR_BLOCK - 1));
-	return 0;
+	return h->typeflag == 'S' ? old_sparse(r, h, err) : pax_sparse(r, err);
 }
 
 static const char zeros[TAR_BLOCK];

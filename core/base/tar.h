@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Tar streams, in and out: ustar, GNU long names and base-256 numbers, PAX records (path, linkpath, size, uid, gid, uname,
- * gname, mtime, atime, SCHILY.xattr.*). Sparse files are refused. Everything in an archive is hostile: headers are capped,
+ * gname, mtime, atime, SCHILY.xattr.*), sparse files of GNU tar. Everything in an archive is hostile: headers are capped,
  * time and memory are bounded by the stream's length and a constant. Not thread-safe.
  */
 #ifndef BASE_TAR_H
@@ -39,7 +39,8 @@ struct tar_entry {
 	const char *uname, *gname;
 	uint32_t mode;                /* permission bits, 07777 */
 	uint32_t uid, gid, major, minor;
-	int64_t size;                 /* payload bytes; 0 for all but files */
+	int64_t size;                 /* payload bytes, with its holes; 0 for all but files */
+	bool sparse;                  /* its payload has holes that the archive does not hold (reading only) */
 	struct timespec mtime, atime; /* tv_nsec UTIME_OMIT: not given */
 	const struct tar_xattr *xattrs;
 	size_t xattrs_len;
@@ -49,7 +50,7 @@ struct tar_entry {
 struct tar_tap {
 	int (*meta)(struct tar_tap *t, const void *data, size_t size, struct err *err);  /* headers, padding, what follows the end mark */
 	int (*entry)(struct tar_tap *t, const struct tar_entry *e, struct err *err);     /* behind the member's last header byte */
-	int (*data)(struct tar_tap *t, const void *data, size_t size, struct err *err);  /* payload */
+	int (*data)(struct tar_tap *t, const void *data, size_t size, struct err *err);  /* payload, without its holes */
 	int (*entry_end)(struct tar_tap *t, struct err *err);                            /* behind the last payload byte */
 };
 
@@ -64,6 +65,8 @@ static inline void tar_reader_freep(struct tar_reader **r) { if (*r) tar_reader_
 int tar_next(struct tar_reader *r, const struct tar_entry **ret, struct err *err);
 /* The next piece of the payload in place, valid until the following call: its size, 0 at the payload's end, -1. */
 ssize_t tar_data(struct tar_reader *r, const void **ret, struct err *err);
+/* Passes a hole that comes next: its bytes, or 0. Who does not ask for holes gets their zeros from the two others. */
+int64_t tar_hole(struct tar_reader *r);
 /* The same, copied: at most size bytes. */
 ssize_t tar_read(struct tar_reader *r, void *data, size_t size, struct err *err);
 /* The payload as a reader (owned by r, valid until the next tar_next). */

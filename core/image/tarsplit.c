@@ -12,6 +12,7 @@
 #define SEGMENT_MAX (64 * 1024) /* bytes of one line's payload before it is encoded */
 #define LINES_MAX   (64 * 1024) /* text kept before it is written */
 #define INLINE_MAX  (1024 * 1024) /* content of whiteouts, in one archive */
+#define SPARSE_MAX  (256 * 1024 * 1024) /* of sparse files */
 
 struct tarsplit {
 	struct tar_tap tap; /* first */
@@ -20,8 +21,9 @@ struct tarsplit {
 	struct buf lines;
 	uint64_t position;
 	bool layer;
-	bool inlined;       /* the current member's content goes into the segment */
-	size_t inlined_size;
+	bool inlined;       /* the current member's content goes into the segment, */
+	bool sparse;        /* since its bytes in the archive are not the file's */
+	size_t inlined_size, sparse_size;
 	struct buf name;    /* of the current member */
 	int64_t size;
 	uint64_t crc;
@@ -83,7 +85,8 @@ static int tap_entry(struct tar_tap *tap, const struct tar_entry *e, struct err 
 {
 	struct tarsplit *t = (struct tarsplit *)tap;
 
-	t->inlined = t->layer && e->size && is_whiteout(e->name);
+	t->sparse = e->sparse;
+	t->inlined = e->sparse || (t->layer && e->size && is_whiteout(e->name));
 	if (t->inlined)
 		return 0;
 	t->size = e->size;
@@ -101,9 +104,11 @@ static int tap_data(struct tar_tap *tap, const void *data, size_t size, struct e
 		t->crc = crc64_iso_refl(t->crc, data, size);
 		return 0;
 	}
-	t->inlined_size += size;
+	*(t->sparse ? &t->sparse_size : &t->inlined_size) += size;
 	if (t->inlined_size > INLINE_MAX)
 		return err_set(err, ERR_INVALID, "whiteouts with content");
+	if (t->sparse_size > SPARSE_MAX)
+		return err_set(err, ERR_INVALID, "archive/tar: sparse files of more than %d bytes in one archive", SPARSE_MAX);
 	return tap_meta(tap, data, size, err);
 }
 

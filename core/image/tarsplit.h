@@ -17,7 +17,7 @@
 struct tarsplit;
 /*
  * Writes the lines to out while a tar_reader runs with tarsplit_tap(). With layer true, content of members named .wh.* is
- * kept in the lines, since it is not extracted. out stays the caller's.
+ * kept in the lines, since it is not extracted; so is that of sparse files, whose bytes in the archive are not the file's. out stays the caller's.
  */
 struct tarsplit *tarsplit_new(struct writer *out, bool layer);
 struct tar_tap *tarsplit_tap(struct tarsplit *t);

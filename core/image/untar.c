@@ -302,14 +302,21 @@ static int put_file(struct untar *u, struct tar_reader *tar, const struct tar_en
 
 	if (fd < 0)
 		return -1;
-	while ((n = tar_data(tar, &data, err)) > 0)
-		if (fs_write_all(fd, data, (size_t)n) < 0) {
+	do {
+		int64_t hole = tar_hole(tar);
+
+		n = tar_data(tar, &data, err);
+		if ((hole && lseek(fd, hole, SEEK_CUR) < 0) || (n > 0 && fs_write_all(fd, data, (size_t)n) < 0)) {
 			untar_fail(u, errno, "write", err);
 			return drop_file(u, name);
 		}
+	} while (n > 0);
+	if (n == 0 && e->sparse && ftruncate(fd, e->size) < 0)
+		n = untar_fail(u, errno, "write", err);
 	if (n < 0)
 		return drop_file(u, name);
-	u->size += e->size;
+	if (__builtin_add_overflow(u->size, e->size, &u->size))
+		return err_set(err, ERR_INVALID, "archive/tar: files of more bytes than can be counted");
 	return set_fd_metadata(u, e, fd, err);
 }
 

@@ -94,7 +94,7 @@ struct managed *managed_lookup(struct managed_store *s, const char *name, struct
 struct operation { struct managed_store *store; struct managed *plugin; };
 int managed_take(struct managed_store *s, const char *name, struct operation *ret, struct err *err);
 void managed_give_back(struct operation *op);
-#define OWN_OPERATION CLEANUP(managed_give_back)
+#define OWN_OPERATION __attribute__((unused)) CLEANUP(managed_give_back)
 /* As Docker shows it, with a tag; NULL with ERR_INVALID when it is none. */
 char *managed_full_name(const char *name, struct err *err);
 /* Parts that no plugin has go. Under the lock. */

@@ -16,8 +16,11 @@ static int walk(struct tar_reader *tar, struct err *err)
 		ssize_t n;
 
 		FUZZ_CHECK(e->name && e->link && e->uname && e->gname && strlen(e->name) <= TAR_NAME_MAX);
-		while ((n = tar_data(tar, &data, err)) > 0)
+		do {
+			got += tar_hole(tar);
+			n = tar_data(tar, &data, err);
 			got += n;
+		} while (n > 0);
 		if (n < 0)
 			return -1;
 		FUZZ_CHECK(got == e->size);
