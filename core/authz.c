@@ -12,6 +12,7 @@
 
 /* A driver that takes longer refuses. */
 #define CALL_TIME (5 * NSEC_PER_SEC)
+#define OPEN_TIME (15 * NSEC_PER_SEC) /* at the start, of a plugin whose socket is there before somebody listens */
 #define POLICY "policy" /* the driver that knows the policies of listeners */
 
 /* Opened once, stays until the facade is closed. */
@@ -73,6 +74,8 @@ static struct member *member_open(const struct authz *a, const char *name, struc
 		open.policies_len = (uint32_t)a->policies.len;
 	}
 	call_begin(&c, m, NULL);
+	if (!a->chain)
+		c.abi.deadline = clock_mono() + OPEN_TIME;
 	if (driver_call_end(&c, m->ops->open(&c.abi, driver_host(d), &open, &m->handle), err) < 0) {
 		member_free(m);
 		return NULL;
@@ -127,6 +130,13 @@ static struct chain *chain_new(struct authz *a, const struct strv *names, struct
 		c->v[c->len++] = m;
 	}
 	return c;
+}
+
+bool authz_found(const char *name)
+{
+	OWN_ERR struct err why = ERR_INIT;
+
+	return driver_load(DKD_KIND_AUTHZ, name, &why) || why.class != ERR_NOT_FOUND;
 }
 
 struct authz *authz_open(const struct strv *names, const struct strv *policies, struct err *err)

@@ -11,6 +11,8 @@
 #include "router.h"
 
 struct authz;
+/* Is there one of that name now, whatever it is worth? */
+bool authz_found(const char *name);
 /*
  * names: --authorization-plugin, in order. An unknown one is an error. policies: those that listeners name; when there are any, the
  * driver "policy" ends the chain, unless it is in it.

@@ -12,10 +12,13 @@
 #include "base/fs.h"
 #include "base/log.h"
 #include "base/rootless.h"
+#include "driver.h"
 #include "http/tls.h"
 #include "scope.h"
 
 #define INSECURE_DELAY_MS 15000
+#define AUTHZ_FIRST_MS 1000
+#define AUTHZ_LAST_MS 8000
 /* Connections end after their jobs have: the engine is stopping already. */
 #define HTTP_STOP_MS 5000
 
@@ -141,6 +144,18 @@ int step_listeners(struct daemon *d, struct err *err)
 	return 0;
 }
 
+/* A plugin may start beside the daemon. Docker looks for each as often: after a second, two more, four, eight. */
+static int await_authz(struct daemon *d, const char *name, struct err *err)
+{
+	for (int pause = AUTHZ_FIRST_MS; pause <= AUTHZ_LAST_MS && !authz_found(name); pause *= 2) {
+		log_warn("Unable to locate plugin: %s, retrying in %ds", name, pause / 1000);
+		if (daemon_signals_wait(d, pause))
+			return err_set(err, ERR_CANCELLED, "stopped by a signal while starting");
+		managed_start_all(d->plugins); /* nobody watches them yet */
+	}
+	return 0; /* authz_open() says what there is to say */
+}
+
 int step_authz(struct daemon *d, struct err *err)
 {
 	OWN_STRV struct strv policies = { 0 };
@@ -148,6 +163,9 @@ int step_authz(struct daemon *d, struct err *err)
 	for (size_t i = 0; i < d->listeners.len; i++)
 		if (d->listeners.v[i].policy && !strv_contains(&policies, d->listeners.v[i].policy))
 			strv_add(&policies, d->listeners.v[i].policy);
+	for (size_t i = 0; i < d->config->authorization_plugins.len; i++)
+		if (await_authz(d, d->config->authorization_plugins.v[i], err) < 0)
+			return -1;
 	d->authz = authz_open(&d->config->authorization_plugins, &policies, err);
 	return d->authz ? 0 : err_wrap(err, "error loading the authorization drivers");
 }

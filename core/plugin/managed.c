@@ -93,7 +93,7 @@ void managed_start_all(struct managed_store *s)
 	size_t len = 0;
 
 	for (struct managed *m = s->all; m && !str_empty(s->runtime); m = m->next) {
-		if (!m->enabled)
+		if (!m->enabled || m->pidfd >= 0)
 			continue;
 		v = xrealloc(v, (len + 1) * sizeof(*v));
 		v[len++] = (struct starting){ .store = s, .plugin = m };

@@ -83,6 +83,7 @@ printf '[daemon]\nauthorization-plugins = nosuch\n' > "$WORK/d.ini"
 DSTATUS=
 start_daemon --config-file "$WORK/d.ini"; [ -z "$DPID" ] && [ "${DSTATUS:-0}" != 0 ]; ok "a driver that is not there: does not start"
 like "$(tail -2 "$WORK/log")" "nosuch" "and is named"
+is "$(grep -o 'Unable to locate plugin: nosuch, retrying in [0-9]*s' "$WORK/log" | grep -o '[0-9]*s$' | paste -sd,)" 1s,2s,4s,8s "it was waited for as in Docker"
 DSTATUS=
 start_daemon --authorization-plugin policy; [ -z "$DPID" ] && [ "${DSTATUS:-0}" != 0 ]; ok "policy without a policy: does not start"
 done_testing

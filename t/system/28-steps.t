@@ -7,7 +7,7 @@ need curl
 scratch
 echo '{}' > "$WORK/daemon.json"
 dockerd() { # later flags win over these
-	timeout -s TERM 20 "$DOCKERD" -b none --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
+	timeout -s TERM $((20 * DKD_SLOW)) "$DOCKERD" -b none --config-file "$WORK/daemon.json" --data-root "$WORK/root" --exec-root "$WORK/exec" \
 		--pidfile "$WORK/docker.pid" -H "unix://$SOCK" --plugin-dir "$PLUGDIR" "$@" < /dev/null 2>&1
 }
 fails() { # what pattern [dockerd args]

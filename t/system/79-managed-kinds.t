@@ -51,6 +51,14 @@ docker images > /dev/null; ok "and judges no more"
 docker plugin enable me/judge > /dev/null; kill -HUP "$DPID"
 soon "but after the next reload" sh -c "$DOCKER -H unix://$SOCK images 2>&1 | grep -q 'says no to /images'"
 docker plugin rm -f me/judge > /dev/null; ok "rm, by force"
+plugin_folder "$WORK/shy" authz
+plugin_change "$WORK/shy" '.Entrypoint = ["/bin/sh", "-c", "[ -e /state/tried ] || { : > /state/tried; exit 1; }; exec /usr/bin/python3 /plugin.py /run/docker/plugins/p.sock /state"]'
+docker plugin create me/shy "$WORK/shy" > /dev/null
+! docker plugin enable me/shy > /dev/null 2>&1; ok "one that fails the first time"
+docker plugin enable me/shy > /dev/null; rm "$(plugin_state me/shy)/tried"
+stop_daemon
+start_daemon --authorization-plugin me/shy; ok "a daemon waits for one that fails the first time" || tail -3 "$WORK/log" | sed 's/^/# /'
+docker plugin rm -f me/shy > /dev/null
 stop_daemon
 start_daemon --authorization-plugin me/judge; is "$?" 1 "no start with a judge who is not there"
 like "$(tail -n 3 "$WORK/log")" 'me/judge.*not found' "in words"
