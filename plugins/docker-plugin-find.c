@@ -261,7 +261,7 @@ static int read_json(struct plugin_place *p, const char *path)
 {
 	char *text = read_small(path);
 	json_t *js = text ? json_shallow(text, strlen(text), 0) : NULL;
-	const json_t *tls = json_object_get(js, "TLSConfig");
+	const json_t *tls = docker_plugin_member(js, "TLSConfig");
 	const char *address = docker_plugin_text(js, "Addr");
 	int rc = -1;
 
@@ -269,8 +269,8 @@ static int read_json(struct plugin_place *p, const char *path)
 		p->ca = copy_of(docker_plugin_text(tls, "CAFile"));
 		p->cert = copy_of(docker_plugin_text(tls, "CertFile"));
 		p->key = copy_of(docker_plugin_text(tls, "KeyFile"));
-		p->insecure = json_is_true(json_object_get(tls, "InsecureSkipVerify"));
-		p->types = json_incref(json_object_get(js, "Types"));
+		p->insecure = json_is_true(docker_plugin_member(tls, "InsecureSkipVerify"));
+		p->types = json_incref(docker_plugin_member(js, "Types"));
 		p->root = copy_of(docker_plugin_text(js, "Root"));
 		p->shared = copy_of(docker_plugin_text(js, "Shared"));
 		p->shared_at = copy_of(docker_plugin_text(js, "SharedAt"));

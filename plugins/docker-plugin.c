@@ -22,6 +22,7 @@
 #define CALL_MS 30000       /* without a deadline, and until somebody listens; Docker's */
 #define FIRST_PAUSE_MS 100  /* between tries; twice as long each time */
 #define LAST_PAUSE_MS 4000
+#define TOLD_PAUSE_MS 1000
 #define SLOW_MS 10000       /* how long one is not waited for that let a caller wait in vain */
 #define SLOW_CALL_MS 1000
 #define HTTP_NOT_FOUND 404
@@ -61,9 +62,22 @@ static int fail(const struct exchange *x, uint32_t class, const char *fmt, ...)
 	return -1;
 }
 
+json_t *docker_plugin_member(const json_t *object, const char *key)
+{
+	json_t *found = json_object_get(object, key), *value;
+	const char *name;
+
+	if (found)
+		return found;
+	json_object_foreach((json_t *)(uintptr_t)object, name, value)
+		if (strcasecmp(name, key) == 0)
+			return value;
+	return NULL;
+}
+
 const char *docker_plugin_text(const json_t *object, const char *key)
 {
-	const char *s = json_string_value(json_object_get(object, key));
+	const char *s = json_string_value(docker_plugin_member(object, key));
 
 	return s && *s ? s : NULL;
 }
@@ -167,7 +181,7 @@ static int activate(struct docker_plugin *p, const struct dkd_call *call, const 
 
 	if (docker_plugin_call(p, call, "Plugin.Activate", 0, json_object(), &answer) < 0)
 		return -1;
-	json_array_foreach(json_object_get(answer, "Implements"), i, one)
+	json_array_foreach(docker_plugin_member(answer, "Implements"), i, one)
 		found |= json_is_string(one) && strcmp(json_string_value(one), what) == 0;
 	json_decref(answer);
 	return found;
@@ -308,6 +322,20 @@ static CURLcode try_once(struct exchange *x, const char *body)
 	return code;
 }
 
+/* In Docker's words. The first time, and when the pauses have become long. */
+static void tell_retry(const struct exchange *x, CURLcode code, int pause)
+{
+	char text[16];
+
+	if (pause != FIRST_PAUSE_MS && pause < TOLD_PAUSE_MS)
+		return;
+	if (pause < 1000)
+		snprintf(text, sizeof(text), "%dms", pause);
+	else
+		snprintf(text, sizeof(text), "%gs", pause / 1000.0);
+	dkd_logf(x->p->host, DKD_LOG_WARN, "Unable to connect to plugin: %s/%s: %s, retrying in %s", x->p->name, x->method, curl_easy_strerror(code), text);
+}
+
 /* Says it until somebody hears it. */
 static CURLcode exchange(struct exchange *x, const char *body)
 {
@@ -317,6 +345,7 @@ static CURLcode exchange(struct exchange *x, const char *body)
 		code = try_once(x, body);
 		if (!was_not_heard(code) || now_ms() + pause >= x->heard_by)
 			break;
+		tell_retry(x, code, pause);
 		x->gone = is_gone(x->call, pause);
 	}
 	if (!x->gone && (code == CURLE_OPERATION_TIMEDOUT || was_not_heard(code)))
@@ -341,7 +370,8 @@ static int tell_why(const struct exchange *x, CURLcode code)
 static int read_answer(const struct exchange *x, int optional, json_t **ret)
 {
 	json_t *js = x->size ? json_shallow(x->answer, x->size, 0) : json_object();
-	const char *why = docker_plugin_text(js, "Err"), *name = x->p->name;
+	const json_t *told = docker_plugin_member(js, "Err");
+	const char *why = told && !json_is_null(told) && !json_is_string(told) ? "its Err is no text" : docker_plugin_text(js, "Err"), *name = x->p->name;
 
 	if (x->status == HTTP_NOT_FOUND && optional) {
 		json_decref(js);

@@ -39,6 +39,8 @@ const char *docker_plugin_name(const struct docker_plugin *p);
 int docker_plugin_call(struct docker_plugin *p, const struct dkd_call *call, const char *method, int optional, json_t *request, json_t **ret);
 /* The same where nobody waits for what it says: ms at most, and a failure is a line of the log. */
 void docker_plugin_tell(struct docker_plugin *p, const char *method, json_t *request, int ms);
+/* A member of an object, borrowed; the key in any case, as Go reads it, exactly before all. */
+json_t *docker_plugin_member(const json_t *object, const char *key);
 /* A string of an object, NULL for none and for "". */
 const char *docker_plugin_text(const json_t *object, const char *key);
 /* The pairs as an object, of which the caller becomes the owner. */

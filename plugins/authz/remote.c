@@ -141,7 +141,7 @@ static int32_t ask(const struct dkd_call *call, struct dkd_authz *a, const char 
 		return dkd_failf(a->host, call, DKD_ERR_INVALID, 0, "plugin %s: the request cannot be shown", docker_plugin_name(a->plugin));
 	if (docker_plugin_call(a->plugin, call, method, 0, request, &answer) < 0)
 		return -1;
-	if (!json_is_true(json_object_get(answer, "Allow"))) {
+	if (!json_is_true(docker_plugin_member(answer, "Allow"))) {
 		message = docker_plugin_text(answer, "Msg");
 		reason(to, message ? message : "");
 		rc = DKD_AUTHZ_DENY;

@@ -97,7 +97,7 @@ static int32_t remote_exists(const struct dkd_call *call, struct dkd_graph *g, c
 	json_t *answer;
 	int rc = docker_plugin_call(g->plugin, call, "GraphDriver.Exists", 0, id_of(id), &answer);
 
-	rc = rc < 0 ? -1 : json_is_true(json_object_get(answer, "Exists"));
+	rc = rc < 0 ? -1 : json_is_true(docker_plugin_member(answer, "Exists"));
 	json_decref(answer);
 	return rc;
 }
@@ -142,7 +142,7 @@ static int32_t remote_status(const struct dkd_call *call, struct dkd_graph *g, d
 
 	if (docker_plugin_call(g->plugin, call, "GraphDriver.Status", 1, json_object(), &answer) < 0)
 		return -1;
-	json_array_foreach(json_object_get(answer, "Status"), i, line) {
+	json_array_foreach(docker_plugin_member(answer, "Status"), i, line) {
 		const char *key = json_string_value(json_array_get(line, 0)), *value = json_string_value(json_array_get(line, 1));
 
 		if (key && value && emit(to, key, value) != 0)
@@ -158,7 +158,7 @@ static int32_t remote_metadata(const struct dkd_call *call, struct dkd_graph *g,
 
 	if (docker_plugin_call(g->plugin, call, "GraphDriver.GetMetadata", 1, id_of(id), &answer) < 0)
 		return -1;
-	docker_plugin_emit(json_object_get(answer, "Metadata"), emit, to);
+	docker_plugin_emit(docker_plugin_member(answer, "Metadata"), emit, to);
 	json_decref(answer);
 	return 0;
 }

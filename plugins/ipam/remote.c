@@ -31,8 +31,8 @@ static int32_t remote_capabilities(const struct dkd_call *call, struct dkd_ipam 
 	json_t *answer;
 	int rc = docker_plugin_call(i->plugin, call, "IpamDriver.GetCapabilities", 1, json_object(), &answer);
 
-	ret->flags = (json_is_true(json_object_get(answer, "RequiresMACAddress")) ? DKD_IPAM_NEEDS_MAC : 0) |
-		(json_is_true(json_object_get(answer, "RequiresRequestReplay")) ? DKD_IPAM_REPLAY : 0);
+	ret->flags = (json_is_true(docker_plugin_member(answer, "RequiresMACAddress")) ? DKD_IPAM_NEEDS_MAC : 0) |
+		(json_is_true(docker_plugin_member(answer, "RequiresRequestReplay")) ? DKD_IPAM_REPLAY : 0);
 	json_decref(answer);
 	return rc < 0 ? -1 : 0;
 }
@@ -66,7 +66,7 @@ static int32_t remote_request_pool(const struct dkd_call *call, struct dkd_ipam 
 		return -1;
 	pool.id = docker_plugin_text(answer, "PoolID");
 	pool.subnet = docker_plugin_text(answer, "Pool");
-	json_object_foreach(json_object_get(answer, "Data"), key, value)
+	json_object_foreach(docker_plugin_member(answer, "Data"), key, value)
 		if (json_is_string(value) && pool.data_len < DATA_MAX)
 			data[pool.data_len++] = (struct dkd_pair){ key, json_string_value(value) };
 	if (pool.id && pool.subnet)

@@ -53,7 +53,7 @@ static int32_t remote_capabilities(const struct dkd_call *call, struct dkd_net *
 		return -1;
 	scope = docker_plugin_text(answer, "Scope");
 	connectivity = docker_plugin_text(answer, "ConnectivityScope");
-	n->skip_gateway = json_is_true(json_object_get(answer, "GwAllocChecker"));
+	n->skip_gateway = json_is_true(docker_plugin_member(answer, "GwAllocChecker"));
 	ret->scope = scope && strcmp(scope, "global") == 0 ? DKD_NET_SCOPE_GLOBAL : DKD_NET_SCOPE_LOCAL;
 	ret->connectivity = connectivity && strcmp(connectivity, "global") == 0 ? DKD_NET_SCOPE_GLOBAL : ret->scope;
 	ret->flags = 0;
@@ -156,7 +156,7 @@ static int32_t remote_create_endpoint(const struct dkd_call *call, struct dkd_ne
 		"MacAddress", mac), &answer);
 	if (rc < 0)
 		return -1;
-	interface = json_object_get(answer, "Interface");
+	interface = docker_plugin_member(answer, "Interface");
 	rc = emit_new(call, n, interface, "MacAddress", "mac", ep->mac, emit, to) < 0 || emit_new(call, n, interface, "Address", "ipv4", ep->ipv4, emit, to) < 0 ||
 		emit_new(call, n, interface, "AddressIPv6", "ipv6", ep->ipv6, emit, to) < 0 ? -1 : 0;
 	json_decref(answer);
@@ -190,7 +190,7 @@ static int32_t remote_oper_info(const struct dkd_call *call, struct dkd_net *n, 
 
 	if (docker_plugin_call(n->plugin, call, "NetworkDriver.EndpointOperInfo", 0, ids(network, endpoint), &answer) < 0)
 		return -1;
-	docker_plugin_emit(json_object_get(answer, "Value"), emit_info, &filter);
+	docker_plugin_emit(docker_plugin_member(answer, "Value"), emit_info, &filter);
 	json_decref(answer);
 	return 0;
 }
@@ -201,12 +201,12 @@ static uint32_t read_routes(const json_t *answer, struct dkd_net_route routes[RO
 	json_t *r;
 	size_t i;
 
-	json_array_foreach(json_object_get(answer, "StaticRoutes"), i, r) {
+	json_array_foreach(docker_plugin_member(answer, "StaticRoutes"), i, r) {
 		const char *destination = docker_plugin_text(r, "Destination");
 
 		if (destination && len < ROUTES_MAX)
 			routes[len++] = (struct dkd_net_route){ destination,
-				json_integer_value(json_object_get(r, "RouteType")) == CONNECTED_ROUTE ? NULL : docker_plugin_text(r, "NextHop") };
+				json_integer_value(docker_plugin_member(r, "RouteType")) == CONNECTED_ROUTE ? NULL : docker_plugin_text(r, "NextHop") };
 	}
 	return len;
 }
@@ -223,14 +223,14 @@ static int32_t remote_join(const struct dkd_call *call, struct dkd_net *n, const
 	if (docker_plugin_call(n->plugin, call, "NetworkDriver.Join", 0, json_pack("{s:s, s:s, s:s, s:o}", "NetworkID", j->network, "EndpointID", j->endpoint,
 	    "SandboxKey", j->sandbox ? j->sandbox : "", "Options", docker_plugin_pairs(j->options, j->options_len)), &answer) < 0)
 		return -1;
-	interface = json_object_get(answer, "InterfaceName");
+	interface = docker_plugin_member(answer, "InterfaceName");
 	done.interface_name = docker_plugin_text(interface, "SrcName");
 	done.interface_prefix = docker_plugin_text(interface, "DstPrefix");
 	done.interface_wanted = docker_plugin_text(interface, "DstName");
 	done.gateway4 = docker_plugin_text(answer, "Gateway");
 	done.gateway6 = docker_plugin_text(answer, "GatewayIPv6");
 	done.routes_len = read_routes(answer, routes);
-	if (json_is_true(json_object_get(answer, "DisableGatewayService")) && !done.gateway4 && !done.gateway6)
+	if (json_is_true(docker_plugin_member(answer, "DisableGatewayService")) && !done.gateway4 && !done.gateway6)
 		done.flags = DKD_NET_NO_GATEWAY;
 	emit(to, &done);
 	json_decref(answer);
@@ -277,7 +277,7 @@ static int32_t remote_allocate(const struct dkd_call *call, struct dkd_net *n, c
 	const char *key;
 	int rc = docker_plugin_call(n->plugin, call, "NetworkDriver.AllocateNetwork", 1, network_request(w, generic(w)), &answer);
 
-	json_object_foreach(json_object_get(answer, "Options"), key, value)
+	json_object_foreach(docker_plugin_member(answer, "Options"), key, value)
 		if (json_is_string(value))
 			emit(to, key, json_string_value(value));
 	json_decref(answer);
@@ -297,7 +297,7 @@ static int32_t remote_skip_gateway(const struct dkd_call *call, struct dkd_net *
 	if (!n->skip_gateway)
 		return 0;
 	rc = docker_plugin_call(n->plugin, call, "NetworkDriver.GwAllocCheck", 1, json_pack("{s:o}", "Options", options_of(w)), &answer);
-	skip = rc == 0 && json_is_true(json_object_get(answer, w->flags & DKD_NET_IPV6 && !(w->flags & DKD_NET_IPV4) ? "SkipIPv6" : "SkipIPv4"));
+	skip = rc == 0 && json_is_true(docker_plugin_member(answer, w->flags & DKD_NET_IPV6 && !(w->flags & DKD_NET_IPV4) ? "SkipIPv6" : "SkipIPv4"));
 	json_decref(answer);
 	return rc < 0 ? -1 : skip;
 }

@@ -96,7 +96,7 @@ static void emit_one(struct dkd_volume *v, const json_t *volume, dkd_emit_volume
 	if (given && docker_plugin_path(v->plugin, given, path) == 0)
 		info.mountpoint = path;
 	info.created = time_of(docker_plugin_text(volume, "CreatedAt"));
-	docker_plugin_emit(json_object_get(volume, "Status"), add_status, &status);
+	docker_plugin_emit(docker_plugin_member(volume, "Status"), add_status, &status);
 	info.status = status.pairs;
 	info.status_len = status.len;
 	emit(to, &info);
@@ -114,7 +114,7 @@ static int32_t remote_get(const struct dkd_call *call, struct dkd_volume *v, con
 
 	if (docker_plugin_call(v->plugin, call, "VolumeDriver.Get", 0, json_pack("{s:s}", "Name", name), &answer) < 0)
 		return -1;
-	volume = json_object_get(answer, "Volume");
+	volume = docker_plugin_member(answer, "Volume");
 	told = docker_plugin_text(volume, "Name");
 	if (told && strcmp(told, name) == 0)
 		emit_one(v, volume, emit, to);
@@ -131,7 +131,7 @@ static int32_t remote_list(const struct dkd_call *call, struct dkd_volume *v, dk
 
 	if (docker_plugin_call(v->plugin, call, "VolumeDriver.List", 0, json_object(), &answer) < 0)
 		return -1;
-	json_array_foreach(json_object_get(answer, "Volumes"), i, one)
+	json_array_foreach(docker_plugin_member(answer, "Volumes"), i, one)
 		if (i < LIST_MAX)
 			emit_one(v, one, emit, to);
 	json_decref(answer);
@@ -190,7 +190,7 @@ static int32_t remote_capabilities(const struct dkd_call *call, struct dkd_volum
 	json_t *answer;
 	int rc = docker_plugin_call(v->plugin, call, "VolumeDriver.Capabilities", 1, json_object(), &answer);
 
-	scope = docker_plugin_text(json_object_get(answer, "Capabilities"), "Scope");
+	scope = docker_plugin_text(docker_plugin_member(answer, "Capabilities"), "Scope");
 	ret->scope = scope && strcasecmp(scope, "global") == 0 ? DKD_SCOPE_GLOBAL : DKD_SCOPE_LOCAL;
 	json_decref(answer);
 	return rc < 0 ? -1 : 0;

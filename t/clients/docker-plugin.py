@@ -3,7 +3,7 @@
 """A plugin in Docker's protocol: volumes, authorization, logs, layers, figures; each the simplest thing that works.
 docker-plugin.py LISTEN STATE [CERT KEY CA]: LISTEN is the path of a socket, or a port on the loopback, then with TLS where files are named.
 STATE/requests gets one line of JSON for each request. STATE/control says how to misbehave, read at each: lines "METHOD MODE", modes
-hang, junk, list, deep, fail (200 with Err), fail500, huge, die, path=PATH. STATE/deny: words; a request whose URI has one is denied, "response:WORD"
+hang, junk, list, deep, fail (200 with Err), fail500, huge, die, cut, chunked, path=PATH, says=STATUS BODY. STATE/deny: words; a request whose URI has one is denied, "response:WORD"
 is for its answer. STATE/logged gets what containers say."""
 import base64, http.server, json, os, shutil, signal, socket, socketserver, ssl, struct, subprocess, sys, threading, time
 
@@ -193,19 +193,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.answer(200, {"junk": "this is no JSON", "list": "[1]", "deep": '{"a":' * 2040 + "1" + "}" * 2040}[mode])
         if mode in ("fail", "fail500"):
             return self.answer(500 if mode == "fail500" else 200, json.dumps({"Err": "the plugin is told to fail"}))
+        if mode.startswith("says="):
+            status, _, text = mode[5:].partition(" ")
+            return self.answer(int(status), text)
+        if mode == "cut":
+            self.close_connection = True
+            return self.wfile.write(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"Err":')
         if method not in METHODS:
             return self.answer(404, "no such method")
         try:
             with lock:
                 answer = METHODS[method](request)
-            self.answer(200, json.dumps(answer))
+            self.answer(200, json.dumps(answer), mode == "chunked")
         except Exception as e:
             self.answer(500, json.dumps({"Err": repr(e)}))
 
-    def answer(self, status, text):
+    def answer(self, status, text, chunked=False):
         self.send_response(status)
         self.send_header("Content-Type", "application/vnd.docker.plugins.v1.2+json")
-        self.send_header("Content-Length", str(len(text)))
+        if chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            text = "".join("1\r\n%s\r\n" % c for c in text) + "0\r\n\r\n"
+        else:
+            self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         try:
             self.wfile.write(text.encode())

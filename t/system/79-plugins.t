@@ -97,6 +97,7 @@ rm "$WORK/one/control"
 (sleep 1; plugin one; sleep 1000) > /dev/null 2>&1 &
 LATER=$!
 is "$(docker volume create -d one late)" late "one that does not listen yet is waited for"
+like "$(cat "$WORK/log")" 'Unable to connect to plugin: one/Plugin.Activate: .*, retrying in 100ms' "which the log tells"
 PID_one=$(pgrep -P "$LATER" -f docker-plugin.py)
 is "$(docker volume inspect -f '{{.Labels.l}}' first)" 1 "labels outlive plugin and daemon"
 docker rm -f user > /dev/null; ok "its container goes"
@@ -109,6 +110,37 @@ is "$(grep -v Error "$WORK/odd" | paste -sd,)" "junk 1,list 1,deep 1,fail 1,fail
 like "$(cat "$WORK/odd")" 'create odd: VolumeDriver.Create: the plugin is told to fail' "with its words"
 like "$(cat "$WORK/odd")" 'longer than 4194304 bytes' "an answer without end is not read"
 is "$(grep -c 'its answer is no JSON object' "$WORK/odd")" 3 "nor is one of thousands of levels"
+answers() { # what Create answers, what is made of it, description
+	echo "VolumeDriver.Create $1" > "$WORK/one/control"
+	like "$(docker volume create -d one odd 2>&1)" "$2" "$3"
+}
+answers 'says=200 {"err": "in other letters"}' 'create odd: in other letters$' "keys in any case, as in Docker"
+answers 'says=200 {"Err": 5}' 'create odd: its Err is no text$' "an Err that is none"
+answers 'says=500 plain words' 'plugin one: VolumeDriver.Create: it answers 500: plain words$' "500 without JSON"
+answers 'says=302 {}' 'it answers 302: ' "nobody is sent elsewhere"
+answers 'says=200 {}x' 'its answer is no JSON object$' "something behind the JSON"
+answers cut 'plugin one: VolumeDriver.Create: ' "an answer that ends in the middle"
+unlike "$(docker volume ls -q)" '^odd$' "none of them is there"
+answers chunked '^odd$' "an answer in chunks"
+docker volume rm odd > /dev/null
+mounted() { # what Mount answers, what is made of it, description
+	echo "VolumeDriver.Mount says=200 $1" > "$WORK/one/control"
+	like "$(docker run --rm $N -v first:/d busybox ls /d 2>&1)" "$2" "$3"
+}
+mounted '{"Mountpoint":"/tmp","Err":"both at once"}' "error while mounting volume .*: both at once$" "an Err beside a path is an error"
+mounted '{"Mountpoint":"/tmp/\u0000x"}' 'its answer is no JSON object' "a path with a NUL"
+mounted '{"Mountpoint":"/tmp/a\nb"}' 'is no path to a volume' "with a line's end"
+mounted '{"Mountpoint":""}' 'mounted volume first at no absolute path' "no path"
+mounted '{"Mountpoint":"'"$WORK"'/one/none"}' "$WORK/one/none.*no such file" "one that is not there"
+mounted '{"mountpoint":"'"$WORK"'/one/volumes/first"}' '^f$' "another spelling of its key"
+echo 'VolumeDriver.List says=200 {"Volumes":[{"Name":"../../etc"},{"Name":"a/b"},{"Name":""},{"Name":"nl\nx"},{"Name":7},[],null,{"Name":"fits"},{"Name":"first"},{"Name":"late"}]}' > "$WORK/one/control"
+has_fits() { docker volume ls -q | grep -qx fits; }
+for _i in $(seq $((100 * DKD_SLOW))); do has_fits && break; sleep 0.1; done
+is "$(docker volume ls -q -f driver=one | paste -sd' ')" "first fits late" "of hostile names none is listed"
+rm "$WORK/one/control"
+echo "unix://$WORK/nowhere.sock" > "$SPECS/one.spec"
+is "$(docker volume create -d one odd)" odd "a socket comes before a .spec of the same name"
+docker volume rm odd > /dev/null; rm "$SPECS/one.spec"
 for path in ../../etc relative '/a/../../etc'; do
 	echo "VolumeDriver.Mount path=$path" | sed 's/path=//' > "$WORK/one/control"
 	echo "path $path" >> "$WORK/one/control"
@@ -179,6 +211,20 @@ stop_daemon
 like "$(asked one GraphDriver.Cleanup)" '^[1-9]' "Cleanup at the end"
 
 # Authorization
+(tells "$WORK/log" 'Unable to locate plugin: later, retrying in 1s' && plugin later && echo "$PLUGIN" > "$WORK/later.pid") &
+start --authorization-plugin later; ok "an authorization plugin that comes while the daemon starts is taken"
+docker ps > /dev/null; [ "$(asked later AuthZPlugin.AuthZReq)" -gt 0 ]; ok "and asked"
+stop_daemon; wait $!
+kill "$(cat "$WORK/later.pid")"
+python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$SOCKETS/tardy.sock"
+(tells "$WORK/log" 'Unable to connect to plugin: tardy/Plugin.Activate: .*, retrying in 3.2s' && plugin tardy && echo "$PLUGIN" > "$WORK/later.pid") &
+start --authorization-plugin tardy; ok "so is one whose socket is there before it listens"
+stop_daemon; wait $!
+kill "$(cat "$WORK/later.pid")"; rm -f "$SOCKETS/tardy.sock"
+(tells "$WORK/log" 'Unable to locate plugin: never, retrying in 2s' && kill "$(cat "$WORK/docker.pid")") &
+start --authorization-plugin never; is "$?" 1 "one that does not come is waited for until somebody ends the daemon"
+like "$(tail -n 2 "$WORK/log")" 'stopped by a signal while starting' "which does as it is told"
+wait $!
 start --authorization-plugin one; ok "the daemon starts with an authorization plugin"
 echo "/containers/create" > "$WORK/one/deny"
 like "$(docker create busybox 2>&1)" 'authorization denied by plugin one: the plugin says no to /containers/create' "it denies"
