@@ -274,7 +274,11 @@ void unstep_metrics(struct daemon *d)
 
 void unstep_http(struct daemon *d)
 {
-	if (http_server_stop(d->http, HTTP_STOP_MS) < 0) {
+	int rc = http_server_stop(d->http, HTTP_STOP_MS);
+
+	driver_give_up(false);
+	volume_store_give_up(d->volumes, false);
+	if (rc < 0) {
 		log_warn("a request does not end; the daemon stops without it");
 		d->stuck = true;
 		return;

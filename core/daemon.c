@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "driver.h"
 #include "sdnotify.h"
 
 struct step {
@@ -117,6 +118,10 @@ static void stop(struct daemon *d)
 	d->shutdown_ms = daemon_shutdown_ms(d);
 	if (d->engine)
 		engine_shutdown(d->engine, d->shutdown_ms);
+	if (d->volumes && d->http && engine_running(d->engine)) { /* a driver that hangs holds up its caller, not all that is to be undone */
+		driver_give_up(true);
+		volume_store_give_up(d->volumes, true);
+	}
 	while (d->steps_done > 0) {
 		const struct step *s = &steps[--d->steps_done];
 

@@ -4,7 +4,9 @@
 #include "driver-crash.h"
 
 #include <stddef.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 
 #include "base/idmap.h"
 #include "base/log.h"
@@ -200,12 +202,38 @@ static struct driver *serial(const struct driver *d)
 	return d->desc->thread_model == DKD_THREADS_SERIAL ? (struct driver *)(uintptr_t)d : NULL;
 }
 
+/* Readable: nobody waits for the calls that were begun until now. */
+static int given_up = -1;
+
+static void make_given_up(void)
+{
+	given_up = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+}
+
+static int given_up_fd(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, make_given_up);
+	return given_up;
+}
+
+void driver_give_up(bool on)
+{
+	eventfd_t n;
+
+	if (on)
+		eventfd_write(given_up_fd(), 1);
+	else
+		eventfd_read(given_up_fd(), &n);
+}
+
 void driver_call_begin(struct driver_call *c, const struct driver *d)
 {
 	struct driver *s = serial(d);
 
 	lock_none_held();
-	*c = (struct driver_call){ .abi = { .size = sizeof(c->abi), .cancel_fd = -1, .opaque = c }, .driver = d };
+	*c = (struct driver_call){ .abi = { .size = sizeof(c->abi), .cancel_fd = given_up_fd(), .opaque = c }, .driver = d };
 	if (s) {
 		WITH_LOCK(&s->lock);
 		while (s->busy)

@@ -80,7 +80,7 @@ bool driver_answers_to(const struct dkd_driver *d, const char *name, size_t len)
 
 /*
  * A call of one of a driver's functions: &c.abi is its first argument, and what it says through host->fail() lands here.
- * Deadline, cancel fd and request id are set by the caller between begin and the call. begin asserts that no lock is held
+ * Deadline, cancel fd (else that of driver_give_up()) and request id are set by the caller between begin and the call. begin asserts that no lock is held
  * and waits for its turn where the driver's thread model is serial; every begin needs its end.
  */
 struct driver_call {
@@ -92,5 +92,7 @@ struct driver_call {
 void driver_call_begin(struct driver_call *c, const struct driver *d);
 /* Returns rc; when that is negative err is set, with a sentence of its own if the driver gave none. */
 int driver_call_end(struct driver_call *c, int32_t rc, struct err *err);
+/* While on, calls find their callers gone, unless they were given another cancel fd. At the daemon's end, so that no request waits for a driver that hangs. */
+void driver_give_up(bool on);
 
 #endif

@@ -221,6 +221,11 @@ void volume_store_share(struct volume_store *s)
 	volume_list_free(v, len);
 }
 
+void volume_store_give_up(struct volume_store *s, bool on)
+{
+	on ? volume_drivers_cancel(s->drivers) : volume_drivers_resume(s->drivers);
+}
+
 void volume_store_close(struct volume_store *s)
 {
 	if (!s)
@@ -313,7 +318,7 @@ static int make(struct volume_store *s, struct entry *e, struct volume_driver *d
 		e->vol = volume_new(m, info.mountpoint, volume_driver_scope(d));
 		e->since = clock_mono();
 	} else {
-		s->changed++; /* its item goes with the next write */
+		vstore_save(s, NULL); /* its item goes: a plugin that is not there at the next start cannot say that there is none */
 	}
 	lock_drop(&s->lock);
 	volume_unref(v);

@@ -139,6 +139,13 @@ struct volume_drivers *volume_drivers_new(const char *data_root, const char *exe
 	return ds;
 }
 
+void volume_drivers_resume(struct volume_drivers *ds)
+{
+	eventfd_t n;
+
+	eventfd_read(ds->cancel, &n);
+}
+
 void volume_drivers_cancel(struct volume_drivers *ds)
 {
 	eventfd_write(ds->cancel, 1);

@@ -28,6 +28,8 @@ struct volume {
 /* exec_root is for drivers: it stays until they are closed. */
 struct volume_store *volume_store_open(const char *data_root, const char *exec_root, struct err *err);
 void volume_store_close(struct volume_store *s);
+/* While on, no call of a driver is waited for: see driver_give_up(). */
+void volume_store_give_up(struct volume_store *s, bool on);
 /* Tells Docker's own database what there is, for the engine that has the data-root next. What fails is in the log. */
 void volume_store_share(struct volume_store *s);
 /* name NULL or "": anonymous (64 hex). Idempotent for the same driver; ERR_CONFLICT for another. driver NULL: "local". */

@@ -36,6 +36,8 @@ struct volume_driver *volume_driver_get(struct volume_drivers *ds, const char *n
 struct volume_driver *volume_driver_find(struct volume_drivers *ds, const char *name);
 /* From now on no call of a driver waits any more. */
 void volume_drivers_cancel(struct volume_drivers *ds);
+/* But for those from here on. */
+void volume_drivers_resume(struct volume_drivers *ds);
 /* Is it not one of ours: a process of its own, or not here? Such a one is never waited for but by who wants something of it. */
 bool volume_driver_is_far(const char *name);
 /* The names of all plugins that might have volumes. */
