@@ -3,6 +3,7 @@
  * How plugins come: from an archive, or by the parts that a registry has. Everything is made in a folder beside, DATA-ROOT/plugins/.new-ID or .up-ID, which
  * becomes the plugin by one rename; what a crash leaves is removed at the next start.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -183,6 +184,22 @@ static int put_manifest(const struct managed_store *s, struct managed *m, int64_
 	return 0;
 }
 
+/* What else the archive has is nothing of the plugin's. */
+static int leave_root(int fd, struct err *err)
+{
+	OWN_DIR DIR *d = NULL;
+	OWN_FD int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	struct dirent *e;
+
+	if (copy < 0 || !(d = fdopendir(copy)))
+		return err_errno(err, errno, "read the plugin's folder");
+	copy = -1;
+	while ((e = readdir(d)))
+		if (!streq(e->d_name, ".") && !streq(e->d_name, "..") && !streq(e->d_name, "rootfs") && fs_remove_tree(fd, e->d_name, err) < 0)
+			return -1;
+	return 0;
+}
+
 static int fill(struct managed_store *s, struct managed *m, const char *tmp, struct reader *in, struct err *err)
 {
 	OWN_FREE char *dir = in_plugins(s, tmp);
@@ -203,8 +220,7 @@ static int fill(struct managed_store *s, struct managed *m, const char *tmp, str
 			err->class = ERR_INVALID; /* the archive lacks it */
 		return -1;
 	}
-	/* what else the archive may have there is nothing of ours */
-	if (fs_remove_tree(fd, "config.json", err) < 0 || fs_remove_tree(fd, SHARED, err) < 0 || pack_root(s, root, digest, &size, err) < 0)
+	if (leave_root(fd, err) < 0 || pack_root(s, root, digest, &size, err) < 0)
 		return -1;
 	strv_add(&m->layers, digest);
 	config = take_config(m, text.data, text.size, digest, err);

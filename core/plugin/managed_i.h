@@ -13,6 +13,7 @@
 #include "plugin/managed.h"
 
 #define MANAGED_CONFIG_MAX (1u << 20)
+#define MANAGED_GROUP "docker-plugins" /* what the control groups of all are in */
 
 struct managed {
 	struct managed *next;
@@ -27,6 +28,7 @@ struct managed {
 	bool busy;           /* an operation owns it */
 	int pidfd;           /* of the runtime that waits for it; -1: it does not run */
 	bool shared;         /* what both sides see is mounted */
+	bool grouped;        /* it is counted by the store */
 	int64_t since;       /* when it was started */
 	int64_t retry_at;    /* revive.c: when it is started again, 0: it is not known to be down; deaths: how often in a row */
 	unsigned deaths;
@@ -40,6 +42,7 @@ struct managed_store {
 	struct lock lock;    /* LOCK_MAP: all below */
 	pthread_cond_t idle;
 	struct managed *all;
+	int grouped;         /* how many may have a control group */
 	int installing;      /* parts that no plugin has yet are kept meanwhile */
 	bool damaged;        /* one was passed over: what parts it has is not known */
 	bool metrics_made;   /* its socket is; metrics_fd >= 0: and nobody serves it yet */

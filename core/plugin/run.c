@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* The processes of plugins: an OCI runtime waits for each, and ends when it does. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,10 +17,13 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/log.h"
+#include "base/rootless.h"
 #include "plugin/managed_i.h"
 
 #define LOOK_AGAIN_MS 50
 #define END_MS 10000
+#define GROUPS "/sys/fs/cgroup"
+#define GROUP_TRIES 3
 #define SHORT_ID 12 /* of folders of sockets, whose paths are limited */
 
 char *managed_home(const struct managed_store *s, const struct managed *m)
@@ -185,32 +190,86 @@ static int wait_socket(const struct managed_store *s, const struct managed *m, c
 	return 0;
 }
 
+static void take_group(struct managed_store *s, struct managed *m)
+{
+	WITH_LOCK(&s->lock);
+
+	s->grouped += !m->grouped;
+	m->grouped = true;
+}
+
+/* The last one takes away what the groups were in. Not when another daemon's are there, too; who begins waits for the lock. */
+static void drop_group(struct managed_store *s, struct managed *m)
+{
+	OWN_DIR DIR *d = NULL;
+	struct dirent *e;
+
+	WITH_LOCK(&s->lock);
+	s->grouped -= m->grouped;
+	m->grouped = false;
+	if (s->grouped || rootless_state())
+		return;
+	rmdir(GROUPS "/" MANAGED_GROUP);
+	d = fs_exists(GROUPS "/cgroup.controllers") ? NULL : opendir(GROUPS);
+	while (d && (e = readdir(d))) { /* of version 1: a hierarchy each */
+		OWN_FREE char *group = xasprintf(GROUPS "/%s/" MANAGED_GROUP, e->d_name);
+
+		if (e->d_type == DT_DIR && *e->d_name != '.')
+			rmdir(group);
+	}
+}
+
+/* Another daemon's last plugin ended while the runtime made the group. */
+static bool lost_group(const struct managed_store *s, const struct managed *m)
+{
+	OWN_FREE char *bundle = bundle_of(s, m), *log = xasprintf("%s/log", bundle);
+	OWN_BUF struct buf text = { 0 };
+
+	return fs_read(AT_FDCWD, log, 4096, &text, NULL) == 0 && text.data && strstr(text.data, "/" MANAGED_GROUP "/") &&
+		strcasestr(text.data, strerror(ENOENT));
+}
+
+static int run(struct managed_store *s, struct managed *m, const char *socket, int timeout, struct err *err)
+{
+	OWN_FREE char *bundle = bundle_of(s, m), *state = xasprintf("%s/plugin-runtime", s->exec_root), *log = xasprintf("%s/log", bundle);
+	const char *const words[] = { s->runtime, "--root", state, "--log", log, "run", "--bundle", bundle, m->id, NULL };
+	OWN_ERR struct err why = ERR_INIT;
+
+	for (unsigned try = 0; try < GROUP_TRIES; try++) {
+		pid_t pid;
+
+		unlink(socket);
+		unlink(log);
+		err_done(&why);
+		if (spawner_spawn(s->spawner, (char *const *)(uintptr_t)words, NULL, NULL, 0, &pid, &m->pidfd, err) < 0)
+			return -1;
+		if (wait_socket(s, m, socket, timeout, &why) == 0)
+			return 0;
+		if (!ended(m->pidfd, 0) || !lost_group(s, m))
+			break;
+		fd_close(&m->pidfd);
+		run_runtime(s, "delete", "--force", m->id);
+	}
+	return err_move(err, &why);
+}
+
 int managed_start(struct managed_store *s, struct managed *m, int timeout, struct err *err)
 {
 	OWN_JSON json_t *config = managed_config(m);
-	OWN_FREE char *bundle = bundle_of(s, m), *state = xasprintf("%s/plugin-runtime", s->exec_root);
-	OWN_FREE char *log = xasprintf("%s/log", bundle);
 	OWN_FREE char *socket = managed_socket(s, m, config);
-	const char *const words[] = { s->runtime, "--root", state, "--log", log, "run", "--bundle", bundle, m->id, NULL };
-	pid_t pid;
 
 	run_runtime(s, "delete", "--force", m->id); /* what a daemon that was killed left */
-	if (managed_config_check(config, err) < 0 || (metrics_wanted(config) && metrics_prepare(s, err) < 0) || prepare(s, m, config, err) < 0)
-		goto fail;
-	unlink(socket);
-	unlink(log);
-	if (spawner_spawn(s->spawner, (char *const *)(uintptr_t)words, NULL, NULL, 0, &pid, &m->pidfd, err) < 0)
-		goto fail;
-	if (wait_socket(s, m, socket, timeout, err) == 0 && write_name(s, m, config, socket, err) == 0) {
-		if (metrics_wanted(config))
-			metrics_start(s, m, socket);
-		m->since = clock_mono();
-		m->retry_at = 0;
-		return 0;
+	take_group(s, m);
+	if (managed_config_check(config, err) < 0 || (metrics_wanted(config) && metrics_prepare(s, err) < 0) || prepare(s, m, config, err) < 0 ||
+	    run(s, m, socket, timeout, err) < 0 || write_name(s, m, config, socket, err) < 0) {
+		managed_stop(s, m);
+		return -1;
 	}
-fail:
-	managed_stop(s, m);
-	return -1;
+	if (metrics_wanted(config))
+		metrics_start(s, m, socket);
+	m->since = clock_mono();
+	m->retry_at = 0;
+	return 0;
 }
 
 static void tell_stop(const struct managed_store *s, const struct managed *m)
@@ -243,4 +302,5 @@ void managed_stop(struct managed_store *s, struct managed *m)
 	m->shared = false;
 	fs_remove_tree(AT_FDCWD, bundle, NULL);
 	fs_remove_tree(AT_FDCWD, sockets, NULL);
+	drop_group(s, m);
 }

@@ -47,9 +47,9 @@ static json_t *capabilities(const json_t *config)
 	return json_pack("{s:O, s:O, s:o}", "bounding", names, "permitted", names, "effective", names);
 }
 
+/* Its member User says nothing: Docker runs every plugin as root. */
 static json_t *process(const struct managed *m, const json_t *config)
 {
-	const json_t *user = json_object_get(config, "User");
 	json_t *args = json_deep_copy(json_object_get(config, "Entrypoint")), *more = strings(&m->args), *env = json_pack("[s]", DEFAULT_PATH);
 	json_t *own = strings(&m->env);
 
@@ -57,8 +57,7 @@ static json_t *process(const struct managed *m, const json_t *config)
 	json_array_extend(env, own);
 	json_decref(more);
 	json_decref(own);
-	return json_pack("{s:{s:I, s:I}, s:o, s:o, s:s, s:o, s:b}", "user", "uid", json_integer_value(json_object_get(user, "UID")), "gid",
-		json_integer_value(json_object_get(user, "GID")), "args", args, "env", env, "cwd", *text_of(config, "WorkDir") ? text_of(config, "WorkDir") : "/",
+	return json_pack("{s:{s:i, s:i}, s:o, s:o, s:s, s:o, s:b}", "user", "uid", 0, "gid", 0, "args", args, "env", env, "cwd", *text_of(config, "WorkDir") ? text_of(config, "WorkDir") : "/",
 		"capabilities", capabilities(config), "noNewPrivileges", 1);
 }
 
@@ -172,7 +171,7 @@ static json_t *linux_of(const struct managed *m, const json_t *config, struct er
 	const json_t *linux_ = json_object_get(config, "Linux"), *one;
 	bool all = json_is_true(json_object_get(linux_, "AllowAllDevices"));
 	json_t *nodes = json_array(), *rules = json_pack("[{s:b, s:s}]", "allow", all, "access", "rwm");
-	OWN_FREE char *group = xasprintf("/docker-plugins/%s", m->id);
+	OWN_FREE char *group = xasprintf("/" MANAGED_GROUP "/%s", m->id);
 	json_t *ret;
 	size_t i;
 
