@@ -112,6 +112,7 @@ static int claim(struct net_cluster *c, struct net_driver *d, struct network *n,
 		claimed(c, &pairs);
 		return 0;
 	}
+	net_driver_free(d, n);
 	strmap_done(&n->options);
 	n->options = before;
 	before = (struct strmap){ 0 };

@@ -251,8 +251,8 @@ static int make(struct net_controller *nc, struct net_driver *d, struct network 
 		show(nc, n);
 		return 0;
 	}
-	if (network_is_global(n))
-		net_cluster_release(net_cluster_of(nc), n, NULL);
+	if (network_is_global(n) && net_cluster_release(net_cluster_of(nc), n, NULL) == 0)
+		net_driver_free(d, n);
 	net_space_drop(nc, n->id);
 	forget(nc, n->id);
 	net_save(nc, NULL);
@@ -383,6 +383,8 @@ static int undo(struct net_controller *nc, const struct network *n, struct err *
 		show(nc, n);
 		return -1;
 	}
+	if (d && network_is_global(n))
+		net_driver_free(d, n);
 	forget(nc, n->id);
 	return 0;
 }

@@ -363,6 +363,18 @@ int net_driver_allocate(struct net_driver *d, struct network *n, const char *num
 	return driver_call_end(&c, d->ops->allocate_network(&c.abi, d->handle, &s.w, emit_option, n), err);
 }
 
+void net_driver_free(struct net_driver *d, const struct network *n)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	struct driver_call c;
+
+	if (!d->ops->free_network)
+		return;
+	call_begin(&c, d);
+	if (driver_call_end(&c, d->ops->free_network(&c.abi, d->handle, n->id), &err) < 0)
+		log_warn("network %s is gone, and its driver %s keeps what it allocated: %s", n->name, n->driver, err_text(&err));
+}
+
 int net_driver_discover(struct net_driver *d, bool came, const char *type, const char *const *data, struct err *err)
 {
 	struct dkd_pair v[16];

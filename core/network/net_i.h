@@ -85,6 +85,8 @@ int net_driver_delete(struct net_driver *d, const char *network_id, struct err *
 bool net_driver_is_global(const struct net_driver *d);
 /* What all hosts need to know of a new network goes into its options. number: its own in the cluster. */
 int net_driver_allocate(struct net_driver *d, struct network *n, const char *number, struct err *err);
+/* What it allocated is free again, for all hosts: the network is gone, or never came. What fails is in the log. */
+void net_driver_free(struct net_driver *d, const struct network *n);
 /* Something came or went. data: keys and values in turn, then NULL; a value may be NULL. */
 int net_driver_discover(struct net_driver *d, bool came, const char *type, const char *const *data, struct err *err);
 /* It has no use for addresses. */

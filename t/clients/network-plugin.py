@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A network and address plugin as Docker's protocol has them, with real wires: a bridge for each network, a veth pair for each endpoint.
-network-plugin.py SOCKET LOG: serves at the socket, writes one line of JSON for each request to the log.
+network-plugin.py SOCKET LOG [global]: serves at the socket, writes one line of JSON for each request to the log. Its networks are this host's, or a cluster's.
 The network option "fail=METHOD" lets that method fail with a sentence; "fail=hang:METHOD" never answers it, "junk:METHOD" answers no JSON."""
 import http.server, ipaddress, json, os, signal, socketserver, subprocess, sys, threading, time
 
@@ -80,7 +80,7 @@ def release_address(r):
 
 METHODS = {
     "Plugin.Activate": lambda r: {"Implements": ["NetworkDriver", "IpamDriver"]},
-    "NetworkDriver.GetCapabilities": lambda r: {"Scope": "local", "ConnectivityScope": "local"},
+    "NetworkDriver.GetCapabilities": lambda r: {"Scope": sys.argv[3] if len(sys.argv) > 3 else "local", "ConnectivityScope": "local"},
     "NetworkDriver.CreateNetwork": create_network, "NetworkDriver.DeleteNetwork": delete_network,
     "NetworkDriver.CreateEndpoint": create_endpoint, "NetworkDriver.DeleteEndpoint": lambda r: {},
     "NetworkDriver.EndpointOperInfo": lambda r: {"Value": {"wire": "veth", "number": 7}},

@@ -3,7 +3,7 @@
 # Networks of three hosts: three daemons, each in a network namespace of its own, on one wire with an etcd.
 . "$(dirname "$0")/lib.sh" || exit 1
 need_root
-need busybox runc ip nsenter curl
+need busybox runc ip nsenter curl python3
 ETCD_BIN=/usr/bin/etcd
 [ -x "$ETCD_BIN" ] || ETCD_BIN=$top_builddir/etcd/usr/bin/etcd
 [ -x "$ETCD_BIN" ] || skip_all "no etcd"
@@ -170,6 +170,25 @@ docker rm -f one >/dev/null
 docker network rm shared >/dev/null; ok "the network is removed"
 on 3
 soon "everywhere" lacks_net shared
+# a plugin whose networks are the cluster's
+on 1
+stop_daemon
+mkdir "$WORK/sockets"
+nsenter "--net=$NETNS" python3 "$top_srcdir/t/clients/network-plugin.py" "$WORK/sockets/agreed.sock" "$WORK/heard" global &
+PLUGIN=$!
+soon "a plugin listens" test -S "$WORK/sockets/agreed.sock"
+printf '{"net.remote":{"sockets":"%s"}}' "$WORK/sockets" > "$WORK/daemon.json"
+daemon
+heard() { sed 's/.*"method": "NetworkDriver.\([A-Za-z]*\)".*/\1/' "$WORK/heard" | grep -E 'locate|FreeN|teNetwork' | paste -sd' '; }
+id=$(docker network create -d agreed --subnet 10.95.0.0/24 far); ok "a network of a plugin's is the cluster's" || tail -3 "$WORK/log" | sed 's/^/# /'
+is "$(docker network inspect -f '{{.Scope}}' far)" global "it is global"
+docker network rm far > /dev/null
+is "$(heard)" "AllocateNetwork CreateNetwork DeleteNetwork FreeNetwork" "what it allocated is freed when it goes"
+is "$(grep FreeNetwork "$WORK/heard" | sed 's/.*"NetworkID": "\([0-9a-f]*\)".*/\1/')" "$id" "by its id"
+: > "$WORK/heard"
+! docker network create -d agreed -o fail=CreateNetwork --subnet 10.95.0.0/24 far > /dev/null 2>&1; ok "one that fails"
+is "$(heard)" "AllocateNetwork CreateNetwork FreeNetwork" "is freed at once"
+kill "$PLUGIN"; wait "$PLUGIN" 2> /dev/null
 for h in $HOSTS; do
 	on $h
 	is "$(ls "$WORK/exec/overlay" 2>/dev/null | wc -l)" 0 "host $h has no wires left"
