@@ -114,4 +114,26 @@ start_daemon; is "$(find "$H/storage/blobs" -type f | wc -l)" 4 "one of Docker's
 docker plugin enable al > /dev/null; docker volume rm vol > /dev/null; ok "and works" || tail -3 "$WORK/log" | sed 's/^/# /'
 is "$(heard)" "enable $ID al:latest," "another"
 docker plugin rm -f al > /dev/null; is "$(plugins_left)" "" "removed by force"
+stop_daemon
+
+# a disk on which each part of it finds no place in turn: not there, or as it was
+rm -rf "$WORK/root" && mkdir "$WORK/root" && mount -t tmpfs -o size=24m tmpfs "$WORK/root"
+start_daemon; ok "a daemon on a small disk"
+docker plugin install --alias old --disable --grant-all-permissions $N:1 > /dev/null; ok "a plugin there"
+before=$(cat "$H"/*/config.json; find "$H" | sort)
+WANTED=$(api GET "/plugins/privileges?remote=$N:2")
+odd=
+for free in 0 20 1500 2900 3100 4500 5800; do
+	for way in "/plugins/pull?name=new&remote=$N:2" "/plugins/old/upgrade?remote=$N:2"; do
+		rm -f "$WORK/root/fill"; at=$(df --output=avail -k "$WORK/root" | tail -n 1)
+		head -c $(((at - free) * 1024)) /dev/zero > "$WORK/root/fill"
+		said=$(answer POST "$way" "$WANTED")
+		case $said in *'No space left on device'*) ;; *) odd="$odd $free: $said"; break 2 ;; esac
+		[ "$(cat "$H"/*/config.json; find "$H" | sort)" = "$before" ] || odd="$odd $free: something is left"
+	done
+done
+is "$odd" "" "there is no place for it: said, and nothing left"
+rm "$WORK/root/fill"
+like "$(docker plugin upgrade --skip-remote-check --grant-all-permissions old $N:2)" "Upgraded plugin old:latest" "then there is"
+stop_daemon; umount "$WORK/root"
 done_testing
