@@ -21,6 +21,7 @@ static int read_config(struct request *rq, struct container_config *ret, bool *r
 	js = json_read(body.data, body.size, err);
 	if (!js)
 		return -1;
+	request_any_case(rq, &container_config_desc, js);
 	*ret_given = !json_is_object(js) || json_object_size(js);
 	return *ret_given ? jdesc_decode(&container_config_desc, js, ret, err) : 0;
 }

@@ -60,6 +60,8 @@ static int create(struct job *job, struct err *err)
 	char id[65];
 	struct jw w;
 
+	if (js && !rq->judged)
+		create_body_any_case(js);
 	if (!js || create_body_decode(js, &body, err) < 0 || host_config_mounts_since(&body.host, rq->api_minor, err) < 0 ||
 	    create_body_networks_since(&body, rq->api_minor, err) < 0)
 		return -1;
@@ -84,6 +86,8 @@ static int update(struct job *job, struct err *err)
 	OWN_BUF struct buf b = { 0 };
 	struct jw w;
 
+	if (js && !rq->judged)
+		update_body_any_case(js);
 	if (!js || update_body_decode(js, &body, err) < 0)
 		return -1;
 	c = find(job, err);

@@ -379,6 +379,7 @@ static int ask_chain(struct authz *a, struct request *rq, struct err *err)
 
 	if (!chain->len)
 		return 0;
+	rq->judged = true;
 	fill(&s, rq);
 	if (fill_body(&s, rq, err) < 0)
 		return -1;

@@ -61,13 +61,25 @@ int request_body(struct request *rq, struct buf *ret, struct err *err)
 
 int request_body_json(struct request *rq, const struct jdesc *d, void *obj, bool allow_empty, struct err *err)
 {
+	OWN_JSON json_t *js = NULL;
+
 	if (!rq->body_known && read_whole(rq, err) < 0)
 		return -1;
 	if (check_json_type(rq, rq->body.size == 0, err) < 0)
 		return -1;
 	if (rq->body.size == 0)
 		return allow_empty ? 0 : err_set(err, ERR_INVALID, "got EOF while reading request body");
-	return jdesc_parse(d, rq->body.data, rq->body.size, obj, err);
+	js = json_read(rq->body.data, rq->body.size, err);
+	if (!js)
+		return -1;
+	request_any_case(rq, d, js);
+	return jdesc_decode(d, js, obj, err);
+}
+
+void request_any_case(const struct request *rq, const struct jdesc *d, json_t *js)
+{
+	if (!rq->judged)
+		jdesc_any_case(d, js);
 }
 
 int reply_json(struct request *rq, int status, const struct buf *json)

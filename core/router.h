@@ -92,6 +92,7 @@ struct request {
 	struct strmap reply_headers; /* added to the answer */
 	struct buf body;         /* once request_body() has read it */
 	bool body_known;
+	bool judged;             /* authorization looked at it: what it compared exactly is meant exactly */
 	struct held_reply *held; /* router.c's, while middlewares wait for the answer */
 	struct strv scope;       /* labels, "key=value", of all that this request may see, touch and make; none: everything */
 };
@@ -109,9 +110,11 @@ const char *request_header(const struct request *rq, const char *name);     /* N
 /* The whole body, capped at 8 MiB (ERR_TOO_LARGE). May be called again: middlewares and handlers see the same bytes. */
 int request_body(struct request *rq, struct buf *ret, struct err *err);
 /*
- * The body as JSON by table. Content-Type must be application/json (Docker's text otherwise); an empty body is an error
+ * The body as JSON by table, members in any spelling of upper and lower case unless it was judged. Content-Type must be application/json (Docker's text otherwise); an empty body is an error
  * unless allow_empty, which leaves obj untouched.
  */
+/* The rest of that for handlers that read by themselves: jdesc_any_case(), unless it was judged. */
+void request_any_case(const struct request *rq, const struct jdesc *d, json_t *js);
 int request_body_json(struct request *rq, const struct jdesc *d, void *obj, bool allow_empty, struct err *err);
 
 int reply_json(struct request *rq, int status, const struct buf *json);

@@ -78,6 +78,11 @@ struct jdesc {
 json_t *json_read(const char *text, size_t size, struct err *err);
 /* The members of an object that are strings, put into ret; what is no object has none. */
 void json_strings(const json_t *js, struct strmap *ret);
+/*
+ * Gives the members that the table knows in another spelling of upper and lower case its own, down through its objects, as Go's decoder takes them.
+ * Of what is there in two spellings one stays, which jdesc_decode() refuses.
+ */
+void jdesc_any_case(const struct jdesc *d, json_t *js);
 /* Decodes into *obj, which the caller zeroed or filled with defaults. On failure *obj is still to be freed. */
 int jdesc_decode(const struct jdesc *d, json_t *js, void *obj, struct err *err);
 /* json_read + jdesc_decode. */

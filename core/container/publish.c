@@ -61,20 +61,41 @@ static bool is_ip(const char *s)
 	return inet_pton(AF_INET, s, raw) == 1 || inet_pton(AF_INET6, s, raw) == 1;
 }
 
+struct binding { char *ip, *port; };
+JDESC(binding_desc, binding, JFIELD(binding, ip, "HostIp", J_STR, 0), JFIELD(binding, port, "HostPort", J_STR, 0));
+
+void publish_any_case(json_t *bindings)
+{
+	const char *key;
+	json_t *item, *b;
+	size_t i;
+
+	json_object_foreach(bindings, key, item)
+		json_array_foreach(item, i, b)
+			jdesc_any_case(&binding_desc, b);
+}
+
 static int check_binding(const char *key, size_t i, const json_t *b, struct err *err)
 {
 	const char *ip = json_string_value(json_object_get(b, "HostIp")), *port = json_string_value(json_object_get(b, "HostPort"));
+	const char *member;
 	unsigned lo, hi;
+	json_t *other;
 
 	if (!json_is_object(b))
 		return err_set(err, ERR_INVALID, "invalid JSON: /HostConfig/PortBindings/%.64s/%zu: expected an object", key, i);
-	for (size_t k = 0; k < 2; k++) {
-		const json_t *v = json_object_get(b, k ? "HostPort" : "HostIp");
+	for (size_t k = 0; k < binding_desc.len; k++) {
+		const json_t *v = json_object_get(b, binding_desc.fields[k].key);
 
 		if (v && !json_is_string(v) && !json_is_null(v))
 			return err_set(err, ERR_INVALID, "invalid JSON: /HostConfig/PortBindings/%.64s/%zu/%s: expected a string", key, i,
-				k ? "HostPort" : "HostIp");
+				binding_desc.fields[k].key);
 	}
+	json_object_foreach((json_t *)b, member, other)
+		for (size_t k = 0; k < binding_desc.len; k++)
+			if (strcasecmp(member, binding_desc.fields[k].key) == 0 && !streq(member, binding_desc.fields[k].key))
+				return err_set(err, ERR_INVALID, "invalid JSON: /HostConfig/PortBindings/%.64s/%zu/%s: the key is written %s", key, i,
+					member, binding_desc.fields[k].key);
 	if (!str_empty(port) && !read_range(port, strlen(port), &lo, &hi))
 		return err_set(err, ERR_INVALID, "invalid port specification: \"%.64s\"", port);
 	if (!str_empty(ip) && !is_ip(ip))

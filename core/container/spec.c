@@ -7,6 +7,7 @@
 #include "container/bundle/bundle.h"
 #include "container/bundle/cgroup.h"
 #include "container/bundle/masks.h"
+#include "container/validate.h"
 
 JDESC(container_config_desc, container_config,
 	JFIELD(container_config, hostname, "Hostname", J_STR, 0),
@@ -205,6 +206,13 @@ static bool names_config(json_t *js)
 			    !json_is_null(item))
 				return true;
 	return false;
+}
+
+void create_body_any_case(json_t *js)
+{
+	jdesc_any_case(&container_config_desc, js);
+	jdesc_any_case(&create_rest_desc, js);
+	publish_any_case(json_object_get(json_object_get(js, "HostConfig"), "PortBindings"));
 }
 
 int create_body_decode(json_t *js, struct create_body *ret, struct err *err)

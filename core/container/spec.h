@@ -108,6 +108,8 @@ struct create_body {
 	struct host_config host;
 	char *networking;        /* NetworkingConfig as JSON text, or NULL */
 };
+/* Members in any spelling of upper and lower case become those of the schema. */
+void create_body_any_case(json_t *js);
 int create_body_decode(json_t *js, struct create_body *ret, struct err *err);
 void create_body_done(struct create_body *b);
 /* Several networks are of 1.44: ERR_INVALID for older clients. */

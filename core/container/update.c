@@ -55,6 +55,13 @@ static bool is_set(const json_t *v)
 	}
 }
 
+void update_body_any_case(json_t *js)
+{
+	jdesc_any_case(&update_host_desc, js);
+	jdesc_any_case(&update_config_desc, js);
+	publish_any_case(json_object_get(js, "PortBindings"));
+}
+
 int update_body_decode(json_t *js, struct update_body *ret, struct err *err)
 {
 	json_t *labels = json_object_get(js, "Labels");

@@ -17,6 +17,7 @@ struct update_body {
 	struct strv labels_gone;
 	struct strv ignored;            /* members that are set and that no update changes */
 };
+void update_body_any_case(json_t *js); /* as create_body_any_case() */
 int update_body_decode(json_t *js, struct update_body *ret, struct err *err); /* on failure, too, to be freed */
 void update_body_done(struct update_body *b);
 

@@ -13,6 +13,7 @@ int validate_security(const struct host_config *hc, bool selinux, struct strv *w
 
 /* publish.c: PortBindings; whether they, or PublishAllPorts, ask for anything. */
 int publish_check(const struct host_config *hc, struct err *err);
+void publish_any_case(json_t *bindings); /* members of bindings in any case become HostIp and HostPort; NULL is fine */
 bool publish_any(const struct host_config *hc);
 
 /* userns.c */

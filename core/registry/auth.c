@@ -36,6 +36,7 @@ void registry_auth_read(const char *header, struct registry_auth *ret)
 	struct base64_decode_ctx d;
 	OWN_FREE char *text = NULL;
 	OWN_FREE uint8_t *json = NULL;
+	OWN_JSON json_t *js = NULL;
 	size_t n = str_empty(header) ? 0 : strlen(header), got;
 
 	*ret = (struct registry_auth){ 0 };
@@ -51,9 +52,13 @@ void registry_auth_read(const char *header, struct registry_auth *ret)
 	got = BASE64_DECODE_LENGTH(n);
 	json = xmalloc(got + 1);
 	base64_decode_init(&d);
-	if (base64_decode_update(&d, &got, json, n, text) && base64_decode_final(&d) &&
-	    jdesc_parse(&registry_auth_desc, (char *)json, got, ret, NULL) < 0)
-		registry_auth_done(ret);
+	if (base64_decode_update(&d, &got, json, n, text) && base64_decode_final(&d))
+		js = json_read((char *)json, got, NULL);
+	if (js) {
+		jdesc_any_case(&registry_auth_desc, js);
+		if (jdesc_decode(&registry_auth_desc, js, ret, NULL) < 0)
+			registry_auth_done(ret);
+	}
 	explicit_bzero(json, got);
 	explicit_bzero(text, n);
 }

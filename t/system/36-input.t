@@ -19,6 +19,17 @@ post_status() { api_status POST "$1" -H 'Content-Type: application/json' --data-
 is "$(post /containers/create '{"Image":1}')" '{"message":"invalid JSON: /Image: expected a string, got an integer"}' "a fault in a body is named once, with its place"
 is "$(post /containers/create '{"Image":')" "$(post /containers/create '{"Image":' | sed 's/\(invalid JSON: \)*/\1/')" "so is broken JSON"
 
+# Go's decoder does not look at upper and lower case, so bodies that people write do not either
+id=$(post '/containers/create?name=lower' '{"image":"busybox","cmd":["true"],"labels":{"Image":"kept"},"hostConfig":{"networkmode":"none","memory":67108864,"restartpolicy":{"name":"on-failure","MAXIMUMRETRYCOUNT":2}}}')
+like "$id" '"Id":"[0-9a-f]{64}"' "members in another spelling of upper and lower case"
+is "$(docker inspect -f '{{.Config.Image}} {{.Config.Cmd}} {{index .Config.Labels "Image"}} {{.HostConfig.NetworkMode}} {{.HostConfig.Memory}} {{.HostConfig.RestartPolicy}}' lower)" \
+	"busybox [true] kept none 67108864 {on-failure 2}" "mean what they say"
+is "$(post_status /containers/lower/update '{"memory":134217728,"memoryswap":-1}') $(docker inspect -f '{{.HostConfig.Memory}}' lower)" "200 134217728" "of an update, too"
+is "$(post /volumes/create '{"name":"lower","labels":{"A":"b"}}' >/dev/null; docker volume inspect -f '{{.Labels}}' lower)" "map[A:b]" "of a volume"
+is "$(post /networks/create '{"name":"lower","internal":true,"ipam":{"config":[{"subnet":"10.77.1.0/24"}]}}' >/dev/null; docker network inspect -f '{{.Internal}} {{(index .IPAM.Config 0).Subnet}}' lower)" "true 10.77.1.0/24" "of a network"
+is "$(post /containers/create '{"Image":"busybox","image":"busybox"}')" '{"message":"invalid JSON: /image: the key is written Image"}' "twice is nothing"
+docker rm lower > /dev/null; docker volume rm lower > /dev/null; docker network rm lower > /dev/null
+
 # every body of the kind that breaks parsers, at every door that takes one
 bad=0
 deep=$(printf '%5000s' '' | tr ' ' '[')

@@ -74,6 +74,17 @@ static void refuses(const char *in, const char *text)
 	jdesc_clear(&outer_desc, &o);
 }
 
+/* Members get the spelling of the table, whatever stands in them. */
+static void any_case(const char *in, const char *want)
+{
+	OWN_JSON json_t *js = json_read(in, strlen(in), NULL);
+	OWN_FREE char *got = NULL;
+
+	jdesc_any_case(&outer_desc, js);
+	got = json_dumps(js, JSON_COMPACT | JSON_SORT_KEYS);
+	is_str(got, want, "in any spelling: %.40s", in);
+}
+
 static void test_json(void)
 {
 	char deep[400];
@@ -93,6 +104,11 @@ static void test_json(void)
 	refuses("{\"Items\":[{},{\"N\":\"x\"}]}", "/Items/1/N");
 	refuses("{\"In\":{\"name\":\"b\"}}", "/In/name: the key is written Name");
 	refuses("{\"S\":\"a\",\"S\":\"b\"}", "duplicate");
+	any_case("{\"wHEN\":\"\",\"IN\":{\"name\":\"n\"},\"items\":[{\"n\":1},null,{\"N\":2}],\"BYname\":{\"name\":{\"NAME\":\"x\"}},\"map\":{\"in\":\"1\"},\"new\":{\"s\":1}}",
+		"{\"ByName\":{\"name\":{\"Name\":\"x\"}},\"In\":{\"Name\":\"n\"},\"Items\":[{\"N\":1},null,{\"N\":2}],\"Map\":{\"in\":\"1\"},\"When\":\"\",\"new\":{\"s\":1}}");
+	any_case("{\"S\":\"a\",\"s\":\"b\"}", "{\"S\":\"a\",\"s\":\"b\"}");
+	any_case("[{\"s\":1}]", "[{\"s\":1}]");
+	any_case("{\"in\":1,\"items\":{\"n\":1},\"ptr\":null}", "{\"In\":1,\"Items\":{\"n\":1},\"Ptr\":null}");
 	refuses("{} x", "invalid JSON");
 	refuses("[1]", "expected an object");
 	refuses("{\"In\":{\"N\":1.5}}", "/In/N");

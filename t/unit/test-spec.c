@@ -12,6 +12,7 @@
 #include "container/bundle/security.h"
 #include "container/signals.h"
 #include "container/spec.h"
+#include "container/validate.h"
 
 #include "tap.h"
 
@@ -24,6 +25,14 @@ static int decode(const char *text, struct create_body *b, struct err *err)
 {
 	OWN_JSON json_t *js = json_read(text, strlen(text), err);
 
+	return js ? create_body_decode(js, b, err) : -1;
+}
+
+static int decode_any(const char *text, struct create_body *b, struct err *err)
+{
+	OWN_JSON json_t *js = json_read(text, strlen(text), err);
+
+	create_body_any_case(js);
 	return js ? create_body_decode(js, b, err) : -1;
 }
 
@@ -115,6 +124,16 @@ static void test_body(void)
 	ok(decode("{\"Image\":\"x\",\"HostConfig\":{\"privileged\":true}}", &b, &err) < 0 && err.class == ERR_INVALID, "a key in another case is refused");
 	is_str(err_text(&err), "invalid JSON: /HostConfig/privileged: the key is written Privileged", "with its place and its name");
 	err_done(&err);
+	create_body_done(&b);
+	ok(decode("{\"Image\":\"x\",\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"hostPort\":\"81\"}]}}}", &b, &err) == 0 && publish_check(&b.host, &err) < 0, "nor in a binding");
+	is_str(err_text(&err), "invalid JSON: /HostConfig/PortBindings/80/tcp/0/hostPort: the key is written HostPort", "with its place, too");
+	err_done(&err);
+	create_body_done(&b);
+	ok(decode_any("{\"image\":\"x\",\"CMD\":[\"a\"],\"hostconfig\":{\"memory\":1,\"restartPolicy\":{\"name\":\"always\"},\"portbindings\":{\"80/tcp\":[{\"hostport\":\"81\",\"HOSTIP\":\"\"}]}},"
+		"\"networkingConfig\":{\"endpointsconfig\":{\"net\":{\"aliases\":[\"a\"]}}},\"labels\":{\"image\":\"kept\"}}", &b, &err) == 0, "where nobody judges, any spelling will do: %s", err_text(&err));
+	ok(streq(b.config.image, "x") && b.config.cmd.len == 1 && b.host.memory == 1 && streq(b.host.restart.name, "always") && streq(strmap_get(&b.config.labels, "image"), "kept"), "of all members");
+	is_str(b.host.port_bindings, "{\"80/tcp\":[{\"HostPort\":\"81\",\"HostIp\":\"\"}]}", "and of bindings");
+	is_str(b.networking, "{\"EndpointsConfig\":{\"net\":{\"Aliases\":[\"a\"]}}}", "and of endpoints");
 	create_body_done(&b);
 	ok(decode("{\"Image\":\"x\",\"Cmd\":\"a b\",\"Unknown\":1,\"HostConfig\":{\"ConsoleSize\":[24,80],\"Nope\":{}}}", &b, &err) == 0, "unknown keys are not");
 	is_str(b.config.image, "x", "image");
