@@ -3,6 +3,9 @@
 #ifndef BASE_SANITIZED_H
 #define BASE_SANITIZED_H
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "base/str.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
