@@ -15,6 +15,7 @@
 #define MULTIPLEXED_STREAM "application/vnd.docker.multiplexed-stream"
 #define PUMP_ROOM 32768
 #define HELD_LOOK_NS (50 * 1000)
+#define HELD_LOOK_MOST_NS (2 * 1000 * 1000)
 
 const char *stream_type(struct request *rq, bool tty)
 {
@@ -25,19 +26,22 @@ const char *stream_type(struct request *rq, bool tty)
 
 struct pump {
 	struct http_stream *hs;
+	struct attachment *a; /* of a start that has not happened yet: fd is -1 until then */
 	int fd;
 	const struct detach_keys *keys;
 	size_t matched;
-	bool use_stdin, client_eof, gone, detached;
-	bool holding; /* there is output, and it waits until the client has read the head; its input does not */
-	bool deaf;    /* nobody takes the output any more, but what the client sent before is still to come */
+	unsigned how;
+	bool use_stdin, client_eof, eof_passed, gone, detached;
+	long look_ns;
+	enum http_owed owed; /* output that the client has not taken: its input does not wait for that */
+	bool deaf;           /* nobody takes the output any more, but what the client sent before is still to come */
 	unsigned char pending[PUMP_ROOM + DETACH_KEYS_MAX]; /* from the client, not yet taken by the shim */
 	size_t size, off;
 };
 
 static void flush_pending(struct pump *p)
 {
-	while (p->off < p->size) {
+	while (p->fd >= 0 && p->off < p->size) {
 		ssize_t n = send(p->fd, p->pending + p->off, p->size - p->off, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EINTR)
@@ -50,7 +54,8 @@ static void flush_pending(struct pump *p)
 		}
 		p->off += (size_t)n;
 	}
-	p->size = p->off = 0;
+	if (p->fd >= 0)
+		p->size = p->off = 0;
 }
 
 static void take_input(struct pump *p)
@@ -76,6 +81,18 @@ static void take_input(struct pump *p)
 	flush_pending(p);
 }
 
+static void send_owed(struct pump *p)
+{
+	if (p->deaf)
+		return;
+	p->owed = p->hs->owed(p->hs);
+	p->look_ns = !p->look_ns ? HELD_LOOK_NS : p->look_ns < HELD_LOOK_MOST_NS ? p->look_ns * 2 : p->look_ns;
+	if (p->owed == OWED_IN_VAIN) {
+		p->deaf = true;
+		p->owed = OWED_NOTHING;
+	}
+}
+
 /* False at the end of the output. */
 static bool take_output(struct pump *p)
 {
@@ -88,81 +105,86 @@ static bool take_output(struct pump *p)
 		return false;
 	if (!p->deaf && p->hs->write(p->hs, out, (size_t)n) < 0)
 		p->deaf = true;
+	send_owed(p);
 	return true;
+}
+
+static void pass_eof(struct pump *p)
+{
+	if (!p->client_eof || p->size || p->fd < 0 || p->eof_passed || !(p->how & PUMP_STDIN) || (p->how & PUMP_EOF_LEAVES))
+		return;
+	shutdown(p->fd, SHUT_WR);
+	p->eof_passed = true;
+}
+
+/* What the client sent, and how it stands. */
+static void serve_client(struct pump *p, bool readable, bool hung_up)
+{
+	if (p->size)
+		flush_pending(p);
+	if (readable)
+		take_input(p);
+	else if (hung_up && !p->size)
+		p->gone = true;
+	pass_eof(p);
+}
+
+/* The stream's side is ready: that of a process that runs, or word of the start. False: it is over. */
+static bool serve_stream(struct pump *p)
+{
+	if (p->fd >= 0)
+		return take_output(p);
+	p->fd = attachment_take(p->a);
+	pass_eof(p);
+	return p->fd >= 0;
+}
+
+static enum pump_end pump(struct pump *p, const struct cancel *cancel)
+{
+	for (;;) {
+		bool want = !p->client_eof && !p->size, room = p->owed == OWED_ROOM;
+		short taken = p->fd >= 0 && p->size ? POLLOUT : 0;
+		struct pollfd pfd[3] = {
+			{ .fd = p->size && !room ? -1 : p->hs->poll_fd, .events = (want ? POLLIN : 0) | (room ? POLLOUT : 0) },
+			{ .fd = p->owed && !taken ? -1 : p->fd >= 0 ? p->fd : attachment_event(p->a), .events = (p->owed ? 0 : POLLIN) | taken },
+			{ .fd = cancel ? cancel->stop_fd : -1, .events = POLLIN },
+		};
+		bool ahead = want && p->hs->pending && p->hs->pending(p->hs);
+		const struct timespec none = { 0 }, look = { .tv_nsec = p->look_ns };
+
+		if (ppoll(pfd, 3, ahead ? &none : p->owed == OWED_HEAD ? &look : NULL, NULL) < 0 && errno != EINTR)
+			return PUMP_CLIENT_GONE;
+		serve_client(p, want && (ahead || (pfd[0].revents & POLLIN)), pfd[0].revents & (POLLHUP | POLLERR));
+		if (p->detached)
+			return PUMP_DETACHED;
+		if (p->client_eof && !p->size && (p->how & PUMP_EOF_LEAVES)) {
+			if (p->fd >= 0 && !p->owed)
+				take_output(p);
+			return PUMP_CLIENT_GONE;
+		}
+		if (p->owed)
+			send_owed(p);
+		else if ((pfd[1].revents & (POLLIN | POLLHUP | POLLERR)) && !serve_stream(p))
+			return PUMP_DONE;
+		if (p->gone || pfd[2].revents || (p->deaf && (!p->use_stdin || (p->client_eof && !p->size))))
+			return PUMP_CLIENT_GONE;
+	}
 }
 
 enum pump_end stream_pump(
 	struct http_stream *hs, int fd, unsigned how, const struct detach_keys *keys, const struct cancel *cancel)
 {
 	OWN_FREE struct pump *p = xcalloc(1, sizeof(*p));
-	bool eof_passed = false;
 
-	p->hs = hs;
-	p->fd = fd;
-	p->keys = keys;
-	p->use_stdin = how & PUMP_STDIN;
-	for (;;) {
-		bool want = !p->client_eof && !p->size;
-		struct pollfd pfd[3] = {
-			{ .fd = p->size ? -1 : hs->poll_fd, .events = want ? POLLIN : 0 },
-			{ .fd = p->holding ? -1 : fd, .events = POLLIN | (p->size ? POLLOUT : 0) },
-			{ .fd = cancel ? cancel->stop_fd : -1, .events = POLLIN },
-		};
-		bool ahead = want && hs->pending && hs->pending(hs);
-		const struct timespec none = { 0 }, look = { .tv_nsec = HELD_LOOK_NS };
-
-		if (ppoll(pfd, 3, ahead ? &none : p->holding ? &look : NULL, NULL) < 0 && errno != EINTR)
-			return PUMP_CLIENT_GONE;
-		if (p->size)
-			flush_pending(p);
-		if (want && (ahead || (pfd[0].revents & POLLIN)))
-			take_input(p);
-		else if (pfd[0].revents & (POLLHUP | POLLERR) && !p->size)
-			p->gone = true;
-		if (p->detached)
-			return PUMP_DETACHED;
-		if (p->client_eof && !p->size && (how & PUMP_EOF_LEAVES)) {
-			take_output(p);
-			return PUMP_CLIENT_GONE;
-		}
-		if (p->client_eof && !p->size && !eof_passed && (how & PUMP_STDIN)) {
-			shutdown(fd, SHUT_WR);
-			eof_passed = true;
-		}
-		if (p->holding || (pfd[1].revents & (POLLIN | POLLHUP | POLLERR))) {
-			p->holding = !p->deaf && hs->held && hs->held(hs);
-			if (!p->holding && !take_output(p))
-				return PUMP_DONE;
-		}
-		if (p->gone || pfd[2].revents || (p->deaf && (!p->use_stdin || (p->client_eof && !p->size))))
-			return PUMP_CLIENT_GONE;
-	}
-}
-
-/* The connection of a start that has not happened yet: waits for it. The stream, or -1. */
-static int await_start(struct attachment *a, struct http_stream *hs, const struct cancel *cancel)
-{
-	for (;;) {
-		struct pollfd pfd[3] = {
-			{ .fd = attachment_event(a), .events = POLLIN },
-			{ .fd = hs->poll_fd, .events = 0 },
-			{ .fd = cancel->stop_fd, .events = POLLIN },
-		};
-
-		if (poll(pfd, 3, -1) < 0 && errno != EINTR)
-			return -1;
-		if (pfd[0].revents)
-			return attachment_take(a);
-		if (pfd[1].revents || pfd[2].revents)
-			return -1;
-	}
+	*p = (struct pump){ .hs = hs, .fd = fd, .how = how, .keys = keys, .use_stdin = how & PUMP_STDIN };
+	return pump(p, cancel);
 }
 
 static int hijacked_emit(void *ctx, const void *data, size_t size)
 {
 	struct http_stream *hs = ctx;
 
-	return hs->write(hs, data, size);
+	return hs->write(hs, data, size) < 0 ? -1 : hs->settle(hs);
 }
 
 struct attach_query { bool stream, in, out, err, logs, eof_leaves; };
@@ -172,15 +194,18 @@ static void attach_serve(struct container *c, struct attachment *a, struct http_
 {
 	unsigned how = (q->in ? PUMP_STDIN : 0) | (q->eof_leaves ? PUMP_EOF_LEAVES : 0);
 	const struct log_query lq = { .stdout_on = q->out, .stderr_on = q->err, .tail = -1 };
-	OWN_FD int fd = -1;
+	OWN_FREE struct pump *p = NULL;
 
 	if (q->logs)
 		container_logs(c, &lq, cancel, hijacked_emit, hs, NULL);
 	if (!a)
 		return;
-	fd = await_start(a, hs, cancel);
-	if (fd >= 0 && stream_pump(hs, fd, how, container_is_tty(c) ? keys : NULL, cancel) == PUMP_DETACHED)
+	p = xcalloc(1, sizeof(*p));
+	*p = (struct pump){ .hs = hs, .a = a, .fd = -1, .how = how, .keys = container_is_tty(c) ? keys : NULL, .use_stdin = q->in };
+	if (pump(p, cancel) == PUMP_DETACHED)
 		container_detached(c);
+	if (p->fd >= 0)
+		close(p->fd);
 }
 
 /* The connection, with a WebSocket on it when that is asked for. */

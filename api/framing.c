@@ -53,11 +53,18 @@ static bool framing_pending(struct http_stream *s)
 	return f->inner->pending && f->inner->pending(f->inner);
 }
 
-static bool framing_held(struct http_stream *s)
+static enum http_owed framing_owed(struct http_stream *s)
 {
 	struct framing *f = (struct framing *)s;
 
-	return f->inner->held && f->inner->held(f->inner);
+	return f->inner->owed(f->inner);
+}
+
+static int framing_settle(struct http_stream *s)
+{
+	struct framing *f = (struct framing *)s;
+
+	return f->inner->settle(f->inner);
 }
 
 static void framing_close(struct http_stream *s)
@@ -73,8 +80,8 @@ struct http_stream *framing_wrap(struct http_stream *inner, bool add)
 {
 	struct framing *f = xcalloc(1, sizeof(*f));
 
-	f->s = (struct http_stream){ framing_read, framing_write, framing_shutdown_write, framing_pending, framing_held, framing_close,
-		inner->poll_fd };
+	f->s = (struct http_stream){ framing_read, framing_write, framing_owed, framing_settle, framing_shutdown_write, framing_pending,
+		framing_close, inner->poll_fd };
 	f->inner = inner;
 	f->add = add;
 	return &f->s;

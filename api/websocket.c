@@ -148,7 +148,9 @@ static void unmask(struct websocket *ws, unsigned char *p, size_t n)
 static void end_control(struct websocket *ws)
 {
 	if (ws->op == OP_PING) {
+		/* who asks without end and does not read the answers is not read either */
 		put_frame(ws, OP_PONG, ws->control, ws->control_size);
+		ws->inner->settle(ws->inner);
 	} else if (ws->op == OP_CLOSE) {
 		say_close(ws, CLOSED_NORMAL);
 		ws->ended = true;
@@ -187,7 +189,7 @@ static ssize_t ws_read(struct http_stream *s, void *data, size_t size)
 			end_control(ws);
 	}
 	/* a close ends both directions, and who sent it waits for the connection's end */
-	errno = ECONNRESET;
+	errno = ESHUTDOWN;
 	return -1;
 }
 
@@ -234,11 +236,18 @@ static bool ws_pending(struct http_stream *s)
 	return ws->ended || (ws->inner->pending && ws->inner->pending(ws->inner));
 }
 
-static bool ws_held(struct http_stream *s)
+static enum http_owed ws_owed(struct http_stream *s)
 {
 	struct websocket *ws = (struct websocket *)s;
 
-	return ws->inner->held && ws->inner->held(ws->inner);
+	return ws->inner->owed(ws->inner);
+}
+
+static int ws_settle(struct http_stream *s)
+{
+	struct websocket *ws = (struct websocket *)s;
+
+	return ws->inner->settle(ws->inner);
 }
 
 static void ws_close(struct http_stream *s)
@@ -255,7 +264,7 @@ struct http_stream *websocket_wrap(struct http_stream *inner, bool text, bool de
 {
 	struct websocket *ws = xcalloc(1, sizeof(*ws));
 
-	ws->s = (struct http_stream){ ws_read, ws_write, ws_shutdown_write, ws_pending, ws_held, ws_close, inner->poll_fd };
+	ws->s = (struct http_stream){ ws_read, ws_write, ws_owed, ws_settle, ws_shutdown_write, ws_pending, ws_close, inner->poll_fd };
 	ws->inner = inner;
 	ws->text = text;
 	ws->mux = demux;

@@ -36,17 +36,26 @@ struct peer {
 	pid_t pid;
 };
 
+enum http_owed {
+	OWED_NOTHING,
+	OWED_ROOM,   /* poll_fd is to be writable */
+	OWED_HEAD,   /* the client is to read the head first, of which no event tells: in a moment */
+	OWED_IN_VAIN /* it is gone */
+};
+
 /* A hijacked connection. Never a raw fd, so that TLS can stand behind it. */
 struct http_stream {
 	/* >0 bytes, 0 at the peer's half-close, -1 with errno (EAGAIN when nothing is there). Bytes that came with the request first. */
 	ssize_t (*read)(struct http_stream *s, void *data, size_t size);
-	/* Blocks until all is written or the peer is gone (-1 with errno). */
+	/* Does not wait: what the peer does not take at once is kept, and owed until it is sent. -1 with errno: it is gone. */
 	int (*write)(struct http_stream *s, const void *data, size_t size);
+	/* Sends of that what can be sent now: whether some is left, and what to wait for before the next try. */
+	enum http_owed (*owed)(struct http_stream *s);
+	/* Waits until nothing is owed; -1 with errno when the peer is gone. */
+	int (*settle)(struct http_stream *s);
 	int (*shutdown_write)(struct http_stream *s);
 	/* True when read() would not block because bytes are buffered already: look before poll(). */
 	bool (*pending)(struct http_stream *s);
-	/* True while the first output should wait until the client has read the head. write() would wait for that itself, and its caller with it. */
-	bool (*held)(struct http_stream *s);
 	void (*close)(struct http_stream *s); /* frees s */
 	int poll_fd;   /* for poll(2) only */
 };

@@ -23,13 +23,15 @@ struct raw_stream {
 	bool local;              /* a Unix socket */
 	bool head_read;          /* or was waited for long enough */
 	int64_t head_until;      /* clock_mono() */
+	struct buf kept;         /* what was written and is not sent */
 };
 
 static ssize_t stream_read(struct http_stream *s, void *data, size_t size);
 static int stream_write(struct http_stream *s, const void *data, size_t size);
+static enum http_owed stream_owed(struct http_stream *s);
+static int stream_settle(struct http_stream *s);
 static int stream_shutdown_write(struct http_stream *s);
 static bool stream_pending(struct http_stream *s);
-static bool stream_held(struct http_stream *s);
 static void stream_close(struct http_stream *s);
 static void put_fields(const struct http_request *h, struct buf *b);
 
@@ -155,7 +157,7 @@ struct http_stream *raw_hijack(struct http_request *h, const char *content_type,
 		return NULL;
 	}
 	rs = xcalloc(1, sizeof(*rs));
-	rs->s = (struct http_stream){ stream_read, stream_write, stream_shutdown_write, stream_pending, stream_held,
+	rs->s = (struct http_stream){ stream_read, stream_write, stream_owed, stream_settle, stream_shutdown_write, stream_pending,
 		stream_close, h->conn->fd };
 	rs->h = h;
 	rs->local = getsockopt(h->conn->fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
@@ -230,29 +232,76 @@ static ssize_t stream_read(struct http_stream *s, void *data, size_t size)
  * lost to them. Docker's first output is later by a containerd; here it waits until the head was read, as the kernel tells that of Unix
  * sockets (what is behind TLS has a record of its own for it). Of TCP nobody can tell it: a moment must do, shorter than Docker's.
  */
-static bool stream_held(struct http_stream *s)
+static bool head_unread(struct raw_stream *rs)
 {
-	struct raw_stream *rs = (struct raw_stream *)s;
 	int unread = 0;
 
 	if (!rs->head_read)
-		rs->head_read = clock_mono() >= rs->head_until || (rs->local && (ioctl(s->poll_fd, SIOCOUTQ, &unread) < 0 || unread == 0));
+		rs->head_read = clock_mono() >= rs->head_until || (rs->local && (ioctl(rs->s.poll_fd, SIOCOUTQ, &unread) < 0 || unread == 0));
 	return !rs->head_read;
+}
+
+/* How much was sent; -1 with errno when there is nobody. */
+static ssize_t send_now(int fd, const void *data, size_t size)
+{
+	ssize_t n;
+
+	do
+		n = send(fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	return n < 0 && errno == EAGAIN ? 0 : n;
+}
+
+static enum http_owed stream_owed(struct http_stream *s)
+{
+	struct raw_stream *rs = (struct raw_stream *)s;
+	ssize_t n;
+
+	if (!rs->kept.size)
+		return OWED_NOTHING;
+	if (head_unread(rs))
+		return OWED_HEAD;
+	n = send_now(s->poll_fd, rs->kept.data, rs->kept.size);
+	if (n < 0)
+		return OWED_IN_VAIN;
+	buf_shift(&rs->kept, (size_t)n);
+	return rs->kept.size ? OWED_ROOM : OWED_NOTHING;
 }
 
 static int stream_write(struct http_stream *s, const void *data, size_t size)
 {
 	struct raw_stream *rs = (struct raw_stream *)s;
-	struct timespec moment = { .tv_nsec = HEAD_LOOK_NS };
-	struct iovec iov = { (void *)data, size };
+	ssize_t n = 0;
 
-	while (stream_held(s))
+	if (!rs->kept.size && !head_unread(rs))
+		n = send_now(s->poll_fd, data, size);
+	if (n < 0)
+		return -1;
+	if ((size_t)n < size)
+		buf_add(&rs->kept, (const char *)data + n, size - (size_t)n);
+	return 0;
+}
+
+static int stream_settle(struct http_stream *s)
+{
+	struct raw_stream *rs = (struct raw_stream *)s;
+	struct timespec moment = { .tv_nsec = HEAD_LOOK_NS };
+	struct iovec iov;
+	int r;
+
+	if (!rs->kept.size)
+		return 0;
+	while (head_unread(rs))
 		nanosleep(&moment, NULL);
-	return raw_write(&rs->h->cancel, s->poll_fd, &iov, 1);
+	iov = (struct iovec){ rs->kept.data, rs->kept.size };
+	r = raw_write(&rs->h->cancel, s->poll_fd, &iov, 1);
+	buf_reset(&rs->kept);
+	return r;
 }
 
 static int stream_shutdown_write(struct http_stream *s)
 {
+	stream_settle(s);
 	return shutdown(s->poll_fd, SHUT_WR);
 }
 
@@ -264,9 +313,13 @@ static bool stream_pending(struct http_stream *s)
 
 static void stream_close(struct http_stream *s)
 {
+	struct raw_stream *rs = (struct raw_stream *)s;
+
+	stream_settle(s);
 	raw_linger(s->poll_fd, CLOSE_LINGER_MS);
 	shutdown(s->poll_fd, SHUT_RDWR);
-	free(s);
+	buf_done(&rs->kept);
+	free(rs);
 }
 
 /* Values come from ourselves or from error texts: a line break must not end the field. */

@@ -157,6 +157,7 @@ static bool known(size_t i, pid_t *ret)
 static void on_exit_of(pid_t pid, int status)
 {
 	struct task *t = find_pid(pid);
+	bool drained;
 
 	if (!t)
 		return;
@@ -170,10 +171,10 @@ static void on_exit_of(pid_t pid, int status)
 		write_exit();
 	}
 	loop_timer(&t->report_timer, REPORT_AFTER, report_timer_fired);
-	if (t->streams.drained)
+	drained = t->streams.drained;
+	streams_exited(&t->streams);
+	if (drained)
 		report(t);
-	else
-		streams_exited(&t->streams);
 }
 
 void task_reap(void)

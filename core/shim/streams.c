@@ -169,7 +169,7 @@ static void update(struct streams *s)
 	}
 	for (struct attacher *a = s->attachers; a; a = next) {
 		next = a->next;
-		if ((a->gone && !a->in_open) || (s->drained && (!a->pending.size || a->gone)))
+		if ((a->gone && !a->in_open) || (s->drained && s->ended && (!a->pending.size || a->gone)))
 			attacher_free(a);
 		else
 			attacher_update(a);
@@ -321,8 +321,8 @@ static void attacher_ready(struct source *src, uint32_t events)
 		send_pending(a);
 	if ((events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) && a->in_open && can_take_stdin(a->owner))
 		attacher_input(a);
-	/* stdin that the process no longer takes is of no use */
-	if (a->gone && a->owner->in.fd < 0)
+	/* stdin that the process no longer takes is of no use; a terminal comes only with the start */
+	if (a->gone && a->owner->in.fd < 0 && (!a->owner->tty || a->owner->reading))
 		a->in_open = false;
 	update(a->owner);
 }
@@ -472,8 +472,11 @@ void streams_abort(struct streams *s, char *ret_text, size_t size)
 void streams_exited(struct streams *s)
 {
 	stdin_close(s);
-	if (s->drained)
+	s->ended = true;
+	if (s->drained) {
+		update(s);
 		return;
+	}
 	s->exit_by = clock_mono() + EXIT_MOST;
 	loop_timer(&s->exit_timer, EXIT_QUIET, exit_timer_fired);
 	update(s);

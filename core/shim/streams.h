@@ -27,7 +27,8 @@ struct output {
 struct streams {
 	bool tty, open_stdin, stdin_once;
 	bool reading;        /* outputs are being read: the process was started */
-	bool drained;        /* nothing comes any more */
+	bool drained;        /* nothing comes any more; attachments stay while the process may still take stdin */
+	bool ended;          /* so has the process */
 	int child[3];        /* the process's ends, until it was started */
 	struct output out[2];
 	struct source in;    /* stdin, or a duplicate of the terminal */

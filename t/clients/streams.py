@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Attachments and execs as bytes on the wire: streams.py SOCKET, against a daemon with the image busybox:latest. Prints TAP."""
+import io
 import json
 import re
 import socket
 import sys
+import tarfile
 import time
 
 sys.dont_write_bytecode = True
@@ -172,6 +174,21 @@ def execs():
     check(run(cid, ["/etc/passwd"]), ({1: failed + b'exec: "/etc/passwd": permission denied: unknown\r\n'}, 126), "one that is none")
     check(run(cid, ["true"], User="nosuch"), ({1: b"unable to find user nosuch: no matching entries in passwd file\r\n"}, 126), "no such user")
     check(run(cid, ["sh", "-c", "kill -9 $$"])[1], 137, "a signal's code")
+    silent = ["sh", "-c", "exec >/log 2>&1; sleep 0.5; cat > /taken; exit 3"]
+    eid = executed(cid, silent, AttachStdin=True)
+    s = Stream("/exec/%s/start" % eid, {})
+    time.sleep(0.2)  # so that both outputs are closed by then
+    s.send(b"typed" * 100000)
+    s.end()
+    check((s.streams(), call("GET", "/exec/%s/json" % eid)[1]["ExitCode"], run(cid, ["wc", "-c", "/taken"])[0]), ({}, 3, {1: b"500000 /taken\n"}),
+          "a process without an output takes its stdin, and its stream lasts as long as it")
+    talker = ["sh", "-c", "head -c 10000000 /dev/zero & wc -c > /taken; wait; cat /taken"]
+    s = Stream("/exec/%s/start" % executed(cid, talker, AttachStdin=True), {})
+    time.sleep(1)  # so that the output is stuck by then
+    s.send(b"x" * 5000000)
+    s.end()
+    out = s.streams()
+    check((len(out[1]), out[1][-8:]), (10000008, b"5000000\n"), "input does not wait behind output that nobody reads")
     fields(cid)
     remove(cid)
 
@@ -222,6 +239,45 @@ def attach(cid, query=ALL):
     return Stream("/containers/%s/attach?%s" % (cid, query))
 
 
+def logged(cid):
+    """What an exited container wrote to /log."""
+    c = Unix(SOCK, PATIENCE)
+    c.request("GET", "/containers/%s/archive?path=/log" % cid)
+    data = c.getresponse().read()
+    c.close()
+    return tarfile.open(fileobj=io.BytesIO(data)).extractfile("log").read()
+
+
+def before_the_start():
+    for tty in False, True:
+        for half in False, True:
+            cid = create(["sh", "-c", "exec 2>&1; read x; echo $x > /log"], start=False, OpenStdin=True, StdinOnce=True, Tty=tty)
+            s = attach(cid)
+            s.send(b"typed\n")
+            if half:
+                s.end()
+            time.sleep(0.2)
+            s.s.close()
+            time.sleep(0.2)
+            call("POST", "/containers/%s/start" % cid)
+            call("POST", "/containers/%s/wait" % cid)
+            check(logged(cid), b"typed\n", "what was sent before the start by one who then went%s%s" % (", by halves" if half else "", ", a terminal" if tty else ""))
+            remove(cid)
+    cid = create(["cat"], start=False, OpenStdin=True, StdinOnce=True)
+    s = attach(cid)
+    s.end()
+    time.sleep(0.2)
+    call("POST", "/containers/%s/start" % cid)
+    check(s.streams(), {}, "an end of stdin before the start")
+    remove(cid)
+    for what, how in ("keys detach", lambda s: s.send(b"\x10\x11")), ("a client's end ends its connection", lambda s: s.end()):
+        cid = create(["cat"], start=False, OpenStdin=True, Tty=True)
+        s = attach(cid)
+        how(s)
+        check((s.rest(), state(cid)), (b"", "created"), what + " before the start, too")
+        remove(cid)
+
+
 def attachments():
     cid = create(["sh", "-c", "echo o; echo e >&2; exit 3"], start=False)
     s = attach(cid)
@@ -245,6 +301,16 @@ def attachments():
     s.s.close()
     check(call("POST", "/containers/%s/wait" % cid)[1]["StatusCode"], 0, "so is a client that goes")
     remove(cid)
+
+    cid = create(["sh", "-c", "exec >/log 2>&1; sleep 0.5; cat; exit 4"], start=False, OpenStdin=True, StdinOnce=True)
+    s = attach(cid)
+    call("POST", "/containers/%s/start" % cid)
+    time.sleep(0.2)
+    s.send(b"typed")
+    s.end()
+    check((s.streams(), call("POST", "/containers/%s/wait" % cid)[1]["StatusCode"], logged(cid)), ({}, 4, b"typed"), "so has one without an output its stdin")
+    remove(cid)
+    before_the_start()
 
     for tty in False, True:
         cid = create(["sh", "-c", "stty -echo 2>/dev/null; echo ready; exec cat"], OpenStdin=True, Tty=tty)

@@ -82,7 +82,8 @@ static int job_attach(struct job *job, struct err *err)
 		n = s->read(s, data, sizeof(data));
 		if (n <= 0)
 			break;
-		s->write(s, data, (size_t)n);
+		if (s->write(s, data, (size_t)n) == 0)
+			s->settle(s);
 	}
 	s->close(s);
 	return 0;

@@ -27,18 +27,19 @@ static int job_attach(struct job *job, struct err *err)
 	s = rq->ops->hijack(rq, "application/vnd.docker.raw-stream", err);
 	if (!s)
 		return -1;
+	if (body.size && s->write(s, body.data, body.size) == 0)
+		s->settle(s);
 	if (request_query(rq, "held")) {
-		bool held = s->held(s);
+		bool held = s->write(s, "over", 4) == 0 && s->owed(s) == OWED_HEAD;
 
 		/* the client of a Unix socket reads nothing before it has been told so */
-		for (int64_t end = clock_mono() + 500 * NSEC_PER_MSEC; s->held(s) && clock_mono() < end;)
+		for (int64_t end = clock_mono() + 500 * NSEC_PER_MSEC; s->owed(s) == OWED_HEAD && clock_mono() < end;)
 			usleep(1000);
-		uploaded = (held ? 1 : 0) + (s->held(s) ? 2 : 0);
+		uploaded = (held ? 1 : 0) + (s->owed(s) == OWED_HEAD ? 2 : 0);
 	}
-	if (body.size)
-		s->write(s, body.data, body.size);
 	if (request_query(rq, "hangup")) {
-		s->write(s, "over", 4);
+		if (!request_query(rq, "held"))
+			s->write(s, "over", 4);
 		s->shutdown_write(s);
 	}
 	for (;;) {
@@ -54,8 +55,8 @@ static int job_attach(struct job *job, struct err *err)
 		uploaded += n;
 		for (ssize_t i = 0; i < n; i++)
 			data[i] = data[i] >= 'a' && data[i] <= 'z' ? (char)(data[i] - 32) : data[i];
-		if (!request_query(rq, "hangup"))
-			s->write(s, data, (size_t)n);
+		if (!request_query(rq, "hangup") && s->write(s, data, (size_t)n) == 0)
+			s->settle(s);
 	}
 	if (!request_query(rq, "hangup"))
 		s->write(s, "bye", 3);
