@@ -50,7 +50,8 @@ static char *interface_name(const struct net_joined *j, const struct net_box *b,
 	return name;
 }
 
-/* One of OPTION_SYSCTLS as a path below /proc/sys, "net.ipv4.conf.IFNAME.log_martians=1"; NULL for one that does not fit. */
+/* One of OPTION_SYSCTLS as a path below /proc/sys, "net.ipv4.conf.IFNAME.log_martians=1"; NULL for one that does not fit. Of what stands
+ * behind driver-opt= the docker CLI makes small letters. */
 static char *sysctl_path(const char *entry, const char *interface)
 {
 	OWN_STRV struct strv words = { 0 };
@@ -66,7 +67,7 @@ static char *sysctl_path(const char *entry, const char *interface)
 	for (size_t i = 0; i < words.len; i++) {
 		if (!*words.v[i])
 			return NULL;
-		if (!streq(words.v[i], "IFNAME"))
+		if (!streq(words.v[i], "IFNAME") && !streq(words.v[i], "ifname"))
 			continue;
 		str_set(&words.v[i], interface);
 		named = true;

@@ -137,12 +137,13 @@ static void test_wishes(struct net_controller *nc)
 
 	strv_add(&local, "169.254.7.7");
 	strmap_set(&options, "com.docker.network.endpoint.ifname", "front");
-	strmap_set(&options, "com.docker.network.endpoint.sysctls", "net.ipv4.conf.IFNAME.log_martians=1");
+	strmap_set(&options, "com.docker.network.endpoint.sysctls", "net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.ifname.accept_local=1");
 	is_int(sandbox_create(nc, C1, -1, wishes, ARRAY_LEN(wishes), NULL, &sb, &err), 0, "three at once: %s", err_text(&err));
 	says(&sb, LINKS, "eth0 eth1 front lo ", "names, one of them wanted");
 	says(&sb, "ip -4 -o addr show dev front | awk '{print $4}' | sort | tr '\\n' ' '", "10.2.0.77/24 169.254.7.7/32 ", "addresses that were asked for");
 	says(&sb, "ip -o link show dev front 2>/dev/null | sed 's/.*ether //; s/ .*//'", "02:00:00:00:00:07", "a MAC address");
 	says(&sb, "cat /proc/sys/net/ipv4/conf/front/log_martians", "1", "a sysctl");
+	says(&sb, "cat /proc/sys/net/ipv4/conf/front/accept_local", "1", "one as the docker CLI writes it");
 	says(&sb, "ip -6 -o addr show dev eth0 scope global | awk '{print $4}'", "fd01::77/64", "an IPv6 address");
 	says(&sb, "ip -4 -o addr show dev eth1 | awk '{print $4}'", "172.17.0.9/16", "one on the default bridge");
 	says(&sb, ROUTE4, "default via 172.17.0.1 dev eth1", "without priorities the first by name leads");
