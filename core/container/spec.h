@@ -89,6 +89,7 @@ struct host_config {
 	int64_t cpu_count, cpu_percent, io_max_iops, io_max_bps; /* Windows' own: accepted as 0 */
 	struct jlist mounts;                              /* mount_spec */
 	struct strv masked_paths, readonly_paths;
+	bool first_level;                                 /* not stored: read-only binds end there, as they did before API 1.44 */
 	char *rest;
 };
 
@@ -98,9 +99,6 @@ extern const struct jdesc container_config_desc, host_config_desc, mount_spec_de
 struct ipam_wish { char *ipv4, *ipv6; struct strv link_local; }; /* IPAMConfig of an endpoint */
 
 struct daemon_defaults; /* spec.c: what the daemon's configuration adds (bundle.h) */
-
-/* Takes out of the mounts what came with later versions of the API than 1.minor; ERR_INVALID where that is no choice. */
-int host_config_mounts_since(struct host_config *hc, int minor, struct err *err);
 
 /* Body of POST /containers/create: Config's fields beside HostConfig and NetworkingConfig. */
 struct create_body {
@@ -112,6 +110,8 @@ struct create_body {
 void create_body_any_case(json_t *js);
 int create_body_decode(json_t *js, struct create_body *ret, struct err *err);
 void create_body_done(struct create_body *b);
+/* To a client of API 1.minor: takes out what came later, and puts in what was the rule; ERR_INVALID where that is no choice. */
+int create_body_since(struct create_body *b, int minor, struct err *err);
 /* Several networks are of 1.44: ERR_INVALID for older clients. */
 int create_body_networks_since(const struct create_body *b, int minor, struct err *err);
 

@@ -45,6 +45,11 @@ is "$(create "\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"$WORK/src\",\"Target\"
 api POST /v1.43/containers/create?name=older -H 'Content-Type: application/json' -d "{\"Image\":\"busybox\",\"Cmd\":[\"touch\",\"/m/sub/old\"],\"HostConfig\":{\"NetworkMode\":\"none\",
 	\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"$WORK/src\",\"Target\":\"/m\",\"ReadOnly\":true}]}}" >/dev/null
 docker start -a older >/dev/null 2>&1; [ -e "$WORK/src/sub/old" ]; ok "and its read-only mounts end at the first level"
+is "$(docker inspect -f '{{json .HostConfig.Mounts}}' older)" "[{\"Type\":\"bind\",\"Source\":\"$WORK/src\",\"Target\":\"/m\",\"ReadOnly\":true}]" "of which the host configuration says nothing"
+docker rm older >/dev/null
+api POST /v1.43/containers/create?name=older -H 'Content-Type: application/json' -d "{\"Image\":\"busybox\",\"Cmd\":[\"sh\",\"-c\",\"touch /m/sub/bind; touch /m/bind\"],
+	\"HostConfig\":{\"NetworkMode\":\"none\",\"Binds\":[\"$WORK/src:/m:ro\"]}}" >/dev/null
+docker start -a older >/dev/null 2>&1; [ -e "$WORK/src/sub/bind" ] && [ ! -e "$WORK/src/bind" ]; ok "and so do its Binds"
 docker rm older >/dev/null
 umount "$WORK/src/sub"
 api POST /v1.51/containers/create?name=both -H 'Content-Type: application/json' -d "{\"Image\":\"busybox\",\"Cmd\":[\"true\"],\"HostConfig\":{\"NetworkMode\":\"none\",
@@ -90,6 +95,8 @@ is "$(part single /d)" one "a single file"
 is "$(part outside)" "Error response from daemon: path concatenation escapes the base directory, base: $WORK/root/volumes/parts/_data, subpath: outside" "a link that leads out"
 is "$(part up)" "Error response from daemon: path concatenation escapes the base directory, base: $WORK/root/volumes/parts/_data, subpath: up" "and one that climbs"
 is "$(part none)" "Error response from daemon: cannot access path $WORK/root/volumes/parts/_data/none: lstat $WORK/root/volumes/parts/_data/none: no such file or directory" "what is not there"
+is "$(create '"Mounts":[{"Type":"volume","Source":"parts","Target":"/d","VolumeOptions":{"Subpath":"a"}}]' /v1.44 | tr '\n' ' ')" \
+	"400 VolumeOptions.Subpath needs API v1.45 or newer " "a part for a client of an older API, which else had all"
 refused '"Type":"volume","Source":"parts","VolumeOptions":{"Subpath":"../x"}' '"volume": subpath must be a relative path within the volume'
 refused '"Type":"volume","Source":"parts","VolumeOptions":{"Subpath":"/x"}' '"volume": subpath must be a relative path within the volume'
 refused '"Type":"volume","VolumeOptions":{"Subpath":"x"}' '"volume": must not set Subpath when using anonymous volumes'

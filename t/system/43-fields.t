@@ -257,6 +257,15 @@ like "$(platform "$other")" "does not match the specified platform[ :(]+(wanted 
 like "$(platform x/y/z/w)" "cannot parse platform specifier|unknown operating system or architecture" "one that is none"
 old=$(api POST /v1.41/containers/create -H 'Content-Type: application/json' -d '{"Image":"busybox","HostConfig":{"KernelMemory":8388608,"KernelMemoryTCP":1000}}')
 like "$old" '"Warnings":\["[^"]*kernel memory' "a limit of the kernel's memory is warned about"
+# what came with later versions of the API, and what was the rule before
+since() { # version, fields, template
+	_id=$(api POST "/v$1/containers/create" -H 'Content-Type: application/json' -d "{\"Image\":\"busybox\"$2}" | sed -n 's/.*"Id":"\([0-9a-f]*\)".*/\1/p')
+	docker inspect -f "$3" "$_id"
+}
+is "$(since 1.39 '' '{{.HostConfig.IpcMode}}') $(since 1.40 '' '{{.HostConfig.IpcMode}}')" "shareable private" "others join the IPC namespace of a container that a client of API 1.39 makes"
+is "$(since 1.39 ',"HostConfig":{"IpcMode":"private"}' '{{.HostConfig.IpcMode}}')" private "unless it says otherwise"
+probe=',"Healthcheck":{"Test":["CMD","true"],"StartInterval":2000000000}'
+is "$(since 1.43 "$probe" '{{.Config.Healthcheck.StartInterval}}') $(since 1.44 "$probe" '{{.Config.Healthcheck.StartInterval}}')" "0s 2s" "StartInterval is of API 1.44"
 for c in $(docker ps -aq); do docker rm -f "$c" > /dev/null; done
 is "$(docker ps -aq | wc -l)" 0 "no container is left"
 stop_daemon; is "$DSTATUS" 0 "stops"

@@ -175,6 +175,14 @@ static int make_volume(struct container *c, struct mount_point *m, struct err *e
 	return 0;
 }
 
+/* In the record only: Binds have no word for it, and nobody asked. */
+static void end_at_first_level(struct mount_point *m)
+{
+	if (!m->spec.bind)
+		m->spec.bind = xcalloc(1, sizeof(*m->spec.bind));
+	m->spec.bind->read_only_non_recursive = true;
+}
+
 int mounts_resolve(struct container *c, const struct image *img, struct err *err)
 {
 	(void)img; /* its volumes were merged into the configuration */
@@ -189,6 +197,8 @@ int mounts_resolve(struct container *c, const struct image *img, struct err *err
 
 		if (r < 0)
 			return -1;
+		if (c->host.first_level && m.type && streq(m.type, "bind") && !m.rw)
+			end_at_first_level(&m);
 		if (mount_settle_propagation(c, &m, err) < 0) {
 			mount_point_done(&m);
 			return -1;
