@@ -33,6 +33,7 @@ static void put_runtimes(const struct api *api, int api_minor, struct jw *w);
 static void put_swarm(struct jw *w);
 static void put_security(const struct api *api, int api_minor, struct jw *w);
 static void put_devices(const struct api *api, int api_minor, struct jw *w);
+static void put_pools(const struct config *cfg, struct jw *w);
 static void put_firewall(const struct api *api, int api_minor, struct jw *w);
 static void put_warnings(const struct api *api, struct jw *w);
 
@@ -86,6 +87,7 @@ int system_info(struct job *job, struct err *err)
 	jw_kstr(&w, "InitBinary", api->defaults && api->defaults->init_path ? api->defaults->init_path : "docker-init");
 	put_security(api, minor, &w);
 	put_devices(api, minor, &w);
+	put_pools(api->config, &w);
 	put_firewall(api, minor, &w);
 	put_warnings(api, &w);
 	jw_obj_end(&w);
@@ -479,6 +481,26 @@ static void limit_warnings(struct strv *to)
 		if (what && !cgroup_can(limits[i].feature))
 			strv_addf(to, "WARNING: No %s support", what);
 	}
+}
+
+/* Those that somebody wrote, as in Docker. */
+static void put_pools(const struct config *cfg, struct jw *w)
+{
+	char base[48];
+	int size;
+
+	if (!cfg || !cfg->default_address_pools.len)
+		return;
+	jw_karr(w, "DefaultAddressPools");
+	for (size_t i = 0; i < cfg->default_address_pools.len; i++) {
+		if (sscanf(cfg->default_address_pools.v[i], "base=%47[^,],size=%6d", base, &size) != 2)
+			continue;
+		jw_obj(w);
+		jw_kstr(w, "Base", base);
+		jw_kint(w, "Size", size);
+		jw_obj_end(w);
+	}
+	jw_arr_end(w);
 }
 
 /* Who writes the bridge's rules; nobody does without one. */

@@ -107,6 +107,7 @@ rm -rf "$WORK/root/network"
 ip -n "$ME" route add 10.111.0.0/24 via 198.51.100.2
 start_daemon --default-address-pool base=10.111.0.0/16,size=24; ok "--default-address-pool"
 is "$(subnet)" "10.111.1.0/24 10.111.1.1" "the first that no route has"
+is "$(docker info -f '{{json .DefaultAddressPools}}')" '[{"Base":"10.111.0.0/16","Size":24}]' "info: the pools"
 stop_daemon
 ip -n "$ME" link del docker0
 rm -rf "$WORK/root/network"
