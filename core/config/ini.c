@@ -46,6 +46,21 @@ int config_parse_ini(struct config *cfg, const char *text, size_t size, struct e
 	return rc;
 }
 
+static bool is_section(const char *name, size_t size)
+{
+	char copy[SECTION_MAX_BYTES + 1] = "";
+
+	memcpy(copy, name, size);
+	return streq(copy, "daemon") || config_is_driver_section(copy);
+}
+
+static int unknown_section(struct err *err, int size, const char *name)
+{
+	return err_set(err, ERR_INVALID, "unknown section [%.*s]: there are [daemon] and "
+		"[KIND.DRIVER], KIND being graph, net, volume, authz, log or ipam", size, name);
+}
+
+/* Sections also here: the library tells only of those that have a key, and "[]" would be a file that says nothing. */
 static int check_lines(const char *text, size_t size, struct err *err)
 {
 	const char *end = text + size;
@@ -66,6 +81,8 @@ static int check_lines(const char *text, size_t size, struct err *err)
 				return err_set(err, ERR_INVALID,
 					"line %d: the section's name is longer than %d bytes", number,
 					SECTION_MAX_BYTES);
+			if (close && !is_section(text + 1, (size_t)(close - text) - 1))
+				return unknown_section(err, (int)(close - text) - 1, text + 1);
 		} else if (lead && lead < len && !strchr(";#\r\n", text[lead])) {
 			/* The library would take it as one more value of the key above. */
 			return err_set(err, ERR_INVALID, "line %d begins with a blank; repeat the key to add a value", number);
@@ -118,9 +135,7 @@ static int on_value(void *ctx, const char *section, const char *name, const char
 		return 1;
 	}
 	if (!streq(section, "daemon")) {
-		err_set(ini->err, ERR_INVALID, *section ? "unknown section [%s]: there are [daemon] and "
-			"[KIND.DRIVER], KIND being graph, net, volume, authz, log or ipam" :
-			"a key stands before the first section%s", section);
+		err_set(ini->err, ERR_INVALID, "a key stands before the first section");
 		return fail(ini);
 	}
 	if (opt_by_key(name) < 0) {

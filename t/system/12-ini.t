@@ -13,6 +13,7 @@ like "$(check '[daemon]\ndebug = perhaps\n')" "debug" "a switch that is none is 
 like "$(check '[daemon]\nmtu = many\n')" "mtu" "a number that is none"
 like "$(check '[daemon]\ndebug = true\ndebug = false\n')" '"debug" is set twice' "a key given twice"
 like "$(check '[nonsense]\na = b\n')" 'unknown section \[nonsense\]' "an unknown section"
+like "$(check '[]')" 'unknown section \[\]' "an array of JSON"
 like "$(check '[graph.]\na = b\n')" 'unknown section' "a section without a driver"
 like "$(check '[nokind.x]\na = b\n')" 'unknown section' "a section of no kind"
 like "$(check 'debug = true\n')" 'before the first section' "a key before the first section"

@@ -232,6 +232,11 @@ static void test_ini(void)
 	has("unknown section [nope]", "unknown section");
 	LOAD("", "[graph.]\na = 1\n");
 	has("unknown section [graph.]", "a driver's section without a driver");
+	ok(LOAD("", "[nope]\n[daemon]\n") < 0, "also one that is empty");
+	has("unknown section [nope]", "named");
+	ok(LOAD("", "[]") < 0, "an array of JSON is no file without options");
+	has("unknown section []", "but a section without a name");
+	ok(LOAD("", "[daemon]\n[graph.overlay]\n[daemon]") == 0, "sections that are known may be empty");
 	LOAD("", "a = 1\n");
 	has("before the first section", "no section");
 	LOAD("", "[daemon]\njust words\n");
