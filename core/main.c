@@ -10,6 +10,7 @@
 #include "check.h"
 #include "daemon.h"
 #include "driver.h"
+#include "http/tls.h"
 #include "reexec.h"
 
 static int show(void (*fill)(struct buf *out))
@@ -66,6 +67,18 @@ static int check_driver(const struct config *cfg)
 	return 2;
 }
 
+/* The files of TLS, too, which a daemon with this configuration reads before it serves. */
+static int validate(const struct config *cfg)
+{
+	OWN_ERR struct err err = ERR_INIT;
+	CLEANUP(tls_creds_unrefp) struct tls_creds *tls = cfg->tls ? daemon_load_tls(cfg, &err) : NULL;
+
+	if (cfg->tls && !tls)
+		return complain(&err, 1);
+	fputs("configuration OK\n", stderr);
+	return 0;
+}
+
 static int run(struct config *cfg, int argc, char *argv[])
 {
 	OWN_ERR struct err err = ERR_INIT;
@@ -84,10 +97,8 @@ static int run(struct config *cfg, int argc, char *argv[])
 		return list_drivers(cfg);
 	if (*cfg->check_driver)
 		return check_driver(cfg);
-	if (cfg->validate) {
-		fputs("configuration OK\n", stderr);
-		return 0;
-	}
+	if (cfg->validate)
+		return validate(cfg);
 	daemon_apply_log(cfg);
 	if (cfg->repair && !cfg->check)
 		return complain((err_set(&err, ERR_INVALID, "--repair goes with --check"), &err), 1);

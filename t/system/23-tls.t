@@ -52,6 +52,11 @@ cp "$C/server.key" "$C/their.key"; chmod 600 "$C/their.key"; chown 12345 "$C/the
 refused "somebody else's key" "belongs to user 12345: it must be root's" --tls --tlscert "$C/server.pem" --tlskey "$C/their.key"
 refused "no authority" "could not read TLS CA certificate \"$C/none.pem\"" --tlsverify --tlscacert "$C/none.pem" --tlscert "$C/server.pem" --tlskey "$C/server.key"
 refused "an authority that is none" "no certificate is in the TLS CA file" --tlsverify --tlscacert "$C/junk" --tlscert "$C/server.pem" --tlskey "$C/server.key"
+checked() { "$DOCKERD" --validate --config-file /dev/null "$@" 2>&1; }
+like "$(checked --tlsverify --tlscacert "$C/ca.pem" --tlscert "$C/server.pem" --tlskey "$C/server.key"; echo "status $?")" "^status 0$" "--validate reads the files"
+is "$(checked --tls --tlscert "$C/server.pem" --tlskey "$C/client.key" > "$WORK/checked"; echo "$?")" 1 "and fails where the daemon would"
+like "$(cat "$WORK/checked")" 'could not load X509 key pair .*the key is not that of the certificate' "in its words"
+like "$(checked --tls=false --tlscert "$C/none.pem" --tlskey "$C/none.key")" "^configuration OK$" "but not without TLS"
 # --tls alone: encrypted, no questions; the default host
 mkdir -p "$WORK/home/.docker" && cp -p "$C/server.key" "$WORK/home/.docker/key.pem" && cp "$C/server.pem" "$WORK/home/.docker/cert.pem"
 HOME=$WORK/home start_daemon --tls -H "tcp://127.0.0.1:$port"; ok "--tls with the files of ~/.docker" || done_testing
