@@ -188,13 +188,17 @@ static uint64_t saturated(u128 n)
 void ipam_figures(const struct ipam *p, uint64_t *ret_used, uint64_t *ret_free)
 {
 	u128 nobodys = (p->lowest - cidr_first(&p->subnet).n) + (cidr_last(&p->subnet).n - p->highest);
-	size_t within = 0;
+	size_t within = 0, used = 0;
 	u128 range;
 
-	for (size_t i = place(p, p->first); i < p->len && p->v[i].address <= p->last; i++)
-		within++;
+	for (size_t i = 0; i < p->len; i++) {
+		if (p->v[i].lingers) /* until somebody needs it */
+			continue;
+		used++;
+		within += p->v[i].address >= p->first && p->v[i].address <= p->last;
+	}
 	range = p->last >= p->first ? p->last - p->first + 1 : 0;
 	/* all of IPv6 wraps to none */
-	*ret_used = saturated(nobodys + p->len);
+	*ret_used = saturated(nobodys + used);
 	*ret_free = saturated(range - within);
 }

@@ -29,7 +29,8 @@ size_t ipam_lingering(const struct ipam *p, struct strv *ret);
 /* Does somebody else's address linger there? His id, or NULL. */
 const char *ipam_lingers_at(const struct ipam *p, const struct ip *address);
 size_t ipam_used(const struct ipam *p);
-/* How many of the subnet are in use, those that are nobody's among them, and how many of the range ipam_take could still give; both saturate. */
+/* How many of the subnet are in use, those that are nobody's among them, and how many of the range ipam_take could still give; what lingers counts
+ * as free. Both saturate. */
 void ipam_figures(const struct ipam *p, uint64_t *ret_used, uint64_t *ret_free);
 
 #endif

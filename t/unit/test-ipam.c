@@ -185,6 +185,8 @@ static void test_figures(void)
 	ok(!ipam_lingers_at(p, &a), "in use");
 	ipam_linger(p, "a");
 	is_str(ipam_lingers_at(p, &a), "a", "lingering, and whose it was");
+	ipam_figures(p, &used, &left);
+	ok(used == 3 && left == 4, "and free in figures");
 	ipam_free(p);
 }
 
