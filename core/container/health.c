@@ -194,7 +194,7 @@ void health_end(struct container *c)
 }
 
 /* What both streams say, up to the limit; the rest is read and dropped. */
-struct output { struct buf text; struct demux demux; };
+struct output { struct buf text; bool cut; struct demux demux; };
 
 static int take_bytes(void *ctx, const void *data, size_t size)
 {
@@ -202,7 +202,16 @@ static int take_bytes(void *ctx, const void *data, size_t size)
 	size_t room = OUTPUT_MAX - o->text.size;
 
 	buf_add(&o->text, data, size < room ? size : room);
+	o->cut |= size > room;
 	return 0;
+}
+
+static const char *output_text(struct output *o)
+{
+	if (o->cut)
+		buf_add(&o->text, "...", 3);
+	buf_add(&o->text, "", 1);
+	return o->text.data;
 }
 
 /* 1 at the end of the output, 0 when the time is over, -1 when the pool ends. */
@@ -245,12 +254,12 @@ static int await_exit(struct container_store *s, const char *id, int64_t end, in
 
 static void say_late(const struct plan *plan, struct health_probe *ret, struct output *o)
 {
+	const char *text = output_text(o);
 	char words[CLOCK_TEXT];
 
 	clock_go_duration(plan->timeout, words);
-	buf_add(&o->text, "", 1);
 	ret->exit_code = -1;
-	ret->output = xasprintf("Health check exceeded timeout (%s)%s%s", words, o->text.size > 1 ? ": " : "", o->text.data);
+	ret->output = xasprintf("Health check exceeded timeout (%s)%s%s", words, *text ? ": " : "", text);
 }
 
 /* False: the daemon ends, and nothing was found out. */
@@ -284,8 +293,7 @@ static bool probe(struct container *c, const struct plan *plan, struct health_pr
 		say_late(plan, ret, &o);
 	} else if (r > 0) {
 		ret->exit_code = code;
-		buf_add(&o.text, "", 1);
-		ret->output = xstrdup(o.text.data);
+		ret->output = xstrdup(output_text(&o));
 	}
 	buf_done(&o.text);
 	exec_forget(c, id);

@@ -40,6 +40,10 @@ comes 5 health one '.Log | length'
 is "$(health one '.Log | length')" 5 "five results are kept"
 is "$(docker events --since "$since" --until "$(($(date +%s) + 1))" --filter event=health_status --format '{{.Action}}' | tr '\n' ,)" \
 	"health_status: unhealthy,health_status: healthy," "an event for each change"
+run --name long --health-cmd 'yes | head -c 5000' --health-interval 200ms busybox sleep 1000
+comes 4099 health long '.Log[0].Output | length'
+is "$(health long '.Log[0].Output | length') $(health long '.Log[0].Output[4090:]' | tr '\n' ' ')" "4099 y y y ... " "of a long output the first 4096 bytes"
+docker rm -f long > /dev/null
 docker pause one > /dev/null
 is "$(status one)" unhealthy "paused: nothing is known, as in Docker"
 docker unpause one > /dev/null
