@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +16,19 @@
 #define NAME_MAX_SIZE 256
 #define SPEC_MAX 65536
 #define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
+json_t *docker_plugin_member(const json_t *object, const char *key)
+{
+	json_t *found = json_object_get(object, key), *value;
+	const char *name;
+
+	if (found)
+		return found;
+	json_object_foreach((json_t *)(uintptr_t)object, name, value)
+		if (strcasecmp(name, key) == 0)
+			return value;
+	return NULL;
+}
 
 /* Names become files' names. */
 static int name_ok(const char *name)

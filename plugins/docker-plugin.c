@@ -62,19 +62,6 @@ static int fail(const struct exchange *x, uint32_t class, const char *fmt, ...)
 	return -1;
 }
 
-json_t *docker_plugin_member(const json_t *object, const char *key)
-{
-	json_t *found = json_object_get(object, key), *value;
-	const char *name;
-
-	if (found)
-		return found;
-	json_object_foreach((json_t *)(uintptr_t)object, name, value)
-		if (strcasecmp(name, key) == 0)
-			return value;
-	return NULL;
-}
-
 const char *docker_plugin_text(const json_t *object, const char *key)
 {
 	const char *s = json_string_value(docker_plugin_member(object, key));

@@ -24,7 +24,7 @@ static char *process_json(struct exec *x, struct err *err)
 		.user = str_empty(x->cfg.user) ? NULL : x->cfg.user,
 		.working_dir = str_empty(x->cfg.working_dir) ? NULL : x->cfg.working_dir,
 		.tty = x->cfg.tty,
-		.privileged = x->cfg.privileged,
+		.privileged = x->cfg.privileged || c->host.privileged, /* that of the container is inherited */
 		.rows = (uint16_t)x->cfg.console_size[0],
 		.cols = (uint16_t)x->cfg.console_size[1] };
 	OWN_FREE char *rootfs = NULL;

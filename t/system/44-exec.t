@@ -197,6 +197,10 @@ threads_join c1
 : > "$WORK/execs"
 looks native
 is "$(cat "$WORK/execs")" "" "the shim does all of these itself"
+# what a container has its execs have: all of a privileged one
+for n in 1 2 5 6; do
+	is "$(docker exec "c$n" grep -E '^Cap(Prm|Eff|Bnd)' /proc/self/status)" "$(docker exec "c$n" grep -E '^Cap(Prm|Eff|Bnd)' /proc/1/status)" "capabilities as its first process: ${OPTS[n]}"
+done
 is "$(grep 'by the runtime' "$WORK/log")" "" "and the log tells of none that it could not"
 fails failures-native
 for n in 1 8 9 10 2; do docker exec -d "c$n" sleep "5550$n"; done
