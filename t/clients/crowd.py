@@ -62,7 +62,16 @@ for _ in range(50):
     times.append(took)
 times.sort()
 ok(good and times[45] < 0.01 * SLOW, "pings are answered within 10 ms", "%s, %.1f ms, worst %.1f ms" % (good, times[45] * 1e3, times[-1] * 1e3))
-ok(get("/containers/json")[0].startswith(b"HTTP/1.1 503 "), "other requests are told, too")
+for _ in range(5):
+    told = get("/containers/json")[0]
+    if told.startswith(b"HTTP/1.1 503 "):
+        break
+    # a connection from before the crowd went after it: its place is to be taken, too
+    s = dial()
+    s.sendall(b"GET /events HTTP/1.1\r\nHost: d\r\n\r\n")
+    s.recv(12)
+    crowd.append(s)
+ok(told.startswith(b"HTTP/1.1 503 "), "other requests are told, too", told[:100])
 ok(fds() <= 168, "32 descriptors are left", fds())
 for s in crowd:
     s.close()
