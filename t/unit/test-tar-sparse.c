@@ -10,26 +10,10 @@
 #include "base/tar.h"
 #include "image/tarsplit.h"
 
+#include "drip.h"
 #include "tap.h"
 
 #define MIB (1024 * 1024)
-
-/* Gives its bytes in pieces of one size, so that every border is met. */
-struct drip { struct reader reader; const char *data; size_t size, piece; };
-
-static ssize_t drip_read(struct reader *reader, void *data, size_t size, struct err *err)
-{
-	struct drip *d = (struct drip *)reader;
-
-	if (size > d->piece)
-		size = d->piece;
-	if (size > d->size)
-		size = d->size;
-	memcpy(data, d->data, size);
-	d->data += size;
-	d->size -= size;
-	return (ssize_t)size;
-}
 
 /* Every byte of the archive, in order. */
 struct spy { struct tar_tap tap; struct buf all; size_t data; };

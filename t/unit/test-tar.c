@@ -6,24 +6,8 @@
 #include "base/tar-header.h"
 #include "base/tar.h"
 
+#include "drip.h"
 #include "tap.h"
-
-/* Gives its bytes in pieces of one size, so that every border is met. */
-struct drip { struct reader reader; const char *data; size_t size, piece; };
-
-static ssize_t drip_read(struct reader *reader, void *data, size_t size, struct err *err)
-{
-	struct drip *d = (struct drip *)reader;
-
-	if (size > d->piece)
-		size = d->piece;
-	if (size > d->size)
-		size = d->size;
-	memcpy(data, d->data, size);
-	d->data += size;
-	d->size -= size;
-	return (ssize_t)size;
-}
 
 static struct buf archive;
 static struct buf_writer out;
