@@ -486,14 +486,14 @@ static void limit_warnings(struct strv *to)
 /* Those that somebody wrote, as in Docker. */
 static void put_pools(const struct config *cfg, struct jw *w)
 {
-	char base[48];
+	char base[NET_POOL_BASE];
 	int size;
 
 	if (!cfg || !cfg->default_address_pools.len)
 		return;
 	jw_karr(w, "DefaultAddressPools");
 	for (size_t i = 0; i < cfg->default_address_pools.len; i++) {
-		if (sscanf(cfg->default_address_pools.v[i], "base=%47[^,],size=%6d", base, &size) != 2)
+		if (!net_pool_read(cfg->default_address_pools.v[i], base, &size))
 			continue;
 		jw_obj(w);
 		jw_kstr(w, "Base", base);

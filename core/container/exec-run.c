@@ -36,20 +36,10 @@ static char *process_json(struct exec *x, struct err *err)
 	op_begin_any(c);
 	links_collect(c, true, NULL, &link_env, NULL);
 	rootfs = xstrdup(c->rootfs);
-	bi = (struct bundle_in){ .id = c->id,
-		.hostname = c->rec.config.hostname,
-		.domainname = c->rec.config.domainname,
-		.rootfs = rootfs,
-		.config = &c->rec.config,
-		.host = &c->host,
-		.defaults = c->store->deps.defaults,
-		.sandbox = &c->sandbox,
-		.path = c->rec.path,
-		.args = &c->rec.args,
-		.link_env = &link_env,
-		.apparmor = c->rec.apparmor_profile,
-		.process_label = container_process_label(c),
-		.tty = x->cfg.tty };
+	container_describe(c, &bi);
+	bi.rootfs = rootfs;
+	bi.link_env = &link_env;
+	bi.tty = x->cfg.tty;
 	in.container = &bi;
 	text = rootfs && confine(c, err) >= 0 ? bundle_process(&in, err) : NULL;
 	op_end(c);

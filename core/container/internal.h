@@ -98,6 +98,7 @@ DEFINE_CLEANUP(struct run, run_put)
 
 struct exec;
 struct join_base; /* join.h */
+struct bundle_in; /* bundle/bundle.h */
 
 struct container {
 	atomic_int refs;
@@ -475,6 +476,8 @@ int publish_do(struct container *c, const struct host_config *hc, struct err *er
 void publish_forget(struct container *c);
 void publish_read(struct container *c); /* rec.net.ports, as a daemon before this one left it */
 
+/* start.c: what its own process and its execs have in common; borrowed from c. The rest is zero. The caller holds the operation. */
+void container_describe(const struct container *c, struct bundle_in *ret);
 /* start.c: the caller holds the operation. */
 int container_start_op(struct container *c, struct err *err);
 /* The network mode with "default" resolved. */

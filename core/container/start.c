@@ -215,12 +215,27 @@ static int confine(struct container *c, struct err *err)
 	return 0;
 }
 
+void container_describe(const struct container *c, struct bundle_in *ret)
+{
+	*ret = (struct bundle_in){ .id = c->id,
+		.hostname = c->rec.config.hostname,
+		.domainname = c->rec.config.domainname,
+		.config = &c->rec.config,
+		.host = &c->host,
+		.defaults = c->store->deps.defaults,
+		.sandbox = &c->sandbox,
+		.path = c->rec.path,
+		.args = &c->rec.args,
+		.apparmor = c->rec.apparmor_profile,
+		.process_label = container_process_label(c) };
+}
+
 static int write_bundle(struct container *c, const char *run_dir, struct mount_list *mounts, struct err *err)
 {
 	OWN_FREE char *shm = NULL, *ipc = NULL, *pid = NULL, *root = NULL;
 	OWN_STRV struct strv link_env = { 0 };
 	CLEANUP(device_edits_done) struct device_edits edits = { 0 };
-	struct bundle_in in = { 0 };
+	struct bundle_in in;
 
 	if (allow_realtime(c, err) < 0 || confine(c, err) < 0)
 		return -1;
@@ -238,30 +253,20 @@ static int write_bundle(struct container *c, const char *run_dir, struct mount_l
 	root = userns_expose(c, c->rootfs, err);
 	if (!root)
 		return -1;
-	in = (struct bundle_in){ .id = c->id,
-		.hostname = c->rec.config.hostname,
-		.domainname = c->rec.config.domainname,
-		.rootfs = root,
-		.config = &c->rec.config,
-		.host = &c->host,
-		.defaults = c->store->deps.defaults,
-		.sandbox = &c->sandbox,
-		.path = c->rec.path,
-		.args = &c->rec.args,
-		.mounts = mounts->v,
-		.n_mounts = mounts->len,
-		.propagation = mounts->propagation,
-		.ipc_path = ipc,
-		.pid_path = pid,
-		.shm_path = shm,
-		.edits = &edits,
-		.link_env = &link_env,
-		.ids = container_userns(c),
-		.file_ids = container_ids(c),
-		.apparmor = c->rec.apparmor_profile,
-		.process_label = container_process_label(c),
-		.mount_label = container_mount_label(c),
-		.tty = c->rec.config.tty };
+	container_describe(c, &in);
+	in.rootfs = root;
+	in.mounts = mounts->v;
+	in.n_mounts = mounts->len;
+	in.propagation = mounts->propagation;
+	in.ipc_path = ipc;
+	in.pid_path = pid;
+	in.shm_path = shm;
+	in.edits = &edits;
+	in.link_env = &link_env;
+	in.ids = container_userns(c);
+	in.file_ids = container_ids(c);
+	in.mount_label = container_mount_label(c);
+	in.tty = c->rec.config.tty;
 	return bundle_write(&in, run_dir, err);
 }
 

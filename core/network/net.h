@@ -233,6 +233,9 @@ int sandbox_adopt(struct net_controller *nc, const char *container_id, const cha
  * the container's record has them. False when that does not help.
  */
 bool sandbox_mend(struct net_controller *nc, const char *container_id, const struct sandbox *known);
+/* The parts of an address pool as the configuration spells it, "base=CIDR,size=N"; whether they are good is not looked at. False: it is none. */
+#define NET_POOL_BASE 47
+bool net_pool_read(const char *text, char ret_base[NET_POOL_BASE], int *ret_size);
 /* At start: removes what belongs to none of the containers in keep (ids). */
 void net_sweep(struct net_controller *nc, const struct strv *keep);
 

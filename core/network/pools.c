@@ -38,12 +38,19 @@ static void add_ula(struct net_controller *nc)
 	add_base(nc, &base, AUTO_BITS6);
 }
 
+bool net_pool_read(const char *text, char ret_base[NET_POOL_BASE], int *ret_size)
+{
+	int end = 0;
+
+	return sscanf(text, "base=%46[^,],size=%6d%n", ret_base, ret_size, &end) == 2 && !text[end];
+}
+
 static bool parse_base(const char *text, struct cidr *ret, unsigned *ret_bits)
 {
-	char base[CIDR_TEXT + 1];
-	int bits, end = 0;
+	char base[NET_POOL_BASE];
+	int bits;
 
-	if (sscanf(text, "base=%46[^,],size=%6d%n", base, &bits, &end) != 2 || text[end] || !cidr_parse(base, ret) || bits < (int)ret->bits ||
+	if (!net_pool_read(text, base, &bits) || !cidr_parse(base, ret) || bits < (int)ret->bits ||
 	    bits > (int)cidr_width(ret->address.v6))
 		return false;
 	*ret_bits = (unsigned)bits;

@@ -87,8 +87,9 @@ else
 fi
 docker rm -f other user > /dev/null
 
-# docker-py reads the head through a buffer, and the output past it: what came along with the head would be lost
-is "$(python3 - "$SOCK" "$(api POST /containers/one/exec -H 'Content-Type: application/json' -d '{"AttachStdout":true,"Cmd":["echo","hi"]}' | jq -r .Id)" <<'P'
+# An exec's stream by hand: its body, and from stdin what is done with the socket s.
+by_hand() {
+	{ cat <<'P'; cat; } | python3 - "$SOCK" "$(api POST /containers/one/exec -H 'Content-Type: application/json' -d "$1" | jq -r .Id)"
 import socket, sys, time
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
@@ -96,18 +97,15 @@ body = b'{"Detach":false,"Tty":false}'
 s.sendall(b"POST /exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n%s"
           % (sys.argv[2].encode(), len(body), body))
 time.sleep(0.2)
+P
+}
+# docker-py reads the head through a buffer, and the output past it: what came along with the head would be lost
+is "$(by_hand '{"AttachStdout":true,"Cmd":["echo","hi"]}' <<'P'
 print(s.recv(65536)[-4:], s.recv(65536))
 P
 )" "b'\\r\\n\\r\\n' b'\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x03hi\\n'" "output does not come before the head was read"
 # nor is what a client sends lost that reads nothing and goes
-python3 - "$SOCK" "$(api POST /containers/one/exec -H 'Content-Type: application/json' -d '{"AttachStdin":true,"AttachStdout":true,"Cmd":["sh","-c","echo hi; cat > /sent; mv /sent /all-sent"]}' | jq -r .Id)" <<'P'
-import socket, sys, time
-s = socket.socket(socket.AF_UNIX)
-s.connect(sys.argv[1])
-body = b'{"Detach":false,"Tty":false}'
-s.sendall(b"POST /exec/%s/start HTTP/1.1\r\nHost: d\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n%s"
-          % (sys.argv[2].encode(), len(body), body))
-time.sleep(0.2)
+by_hand '{"AttachStdin":true,"AttachStdout":true,"Cmd":["sh","-c","echo hi; cat > /sent; mv /sent /all-sent"]}' <<'P'
 s.sendall(b"typed")
 time.sleep(0.2)
 P
