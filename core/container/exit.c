@@ -222,6 +222,8 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 	execs_end(c);
 	if (run && shim_release(run->shim, &err) < 0)
 		log_debug("container %s: %s", c->id, err_text(&err));
+	if (run)
+		container_drop_groups(c, true);
 	container_unwind(c);
 	delay = publish_exit(c, ex, &restart);
 	execs_forget_unstarted(c);

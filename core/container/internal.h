@@ -483,6 +483,8 @@ int container_start_op(struct container *c, struct err *err);
 /* The network mode with "default" resolved. */
 const char *container_mode(struct container *c);
 void container_network_event(struct container *c, const char *action, const struct net_endpoint *ep);
+/* What the runtime left of its control groups; kill as in cgroup_sweep(). */
+void container_drop_groups(const struct container *c, bool kill);
 /* Undoes what a start made: mounts, sandbox, layer. */
 void container_unwind(struct container *c);
 /* Behind it: tells of the network that was left, and forgets the sandbox. Of an exit, "die" is told first. */

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "container/bundle/bundle.h"
-#include "container/bundle/cgroup.h"
 #include "container/internal.h"
 #include "image/layer.h"
 
@@ -48,19 +47,6 @@ static void unmark(struct container *c)
 	c->rec.state.removal = false;
 }
 
-/* systemd removes its own. */
-static void drop_groups(const struct container *c)
-{
-	const struct daemon_defaults *d = c->store->deps.defaults;
-	OWN_FREE char *parent = NULL, *path = NULL;
-
-	if (d->systemd_cgroup)
-		return;
-	parent = bundle_cgroup_parent(&c->host, d);
-	path = xasprintf("%s/%s", streq(parent, "/") ? "" : parent, c->id);
-	cgroup_sweep(path);
-}
-
 static int remove_all(struct container *c, bool volumes, struct err *err)
 {
 	struct container_store *s = c->store;
@@ -88,7 +74,7 @@ static int remove_all(struct container *c, bool volumes, struct err *err)
 		err_move(err, &why);
 		return err_wrap(err, "container %s: driver \"%s\" failed to remove root filesystem", c->id, c->rec.driver);
 	}
-	drop_groups(c);
+	container_drop_groups(c, false);
 	mounts_forget(c, volumes);
 	if (!volumes)
 		unfinished_end(s, c->id);

@@ -18,7 +18,6 @@
 
 #define GROUPS_ROOT  "/sys/fs/cgroup"
 #define GROUPS_DEPTH 12
-#define END_NS       (2 * NSEC_PER_SEC)
 #define SHIM_END_MS  5000
 
 /* Of a file of the kernel's, which has no size; "" when it cannot be read. */
@@ -89,72 +88,45 @@ void shim_kill_named(const char *id)
 	}
 }
 
-static void write_kernel(int dirfd, const char *file, const char *text)
+/* The groups below fd that are named after the id, ended. False when one of them stays. */
+static bool drop_groups(int fd, const char *id, int depth)
 {
-	OWN_FD int fd = openat(dirfd, file, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd >= 0)
-		(void)!write(fd, text, strlen(text));
-}
-
-/* All processes of the group; what is frozen must go on to die. */
-static void kill_group(int fd)
-{
-	OWN_FD int procs = openat(fd, "cgroup.procs", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	OWN_BUF struct buf b = { 0 };
-	char *line, *save = NULL;
-	int64_t pid;
-	ssize_t n;
-
-	while (procs >= 0 && (n = fs_read_all(procs, buf_reserve(&b, 4096), 4095)) > 0)
-		b.size += (size_t)n;
-	buf_addc(&b, '\0');
-	for (line = strtok_r(b.data, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-		if (str_to_i64(line, &pid) && pid > 1 && pid <= INT32_MAX)
-			kill((pid_t)pid, SIGKILL);
-	write_kernel(fd, "freezer.state", "THAWED");
-	write_kernel(fd, "cgroup.freeze", "0");
-}
-
-/* The groups below fd: those named after the id, and all that are in one. False when one of them stays. */
-static bool drop_groups(int fd, const char *id, bool within, int depth)
-{
-	int copy = depth ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : -1;
-	OWN_DIR DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+	OWN_DIR DIR *d = depth ? fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : NULL;
 	struct dirent *e;
 	bool all = true;
 
-	if (!d && copy >= 0)
-		close(copy);
 	while (d && (e = readdir(d))) {
-		bool named = within || strstr(e->d_name, id);
 		OWN_FD int sub = -1;
 
 		if (e->d_type != DT_DIR || *e->d_name == '.')
 			continue;
-		sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (sub < 0)
+		if (strstr(e->d_name, id)) {
+			all = cgroup_drop(fd, e->d_name, true) && all;
 			continue;
-		if (named)
-			kill_group(sub);
-		all = drop_groups(sub, id, named, depth - 1) && all;
-		if (named && unlinkat(fd, e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-			all = false;
+		}
+		sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		all = (sub < 0 || drop_groups(sub, id, depth - 1)) && all;
 	}
 	return all;
 }
 
+bool shim_sweep_groups(const char *id)
+{
+	OWN_FD int groups = open(GROUPS_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	/* less than an id could be a part of others */
+	if (!id_is_hex64(id))
+		return true;
+	return groups < 0 || drop_groups(groups, id, GROUPS_DEPTH);
+}
+
 int shim_sweep_runtime(const char *root, const char *id, struct err *err)
 {
-	OWN_FD int groups = open(GROUPS_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC), at = -1;
-	int64_t end = clock_mono() + END_NS;
+	OWN_FD int at = -1;
 
 	BUG_ON(!id_is_hex64(id));
-	while (groups >= 0 && !drop_groups(groups, id, false, GROUPS_DEPTH)) {
-		if (clock_mono() > end)
-			return err_set(err, ERR_INTERNAL, "control groups of container %.12s cannot be removed", id);
-		usleep(20000);
-	}
+	if (!shim_sweep_groups(id))
+		return err_set(err, ERR_INTERNAL, "control groups of container %.12s cannot be removed", id);
 	at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return at < 0 ? 0 : fs_remove_tree(at, id, err);
 }

@@ -90,6 +90,19 @@ static void network_events(struct container *c, const char *action)
 		container_network_event(c, action, &c->sandbox.eps[i]);
 }
 
+void container_drop_groups(const struct container *c, bool kill)
+{
+	const struct daemon_defaults *d = c->store->deps.defaults;
+	OWN_FREE char *parent = NULL, *path = NULL;
+
+	/* systemd removes its own */
+	if (d->systemd_cgroup)
+		return;
+	parent = bundle_cgroup_parent(&c->host, d);
+	path = xasprintf("%s/%s", streq(parent, "/") ? "" : parent, c->id);
+	cgroup_sweep(path, kill);
+}
+
 void container_unwind(struct container *c)
 {
 	OWN_ERR struct err err = ERR_INIT;

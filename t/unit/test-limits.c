@@ -194,7 +194,7 @@ static void test_v1_lacks(void)
 	put("/sys/fs/cgroup/pids/p/other/x", "");
 	drop("/sys/fs/cgroup/memory/p/left/x");
 	drop("/sys/fs/cgroup/pids/p/other/x");
-	cgroup_sweep("/p/left");
+	cgroup_sweep("/p/left", false);
 	ok(!there("/sys/fs/cgroup/memory/p/left") && there("/sys/fs/cgroup/pids/p/left") && there("/sys/fs/cgroup/pids/p/other"),
 		"an empty group goes, one in use and another's stay");
 	clean();

@@ -185,7 +185,7 @@ int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, s
 	return 0;
 }
 
-void cgroup_sweep(const char *path)
+void cgroup_sweep(const char *path, bool kill)
 {
 	OWN_FREE char *top = xasprintf("%s" MOUNT_POINT, root);
 	OWN_DIR DIR *d = opendir(top);
@@ -195,10 +195,10 @@ void cgroup_sweep(const char *path)
 		OWN_FREE char *dir = xasprintf("%s%s", e->d_name, path);
 
 		if (e->d_name[0] != '.')
-			unlinkat(dirfd(d), dir, AT_REMOVEDIR);
+			cgroup_drop(dirfd(d), dir, kill);
 	}
 	if (d)
-		unlinkat(dirfd(d), path + 1, AT_REMOVEDIR);
+		cgroup_drop(dirfd(d), path + 1, kill);
 }
 
 void cgroup_have_none(void)

@@ -43,10 +43,16 @@ bool cgroup_can(enum cgroup_feature feature);
 int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, struct err *err);
 
 /*
- * Removes the empty group ("/parent/id") from each hierarchy. A runtime that failed while the processes in it were on their way
- * out has left it there, and nothing else that would name it.
+ * Removes the group at path ("/parent/id") from each hierarchy. A runtime that failed while the processes in it were on their way
+ * out has left it there, and nothing else that would name it. kill as in cgroup_drop().
  */
-void cgroup_sweep(const char *path);
+void cgroup_sweep(const char *path, bool kill);
+/*
+ * The same of one group, below dirfd. kill: for the groups of a run that is over. What still runs in it or in the groups that it
+ * made is killed (also what is frozen), they go as well, and the kernel gets two seconds for it; else only what is empty goes.
+ * False: it stays.
+ */
+bool cgroup_drop(int dirfd, const char *path, bool kill);
 
 /* Containers have none (a user's daemon): nothing can be limited from now on. Before threads. */
 void cgroup_have_none(void);
