@@ -231,7 +231,7 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 	if (container_save_state(c))
 		container_drop_run_dir(c);
 	announce(c, ex, started);
-	container_left_network(c);
+	container_tell_unwound(c);
 	lock_take(&c->lock);
 	c->leaving = false;
 	autoremove = c->host.auto_remove && !restart && !c->keep && !c->rec.state.removal && !c->removed;

@@ -57,7 +57,7 @@ struct mount_point {
 	char *type, *name, *source, *destination, *driver, *mode, *propagation;
 	bool rw, skip_creation;
 	struct mount_spec spec; /* what was asked for; empty for volumes of the image */
-	bool copy_up;           /* not stored */
+	bool copy_up, unmounted; /* not stored; a volume that was given back, of which nothing was told yet */
 };
 
 /* config.v2.json, in Docker's shape; what this build does not know is kept (rest). */
@@ -317,7 +317,9 @@ int mounts_copy_up(struct container *c, const char *rootfs, struct err *err);
 /* At start: mounts volumes, makes bind sources, lists everything for the runtime. */
 struct mount_list { struct bundle_mount *v; size_t len; const char *propagation; /* the root's, or NULL */ };
 int mounts_setup(struct container *c, struct mount_list *ret, struct err *err);
+/* Nothing is told of it until mounts_tell(). */
 void mounts_teardown(struct container *c);
+void mounts_tell(struct container *c);
 void mount_list_add(struct mount_list *l, const char *type, const char *source, const char *destination);
 struct bundle_mount *mount_list_last(struct mount_list *l);
 void mount_list_done(struct mount_list *l);
@@ -488,7 +490,7 @@ void container_drop_groups(const struct container *c, bool kill);
 /* Undoes what a start made: mounts, sandbox, layer. */
 void container_unwind(struct container *c);
 /* Behind it: tells of the network that was left, and forgets the sandbox. Of an exit, "die" is told first. */
-void container_left_network(struct container *c);
+void container_tell_unwound(struct container *c);
 /*
  * The run folder holds the exit record: it goes after the state was written, so that a crash between loses no exit. What the
  * runtime could not delete goes with it.

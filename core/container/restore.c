@@ -237,7 +237,7 @@ static bool adopt_unsaved(struct container *c)
 	shim = shim_adopt(c->store->monitor, c->id, dir, &trace, &pid, &exited, &ex, NULL);
 	if (!shim && (ex.lost || (ex.time && ex.time == c->rec.state.finished_at))) {
 		container_unwind(c);
-		container_left_network(c);
+		container_tell_unwound(c);
 		container_drop_run_dir(c);
 		return false;
 	}
@@ -275,7 +275,7 @@ void container_end_run(struct container *c)
 	if (shim_discard(c->store->monitor, c->id, dir, &trace, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	container_unwind(c);
-	container_left_network(c);
+	container_tell_unwound(c);
 	container_drop_run_dir(c);
 }
 

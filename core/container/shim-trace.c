@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
+#include "container/bundle/cgroup.h"
 #include "container/shim-client.h"
 
 #define GROUPS_ROOT  "/sys/fs/cgroup"

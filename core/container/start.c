@@ -124,9 +124,10 @@ void container_unwind(struct container *c)
 	str_set(&c->rootfs, NULL);
 }
 
-void container_left_network(struct container *c)
+void container_tell_unwound(struct container *c)
 {
 	network_events(c, "disconnect");
+	mounts_tell(c);
 	sandbox_done(&c->sandbox);
 	memset(&c->sandbox, 0, sizeof(c->sandbox));
 }
@@ -453,7 +454,7 @@ static void failed(struct container *c, int code, const struct err *err)
 	bool autoremove;
 
 	container_unwind(c);
-	container_left_network(c);
+	container_tell_unwound(c);
 	lock_take(&c->lock);
 	c->rec.state.exit_code = code;
 	str_set(&c->rec.state.error, err_text(err));

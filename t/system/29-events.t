@@ -85,6 +85,12 @@ is "$(attrs "$t1" container resize)" "height=10 image=busybox name=three width=2
 is "$(attrs "$t1" container kill)" "image=busybox name=three signal=1" "kill: the signal"
 is "$(attrs "$t1" container commit)" "comment= image=busybox imageID=ID imageRef=im:a name=three" "commit: the image"
 is "$(attrs "$t1" volume unmount)" "container=ID driver=local" "volume unmount"
+t1=$(now)
+docker run --name order -v order:/v $N busybox true
+is "$(events "$t1" '{"type":["container","network","volume"]}' | python3 -c 'import json, sys
+print(",".join(l["Type"] + " " + l["Action"] for l in map(json.loads, sys.stdin)))' | grep -o 'container start,.*')" \
+	"container start,container die,network disconnect,volume unmount" "the order of an end"
+docker rm -v order > /dev/null; docker volume rm order > /dev/null
 
 # The detach keys, in an attachment and in an exec's stream: SOCKET METHOD-PATH BODY
 keys() {

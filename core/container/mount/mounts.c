@@ -470,7 +470,18 @@ void mounts_teardown(struct container *c)
 		if (volume_unmount(c->store->deps.volumes, m->name, c->id, &err) < 0)
 			log_warn("container %s: volume %s: %s", c->id, m->name, err_text(&err));
 		else
-			volume_event(c, m, "unmount", m->name, m->driver);
+			m->unmounted = true;
 	}
 	c->volumes_mounted = 0;
+}
+
+void mounts_tell(struct container *c)
+{
+	for (size_t i = c->rec.mounts.len; i-- > 0;) {
+		struct mount_point *m = mount_at(c, i);
+
+		if (m->unmounted)
+			volume_event(c, m, "unmount", m->name, m->driver);
+		m->unmounted = false;
+	}
 }
