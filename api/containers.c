@@ -62,8 +62,7 @@ static int create(struct job *job, struct err *err)
 
 	if (js && !rq->judged)
 		create_body_any_case(js);
-	if (!js || create_body_decode(js, &body, err) < 0 || create_body_since(&body, rq->api_minor, err) < 0 ||
-	    create_body_networks_since(&body, rq->api_minor, err) < 0)
+	if (!js || create_body_decode(js, &body, err) < 0 || create_body_since(&body, rq->api_minor, &warnings, err) < 0)
 		return -1;
 	if (container_create(job_api(job)->containers, request_query(rq, "name"), request_query(rq, "platform"), &body, id,
 		    &warnings, err) < 0)

@@ -95,6 +95,18 @@ JDESC(mount_spec_desc, mount_spec,
 	JFIELD_SUB(mount_spec, image, "ImageOptions", J_PTR, J_OMITEMPTY, image_options_desc),
 	JFIELD_SUB(mount_spec, tmpfs, "TmpfsOptions", J_PTR, J_OMITEMPTY, tmpfs_options_desc));
 
+void mount_spec_drop_others(struct mount_spec *m)
+{
+	if (m->volume && !streq(m->type ? m->type : "", "volume")) {
+		jdesc_clear(&volume_options_desc, m->volume);
+		free(STEAL(m->volume));
+	}
+	if (m->tmpfs && !streq(m->type ? m->type : "", "tmpfs")) {
+		jdesc_clear(&tmpfs_options_desc, m->tmpfs);
+		free(STEAL(m->tmpfs));
+	}
+}
+
 JDESC(host_config_desc, host_config,
 	JFIELD(host_config, binds, "Binds", J_STRV, 0),
 	JFIELD(host_config, container_id_file, "ContainerIDFile", J_STR, 0),
@@ -241,22 +253,6 @@ void create_body_done(struct create_body *b)
 	jdesc_clear(&host_config_desc, &b->host);
 	free(b->networking);
 	b->networking = NULL;
-}
-
-int create_body_networks_since(const struct create_body *b, int minor, struct err *err)
-{
-	OWN_JSON json_t *js = minor >= 44 || !b->networking ? NULL : json_read(b->networking, strlen(b->networking), NULL);
-	json_t *all = json_object_get(js, "EndpointsConfig"), *item;
-	OWN_STRV struct strv names = { 0 };
-	OWN_FREE char *text = NULL;
-	const char *key;
-
-	if (json_object_size(all) <= 1)
-		return 0;
-	json_object_foreach(all, key, item)
-		strv_add(&names, key);
-	text = strv_join(&names, ", ");
-	return err_set(err, ERR_INVALID, "Container cannot be connected to network endpoints: %.512s", text);
 }
 
 static void merge_set(struct strv *dst, const struct strv *src)

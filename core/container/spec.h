@@ -110,10 +110,13 @@ struct create_body {
 void create_body_any_case(json_t *js);
 int create_body_decode(json_t *js, struct create_body *ret, struct err *err);
 void create_body_done(struct create_body *b);
-/* To a client of API 1.minor: takes out what came later, and puts in what was the rule; ERR_INVALID where that is no choice. */
-int create_body_since(struct create_body *b, int minor, struct err *err);
-/* Several networks are of 1.44: ERR_INVALID for older clients. */
-int create_body_networks_since(const struct create_body *b, int minor, struct err *err);
+/*
+ * To a client of API 1.minor: takes out what came later or is gone, and puts in what was the rule. ERR_INVALID where that is no choice;
+ * Docker's warning of what is on its way out.
+ */
+int create_body_since(struct create_body *b, int minor, struct strv *warnings, struct err *err);
+/* Takes out the options of volumes and tmpfs where the mount is of another type. */
+void mount_spec_drop_others(struct mount_spec *m);
 
 /*
  * Merges the image's configuration into cfg (env, cmd, entrypoint, labels, ports, volumes, user, workdir, health, stop

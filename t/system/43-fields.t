@@ -266,7 +266,22 @@ is "$(since 1.39 '' '{{.HostConfig.IpcMode}}') $(since 1.40 '' '{{.HostConfig.Ip
 is "$(since 1.39 ',"HostConfig":{"IpcMode":"private"}' '{{.HostConfig.IpcMode}}')" private "unless it says otherwise"
 probe=',"Healthcheck":{"Test":["CMD","true"],"StartInterval":2000000000}'
 is "$(since 1.43 "$probe" '{{.Config.Healthcheck.StartInterval}}') $(since 1.44 "$probe" '{{.Config.Healthcheck.StartInterval}}')" "0s 2s" "StartInterval is of API 1.44"
+foreign=',"HostConfig":{"Mounts":[{"Type":"tmpfs","Target":"/t","VolumeOptions":{"NoCopy":true}},{"Type":"volume","Target":"/v","TmpfsOptions":{"SizeBytes":4096}}]}'
+is "$(since 1.41 "$foreign" '{{range .HostConfig.Mounts}}{{.Target}} {{.VolumeOptions}} {{.TmpfsOptions}} {{end}}')" "/t <nil> <nil> /v <nil> <nil> " \
+	"options of another type of mounts are left out before 1.42"
+like "$(api POST /v1.42/containers/create -H 'Content-Type: application/json' -d "{\"Image\":\"busybox\"$foreign}")" "field VolumeOptions must not be specified" "and refused since"
+mac=',"NetworkingConfig":{"EndpointsConfig":{"none":{"MacAddress":"02:42:00:00:00:07"}}},"HostConfig":{"NetworkMode":"none"}'
+is "$(since 1.43 "$mac" '{{.Config.MacAddress}}')" "" "an endpoint has no MAC address of its own before 1.44"
+is "$(since 1.44 "$mac" '{{.Config.MacAddress}}')" 02:42:00:00:00:07 "it has one since"
+old=',"MacAddress":"02:42:00:00:00:08"'
+is "$(since 1.43 "$mac$old" '{{.Config.MacAddress}}')" 02:42:00:00:00:08 "that of the container counts before"
+warned() { api POST "/v$1/containers/create" -H 'Content-Type: application/json' -d "{\"Image\":\"busybox\"$old}" | grep -c 'container-wide MacAddress field is now deprecated'; }
+is "$(warned 1.43) $(warned 1.44)" "0 1" "and is warned about since"
 for c in $(docker ps -aq); do docker rm -f "$c" > /dev/null; done
 is "$(docker ps -aq | wc -l)" 0 "no container is left"
+stop_daemon; start_daemon --default-cgroupns-mode private
+is "$(since 1.40 '' '{{.HostConfig.CgroupnsMode}}') $(since 1.41 '' '{{.HostConfig.CgroupnsMode}}')" \
+	"$([ -e /sys/fs/cgroup/cgroup.controllers ] && echo private || echo host) private" "before 1.41 containers are in the host's cgroup namespace, on cgroup v1"
+docker ps -aq | while read -r c; do docker rm "$c"; done > /dev/null
 stop_daemon; is "$DSTATUS" 0 "stops"
 done_testing
