@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fetch/proxy.h"
 
 #define CONNECT_S 30L
 #define GREETING_CONNECT_S 10L
@@ -41,7 +42,7 @@ void web_init(const char *agent, const struct web_proxy *proxy)
 {
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	web.agent = xstrdup(agent);
-	web.proxy = (struct web_proxy){ xstrdup(proxy->http), xstrdup(proxy->https), NULL };
+	web.proxy = (struct web_proxy){ proxy_address(proxy->http), proxy_address(proxy->https), NULL };
 	/* what is here is never reached through somebody else */
 	web.proxy.no = xasprintf("%s%slocalhost,127.0.0.0/8,::1", proxy->no ? proxy->no : "", str_empty(proxy->no) ? "" : ",");
 }
@@ -228,9 +229,7 @@ static bool sends(const struct web_request *rq)
 
 static const char *proxy_of(const char *url)
 {
-	const char *p = strncasecmp(url, "https:", 6) == 0 ? web.proxy.https : web.proxy.http;
-
-	return p ? p : "";
+	return strncasecmp(url, "https:", 6) == 0 ? web.proxy.https : web.proxy.http;
 }
 
 static struct curl_slist *set_headers(CURL *c, const struct web_request *rq)
@@ -288,9 +287,21 @@ static long at_most(long seconds)
 	return seconds < web.stalled ? seconds : web.stalled;
 }
 
+/* "host:port" of an address. */
+static char *dial_target(const char *url)
+{
+	OWN_FREE char *host = web_host(url);
+	const char *end = host ? strrchr(host, ']') : NULL;
+
+	if (host && strchr(end ? end : host, ':'))
+		return STEAL(host);
+	return xasprintf("%s:%s", host ? host : "", strncasecmp(url, "https:", 6) == 0 ? "443" : "80");
+}
+
 static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
 {
 	const struct web_request *rq = r->rq;
+	OWN_FREE char *to = dial_target(rq->url), *direct = proxy_exceptions(web.proxy.no, to);
 	CURL *c = r->c;
 
 	curl_easy_setopt(c, CURLOPT_URL, rq->url);
@@ -300,7 +311,7 @@ static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, web.agent);
 	curl_easy_setopt(c, CURLOPT_PROXY, proxy_of(rq->url));
-	curl_easy_setopt(c, CURLOPT_NOPROXY, web.proxy.no);
+	curl_easy_setopt(c, CURLOPT_NOPROXY, direct);
 	curl_easy_setopt(c, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, rq->greeting ? at_most(GREETING_CONNECT_S) : CONNECT_S);
 	if (rq->greeting)
@@ -325,40 +336,37 @@ static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
 }
 
 /* "host:port", with the port that the scheme has. */
-static char *dial_target(const char *url)
-{
-	OWN_FREE char *host = web_host(url);
-	const char *end = host ? strrchr(host, ']') : NULL;
-
-	if (host && strchr(end ? end : host, ':'))
-		return STEAL(host);
-	return xasprintf("%s:%s", host ? host : "", strncasecmp(url, "https:", 6) == 0 ? "443" : "80");
-}
-
 static void lower_first(char *s)
 {
 	for (; *s; s++)
 		*s = (char)tolower((unsigned char)*s);
 }
 
-static char *connect_text(const struct run *r)
+static char *connect_text(const struct run *r, const char *error)
 {
 	OWN_FREE char *to = dial_target(r->rq->url), *why = NULL;
+	const char *proxy = proxy_of(r->rq->url), *colon = strrchr(to, ':');
+	OWN_FREE char *direct = xasprintf("%.*s port %s ", (int)(colon - to), to, colon + 1);
+	bool through = *proxy && !strstr(error, direct); /* it tells where it went */
 	long sys = 0;
 
+	if (through) {
+		free(to);
+		to = dial_target(proxy);
+	}
 	curl_easy_getinfo(r->c, CURLINFO_OS_ERRNO, &sys);
 	why = xstrdup(sys ? strerror((int)sys) : "connection failed");
 	lower_first(why);
-	return xasprintf("dial tcp %s: connect: %s", to, why);
+	return xasprintf("%sdial tcp %s: connect: %s", through ? "proxyconnect tcp: " : "", to, why);
 }
 
-static char *lookup_text(const struct run *r)
+static char *lookup_text(const char *url, const char *before)
 {
-	OWN_FREE char *to = dial_target(r->rq->url);
+	OWN_FREE char *to = dial_target(url);
 	char *colon = strrchr(to, ':');
 
 	*colon = '\0';
-	return xasprintf("dial tcp: lookup %s: no such host", to);
+	return xasprintf("%sdial tcp: lookup %s: no such host", before, to);
 }
 
 /* Names are checked before they come here: what is wrong with the address is its port. */
@@ -374,9 +382,11 @@ static char *failure_text(const struct run *r, CURLcode rc, const char *error)
 {
 	switch (rc) {
 	case CURLE_COULDNT_RESOLVE_HOST:
-		return lookup_text(r);
+		return lookup_text(r->rq->url, "");
+	case CURLE_COULDNT_RESOLVE_PROXY:
+		return lookup_text(proxy_of(r->rq->url), "proxyconnect tcp: ");
 	case CURLE_COULDNT_CONNECT:
-		return connect_text(r);
+		return connect_text(r, error);
 	case CURLE_URL_MALFORMAT:
 		return port_text(r);
 	case CURLE_OPERATION_TIMEDOUT:

@@ -35,7 +35,7 @@ report "the way to a key-value store includes base" "$(only core/kv 'base/|kv/|c
 report "the process that unpacks includes base and what unpacks" "$(only core/untar 'base/|untar/|image/(inflate|unpack-wire|untar-work)\.h|config.h')"
 report "registry includes base, image" "$(only core/registry 'base/|image/|registry/|config.h')"
 report "the process that speaks to registries includes base and its protocol" "$(only core/fetch 'base/|fetch/|registry/wire\.h|config.h')"
-report "only core/fetch/web.c and core/kv include libcurl" "$(grep -rln '<curl/' core api --include='*.[ch]' | grep -Ev '^core/(fetch/web\.c|kv/)' || true)"
+report "only web.c and proxy.c of core/fetch, and core/kv, include libcurl" "$(grep -rln '<curl/' core api --include='*.[ch]' | grep -Ev '^core/(fetch/(web|proxy)\.c|kv/)' || true)"
 report "api includes no facade and no driver" "$(quoted api | grep -E ': (image/graph.h|driver.h|dockerd/|http/|daemon.h)' || true)"
 report "only http/http.c includes the HTTP library" "$(grep -rln '<microhttpd.h>' core api plugins --include='*.[ch]' | grep -v '^core/http/http.c$' || true)"
 report "only facades and the loader include the driver ABI" "$(grep -rln '"dockerd/' core api --include='*.[ch]' | grep -Ev '^core/(driver[a-z-]*\.[ch]|authz[a-z-]*\.[ch]|logdriver\.c|image/graph[a-z-]*\.[ch]|network/net[a-z-]*\.[ch]|volume/volume[a-z-]*\.[ch])$' || true)"

@@ -60,4 +60,13 @@ is "$(fetchers)" 0 "a client that leaves ends it"
 is "$(left)" "0 0 0" "nothing is left of any of them"
 is "$(grep -c canary "$WORK/log")" 0 "no secret is in the log"
 stop_daemon; is "$?" 0 "the daemon ends well"
+# proxies that are not there
+proxied() { printf '{"max-download-attempts":1,"proxies":{"http-proxy":"%s","no-proxy":"%s"}}' "$1" "$2" > "$WORK/daemon.json"; start_daemon; }
+proxied http://127.0.0.1:1 far.example:81,other.example:80
+like "$(import http://far.example/plain)" 'Get \\"http://far.example/plain\\": proxyconnect tcp: dial tcp 127.0.0.1:1: connect: connection refused' "a proxy that is not there is named"
+like "$(import http://far.example:81/plain)" ': dial tcp: lookup far.example: no such host' "an exception with a port is one for that port"
+stop_daemon
+proxied nosuch.example ""
+like "$(import http://far.example/plain)" 'proxyconnect tcp: dial tcp: lookup nosuch.example: no such host' "so is one that nobody knows, without a scheme"
+stop_daemon
 done_testing

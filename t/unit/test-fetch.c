@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "fetch/challenge.h"
+#include "fetch/proxy.h"
 #include "fetch/session.h"
 #include "fetch/web.h"
 
@@ -191,8 +192,44 @@ static void test_sessions(void)
 	ok(!session("junk"), "no session");
 }
 
+static void address(const char *text, const char *want)
+{
+	OWN_FREE char *got = proxy_address(text);
+
+	is_str(got, want, "the proxy %s", text ? text : "(none)");
+}
+
+static void exceptions(const char *list, const char *target, const char *want)
+{
+	OWN_FREE char *got = proxy_exceptions(list, target);
+
+	is_str(got, want, "of \"%s\" for %s", list, target);
+}
+
+static void test_proxies(void)
+{
+	address(NULL, "");
+	address("", "");
+	address("http://proxy.corp:3128", "http://proxy.corp:3128");
+	address("http://proxy.corp", "http://proxy.corp:80/");
+	address("http://user:p%40w@proxy.corp", "http://user:p%40w@proxy.corp:80/");
+	address("https://proxy.corp", "https://proxy.corp:443/");
+	address("socks5://proxy.corp", "socks5://proxy.corp:1080/");
+	address("proxy.corp", "http://proxy.corp:80/");
+	address("proxy.corp:3128", "http://proxy.corp:3128");
+	address("http://[::1]", "http://[::1]:80/");
+	exceptions("a.corp,.b.corp, c.corp ,10.0.0.0/8", "x:443", "a.corp,.b.corp,c.corp,10.0.0.0/8");
+	exceptions("*.a.corp,*", "x:443", ".a.corp,*");
+	exceptions("a.corp:5000,b.corp:443", "a.corp:5000", "a.corp");
+	exceptions("a.corp:5000,b.corp:443", "b.corp:443", "b.corp");
+	exceptions("[::1]:5000,::1,[::2]", "[::1]:5000", "::1,::1,::2");
+	exceptions("", "x:443", "");
+	exceptions(":80,,", "x:80", "");
+}
+
 int main(void)
 {
+	test_proxies();
 	test_challenges();
 	test_tokens();
 	test_errors();
