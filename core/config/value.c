@@ -85,14 +85,9 @@ void opt_copy(struct config *dst, const struct config *src, enum opt_id id)
 /* The password in a URL's user part is not printed. */
 char *config_masked(const char *url)
 {
-	const char *scheme = strstr(url, "://"), *at;
+	const char *scheme = strstr(url, "://"), *from = scheme ? scheme + 3 : url, *at = strrchr(from, '@');
 
-	if (!scheme)
-		return xstrdup(url);
-	at = strrchr(scheme + 3, '@');
-	if (!at)
-		return xstrdup(url);
-	return xasprintf("%.*sxxxxx:xxxxx%s", (int)(scheme + 3 - url), url, at);
+	return at ? xasprintf("%.*sxxxxx:xxxxx%s", (int)(from - url), url, at) : xstrdup(url);
 }
 
 char *opt_text(const struct config *cfg, enum opt_id id)

@@ -27,6 +27,8 @@ int token_read(const char *json, size_t size, struct token *ret, struct err *err
  * registry's own word for it.
  */
 void answer_error(int status, const char *body, size_t size, char **ret_code, struct err *err);
+/* "Not Found" of 404; "" of what is not known here. */
+const char *status_text(int status);
 /* Retry-After: seconds from now (wall clock, s), at least 0; -1 when there is none. */
 int64_t retry_after(const char *value, int64_t now);
 /* The address of the next page in a Link header, owned by the caller, or NULL. */

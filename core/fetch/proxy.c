@@ -49,6 +49,7 @@ static const char *own_port(const char *entry)
 char *proxy_exceptions(const char *list, const char *target)
 {
 	const char *port = own_port(target);
+	size_t host = port ? (size_t)(port - 1 - target) : strlen(target);
 	OWN_STRV struct strv entries = { 0 };
 	OWN_BUF struct buf b = { 0 };
 
@@ -56,8 +57,12 @@ char *proxy_exceptions(const char *list, const char *target)
 	for (size_t i = 0; i < entries.len; i++) {
 		const char *e = entries.v[i] + strspn(entries.v[i], " \t"), *own;
 		size_t n = strcspn(e, " \t");
-		OWN_FREE char *entry = xstrndup(e, n);
+		OWN_FREE char *entry = str_has_prefix(e, "*.") ? xstrndup(e + 1, n - 1) : xstrndup(e, n);
 
+		if (streq(entry, "*"))
+			return xstrdup(entry); /* libcurl knows it alone only */
+		if (*entry == '.' && strlen(entry + 1) == host && strncasecmp(entry + 1, target, host) == 0)
+			continue; /* of what is below the name */
 		own = own_port(entry);
 		if (own && (!port || !streq(own, port)))
 			continue;
@@ -67,7 +72,7 @@ char *proxy_exceptions(const char *list, const char *target)
 		if (*entry == '[' && entry[n - 1] == ']')
 			buf_addf(&b, "%.*s,", (int)n - 2, entry + 1);
 		else if (n)
-			buf_addf(&b, "%s,", str_has_prefix(entry, "*.") ? entry + 1 : entry);
+			buf_addf(&b, "%s,", entry);
 	}
 	return b.size ? xstrndup(b.data, b.size - 1) : xstrdup("");
 }

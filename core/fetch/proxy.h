@@ -10,7 +10,7 @@
 char *proxy_address(const char *text);
 /*
  * What of a list of exceptions is one for target ("host:port"): a name or address with a port of its own is one for that port alone,
- * "*.name" stands for all below the name. Owned by the caller.
+ * "*.name" and ".name" stand for all below the name, "*" for everything. Owned by the caller.
  */
 char *proxy_exceptions(const char *list, const char *target);
 

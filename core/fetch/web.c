@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "fetch/challenge.h"
 #include "fetch/proxy.h"
 
 #define CONNECT_S 30L
@@ -377,9 +378,55 @@ static char *port_text(const struct run *r)
 	return port ? xasprintf("dial tcp: address %.*s: invalid port", (int)(end - port - 1), port + 1) : xstrdup(curl_easy_strerror(CURLE_URL_MALFORMAT));
 }
 
+/* What a proxy answered to CONNECT, when it was no success; else 0. */
+static int proxy_refusal(const struct run *r)
+{
+	long status = 0;
+
+	curl_easy_getinfo(r->c, CURLINFO_HTTP_CONNECTCODE, &status);
+	return status >= 200 && status < 300 ? 0 : (int)status;
+}
+
+static char *refusal_text(const struct run *r, int status)
+{
+	OWN_FREE char *proxy = dial_target(proxy_of(r->rq->url));
+
+	return xasprintf("proxyconnect tcp: %s answered %d %s", proxy, status, status_text(status));
+}
+
+/* Why a chain was not believed is a code of OpenSSL or a set of GnuTLS's bits, whichever libcurl was built with; none is both. */
+static bool is_out_of_date(long result)
+{
+	return result == 9 || result == 10 || result & (1 << 9 | 1 << 10);
+}
+
+static char *certificate_text(const struct run *r, const char *error)
+{
+	long theirs = 0, proxys = 0;
+	char now[32] = "";
+	time_t t = time(NULL);
+	struct tm tm;
+	const char *before;
+
+	curl_easy_getinfo(r->c, CURLINFO_SSL_VERIFYRESULT, &theirs);
+	curl_easy_getinfo(r->c, CURLINFO_PROXY_SSL_VERIFYRESULT, &proxys);
+	before = proxys ? "proxyconnect tcp: " : "";
+	if (is_out_of_date(theirs) || is_out_of_date(proxys)) {
+		strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
+		return xasprintf("%sx509: certificate has expired or is not yet valid: current time %s", before, now);
+	}
+	if (strcasestr(error, "name") && !strcasestr(error, "verif"))
+		return xasprintf("%sx509: %s", before, error);
+	return xasprintf("%sx509: certificate signed by unknown authority", before);
+}
+
 /* What curl says, in the words that Docker's users know. */
 static char *failure_text(const struct run *r, CURLcode rc, const char *error)
 {
+	int refused = proxy_refusal(r);
+
+	if (refused)
+		return refusal_text(r, refused);
 	switch (rc) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 		return lookup_text(r->rq->url, "");
@@ -394,8 +441,7 @@ static char *failure_text(const struct run *r, CURLcode rc, const char *error)
 			return xasprintf("no data came for %ld second%s", web.stalled, web.stalled == 1 ? "" : "s");
 		return xstrdup("net/http: request canceled while waiting for connection (Client.Timeout exceeded while awaiting headers)");
 	case CURLE_PEER_FAILED_VERIFICATION:
-		return strcasestr(error, "name") && !strcasestr(error, "verif") ? xasprintf("x509: %s", error) :
-			xstrdup("x509: certificate signed by unknown authority");
+		return certificate_text(r, error);
 	case CURLE_GOT_NOTHING:
 		return xstrdup("EOF");
 	case CURLE_PARTIAL_FILE:
@@ -430,6 +476,8 @@ static enum web_end failed(const struct run *r, CURLcode rc, const char *error, 
 	}
 	why = failure_text(r, rc, error);
 	err_set(err, ERR_UNAVAILABLE, "%s \"%s\": %s", verb(r->rq), r->rq->url, why);
+	if (proxy_refusal(r) && proxy_refusal(r) < 500)
+		return WEB_UNREACHABLE;
 	switch (rc) {
 	case CURLE_COULDNT_RESOLVE_HOST:
 	case CURLE_COULDNT_RESOLVE_PROXY:

@@ -42,7 +42,7 @@ static const char *proxy_of(const char *given, const char *upper, const char *lo
 	if (!str_empty(given))
 		return given;
 	env = getenv(upper);
-	if (!env)
+	if (str_empty(env))
 		env = getenv(lower);
 	return env ? env : "";
 }

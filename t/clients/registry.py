@@ -533,6 +533,27 @@ class Faults(Handler):
     def fault_token_body(self):
         self.answer(200, b'{"token":"a\\r\\nX-Evil: 1"}')
 
+    # a token server whose name nobody tells, in an address with a query, in another word for its token
+    def fault_token_nameless(self):
+        if self.headers.get("Authorization") == "Bearer nameless":
+            del self.headers["Authorization"]
+            return self.through()
+        self.answer(401, b"{}", WWW_Authenticate='Bearer realm="http://127.0.0.1:%d/v2/token-given/x/y/z?tenant=1"' % self.server.server_port)
+
+    def fault_token_given(self):
+        self.answer(200, b'{"access_token":"nameless","expires_in":"300"}')
+
+    # no image, but what others keep in registries
+    def fault_artifact(self):
+        if self.kind != "manifests":
+            return self.through()
+        r, body = self.fetch()
+        m = json.loads(body)
+        m["config"]["mediaType"] = "application/vnd.example.config"
+        for e in m["layers"]:
+            e["mediaType"] = "application/vnd.example.layer"
+        self.answer(200, json.dumps(m).encode(), m["mediaType"])
+
     # pages of tags that lead around and around
     def fault_tags_loop(self):
         if self.kind == "tags":
@@ -557,6 +578,12 @@ def serve(port, handler, **more):
 
 
 class Files(Handler):
+    # as a proxy that is asked for the way to a registry
+    def do_CONNECT(self):
+        with self.server.guard, open(self.server.log, "a") as f:
+            f.write("CONNECT %s auth=%s\n" % (self.path, self.headers.get("Proxy-Authorization")))
+        self.answer(407, b"<html>", Proxy_Authenticate='Basic realm="x"')
+
     def do_GET(self):
         with self.server.guard, open(self.server.log, "a") as f:
             f.write("%s auth=%s\n" % (self.path, self.headers.get("Authorization")))

@@ -25,13 +25,14 @@ registry() { # name address [yaml...]: a registry on the same blobs
 pull() { docker pull "$@" 2>&1; }
 gone() { docker images -q | sort -u | xargs -r "$DOCKER" -H "unix://$SOCK" rmi -f >/dev/null; }
 pem() { openssl req "$@" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes >/dev/null 2>&1; }
-signed() { # name subject extension
+signed() { # name subject extension [days]
 	pem -keyout "$WORK/$1.key" -subj "/CN=$2" -out "$WORK/$1.csr"
 	printf '%s\n' "$3" > "$WORK/ext"
-	openssl x509 -req -in "$WORK/$1.csr" -CA "$WORK/ca.pem" -CAkey "$WORK/ca.key" -CAcreateserial -days 2 -extfile "$WORK/ext" -out "$WORK/$1.pem" >/dev/null 2>&1
+	openssl x509 -req -in "$WORK/$1.csr" -CA "$WORK/ca.pem" -CAkey "$WORK/ca.key" -CAcreateserial -days "${4:-2}" -extfile "$WORK/ext" -out "$WORK/$1.pem" >/dev/null 2>&1
 }
 pem -x509 -days 2 -keyout "$WORK/ca.key" -subj /CN=ca -out "$WORK/ca.pem"
 signed server server "subjectAltName=IP:10.99.0.1"
+signed late server "subjectAltName=IP:10.99.0.1" -1
 signed client client "extendedKeyUsage=clientAuth"
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout "$WORK/token.key" -subj /CN=token -out "$WORK/token.pem" >/dev/null 2>&1
 
@@ -134,6 +135,9 @@ is "$(grep -c 'HTTP request to an HTTPS server' "$WORK/tls.log")" 0 "there is no
 mkdir -p "/etc/docker/certs.d/$S" "/etc/docker/certs.d/$C"
 cp "$WORK/ca.pem" "/etc/docker/certs.d/$S/ca.crt"
 like "$(pull $S/lib/busybox)" 'Downloaded newer image' "certs.d: the authority"
+SCHEME=https registry late 10.99.0.1:5006 "  tls: {certificate: $WORK/late.pem, key: $WORK/late.key}"
+mkdir -p /etc/docker/certs.d/10.99.0.1:5006 && cp "$WORK/ca.pem" /etc/docker/certs.d/10.99.0.1:5006/ca.crt
+like "$(pull 10.99.0.1:5006/lib/busybox)" 'x509: certificate has expired or is not yet valid: current time 20' "one that was good for a time"
 CERT=$WORK/client SCHEME=https registry mutual $C "  tls: {certificate: $WORK/server.pem, key: $WORK/server.key, clientcas: [$WORK/ca.pem]}"
 cp "$WORK/ca.pem" "/etc/docker/certs.d/$C/ca.crt"
 like "$(pull $C/lib/busybox)" 'Error' "a client's certificate is asked for"

@@ -69,4 +69,19 @@ stop_daemon
 proxied nosuch.example ""
 like "$(import http://far.example/plain)" 'proxyconnect tcp: dial tcp: lookup nosuch.example: no such host' "so is one that nobody knows, without a scheme"
 stop_daemon
+# from the environment: an empty word is none; one that refuses the way
+rm "$WORK/daemon.json"
+export HTTPS_PROXY= https_proxy="bob:canary@$F" NO_PROXY=none.example
+start_daemon
+unset HTTPS_PROXY https_proxy NO_PROXY
+: > "$LOG"
+like "$(import https://far.example/plain)" "proxyconnect tcp: $F answered 407 Proxy Authentication Required" "a proxy that wants another password"
+is "$(cat "$LOG")" "CONNECT far.example:443 auth=Basic Ym9iOmNhbmFyeQ==" "is asked once, with the one that there is"
+is "$(docker info -f '{{.HTTPSProxy}}')" "xxxxx:xxxxx@$F" "which nobody is told"
+stop_daemon
+export HTTPS_PROXY="$F" NO_PROXY='none.example,*'
+start_daemon
+unset HTTPS_PROXY NO_PROXY
+like "$(import https://far.example/plain)" ': dial tcp: lookup far.example: no such host' "an exception for everything"
+stop_daemon
 done_testing

@@ -219,7 +219,10 @@ static void test_proxies(void)
 	address("proxy.corp:3128", "http://proxy.corp:3128");
 	address("http://[::1]", "http://[::1]:80/");
 	exceptions("a.corp,.b.corp, c.corp ,10.0.0.0/8", "x:443", "a.corp,.b.corp,c.corp,10.0.0.0/8");
-	exceptions("*.a.corp,*", "x:443", ".a.corp,*");
+	exceptions("*.a.corp,b.corp", "x:443", ".a.corp,b.corp");
+	exceptions("a.corp, *", "x:443", "*");
+	exceptions(".a.corp,*.A.corp,b.corp", "a.corp:443", "b.corp");
+	exceptions(".a.corp", "x.a.corp:443", ".a.corp");
 	exceptions("a.corp:5000,b.corp:443", "a.corp:5000", "a.corp");
 	exceptions("a.corp:5000,b.corp:443", "b.corp:443", "b.corp");
 	exceptions("[::1]:5000,::1,[::2]", "[::1]:5000", "::1,::1,::2");
