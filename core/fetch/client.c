@@ -89,6 +89,13 @@ static void add_scopes(struct buf *to, const char *scopes, bool apart)
 			add_param(to, '&', "scope", all.v[i]);
 }
 
+/* The parameters behind the first size bytes of an address begin with '&': the first of all is to begin with '?'. */
+static void begin_query(struct buf *url, size_t size)
+{
+	if (url->size > size && !memchr(url->data, '?', size))
+		url->data[size] = '?';
+}
+
 /* A token server's answer becomes a token, or an error. */
 static int read_token(const struct web_answer *a, struct token *ret, struct err *err)
 {
@@ -118,7 +125,9 @@ static int fetch_token(struct site *s, const struct challenge *asked, const char
 	buf_adds(&url, realm);
 	if (refresh)
 		buf_adds(&form, "grant_type=refresh_token");
-	add_param(to, refresh ? '&' : strchr(realm, '?') ? '&' : '?', "service", asked->service ? asked->service : "");
+	/* a form always has it, an address where there is one, as Docker's have */
+	if (refresh || !str_empty(asked->service))
+		add_param(to, '&', "service", asked->service ? asked->service : "");
 	add_scopes(to, scope, !refresh);
 	if (refresh || offline)
 		add_param(to, '&', "client_id", "docker");
@@ -130,6 +139,8 @@ static int fetch_token(struct site *s, const struct challenge *asked, const char
 		add_param(to, '&', "account", who->username);
 		rq.authorization = auth = basic(who->username, who->password);
 	}
+	if (!refresh)
+		begin_query(&url, strlen(realm));
 	if (refresh) {
 		rq.method = "POST";
 		rq.form = form.data;

@@ -80,6 +80,8 @@ static int find(struct registry_artifact *a, struct err *err)
 		return -1;
 	if (a->f.m.index || !streq(manifest_class(&a->f.m), a->ask->class))
 		return 0;
+	if (manifest_check_layers(&a->f.m, err) < 0)
+		return -1;
 	return registry_blob(&a->s, ref, a->f.m.config, &a->config, err);
 }
 

@@ -31,7 +31,7 @@ static const char *const old_types[] = { DOCKER "distribution.manifest.v1+json",
 /* Of what a configuration is; as in Docker some that say nothing are those of images. */
 static const struct { const char *type, *class; } classes[] = {
 	{ OCI "config.v1+json", "image" }, { DOCKER "container.image.v1+json", "image" }, { "application/octet-stream", "image" },
-	{ "application/json", "image" }, { "text/html", "image" }, { DOCKER "plugin.v1+json", "plugin" },
+	{ "application/json", "image" }, { "text/html", "image" }, { "", "image" }, { DOCKER "plugin.v1+json", "plugin" },
 };
 static const char *const layer_types[] = {
 	OCI "layer.v1.tar", OCI "layer.v1.tar+gzip", OCI "layer.v1.tar+zstd", OCI "layer.nondistributable.v1.tar", OCI "layer.nondistributable.v1.tar+gzip",
@@ -94,12 +94,9 @@ static int check_image(const struct manifest *m, struct err *err)
 		return err_set(err, ERR_INVALID, "max depth exceeded");
 	if (check_entry(m->config, err) < 0)
 		return -1;
-	for (size_t i = 0; i < m->layers.len; i++) {
+	for (size_t i = 0; i < m->layers.len; i++)
 		if (check_entry(manifest_layer(m, i), err) < 0)
 			return -1;
-		if (!one_of(manifest_layer(m, i)->media_type, layer_types))
-			return err_set(err, ERR_INVALID, "layers of media type %.200s are not supported", manifest_layer(m, i)->media_type);
-	}
 	return 0;
 }
 
@@ -111,10 +108,18 @@ const char *manifest_class(const struct manifest *m)
 	return "unknown";
 }
 
+int manifest_check_layers(const struct manifest *m, struct err *err)
+{
+	for (size_t i = 0; i < m->layers.len; i++)
+		if (!one_of(manifest_layer(m, i)->media_type, layer_types))
+			return err_set(err, ERR_INVALID, "layers of media type %.200s are not supported", manifest_layer(m, i)->media_type);
+	return 0;
+}
+
 int manifest_check_image(const struct manifest *m, struct err *err)
 {
 	if (m->index || streq(manifest_class(m), "image"))
-		return 0;
+		return manifest_check_layers(m, err);
 	return err_set(err, ERR_INVALID, "Encountered remote \"%.200s\"(%s) when fetching", m->config->media_type, manifest_class(m));
 }
 
@@ -154,24 +159,33 @@ bool manifest_is_attestation(const struct manifest_entry *e)
 	return strmap_get(&e->annotations, "vnd.docker.reference.type") || (e->platform && e->platform->os && streq(e->platform->os, "unknown"));
 }
 
+static bool says_nothing(const struct manifest_platform *p)
+{
+	return !p || (str_empty(p->os) && str_empty(p->architecture) && str_empty(p->variant));
+}
+
 const struct manifest_entry *manifest_choose(const struct manifest *m, const struct platform *want, struct err *err)
 {
-	const struct manifest_entry *best = NULL;
+	const struct manifest_entry *best = NULL, *any = NULL;
 	int rank, most = 0;
 
 	for (size_t i = 0; i < m->manifests.len; i++) {
 		const struct manifest_entry *e = manifest_at(m, i);
 
-		if (manifest_is_attestation(e) || !e->platform)
+		if (manifest_is_attestation(e))
 			continue;
+		if (says_nothing(e->platform)) {
+			any = any ? any : e;
+			continue;
+		}
 		rank = platform_rank(want, e->platform->os, e->platform->architecture, e->platform->variant);
 		if (rank > most) {
 			most = rank;
 			best = e;
 		}
 	}
-	if (best)
-		return best;
+	if (best || any)
+		return best ? best : any;
 	err_set(err, ERR_NOT_FOUND, "no matching manifest for %s/%s%s%s in the manifest list entries", want->os, want->architecture,
 		str_empty(want->variant) ? "" : "/", str_empty(want->variant) ? "" : want->variant);
 	return NULL;

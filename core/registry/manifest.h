@@ -32,9 +32,11 @@ void manifest_done(struct manifest *m);
 int manifest_read(const char *text, size_t size, const char *type, const struct reference *ref, struct manifest *ret, struct err *err);
 /* What a manifest that is no index is of, by its configuration: "image", "plugin" or "unknown". */
 const char *manifest_class(const struct manifest *m);
-/* An index, or of an image; else Docker's words. */
+/* Whether all can be unpacked. */
+int manifest_check_layers(const struct manifest *m, struct err *err);
+/* An index, or of an image whose layers can be; else Docker's words. */
 int manifest_check_image(const struct manifest *m, struct err *err);
-/* The entry of an index for a platform; NULL with Docker's words. */
+/* The entry of an index for a platform, else the first that says of none; NULL with Docker's words. */
 const struct manifest_entry *manifest_choose(const struct manifest *m, const struct platform *want, struct err *err);
 static inline const struct manifest_entry *manifest_layer(const struct manifest *m, size_t i) { return jlist_at(&m->layers, i, &manifest_entry_desc); }
 static inline const struct manifest_entry *manifest_at(const struct manifest *m, size_t i) { return jlist_at(&m->manifests, i, &manifest_entry_desc); }

@@ -68,6 +68,9 @@ fails redirect-file 'a redirect to no address of HTTP'
 fails realm-file 'names a token server that has no address of HTTP'
 fails realm-user 'names a token server that has no address of HTTP'
 fails challenge-junk 'names a token server that has no address of HTTP'
+: > "$LOG"
+whole token-nameless "a token server without a name, at an address with a query"
+is "$(grep -o '/v2/token-given/[^ ]*' "$LOG" | sort -u)" "/v2/token-given/x/y/z?tenant=1&scope=repository%3Atoken-nameless%2Fx%2Fmulti%3Apull" "is asked without"
 fails token-junk "the authorization server's token is none"
 
 # refusals
@@ -81,6 +84,8 @@ fails limit-long 'toomanyrequests: come back tomorrow'
 before=$(awk '/VmHWM/ { print $2 }' "/proc/$DPID/status")
 fails huge 'the answer is larger than it may be'
 [ $(($(awk '/VmHWM/ { print $2 }' "/proc/$DPID/status") - before)) -lt 8192 ]; small "120 MiB of a manifest take no memory"
+fails artifact 'Encountered remote .*application/vnd.example.config.*\(unknown\) when fetching'
+is "$(api GET "/distribution/$F/artifact/x/multi/json" | jq -c '[.Descriptor.mediaType, .Platforms]')" '["application/vnd.oci.image.manifest.v1+json",null]' "which can be looked at"
 fails nested 'the indexes of the image are nested too deep'
 for doc in schema1 schema1-hidden both confused travdigest shortdigest negsize hugesize floatsize bigconfig nolayers toomany helm strange version3 unknown junk nothing list deep \
 	twice html others nobody; do

@@ -147,6 +147,16 @@ static void class_of(const char *type, const char *class)
 		is_str(err_text(&err), why, "which is none of an image");
 }
 
+static void layers(const char *config, const char *layer, const char *why)
+{
+	OWN_FREE char *json = xasprintf("{\"schemaVersion\":2,\"config\":%s,\"layers\":[%s]}", config, layer);
+	OWN_MANIFEST struct manifest m = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+
+	ok(manifest_read(json, strlen(json), NULL, NULL, &m, &err) == 0, "a manifest with a layer %.60s", layer);
+	is_str(manifest_check_image(&m, &err) < 0 ? err_text(&err) : NULL, why, "as an image's");
+}
+
 static void test_manifests(void)
 {
 	manifest("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[" LAYER "]}", NULL, NULL);
@@ -166,7 +176,10 @@ static void test_manifests(void)
 	class_of("application/vnd.docker.plugin.v1+json", "plugin");
 	class_of("application/vnd.docker.container.image.v1+json", "image");
 	class_of("application/octet-stream", "image");
-	manifest("{\"schemaVersion\":2,\"config\":" CONFIG ",\"layers\":[" ENTRY("x") "]}", NULL, "media type x");
+	class_of("", "image");
+	layers(CONFIG, LAYER, NULL);
+	layers(CONFIG, ENTRY("x"), "layers of media type x are not supported");
+	layers(ENTRY("helm"), ENTRY("x"), "Encountered remote \"helm\"(unknown) when fetching");
 	manifest("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" OCI "config.v1+json\",\"digest\":\"sha256:../x\",\"size\":1},\"layers\":[]}", NULL, "invalid digest");
 	manifest("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" OCI "config.v1+json\",\"digest\":\"sha256:" X64 "\",\"size\":-1},\"layers\":[]}", NULL, "invalid size");
 	manifest("{\"schemaVersion\":2,\"config\":{\"mediaType\":\"" OCI "config.v1+json\",\"digest\":\"sha256:" X64 "\",\"size\":9000000},\"layers\":[]}", NULL, "larger than");
@@ -189,7 +202,7 @@ static void test_choice(void)
 {
 #define AT(digit, platform) "{\"mediaType\":\"x\",\"digest\":\"sha256:" digit "000000000000000000000000000000000000000000000000000000000000000\",\"size\":1" platform "}"
 	static const char json[] = "{\"schemaVersion\":2,\"manifests\":["
-		AT("0", "") "," AT("1", ",\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}") ","
+		AT("0", ",\"platform\":{\"os\":\"windows\"}") "," AT("1", ",\"platform\":{\"os\":\"unknown\",\"architecture\":\"unknown\"}") ","
 		AT("2", ",\"platform\":{\"os\":\"linux\",\"architecture\":\"arm\",\"variant\":\"v7\"}") ","
 		AT("3", ",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"},\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}") ","
 		AT("4", ",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}") "," AT("5", ",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}") "]}";
@@ -206,6 +219,20 @@ static void test_choice(void)
 	chooses(&m, "linux/amd64/v2", "4");
 	chooses(&m, "unknown/unknown", NULL);
 	chooses(&m, "windows/amd64", NULL);
+}
+
+static void test_choice_without_platforms(void)
+{
+	static const char json[] = "{\"schemaVersion\":2,\"manifests\":["
+		AT("1", ",\"annotations\":{\"vnd.docker.reference.type\":\"attestation-manifest\"}") "," AT("2", "") ","
+		AT("3", ",\"platform\":{\"os\":\"\",\"architecture\":\"\"}") ","
+		AT("4", ",\"platform\":{\"os\":\"linux\",\"architecture\":\"arm64\"}") "]}";
+	OWN_MANIFEST struct manifest m = { 0 };
+	OWN_ERR struct err err = ERR_INIT;
+
+	ok(manifest_read(json, strlen(json), NULL, NULL, &m, &err) == 0, "an index with entries of no platform %s", err_text(&err));
+	chooses(&m, "linux/arm64", "4");
+	chooses(&m, "linux/amd64", "2");
 }
 
 static void ranks(const char *platform, const char *architecture, const char *variant, int want)
@@ -404,6 +431,7 @@ int main(void)
 	test_sites();
 	test_manifests();
 	test_choice();
+	test_choice_without_platforms();
 	test_ranks();
 	test_progress();
 	test_teller();
