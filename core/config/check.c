@@ -162,12 +162,36 @@ static int check_labels(struct config *cfg, struct err *err)
 	return 0;
 }
 
+/* "http://" and "https://" are taken off, as Docker does. */
+static void bare_registry(struct config *cfg, char **entry)
+{
+	size_t n = strncasecmp(*entry, "http://", 7) == 0 ? 7 : strncasecmp(*entry, "https://", 8) == 0 ? 8 : 0;
+	OWN_FREE char *bare = xstrdup(*entry + n);
+
+	if (!n)
+		return;
+	strv_take(&cfg->warnings, xasprintf("insecure registry %s should not contain '%.*s': it is left out", *entry, (int)n, *entry));
+	str_set(entry, bare);
+}
+
+static int check_registry(const char *entry, struct err *err)
+{
+	size_t n = strspn(entry, "[]:.-_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+	if (strstr(entry, "://"))
+		return err_set(err, ERR_INVALID, "insecure registry %s should not contain '://'", entry);
+	if (config_is_cidr(entry) || (n && !entry[n]))
+		return 0;
+	return err_set(err, ERR_INVALID, "insecure registry %s is not valid: it is neither HOST[:PORT] nor a network in CIDR notation", entry);
+}
+
 static int check_lists(struct config *cfg, struct err *err)
 {
-	for (size_t i = 0; i < cfg->insecure_registries.len; i++)
-		if (strstr(cfg->insecure_registries.v[i], "://"))
-			return err_set(err, ERR_INVALID, "insecure registry %s should not contain '://'",
-				cfg->insecure_registries.v[i]);
+	for (size_t i = 0; i < cfg->insecure_registries.len; i++) {
+		bare_registry(cfg, &cfg->insecure_registries.v[i]);
+		if (check_registry(cfg->insecure_registries.v[i], err) < 0)
+			return -1;
+	}
 	for (size_t i = 0; i < cfg->storage_opts.len; i++)
 		if (!strchr(cfg->storage_opts.v[i], '='))
 			return err_set(err, ERR_INVALID, "unable to parse storage-opt %s: expected key=value",

@@ -107,6 +107,17 @@ static int report(struct push *p, const struct reference *ref, const struct imag
 	return 0;
 }
 
+/* The repository has others, or there is none of that name. */
+static int no_image(struct push *p, const struct reference *ref, struct err *err)
+{
+	OWN_FREE char *shown = reference_familiar_name(ref), *full = reference_familiar(ref);
+	OWN_STRV struct strv tags = { 0 };
+
+	image_repo_tags(p->r->images, ref, &tags);
+	return tags.len ? err_set(err, ERR_NOT_FOUND, "tag does not exist: %s", full) :
+		err_set(err, ERR_NOT_FOUND, "An image does not exist locally with the tag: %s", shown);
+}
+
 static int push_one(struct push *p, const struct reference *ref, struct err *err)
 {
 	OWN_FREE char *name = reference_text(ref), *shown = reference_familiar_name(ref);
@@ -116,7 +127,7 @@ static int push_one(struct push *p, const struct reference *ref, struct err *err
 	OWN_FREE struct sent *layers = NULL;
 
 	if (!img)
-		return err_set(err, ERR_NOT_FOUND, "An image does not exist locally with the tag: %s", shown);
+		return no_image(p, ref, err);
 	if (img->damaged)
 		return err_set(err, ERR_INTERNAL, "image %s is damaged: %s", shown, img->damaged);
 	layers = xcalloc(img->diff_ids.len + 1, sizeof(*layers));

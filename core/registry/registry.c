@@ -126,11 +126,11 @@ int registry_blob(struct session *s, const struct reference *ref, const struct m
 static char *server_domain(const char *server)
 {
 	const char *host = server ? strstr(server, "://") : NULL;
+	OWN_FREE char *name = NULL;
 
 	host = host ? host + 3 : server ? server : "";
-	if (!*host || str_has_prefix(host, "index.docker.io") || str_has_prefix(host, "docker.io"))
-		return xstrdup("docker.io");
-	return xstrndup(host, strcspn(host, "/?#"));
+	name = xstrndup(host, strcspn(host, "/?#"));
+	return !*name || streq(name, "index.docker.io") ? xstrdup("docker.io") : STEAL(name);
 }
 
 int registry_login(struct registry *r, const struct registry_config *cfg, const char *server, const struct registry_auth *auth, const struct cancel *c,

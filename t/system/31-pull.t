@@ -112,6 +112,7 @@ export DOCKER_CONFIG=$WORK/config
 like "$(pull $A/lib/busybox)" 'no basic auth credentials' "a password is needed"
 like "$(printf wrong | docker login -u bob --password-stdin $A 2>&1)" 'login attempt to http://.*/v2/ failed with status: 401 Unauthorized' "a wrong one"
 is "$(api_status POST /auth -H 'Content-Type: application/json' -d '{"username":"bob","password":"no","serveraddress":"'$A'"}')" 401 "is a 401"
+like "$(api POST /auth -H 'Content-Type: application/json' -d '{"username":"bob","password":"no","serveraddress":"docker.io.example"}')" 'https://docker.io.example/v2/' "a name that begins as Docker's is another one"
 like "$(printf secret | docker login -u bob --password-stdin $A 2>&1)" 'Login Succeeded' "docker login"
 like "$(pull $A/lib/busybox)" 'Downloaded newer image' "and pull"
 is "$(api_status POST "/images/create?fromImage=$A/lib/busybox&tag=latest" -H 'X-Registry-Auth: !!')" 500 "a header that is none"

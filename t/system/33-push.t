@@ -53,6 +53,7 @@ is "$(docker inspect -f '{{len .RootFS.Layers}}' $P/x/committed:1) $(raw $P/x/co
 
 # refusals
 like "$(push $P/x/nosuch 1)" "An image does not exist locally with the tag: $P/x/nosuch" "an image that is not there"
+like "$(push $P/y/other nosuch)" "tag does not exist: $P/y/other:nosuch" "a tag that is not there"
 like "$(push $P/x/multi :1)" 'invalid tag format' "a tag that is none"
 docker tag $P/y/other:1 127.0.0.1:1/x:1
 like "$(push 127.0.0.1:1/x 1)" '127.0.0.1:1: connect: connection refused' "nobody there"

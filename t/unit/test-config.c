@@ -284,7 +284,12 @@ static void test_validate(void)
 	refused("--log-opt max-file=0", "max-file cannot be less than 1");
 	ok(LOAD("--log-driver local --log-opt max-age=7d --log-opt mode=non-blocking", "{}") == 0, "local and its options");
 	ok(LOAD("--log-opt compress=true --log-opt labels-regex=x", "{}") == 0, "options of json-file");
-	refused("--insecure-registry http://foo", "should not contain '://'");
+	ok(LOAD("--insecure-registry http://foo:5000 --insecure-registry fd00::/8 --insecure-registry [::1]:5000", "") == 0, "insecure registries");
+	is_str(cfg.insecure_registries.v[0], "foo:5000", "without a scheme");
+	ok(cfg.warnings.len == 1 && strstr(cfg.warnings.v[0], "insecure registry http://foo:5000 should not contain 'http://'"), "which is warned about");
+	refused("--insecure-registry ftp://foo", "should not contain '://'");
+	refused("--insecure-registry foo:5000/", "insecure registry foo:5000/ is not valid");
+	refused("--insecure-registry 10.0.0.0/33", "insecure registry 10.0.0.0/33 is not valid");
 	refused("--seccomp-profile /nope/x", "opening seccomp profile (/nope/x) failed");
 	refused("--storage-opt foo", "expected key=value");
 	ok(LOAD("--tlsverify=false", "") == 0 && cfg.tls && !cfg.tlsverify, "--tlsverify, even false, asks for TLS");
