@@ -199,7 +199,7 @@ like "$(docker run -d --rm --restart always busybox true 2>&1)" "[Cc]onflict|can
 # what this version cannot do is said
 like "$(docker run --rm --network nosuch busybox true 2>&1)" "network nosuch not found" "a network that is not there"
 like "$(docker run --rm -p 80:80 --network none busybox true 2>&1; docker run --rm -p 8080:80 busybox true 2>&1)" "port|publish|not supported|not implemented|none" "-p is warned about or refused"
-like "$(docker run --rm --link aa:b busybox true 2>&1)" "could not get container for aa: No such container: aa" "--link to what is not there"
+like "$(docker run --rm --link xx:b busybox true 2>&1)" "could not get container for xx: No such container: xx" "--link to what is not there"
 fails "userns|user namespace|remap" "--userns of an unknown kind" --userns nonsense busybox true
 # an image may say what a client may not
 IMAGE_ENV='["PATH=/bin","A=1","","=x","A=2"]' CONFIG_EXTRA='"StopSignal":"SIGFOO","Volumes":{"data":{}},"Healthcheck":{"Test":["CMD","true"],"Interval":1,"Retries":-1}' \
