@@ -118,6 +118,12 @@ static int containers_usage(struct api *api, int api_minor, const struct cancel 
 	return container_list(api->containers, &q, api_minor, &w, err);
 }
 
+/* What a volume of driver "local" is mounted from is not the daemon's room: as by Docker, it is not listed. A share whose server is gone is not waited for. */
+static bool is_elsewhere(const struct volume *v)
+{
+	return streq(v->driver, "local") && !str_empty(strmap_get(&v->options, "device"));
+}
+
 static void volumes_usage(struct api *api, const struct cancel *cancel, struct usage *u)
 {
 	struct volume **v = NULL;
@@ -128,8 +134,12 @@ static void volumes_usage(struct api *api, const struct cancel *cancel, struct u
 	jw_arr(&w);
 	for (size_t i = 0; i < n; i++) {
 		OWN_STRV struct strv users = { 0 };
-		int64_t size = volume_size(api->volumes, v[i], cancel);
+		int64_t size;
 
+		if (is_elsewhere(v[i]))
+			continue;
+		size = volume_size(api->volumes, v[i], cancel);
+		u->total++;
 		volume_users(api->volumes, v[i]->name, &users);
 		volume_encode_usage(v[i], size, (int64_t)users.len, &w);
 		u->active += users.len > 0;
@@ -137,7 +147,6 @@ static void volumes_usage(struct api *api, const struct cancel *cancel, struct u
 		u->reclaimable += users.len || size < 0 ? 0 : size;
 	}
 	jw_arr_end(&w);
-	u->total = (int64_t)n;
 	volume_list_free(v, n);
 }
 

@@ -159,10 +159,13 @@ static int on_delete(struct job *job, struct err *err)
 	return reply_empty(rq, 204);
 }
 
-/* Whether prune may take it: since API 1.42 only those without a name of their own, unless "all" says otherwise. */
+/*
+ * Whether prune may take it: since API 1.42 only those without a name of their own, unless "all" says otherwise. Those with options, as by Docker, never:
+ * what they name (a share, a device, a folder) frees no room when it is forgotten.
+ */
 static bool prunable(struct api *api, const struct filters *f, bool all, const struct volume *v)
 {
-	return (all || v->anonymous) && streq(v->driver, "local") && filters_labels_pass(f, &v->labels) &&
+	return (all || v->anonymous) && !v->options.len && streq(v->driver, "local") && filters_labels_pass(f, &v->labels) &&
 		volume_users(api->volumes, v->name, NULL) == 0;
 }
 

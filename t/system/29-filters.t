@@ -204,6 +204,13 @@ docker volume prune -af --filter label!=va > /dev/null
 is "$(volumes)" "fv va" "all, but by label"
 docker volume prune -f --filter all=1 > /dev/null
 is "$(volumes)" "fv" "all=1"
+docker volume create -o type=tmpfs -o device=tmpfs vt > /dev/null
+docker create --name anon $N --mount type=volume,dst=/anon,volume-opt=type=tmpfs,volume-opt=device=tmpfs busybox > /dev/null
+docker rm anon > /dev/null
+docker volume prune -af > /dev/null
+api POST /v1.41/volumes/prune > /dev/null
+is "$(volumes)" "ANON fv vt" "volumes with options are not pruned"
+docker volume ls -q --filter dangling=true | xargs "$DOCKER" -H "unix://$SOCK" volume rm > /dev/null
 networks() { docker network ls --format '{{.Name}}' $(by "$@") 2>&1 | sorted; }
 for want in "bridge driver=bridge" "host,none driver=host driver=null" "host name=host" "host id=${network:0:8}" "bridge,host,none type=builtin" "- type=custom" \
 	"bridge,host,none scope=local" "- scope=swarm" "- label=x" "- dangling=true" "bridge,host,none dangling=false"; do

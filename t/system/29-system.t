@@ -47,6 +47,11 @@ is "$(df "" | json 'sorted((v["Name"], v["UsageData"]["Size"], v["UsageData"]["R
 is "$(df "" | json 'len(d["Images"]), d["Images"][0]["Containers"], d["Images"][0]["SharedSize"], d["LayersSize"] == d["Images"][0]["Size"]')" "(1, 4, 0, True)" "the image"
 is "$(df "" | json '"VirtualSize" in d["Images"][0], d["BuildCache"]') $(df "" 43 | json '"VirtualSize" in d["Images"][0]')" "(False, []) True" \
 	"members that went with 1.44"
+docker volume create -o type=none -o o=bind -o device=/usr elsewhere > /dev/null
+docker run -d --name far $N -v elsewhere:/e busybox sleep 1000 > /dev/null
+is "$(df "?type=volume" | json 'sorted(v["Name"] for v in d["Volumes"])')" "['idle', 'vol']" "what is mounted from elsewhere is not the daemon's"
+docker rm -f far > /dev/null
+docker volume rm elsewhere > /dev/null
 for type in container:Containers image:Images volume:Volumes build-cache:BuildCache; do
 	is "$(df "?type=${type%:*}" | json '[k for k in ("Containers", "Images", "Volumes", "BuildCache") if d[k] is not None]')" "['${type#*:}']" "only ${type%:*}"
 done
