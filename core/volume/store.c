@@ -267,18 +267,28 @@ static void print_options(struct buf *b, const struct strmap *options)
 		buf_addf(b, "%s%s=%s", i ? "," : "", options->v[i].key, options->v[i].value);
 }
 
+/* An empty one, as a variable without a value gives it, is none. */
+static size_t count_options(const struct strmap *options)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < options->len; i++)
+		n += !str_empty(options->v[i].value);
+	return n;
+}
+
 /* Docker keeps the old ones and says nothing. Of a volume that a plugin made by itself nobody knows them. */
 static int check_options(const struct volume *v, const struct strmap *asked, struct err *err)
 {
 	OWN_BUF struct buf there = {0}, want = {0};
-	bool same = asked->len == v->options.len;
+	bool same = count_options(asked) == count_options(&v->options);
 
-	if (!asked->len || (!v->options.len && !streq(v->driver, VOLUME_DRIVER_DEFAULT)))
+	if (!count_options(asked) || (!v->options.len && !streq(v->driver, VOLUME_DRIVER_DEFAULT)))
 		return 0;
 	for (size_t i = 0; i < asked->len && same; i++) {
 		const char *had = strmap_get(&v->options, asked->v[i].key);
 
-		same = had && streq(had, asked->v[i].value);
+		same = str_empty(asked->v[i].value) || (had && streq(had, asked->v[i].value));
 	}
 	if (same)
 		return 0;

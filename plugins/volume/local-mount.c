@@ -102,6 +102,15 @@ static int32_t plan_word(const struct dkd_host *host, const struct dkd_call *cal
 	return 0;
 }
 
+/* Whether "o" has an "addr=" with a value; "srcaddr=" is another word. */
+static bool has_address(const char *o)
+{
+	for (; o; o = strchr(o, ',') ? strchr(o, ',') + 1 : NULL)
+		if (strncmp(o, "addr=", 5) == 0 && o[5] && o[5] != ',')
+			return true;
+	return false;
+}
+
 /*
  * "//host/share" of cifs: the kernel wants the host's address. *ret is the device itself, or in room. An address in "o" goes before.
  */
@@ -112,7 +121,7 @@ static int32_t plan_device(const struct dkd_host *host, const struct dkd_call *c
 	bool six;
 
 	*ret = o->device;
-	if (!o->type || strcmp(o->type, "cifs") != 0 || strncmp(name, "//", 2) != 0 || (o->o && strstr(o->o, "addr=")))
+	if (!o->type || strcmp(o->type, "cifs") != 0 || strncmp(name, "//", 2) != 0 || has_address(o->o))
 		return 0;
 	name += 2;
 	end = name + strcspn(name, "/");

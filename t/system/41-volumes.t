@@ -38,6 +38,8 @@ docker volume create -o type=nfs -o device=:/x -o o=addr=no.such.host.invalid nf
 like "$(run -v nfs:/d busybox true)" "failed to mount local volume: error resolving passed in network volume address: no.such.host.invalid" "an address of nfs that does not resolve"
 docker volume create -o type=cifs -o device=//no.such.host.invalid/x -o o=username=a,password=secret cifs > /dev/null
 like "$(run -v cifs:/d busybox true)" "error resolving passed in network volume address: no.such.host.invalid" "a host of cifs that does not"
+docker volume create -o type=cifs -o device=//no.such.host.invalid/x -o o=username=a,srcaddr=127.0.0.1 cifs4 > /dev/null
+like "$(run -v cifs4:/d busybox true)" "error resolving passed in network volume address: no.such.host.invalid" "beside an address of this host's own, too"
 docker volume create -o type=cifs -o device=//127.0.0.1/x -o o=username=a,password=secret cifs2 > /dev/null
 like "$(run -v cifs2:/d busybox true)" 'failed to mount local volume: mount //127.0.0.1/x:[^ ,]*, data: username=a,password=\*\*\*\*: ' "a password is not shown, nor flags of which there are none"
 docker volume create -o type=cifs -o device=//127.0.0.1/x -o o=username=a,pass=secret cifs3 > /dev/null
@@ -63,6 +65,11 @@ is "$(create '{"Name":"shm","DriverOpts":{"type":"tmpfs","device":"tmpfs","o":"s
 says_of '{"Name":"shm","DriverOpts":{"type":"tmpfs","device":"tmpfs","o":"size=2m"}}' \
 	"create shm: the volume exists with other options: device=tmpfs,o=size=1m,uid=7,mode=0750,noexec,type=tmpfs, not type=tmpfs,device=tmpfs,o=size=2m" "with others"
 is "$(api_status POST /volumes/create -H 'Content-Type: application/json' -d '{"Name":"shm","DriverOpts":{"type":"tmpfs","device":"x"}}')" 409 "which is a conflict"
+
+docker volume create -o type=tmpfs -o device=tmpfs -o o= blank > /dev/null
+is "$(docker volume create -o type=tmpfs -o device=tmpfs blank) $(docker volume create -o type= blank 2>&1)" "blank blank" "one without a value is none"
+like "$(docker volume create -o type=tmpfs -o device=tmpfs -o o=size=1m blank 2>&1)" "exists with other options" "but one that has a value is"
+docker volume rm blank > /dev/null
 
 # another name
 docker volume create --label a=b first > /dev/null
