@@ -290,6 +290,8 @@ void attachments_drop(struct container *c);
 void container_event(struct container *c, const char *action, ...) __attribute__((sentinel));
 
 /* mount/spec.c */
+/* Of volumes-from. */
+int mount_parse_from_mode(const char *mode, bool *ret_read_only, struct err *err);
 int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_point *ret, struct err *err);
 int mount_from_spec(const struct mount_spec *spec, struct mount_point *ret, struct err *err);
 int mount_check_tmpfs(const char *path, const char *options, struct err *err);

@@ -229,10 +229,13 @@ docker create --name m2 --network none --volumes-from m1:ro busybox >/dev/null
 is "$(shape m2)" "$(jq -c '[.[0], .[1], .[2], "", .[4], false, .[6]]' "$WORK/want")" "volumes-from :ro, from a container that never ran"
 docker create --name m3 --network none --volumes-from m1:rw busybox >/dev/null
 is "$(shape m3)" "$(jq -c '[.[0], .[1], .[2], "", .[4], .[5], .[6]]' "$WORK/want")" "volumes-from :rw leaves read-only what was"
+docker create --name m4 --network none --volumes-from m1:z,ro busybox >/dev/null
+is "$(shape m4)" "$(jq -c '[.[0], .[1], .[2], "", .[4], false, .[6]]' "$WORK/want")" "volumes-from :z,ro"
+for mode in ro,rw nocopy rshared idmap; do is "$(create "\"VolumesFrom\":[\"m1:$mode\"]" | tr '\n' ' ')" "400 invalid mode: $mode " "not :$mode"; done
 is "$(create '"VolumesFrom":[""]' | tr '\n' ' ')" "400 volumes-from specification cannot be an empty string " "volumes of an empty name"
 is "$(create '"VolumesFrom":["nobody"]' | tr '\n' ' ')" "400 No such container: nobody " "volumes of nobody"
 is "$(create '"VolumesFrom":["m1:odd"]' | tr '\n' ' ')" "400 invalid mode: odd " "in a mode that is none"
-docker rm -v m1 m2 m3 >/dev/null
+docker rm -v m1 m2 m3 m4 >/dev/null
 bind() { # Bind, message
 	is "$(create "\"Binds\":[\"$1\"]" | tr '\n' ' ')" "400 $2 " "-v $1"
 }

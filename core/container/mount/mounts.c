@@ -50,12 +50,13 @@ static int add_from(struct container *c, const char *from, struct err *err)
 	const char *mode = from[strlen(name)] ? from + strlen(name) + 1 : "";
 	CLEANUP(container_unrefp) struct container *other = NULL;
 	struct jmap copy = { 0 };
+	bool read_only;
 	int r = 0;
 
 	if (!*from)
 		return err_set(err, ERR_INVALID, "volumes-from specification cannot be an empty string");
-	if (*mode && !streq(mode, "ro") && !streq(mode, "rw") && !streq(mode, "z") && !streq(mode, "Z"))
-		return err_set(err, ERR_INVALID, "invalid mode: %s", mode);
+	if (mount_parse_from_mode(mode, &read_only, err) < 0)
+		return -1;
 	other = container_find(c->store, name, err);
 	if (!other) {
 		err->class = ERR_INVALID;
@@ -69,7 +70,7 @@ static int add_from(struct container *c, const char *from, struct err *err)
 	for (size_t i = 0; i < copy.len; i++) {
 		struct mount_point *m = jmap_at(&copy, i, &mount_point_desc);
 
-		if (streq(mode, "ro"))
+		if (read_only)
 			m->rw = false;
 		/* the words of the other's client, and the image's content is for the other's image */
 		str_set(&m->mode, NULL);

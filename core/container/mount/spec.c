@@ -166,6 +166,17 @@ static int check_idmap(const char *mode, struct err *err)
 	return spec ? userns_check_spec(spec, err) : 0;
 }
 
+int mount_parse_from_mode(const char *mode, bool *ret_read_only, struct err *err)
+{
+	const struct mount_point m = { .mode = (char *)mode };
+	OWN_FREE char *idmap = mount_idmap(&m);
+
+	if (!mode_valid(mode) || mode_propagation(mode) || mode_has(mode, "nocopy") || idmap)
+		return err_set(err, ERR_INVALID, "invalid mode: %s", mode);
+	*ret_read_only = mode_has(mode, "ro");
+	return 0;
+}
+
 int mount_parse_bind(const char *bind, const char *volume_driver, struct mount_point *ret, struct err *err)
 {
 	OWN_STRV struct strv f = { 0 };
