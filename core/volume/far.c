@@ -11,6 +11,7 @@
 #include "volume/volume_i.h"
 
 #define WAIT (300 * NSEC_PER_MSEC)
+#define PATIENCE (5 * NSEC_PER_SEC) /* where something else would be made for want of an answer */
 #define PAUSE (5 * NSEC_PER_SEC) /* before one is asked again that did not answer */
 #define DRIVERS_MAX 64
 
@@ -147,19 +148,19 @@ static struct one *start(struct far *f, const char *name)
 	return o->running ? o : NULL;
 }
 
-/* Is one that is worth waiting for at work? */
-static bool any_running(const struct far *f)
+/* Is one that is worth waiting for at work? Who is patient waits for those that are slow, too, but not once more for one that hangs. */
+static bool any_running(const struct far *f, bool patient, int64_t now)
 {
 	for (const struct one *o = f->ones; o; o = o->next)
-		if (o->running && !o->late)
+		if (o->running && (patient ? now - o->begun < PATIENCE : !o->late))
 			return true;
 	return false;
 }
 
-void far_refresh(struct far *f, const struct strv *known)
+void far_refresh(struct far *f, const struct strv *known, bool patient)
 {
 	OWN_STRV struct strv names = {0};
-	int64_t until = clock_mono() + WAIT, now;
+	int64_t now = clock_mono(), until = now + (patient ? PATIENCE : WAIT);
 
 	strv_copy(&names, known);
 	volume_drivers_far(&names);
@@ -168,7 +169,7 @@ void far_refresh(struct far *f, const struct strv *known)
 	WITH_LOCK(&f->lock);
 	for (size_t i = 0; i < names.len; i++)
 		start(f, names.v[i]);
-	while (any_running(f) && (now = clock_mono()) < until)
+	for (; now < until && any_running(f, patient, now); now = clock_mono())
 		lock_wait(&f->lock, &f->ended, until - now);
 	for (struct one *o = f->ones; o; o = o->next)
 		o->late |= o->running && clock_mono() - o->begun > WAIT;

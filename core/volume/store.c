@@ -193,7 +193,7 @@ void vstore_take_far(void *ctx, struct volume_driver *d, struct volume_info *inf
 		}
 }
 
-void volume_refresh(struct volume_store *s)
+static void refresh(struct volume_store *s, bool patient)
 {
 	OWN_STRV struct strv known = {0};
 
@@ -206,7 +206,12 @@ void volume_refresh(struct volume_store *s)
 	for (size_t i = known.len; i-- > 0;)
 		if (!volume_driver_is_far(known.v[i]))
 			strv_del(&known, known.v[i]);
-	far_refresh(s->far, &known);
+	far_refresh(s->far, &known, patient);
+}
+
+void volume_refresh(struct volume_store *s)
+{
+	refresh(s, false);
 }
 
 void volume_store_share(struct volume_store *s)
@@ -306,6 +311,12 @@ static int check_same(const struct entry *e, const struct volume_driver *d, cons
 		e->name, e->vol->driver, e->name);
 }
 
+/* Another host, or somebody beside the daemon, has made it with the same plugin: as by Docker it is taken as it is, and not made again. */
+static bool is_there_already(struct volume_driver *d, const struct volume_meta *m, struct volume_info *ret)
+{
+	return volume_driver_is_far(m->driver) && volume_driver_info(d, m->name, true, ret, NULL) == 0;
+}
+
 /* The work of making one; the entry is busy, no lock is held. */
 static int make(struct volume_store *s, struct entry *e, struct volume_driver *d, const struct volume_meta *m, struct err *err)
 {
@@ -318,10 +329,11 @@ static int make(struct volume_store *s, struct entry *e, struct volume_driver *d
 	e->fresh = v;
 	ret = vstore_save(s, err);
 	lock_drop(&s->lock);
-	if (ret == 0)
+	if (ret == 0 && !is_there_already(d, m, &info)) {
 		ret = volume_driver_create(d, m->name, &m->options, err);
-	if (ret == 0)
-		ret = volume_driver_info(d, m->name, false, &info, err);
+		if (ret == 0)
+			ret = volume_driver_info(d, m->name, false, &info, err);
+	}
 	lock_take(&s->lock);
 	e->fresh = NULL;
 	if (ret == 0) {
@@ -333,6 +345,14 @@ static int make(struct volume_store *s, struct entry *e, struct volume_driver *d
 	lock_drop(&s->lock);
 	volume_unref(v);
 	return ret;
+}
+
+static bool is_known(struct volume_store *s, const char *name)
+{
+	WITH_LOCK(&s->lock);
+	const struct entry *e = ventry_find(s, name);
+
+	return e && e->vol;
 }
 
 struct volume *volume_create_for(struct volume_store *s, const char *name, const char *driver, const struct strmap *opts,
@@ -357,6 +377,9 @@ struct volume *volume_create_for(struct volume_store *s, const char *name, const
 	}
 	if (vstore_check_name(name, err) < 0)
 		goto out;
+	/* A name alone may be that of a volume that only a plugin knows so far. */
+	if (str_empty(driver) && name != id && !is_known(s, name))
+		refresh(s, true);
 	if (!str_empty(driver) && !(d = volume_driver_get(s->drivers, driver, err))) {
 		err_wrap(err, "create %s", name);
 		goto out;

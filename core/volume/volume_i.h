@@ -86,9 +86,9 @@ struct far *far_new(struct volume_drivers *ds, far_take_fn *take, void *ctx);
 void far_free(struct far *f);
 /*
  * Asks each driver, known (those that have volumes here) and found, for its volumes, all at the same time, and waits for those that
- * answered in time before; for 300 ms at most.
+ * answered in time before; for 300 ms at most. Patient: for all but one that hangs already, 5 s at most.
  */
-void far_refresh(struct far *f, const struct strv *known);
+void far_refresh(struct far *f, const struct strv *known, bool patient);
 /* Did it answer in time the last time? */
 bool far_answers(struct far *f, const char *name);
 

@@ -58,6 +58,14 @@ is "$(docker volume inspect -f '{{.Status.mounts}}' first)" 0 "nothing is left o
 mkdir "$WORK/one/volumes/foreign"
 like "$(docker volume ls)" '^one +foreign$' "a volume that only the plugin knew is listed"
 is "$(docker volume inspect -f '{{.Driver}} {{.CreatedAt}}' foreign)" "one 2020-01-02T03:04:05Z" "and inspected"
+mkdir "$WORK/one/volumes/alone"
+was=$(asked one VolumeDriver.Create)
+is "$(docker run --rm $N -v alone:/d busybox touch /d/f; ls "$WORK/one/volumes/alone")" f "by its name alone it is the plugin's, not a new one of the daemon's"
+mkdir "$WORK/one/volumes/named" "$WORK/one/volumes/asked"
+is "$(docker volume create -d one --label l=2 asked) $(docker volume inspect -f '{{.Driver}} {{.Labels.l}}' asked)" "asked one 2" "created with its driver's name"
+is "$(api POST /volumes/create -H 'Content-Type: application/json' -d '{"Name":"named"}' | jq -r .Driver)" one "and without"
+is "$(asked one VolumeDriver.Create)" "$was" "which is not told to make what it has"
+docker volume rm alone named asked > /dev/null
 rmdir "$WORK/one/volumes/foreign"
 unlike "$(docker volume ls -q)" '^foreign$' "and gone when it is"
 docker run -d --name user $N -v first:/d busybox sleep 1000 > /dev/null
