@@ -10,6 +10,7 @@
 
 #define STOP_TIMEOUT_DEFAULT 10
 #define KILL_WAIT (10 * NSEC_PER_SEC)
+#define UNDO_WAIT (180 * NSEC_PER_SEC) /* longer than any call of a driver */
 #define STUCK_AFTER (4 * NSEC_PER_SEC) /* output that nobody takes holds back the report of an exit for two */
 
 static int not_running(const struct container *c, struct err *err)
@@ -178,7 +179,8 @@ bool container_wait_killed(struct container *c)
 	lock_none_held();
 	if (run && shim_end_stuck(run->shim))
 		log_warn("container %s has ended, but its shim did not tell; it was ended, too", c->id);
-	return container_wait_stopped(c, KILL_WAIT);
+	/* What has ended is not told before its volumes and networks are let go, for which a plugin may take its time. */
+	return container_wait_stopped(c, container_ended(c) ? UNDO_WAIT : KILL_WAIT);
 }
 
 int container_kill(struct container *c, const char *signal, struct err *err)

@@ -162,6 +162,17 @@ rm -f "$WORK/one/control" "$SOCKETS/one.sock"
 plugin one "$WORK/elsewhere.sock"
 echo "unix://$WORK/elsewhere.sock" > "$SPECS/one.spec"
 is "$(docker volume rm late)" late "it may come back elsewhere, by a .spec"
+docker run -d --name slow $N -v first:/d busybox sleep 1000 > /dev/null
+echo "VolumeDriver.Unmount hang" > "$WORK/one/control"
+docker stop -t 0 slow > "$WORK/stopped" 2>&1 &
+STOP=$!
+sleep 16
+rm "$WORK/one/control"
+kill "$PID_one"; wait "$PID_one" 2> /dev/null
+plugin one "$WORK/elsewhere.sock"
+wait "$STOP"
+is "$? $(cat "$WORK/stopped") $(docker inspect -f '{{.State.Status}}' slow)" "0 slow exited" "a container whose volume is not let go for long has ended all the same"
+docker rm slow > /dev/null
 is "$(docker system df -v | awk '$1 == "first" { print $2, $3 }')" "0 -1B" "system df: a volume of another host's is not measured"
 
 # TLS by a .json
