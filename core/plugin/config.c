@@ -130,6 +130,8 @@ static int refuse(const char *head, const char *field, struct err *err)
 /* One of a list whose settable field is a path. below: where that has to be. */
 static int set_path(struct strmap *to, const json_t *o, const char *head, const char *field, const char *only, const char *value, const char *below, struct err *err)
 {
+	if (!*field && json_array_size(json_object_get(o, "Settable")) == 1)
+		field = only; /* a name alone stands for the one that may be set */
 	if (!streq(field, only) || !settable(o, only))
 		return refuse(head, field, err);
 	if (!path_ok(value) || !str_has_prefix(value, below))

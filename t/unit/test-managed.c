@@ -86,6 +86,9 @@ static void test_carry(void)
 	managed_settings_carry(&same, after, &old);
 	is_str(strv_env_get(&same.env, "A"), "5", "what nobody set is the new version's");
 	ok(managed_settings_set(&old, before, "A=9", &err) == 0 && managed_settings_set(&old, before, "m.source=/mine", &err) == 0, "set: %s", err_text(&err));
+	is_int(managed_settings_set(&old, before, "m=/short", &err), 0, "a name alone stands for what may be set");
+	is_str(strmap_get(&old.mounts, "m"), "/short", "which it is");
+	is_int(managed_settings_set(&old, before, "m=/mine", &err), 0, "once more");
 	managed_settings_begin(&set, after);
 	managed_settings_carry(&set, after, &old);
 	is_str(strv_env_get(&set.env, "A"), "9", "what was set stays");
