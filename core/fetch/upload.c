@@ -46,9 +46,10 @@ int upload_have(struct client *c, const char *repo, const char *digest, int64_t 
 	return -1;
 }
 
-/* Where an upload goes on: of the site itself, or not at all. */
-static char *upload_place(struct site *s, const char *before, const struct web_answer *a, struct failure *f)
+/* Where an upload goes on: of the site itself, or not at all. asked: the address or path that was answered. */
+static char *upload_place(struct site *s, const char *asked, const struct web_answer *a, struct failure *f)
 {
+	OWN_FREE char *before = *asked == '/' ? xasprintf("%s%s", s->url, asked) : xstrdup(asked);
 	OWN_FREE char *full = a->location ? web_resolve(before, a->location) : NULL;
 
 	if (full && web_same_origin(full, s->url))
@@ -78,7 +79,7 @@ int upload_mount(struct client *c, const char *repo, const char *digest, const c
 		return -1;
 	if (a.status == 201)
 		return 1;
-	if (a.status == 202 && (place = upload_place(s, s->url, &a, f)))
+	if (a.status == 202 && (place = upload_place(s, path, &a, f)))
 		give_up(c, s, place, scope);
 	failure_done(f);
 	return 0;
@@ -94,7 +95,7 @@ static char *begin(struct client *c, struct site *s, const struct upload *u, con
 	if (ask(c, s, &rq, scope, &a, f) < 0)
 		return NULL;
 	if (a.status == 202)
-		return upload_place(s, s->url, &a, f);
+		return upload_place(s, path, &a, f);
 	*ret_wait = retry_after(a.retry_after, clock_now() / NSEC_PER_SEC);
 	client_refused(&a, f);
 	return NULL;
@@ -148,7 +149,7 @@ static int send_rest(struct client *c, struct site *s, const struct upload *u, i
 			client_refused(&a, f);
 			return -1;
 		}
-		next = upload_place(s, *place, &a, f);
+		next = a.location ? upload_place(s, *place, &a, f) : xstrdup(*place);
 		if (!next)
 			return -1;
 		free(*place);

@@ -73,6 +73,8 @@ like "$(grep 'PATCH /v2/up-cut' "$LOG" | grep -v 'part=None')" 'part=1048576-[0-
 skopeo copy -q --insecure-policy --src-tls-verify=false docker://$P/new/a:1 "oci:$WORK/a" >/dev/null; ok "it is whole"
 like "$(faulty up-busy new/b)" '"aux":\{"Tag":"1"' "503, come back in a second"
 like "$(faulty up-nomount new/c)" '"aux":\{"Tag":"1"' "a registry that mounts nothing"
+like "$(faulty up-laconic new/h)" '"aux":\{"Tag":"1"' "a registry that tells places from where one is, and once"
+skopeo copy -q --insecure-policy --src-tls-verify=false docker://$P/new/h:1 "oci:$WORK/h" >/dev/null; ok "has it"
 like "$(faulty up-elsewhere new/d)" 'the registry names no place of its own for an upload' "an upload is not sent elsewhere"
 is "$(grep -c ELSEWHERE "$LOG")" 0 "nothing went there"
 like "$(faulty up-denied new/e)" 'denied: requested access to the resource is denied' "denied"

@@ -92,7 +92,7 @@ static void test_errors(void)
 	error(503, "<html>", NULL, "received unexpected HTTP status: 503 Service Unavailable");
 	error(404, "<html>\n", NULL, "error parsing HTTP 404 response body: it is no JSON: \"<html> \"");
 	error(404, "", NULL, "received unexpected HTTP status: 404 Not Found");
-	error(302, "{\"errors\":[{\"code\":\"X\"}]}", NULL, "received unexpected HTTP status: 302 ");
+	error(302, "{\"errors\":[{\"code\":\"X\"}]}", NULL, "received unexpected HTTP status: 302 Found");
 }
 
 static void test_headers(void)
