@@ -557,15 +557,18 @@ class Faults(Handler):
         self.answer(200, b'{"access_token":"nameless","expires_in":"300"}')
 
     # no image, but what others keep in registries
-    def fault_artifact(self):
+    def fault_artifact(self, config="application/vnd.example.config"):
         if self.kind != "manifests":
             return self.through()
         r, body = self.fetch()
         m = json.loads(body)
-        m["config"]["mediaType"] = "application/vnd.example.config"
+        m["config"]["mediaType"] = config or m["config"]["mediaType"]
         for e in m["layers"]:
             e["mediaType"] = "application/vnd.example.layer"
         self.answer(200, json.dumps(m).encode(), m["mediaType"])
+
+    def fault_layers(self):
+        self.fault_artifact(None)
 
     # pages of tags that lead around and around
     def fault_tags_loop(self):

@@ -63,6 +63,7 @@ like "$(answer GET "/plugins/privileges?remote=$R/lib/busybox:1")" "did not find
 like "$(pull $R/lib/busybox:1 '[]')" '"error":"fetched plugin image but plugin config is missing"\} 200' "an image is no plugin"
 like "$(docker pull $N:1 2>&1)" 'Encountered remote "application/vnd.docker.plugin.v1\+json"\(plugin\) when fetching' "a plugin is no image"
 like "$(answer GET "/distribution/$N:1/json")" "\"digest\":\"$D\",\"size\":[0-9]*\},\"Platforms\":null" "but it can be looked at"
+like "$(answer GET "/plugins/privileges?remote=$F/layers/me/folders:1")" 'layers of media type application/vnd.example.layer are not supported' "one of layers that nobody can unpack"
 like "$(pull $R/no/thing '[]')" 'error resolving plugin reference: manifest for .* 404' "what is not there"
 like "$(pull $N:1 "$ASKED" "x@$D")" '"cannot use digest in plugin tag".* 400' "a name with a digest"
 is "$(docker images -q)$(plugins_left)" "" "nothing came of all that"
