@@ -2,6 +2,7 @@
 #include "fetch/proxy.h"
 
 #include <curl/curl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,6 +15,18 @@ static const char *default_port(const char *url)
 	if (strncasecmp(url, "https:", 6) == 0)
 		return "443";
 	return strncasecmp(url, "socks", 5) == 0 ? "1080" : "80";
+}
+
+/* The proxy resolves names, as Go has it: to libcurl that is another scheme. */
+static char *far_names(char *url)
+{
+	char *ret;
+
+	if (strncasecmp(url, "socks5://", 9) != 0)
+		return url;
+	ret = xasprintf("socks5h://%s", url + 9);
+	free(url);
+	return ret;
 }
 
 char *proxy_address(const char *text)
@@ -33,7 +46,7 @@ char *proxy_address(const char *text)
 	curl_free(port);
 	curl_free(full);
 	curl_url_cleanup(u);
-	return ret;
+	return far_names(ret);
 }
 
 /* The port of "name:port" or "[address]:port"; NULL: it has none (a bare address of IPv6 is all colons). */

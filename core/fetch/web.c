@@ -274,8 +274,8 @@ static void set_tls(CURL *c, const struct web_tls *tls)
 		curl_easy_setopt(c, CURLOPT_CAINFO, NULL);
 		curl_easy_setopt(c, CURLOPT_CAPATH, NULL);
 	}
-	if (tls->ca)
-		curl_easy_setopt(c, CURLOPT_CAINFO, tls->ca);
+	if (tls->ca || (!tls->insecure && web_authorities()))
+		curl_easy_setopt(c, CURLOPT_CAINFO, tls->ca ? tls->ca : web_authorities());
 	if (tls->cert && tls->key) {
 		curl_easy_setopt(c, CURLOPT_SSLCERT, tls->cert);
 		curl_easy_setopt(c, CURLOPT_SSLKEY, tls->key);
@@ -522,7 +522,10 @@ enum web_end web_do(const struct web_request *rq, struct web_answer *ret, struct
 const char *web_authorities(void)
 {
 	const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+	const char *env = getenv("SSL_CERT_FILE");
 
+	if (!str_empty(env))
+		return env;
 	return v->age >= CURLVERSION_SEVENTH ? v->cainfo : NULL;
 }
 

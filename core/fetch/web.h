@@ -60,7 +60,7 @@ enum web_end web_do(const struct web_request *rq, struct web_answer *ret, struct
 void web_answer_done(struct web_answer *a);
 #define OWN_ANSWER CLEANUP(web_answer_done)
 
-/* The file of authorities that are believed where nobody names others, or NULL. */
+/* The file of authorities that are believed where nobody names others: SSL_CERT_FILE of the environment, else the system's, or NULL. */
 const char *web_authorities(void);
 
 /* Where a redirect leads, owned by the caller; NULL: to no address of http or https. */

@@ -21,7 +21,7 @@ struct registry {
 };
 
 /* The document that ref.tag or ref.digest leads to, checked against the digest where there is one. */
-struct fetched { struct buf text; char digest[DIGEST_TEXT]; struct manifest m; };
+struct fetched { struct buf text; char digest[DIGEST_TEXT]; struct manifest m; bool unauthorized; /* the registry said so */ };
 void fetched_done(struct fetched *f);
 #define OWN_FETCHED CLEANUP(fetched_done)
 /* what: a tag or a digest. ret is zeroed, and the caller's whatever comes. want (or NULL): the digest it must have; size: its size, or -1. */

@@ -91,8 +91,10 @@ int registry_manifest(struct session *s, const struct reference *ref, const char
 
 		if (rc < 0)
 			return -1;
-		if (rc > 0)
+		if (rc > 0) {
+			ret->unauthorized = reply.code && streq(reply.code, "UNAUTHORIZED");
 			return registry_failed(&reply, ref, err);
+		}
 		if (check_manifest(&reply, ref, want, size, ret, &why) == 0)
 			return 0;
 		/* what a mirror says is not the last word */
@@ -190,9 +192,14 @@ int registry_inspect(struct registry *r, const struct registry_config *cfg, cons
 	OWN_FETCHED struct fetched f = { 0 };
 	struct jw w;
 
-	if (session_open(&s, r->spawner, r->program, cfg, ref->domain, auth, c, err) < 0 ||
-	    registry_manifest(&s, ref, ref->digest ? ref->digest : ref->tag ? ref->tag : "latest", ref->digest, -1, &f, err) < 0)
+	if (session_open(&s, r->spawner, r->program, cfg, ref->domain, auth, c, err) < 0)
 		return -1;
+	if (registry_manifest(&s, ref, ref->digest ? ref->digest : ref->tag ? ref->tag : "latest", ref->digest, -1, &f, err) < 0) {
+		/* of a pull Docker makes a 500 of this */
+		if (f.unauthorized && err)
+			err->class = ERR_UNAUTHORIZED;
+		return -1;
+	}
 	jw_init(&w, ret);
 	jw_obj(&w);
 	jw_kobj(&w, "Descriptor");

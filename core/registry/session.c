@@ -74,7 +74,9 @@ static json_t *first_packet(const struct registry_config *cfg, const char *domai
 static int start(struct session *s, struct spawner *sp, int program, struct err *err)
 {
 	static char name[] = "dockerd-fetch", *const argv[] = { name, NULL };
-	static char *const env[] = { NULL };
+	const char *authorities = getenv("SSL_CERT_FILE"); /* the one thing of the environment that it has no other way to know */
+	OWN_FREE char *entry = xasprintf("SSL_CERT_FILE=%s", authorities ? authorities : "");
+	char *const env[] = { entry, NULL };
 	OWN_FD int theirs = -1;
 	int pair[2];
 

@@ -113,6 +113,9 @@ like "$(pull $A/lib/busybox)" 'no basic auth credentials' "a password is needed"
 like "$(printf wrong | docker login -u bob --password-stdin $A 2>&1)" 'login attempt to http://.*/v2/ failed with status: 401 Unauthorized' "a wrong one"
 is "$(api_status POST /auth -H 'Content-Type: application/json' -d '{"username":"bob","password":"no","serveraddress":"'$A'"}')" 401 "is a 401"
 like "$(api POST /auth -H 'Content-Type: application/json' -d '{"username":"bob","password":"no","serveraddress":"docker.io.example"}')" 'https://docker.io.example/v2/' "a name that begins as Docker's is another one"
+wrong=$(printf '{"username":"bob","password":"no"}' | base64 -w0)
+is "$(api_status GET "/distribution/$A/lib/busybox/json") $(api_status GET "/distribution/$A/lib/busybox/json" -H "X-Registry-Auth: $wrong") $(api_status POST "/images/create?fromImage=$A/lib/busybox&tag=1" -H "X-Registry-Auth: $wrong")" \
+	"500 401 500" "statuses of inspection and pull"
 like "$(printf secret | docker login -u bob --password-stdin $A 2>&1)" 'Login Succeeded' "docker login"
 like "$(pull $A/lib/busybox)" 'Downloaded newer image' "and pull"
 is "$(api_status POST "/images/create?fromImage=$A/lib/busybox&tag=latest" -H 'X-Registry-Auth: !!')" 500 "a header that is none"
@@ -148,6 +151,12 @@ cp "$WORK/client.key" "/etc/docker/certs.d/$C/me.key"
 chmod 600 "/etc/docker/certs.d/$C/me.key"
 like "$(pull $C/lib/busybox)" 'Downloaded newer image|up to date' "certs.d: a client's certificate"
 rm -r /etc/docker/certs.d/*
+stop_daemon
+export SSL_CERT_FILE=$WORK/ca.pem
+start_daemon --storage-driver "${DRIVER:-overlay2}"
+unset SSL_CERT_FILE
+docker rmi -f "$S/lib/busybox" > /dev/null 2>&1
+like "$(pull $S/lib/busybox)" 'Downloaded newer image|up to date' "SSL_CERT_FILE: the authorities of the daemon's environment"
 echo '{"insecure-registries":["'$S'"],"registry-mirrors":["http://127.0.0.1:9/","http://'$P'"],"max-concurrent-downloads":1}' > "$WORK/daemon.json"
 kill -HUP "$DPID"
 for _i in $(seq $((50 * DKD_SLOW))); do docker info 2>/dev/null | grep -q "http://$P" && break; sleep 0.1; done

@@ -214,7 +214,8 @@ static void test_proxies(void)
 	address("http://proxy.corp", "http://proxy.corp:80/");
 	address("http://user:p%40w@proxy.corp", "http://user:p%40w@proxy.corp:80/");
 	address("https://proxy.corp", "https://proxy.corp:443/");
-	address("socks5://proxy.corp", "socks5://proxy.corp:1080/");
+	address("socks5://proxy.corp", "socks5h://proxy.corp:1080/");
+	address("socks5://proxy.corp:1081", "socks5h://proxy.corp:1081");
 	address("proxy.corp", "http://proxy.corp:80/");
 	address("proxy.corp:3128", "http://proxy.corp:3128");
 	address("http://[::1]", "http://[::1]:80/");
