@@ -33,18 +33,19 @@ struct tls_creds {
 
 static int verify_client(gnutls_session_t s);
 
-/* A key that others may read is no secret, and one that others may write is no key. */
+/* A key that others may read is no secret: hosts that Docker served so far have such ones, and are told. One that others may write is no key. */
 static int check_key_file(const char *path, struct err *err)
 {
 	struct stat st;
 
 	if (stat(path, &st) < 0)
 		return err_errno(err, errno, "could not read TLS key \"%s\"", path);
+	if (st.st_mode & (S_IWOTH | S_IWGRP))
+		return err_set(err, ERR_INVALID, "TLS key \"%s\" has mode %04o: others may change it (chmod 0600)", path, (unsigned)st.st_mode & 07777);
 	if (st.st_uid != 0 && st.st_uid != geteuid())
-		return err_set(err, ERR_INVALID, "TLS key \"%s\" belongs to user %u: it must be root's", path, (unsigned)st.st_uid);
-	if (st.st_mode & (S_IRWXO | S_IWGRP))
-		return err_set(err, ERR_INVALID, "TLS key \"%s\" has mode %04o: others may read or change it (chmod 0600)", path,
-			(unsigned)st.st_mode & 07777);
+		log_warn("TLS key \"%s\" belongs to user %u, who may read and change it: it should be root's", path, (unsigned)st.st_uid);
+	if (st.st_mode & S_IRWXO)
+		log_warn("TLS key \"%s\" has mode %04o: others may read it, and be taken for this daemon (chmod 0600)", path, (unsigned)st.st_mode & 07777);
 	return 0;
 }
 

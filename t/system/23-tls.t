@@ -46,10 +46,17 @@ refused "a key that is none" 'could not load X509 key pair' --tls --tlscert "$C/
 refused "a certificate that is none" 'could not load X509 key pair' --tls --tlscert "$C/junk" --tlskey "$C/server.key"
 openssl ec -aes256 -passout pass:secret -in "$C/server.key" -out "$C/locked.key" >/dev/null 2>&1; chmod 600 "$C/locked.key"
 refused "an encrypted key" 'the key is encrypted' --tls --tlscert "$C/server.pem" --tlskey "$C/locked.key"
-cp "$C/server.key" "$C/open.key"; chmod 644 "$C/open.key"
-refused "a key that all may read" 'has mode 0644: others may read or change it' --tls --tlscert "$C/server.pem" --tlskey "$C/open.key"
+warned() { # what pattern key
+	start_daemon -H "tcp://127.0.0.1:$port" --tls --tlscert "$C/server.pem" --tlskey "$3"; ok "$1: starts, as Docker does"
+	like "$(grep level=warning "$WORK/log")" "$2" "$1: warned about"
+	stop_daemon
+}
+cp "$C/server.key" "$C/open.key"; chmod 664 "$C/open.key"
+refused "a key that others may write" 'has mode 0664: others may change it' --tls --tlscert "$C/server.pem" --tlskey "$C/open.key"
+chmod 644 "$C/open.key"
+warned "a key that all may read" 'has mode 0644: others may read it' "$C/open.key"
 cp "$C/server.key" "$C/their.key"; chmod 600 "$C/their.key"; chown 12345 "$C/their.key"
-refused "somebody else's key" "belongs to user 12345: it must be root's" --tls --tlscert "$C/server.pem" --tlskey "$C/their.key"
+warned "somebody else's key" 'belongs to user 12345, who may read and change it' "$C/their.key"
 refused "no authority" "could not read TLS CA certificate \"$C/none.pem\"" --tlsverify --tlscacert "$C/none.pem" --tlscert "$C/server.pem" --tlskey "$C/server.key"
 refused "an authority that is none" "no certificate is in the TLS CA file" --tlsverify --tlscacert "$C/junk" --tlscert "$C/server.pem" --tlskey "$C/server.key"
 checked() { "$DOCKERD" --validate --config-file /dev/null "$@" 2>&1; }
@@ -159,7 +166,7 @@ was=$(serial)
 echo broken > "$C/live.pem"; broken "a broken certificate" "the certificates in use stay: could not load X509 key pair"
 cp "$C/client.pem" "$C/live.pem"; broken "a certificate of another key" "the key is not that of the certificate"
 rm "$C/live-ca.pem"; cp "$C/server.pem" "$C/live.pem"; broken "no authority" "could not read TLS CA certificate"
-cp "$C/ca.pem" "$C/live-ca.pem"; chmod 666 "$C/live.key"; broken "a key that all may write" "others may read or change it"
+cp "$C/ca.pem" "$C/live-ca.pem"; chmod 666 "$C/live.key"; broken "a key that all may write" "others may change it"
 is "$(serial)" "$was" "with the certificate that was shown before"
 chmod 600 "$C/live.key"
 kill $ev 2>/dev/null; wait $ev 2>/dev/null
