@@ -202,6 +202,12 @@ static void announce(struct container *c, const struct shim_exit *ex, int64_t st
 	container_event(c, "die", "exitCode", code, "execDuration", seconds, NULL);
 }
 
+/* All others end with their init. */
+static bool shares_pids(const struct container *c)
+{
+	return !str_empty(c->host.pid_mode) && !streq(c->host.pid_mode, "private");
+}
+
 void container_exited_op(struct container *c, const struct shim_exit *ex)
 {
 	CLEANUP(run_putp) struct run *run = NULL;
@@ -222,8 +228,9 @@ void container_exited_op(struct container *c, const struct shim_exit *ex)
 	execs_end(c);
 	if (run && shim_release(run->shim, &err) < 0)
 		log_debug("container %s: %s", c->id, err_text(&err));
-	if (run)
-		container_drop_groups(c, true);
+	/* of what another daemon may have called so as well, this one's are only those of its own runs */
+	if (run || container_has_run_dir(c))
+		container_drop_groups(c, shares_pids(c));
 	container_unwind(c);
 	delay = publish_exit(c, ex, &restart);
 	execs_forget_unstarted(c);

@@ -92,8 +92,6 @@ void shim_runtime_argv(const struct shim *s, struct strv *argv, const char *comm
 
 /* shim-trace.c: s is to know what the trace knows; the container's process, if it lives. False when there is nothing to end. */
 bool shim_take_trace(struct shim *s, const struct shim_trace *t, int *ret_pidfd, pid_t *ret_pid);
-/* Ends every control group that is named after the id (of 64 hex digits, else there is none) and what runs in it. False when one stays. */
-bool shim_sweep_groups(const char *id);
 /* Kills the shim of a container whose files tell nothing of it. */
 void shim_kill_named(const char *id);
 

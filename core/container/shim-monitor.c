@@ -167,9 +167,6 @@ void shim_bury(struct shim *s, int pidfd, struct shim_exit *ret)
 	if (!shim_read_exit(s->dir, ret))
 		*ret = ex;
 	runtime_delete(s);
-	/* a runtime that gave up while processes were on their way out has removed its record, and left the groups */
-	if ((pidfd >= 0 || !s->traced) && !shim_sweep_groups(s->id))
-		log_warn("container %.12s: a control group of it stays", s->id);
 }
 
 bool shim_await_record(struct shim *s, struct shim_exit *ret)

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "container/bundle/cgroup.h"
 #include "container/shim-client.h"
 
@@ -57,6 +58,11 @@ bool shim_take_trace(struct shim *s, const struct shim_trace *t, int *ret_pidfd,
 	s->systemd_cgroup = t->systemd_cgroup;
 	*ret_pid = t->pid;
 	*ret_pidfd = open_member(t->pid, s->id);
+	if (t->foreign && *ret_pidfd >= 0) {
+		log_warn("container %.12s: process %d is in its control group, but sees no file of this data-root: it is another daemon's, and left alone", s->id,
+			(int)t->pid);
+		fd_close(ret_pidfd);
+	}
 	return *ret_pidfd >= 0 || (record && fs_exists(record)) || fs_exists(s->dir);
 }
 
@@ -111,22 +117,12 @@ static bool drop_groups(int fd, const char *id, int depth)
 	return all;
 }
 
-bool shim_sweep_groups(const char *id)
-{
-	OWN_FD int groups = open(GROUPS_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	/* less than an id could be a part of others */
-	if (!id_is_hex64(id))
-		return true;
-	return groups < 0 || drop_groups(groups, id, GROUPS_DEPTH);
-}
-
 int shim_sweep_runtime(const char *root, const char *id, struct err *err)
 {
-	OWN_FD int at = -1;
+	OWN_FD int groups = open(GROUPS_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC), at = -1;
 
 	BUG_ON(!id_is_hex64(id));
-	if (!shim_sweep_groups(id))
+	if (groups >= 0 && !drop_groups(groups, id, GROUPS_DEPTH))
 		return err_set(err, ERR_INTERNAL, "control groups of container %.12s cannot be removed", id);
 	at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return at < 0 ? 0 : fs_remove_tree(at, id, err);

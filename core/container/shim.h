@@ -86,6 +86,7 @@ struct shim_trace {
 	const struct strv *runtime_args;
 	bool systemd_cgroup;
 	pid_t pid;               /* of the container's init, 0 when not known; counts if it is in a control group of that id */
+	bool foreign;            /* that process is not of this data-root, but of one that this is a copy of */
 };
 /*
  * After a restart of the daemon: connects to a living shim, or tells how it ended (*ret_exited, *ret_exit set, NULL returned

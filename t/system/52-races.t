@@ -117,6 +117,27 @@ daemon
 is "$(shims | wc -l) $(ls "$WORK/exec/containers" | wc -l) $(ls "$WORK/exec/runtime" | wc -l)" "0 0 0" "what runs without a record is ended"
 is "$(grep -c "$WORK/root/.*/merged" /proc/self/mountinfo) $(ls "$WORK"/root/image/*/layerdb/mounts | wc -l)" "0 0" "its layer goes, too"
 
+# a copy of the data-root beside the daemon that it is of: what runs is the other's
+stop_daemon >/dev/null 2>&1
+daemon
+live=$(docker run -d --name live --network none busybox sleep 1000) hosts=$(docker run -d --name hosts --network none --pid host busybox sleep 1000)
+for c in "$live" "$hosts"; do docker inspect -f '{{.State.Pid}}' "$c"; done > "$WORK/pids"
+cp -ax "$WORK/root" "$WORK/copy"
+"$DOCKERD" -b none $GROUPARGS --config-file "$WORK/daemon.json" --data-root "$WORK/copy" --exec-root "$WORK/exec2" --pidfile "$WORK/second.pid" -H "unix://$WORK/second.sock" \
+	--plugin-dir "$PLUGDIR" > "$WORK/log2" 2>&1 < /dev/null &
+SECOND=$!
+second() { command "$DOCKER" -H "unix://$WORK/second.sock" "$@"; }
+comes 2 sh -c "'$DOCKER' -H 'unix://$WORK/second.sock' ps -aq --filter status=exited | wc -l"
+is "$(second inspect -f '{{.State.Status}}' live hosts 2>&1 | tr '\n' ' ')" "exited exited " "in the copy they do not run"
+is "$(grep -c "is in its control group, but sees no file of this data-root" "$WORK/log2")" 2 "as the log says"
+second start live >/dev/null; ok "one starts there, too"
+second rm -f live hosts >/dev/null
+kill "$SECOND"; wait "$SECOND" 2>/dev/null
+is "$(docker inspect -f '{{.State.Status}} {{.State.Pid}}' live hosts | tr '\n' ' ')" "$(sed 's/^/running /' "$WORK/pids" | tr '\n' ' ')" "where they run, they go on"
+docker rm -f live hosts >/dev/null
+settled "and end"
+rm -rf "$WORK/copy" "$WORK/exec2"
+
 # anything at any time
 busy() {
 	docker run -d --network none --name "$1" busybox sleep 100; docker exec "$1" true; docker stop -t 0 "$1"; docker start "$1"; docker rm -f "$1"

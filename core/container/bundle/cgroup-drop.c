@@ -14,6 +14,7 @@
 
 #define DEPTH   32
 #define END_NS  (2 * NSEC_PER_SEC)
+#define EMPTY_NS (200 * NSEC_PER_MSEC) /* the kernel empties a group a little after its last process was reaped */
 #define WAIT_US 2000
 
 static void write_kernel(int at, const char *file, const char *text)
@@ -67,11 +68,11 @@ static int end_group(int at, const char *path, int depth)
 
 bool cgroup_drop(int at, const char *path, bool kill)
 {
-	int64_t end = clock_mono() + END_NS;
+	int64_t end = clock_mono() + (kill ? END_NS : EMPTY_NS);
 	int r = remove_group(at, path);
 
-	while (kill && r == EBUSY && clock_mono() < end) {
-		r = end_group(at, path, DEPTH);
+	while (r == EBUSY && clock_mono() < end) {
+		r = kill ? end_group(at, path, DEPTH) : remove_group(at, path);
 		if (r == EBUSY)
 			usleep(WAIT_US);
 	}

@@ -49,8 +49,8 @@ int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, s
 void cgroup_sweep(const char *path, bool kill);
 /*
  * The same of one group, below dirfd. kill: for the groups of a run that is over. What still runs in it or in the groups that it
- * made is killed (also what is frozen), they go as well, and the kernel gets two seconds for it; else only what is empty goes.
- * False: it stays.
+ * made is killed (also what is frozen), they go as well, and the kernel gets two seconds for it. Else it gets 200 ms to empty the
+ * group, which stays when it does not. False: it stays.
  */
 bool cgroup_drop(int dirfd, const char *path, bool kill);
 
