@@ -2,9 +2,12 @@
 /* The daemon's start, as its containers see it: what is there, what still runs, what is over. boot.c starts the others. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/damage.h"
+#include "base/fs.h"
 #include "base/id.h"
 #include "base/log.h"
 #include "container/internal.h"
@@ -193,6 +196,40 @@ static bool adopt_running(struct container *c)
 	return true;
 }
 
+/*
+ * What runs on a data-root has files of it for its mounts. A copy of the root, on which somebody tries this daemon beside another one, tells of
+ * processes that are the other's. Of who shares another's network the files are those of that one.
+ */
+static bool is_foreign(const struct container *c)
+{
+	const char *const files[] = { c->rec.hosts_path, c->rec.hostname_path, c->rec.resolv_path };
+	OWN_FREE char *root = xasprintf("/proc/%lld/root", (long long)c->rec.state.pid);
+	OWN_FD int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(files); i++) {
+		OWN_STRV struct strv parts = { 0 };
+		OWN_FREE char *own = NULL, *inside = NULL;
+		OWN_FD int theirs = -1;
+		struct stat a, b;
+
+		strv_split(&parts, files[i] ? files[i] : "", "/");
+		if (parts.len < 2 || !id_is_hex64(parts.v[parts.len - 2]))
+			continue;
+		own = xasprintf("%s/%s/%s", c->store->dir, parts.v[parts.len - 2], parts.v[parts.len - 1]);
+		inside = xasprintf("etc/%s", parts.v[parts.len - 1]);
+		theirs = fs_beneath(fd, inside, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+		if (theirs >= 0 && fstat(theirs, &a) == 0 && stat(own, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+			return false;
+	}
+	return true;
+}
+
+static void trace_run(struct container *c, struct shim_trace *ret, struct strv *args)
+{
+	container_trace(c, ret, args);
+	ret->foreign = ret->pid > 0 && is_foreign(c);
+}
+
 static void adopt(struct container *c)
 {
 	OWN_FREE char *dir = container_run_dir(c);
@@ -205,7 +242,7 @@ static void adopt(struct container *c)
 	pid_t pid = 0;
 
 	adopt_mounts(c);
-	container_trace(c, &trace, &args);
+	trace_run(c, &trace, &args);
 	shim = shim_adopt(c->store->monitor, c->id, dir, &trace, &pid, &exited, &ex, &err);
 	if (shim) {
 		goes_on(c, shim, pid);
@@ -233,7 +270,7 @@ static bool adopt_unsaved(struct container *c)
 	pid_t pid = 0;
 
 	adopt_mounts(c);
-	container_trace(c, &trace, &args);
+	trace_run(c, &trace, &args);
 	shim = shim_adopt(c->store->monitor, c->id, dir, &trace, &pid, &exited, &ex, NULL);
 	if (!shim && (ex.lost || (ex.time && ex.time == c->rec.state.finished_at))) {
 		container_unwind(c);
@@ -271,7 +308,7 @@ void container_end_run(struct container *c)
 	struct shim_trace trace;
 
 	adopt_mounts(c);
-	container_trace(c, &trace, &args);
+	trace_run(c, &trace, &args);
 	if (shim_discard(c->store->monitor, c->id, dir, &trace, &err) < 0)
 		log_warn("container %s: %s", c->id, err_text(&err));
 	container_unwind(c);

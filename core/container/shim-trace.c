@@ -96,7 +96,7 @@ void shim_kill_named(const char *id)
 }
 
 /* The groups below fd that are named after the id, ended. False when one of them stays. */
-static bool drop_groups(int fd, const char *id, int depth)
+static bool drop_groups(int fd, const char *id, int depth, int64_t until)
 {
 	OWN_DIR DIR *d = depth ? fdopendir(openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) : NULL;
 	struct dirent *e;
@@ -108,11 +108,11 @@ static bool drop_groups(int fd, const char *id, int depth)
 		if (e->d_type != DT_DIR || *e->d_name == '.')
 			continue;
 		if (strstr(e->d_name, id)) {
-			all = cgroup_drop(fd, e->d_name, true) && all;
+			all = cgroup_drop(fd, e->d_name, true, until) && all;
 			continue;
 		}
 		sub = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		all = (sub < 0 || drop_groups(sub, id, depth - 1)) && all;
+		all = (sub < 0 || drop_groups(sub, id, depth - 1, until)) && all;
 	}
 	return all;
 }
@@ -122,7 +122,7 @@ int shim_sweep_runtime(const char *root, const char *id, struct err *err)
 	OWN_FD int groups = open(GROUPS_ROOT, O_RDONLY | O_DIRECTORY | O_CLOEXEC), at = -1;
 
 	BUG_ON(!id_is_hex64(id));
-	if (groups >= 0 && !drop_groups(groups, id, GROUPS_DEPTH))
+	if (groups >= 0 && !drop_groups(groups, id, GROUPS_DEPTH, clock_mono() + CGROUP_END_NS))
 		return err_set(err, ERR_INTERNAL, "control groups of container %.12s cannot be removed", id);
 	at = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return at < 0 ? 0 : fs_remove_tree(at, id, err);

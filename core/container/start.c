@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Starting: layer, sandbox, files, mounts, bundle, shim; then the runtime runs. All by the holder of the operation. */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/damage.h"
-#include "base/fs.h"
-#include "base/id.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "container/bundle/apparmor.h"
@@ -302,38 +298,10 @@ static const char *runtime_path(struct container *c, struct strv *args, struct e
 	return path;
 }
 
-/*
- * What runs on a data-root has files of it for its mounts. A copy of the root, on which somebody tries this daemon beside another one, tells of
- * processes that are the other's. Of who shares another's network the files are those of that one.
- */
-static bool is_foreign(const struct container *c)
-{
-	const char *const files[] = { c->rec.hosts_path, c->rec.hostname_path, c->rec.resolv_path };
-	OWN_FREE char *root = xasprintf("/proc/%lld/root", (long long)c->rec.state.pid);
-	OWN_FD int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-	for (size_t i = 0; fd >= 0 && i < ARRAY_LEN(files); i++) {
-		OWN_STRV struct strv parts = { 0 };
-		OWN_FREE char *own = NULL, *inside = NULL;
-		OWN_FD int theirs = -1;
-		struct stat a, b;
-
-		strv_split(&parts, files[i] ? files[i] : "", "/");
-		if (parts.len < 2 || !id_is_hex64(parts.v[parts.len - 2]))
-			continue;
-		own = xasprintf("%s/%s/%s", c->store->dir, parts.v[parts.len - 2], parts.v[parts.len - 1]);
-		inside = xasprintf("etc/%s", parts.v[parts.len - 1]);
-		theirs = fs_beneath(fd, inside, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
-		if (theirs >= 0 && fstat(theirs, &a) == 0 && stat(own, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-			return false;
-	}
-	return true;
-}
-
 void container_trace(struct container *c, struct shim_trace *ret, struct strv *args)
 {
 	*ret = (struct shim_trace){ .runtime_root = c->store->runtime_root, .runtime_args = args, .pid = (pid_t)c->rec.state.pid,
-		.systemd_cgroup = c->store->deps.defaults->systemd_cgroup, .foreign = c->rec.state.pid > 0 && is_foreign(c) };
+		.systemd_cgroup = c->store->deps.defaults->systemd_cgroup };
 	ret->runtime = runtime_path(c, args, NULL);
 }
 

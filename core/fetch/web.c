@@ -288,7 +288,7 @@ static long at_most(long seconds)
 	return seconds < web.stalled ? seconds : web.stalled;
 }
 
-/* "host:port" of an address. */
+/* "host:port" of an address, with the port that the scheme has. */
 static char *dial_target(const char *url)
 {
 	OWN_FREE char *host = web_host(url);
@@ -336,7 +336,6 @@ static void set_options(struct run *r, char error[CURL_ERROR_SIZE])
 	set_tls(c, &rq->tls);
 }
 
-/* "host:port", with the port that the scheme has. */
 static void lower_first(char *s)
 {
 	for (; *s; s++)
@@ -347,7 +346,8 @@ static char *connect_text(const struct run *r, const char *error)
 {
 	OWN_FREE char *to = dial_target(r->rq->url), *why = NULL;
 	const char *proxy = proxy_of(r->rq->url), *colon = strrchr(to, ':');
-	OWN_FREE char *direct = xasprintf("%.*s port %s ", (int)(colon - to), to, colon + 1);
+	int bracket = *to == '['; /* libcurl's words have none */
+	OWN_FREE char *direct = xasprintf(" %.*s port %s ", (int)(colon - to) - 2 * bracket, to + bracket, colon + 1);
 	bool through = *proxy && !strstr(error, direct); /* it tells where it went */
 	long sys = 0;
 

@@ -41,6 +41,7 @@ is "$(left)" "0 0 0" "nothing is left"
 # what is no archive, and what does not come
 is "$(code "http://$F/gone") $(api POST "/images/create?fromSrc=http://$F/gone" | jq -r .message)" "404 failed to GET http://$F/gone with status 404 Not Found: nope" "it is not there"
 like "$(import http://127.0.0.1:1/x)" 'Get \\"http://127.0.0.1:1/x\\": dial tcp 127.0.0.1:1: connect: connection refused.* 500$' "nobody there"
+like "$(import http://%5B::1%5D:1/x)" 'Get \\"http://\[::1\]:1/x\\": dial tcp \[::1\]:1: connect: connection refused.* 500$' "nor there"
 like "$(import "ftp://$F/x")" "unsupported protocol scheme \\\\\"ftp\\\\\".* 400\$" "another protocol"
 like "$(import file:///etc/passwd)" 'no Host in request URL|unsupported protocol scheme.* 400$' "a file of this host"
 like "$(import "http://$F/file")" 'a redirect to no address of HTTP.* 500$' "a redirect to one"

@@ -13,8 +13,6 @@
 #include "container/bundle/cgroup.h"
 
 #define DEPTH   32
-#define END_NS  (2 * NSEC_PER_SEC)
-#define EMPTY_NS (200 * NSEC_PER_MSEC) /* the kernel empties a group a little after its last process was reaped */
 #define WAIT_US 2000
 
 static void write_kernel(int at, const char *file, const char *text)
@@ -66,12 +64,11 @@ static int end_group(int at, const char *path, int depth)
 	return remove_group(at, path);
 }
 
-bool cgroup_drop(int at, const char *path, bool kill)
+bool cgroup_drop(int at, const char *path, bool kill, int64_t until)
 {
-	int64_t end = clock_mono() + (kill ? END_NS : EMPTY_NS);
 	int r = remove_group(at, path);
 
-	while (r == EBUSY && clock_mono() < end) {
+	while (r == EBUSY && clock_mono() < until) {
 		r = kill ? end_group(at, path, DEPTH) : remove_group(at, path);
 		if (r == EBUSY)
 			usleep(WAIT_US);

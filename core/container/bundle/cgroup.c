@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 
@@ -189,16 +190,17 @@ void cgroup_sweep(const char *path, bool kill)
 {
 	OWN_FREE char *top = xasprintf("%s" MOUNT_POINT, root);
 	OWN_DIR DIR *d = opendir(top);
+	int64_t until = clock_mono() + (kill ? CGROUP_END_NS : CGROUP_EMPTY_NS);
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
 		OWN_FREE char *dir = xasprintf("%s%s", e->d_name, path);
 
 		if (e->d_name[0] != '.')
-			cgroup_drop(dirfd(d), dir, kill);
+			cgroup_drop(dirfd(d), dir, kill, until);
 	}
 	if (d)
-		cgroup_drop(dirfd(d), path + 1, kill);
+		cgroup_drop(dirfd(d), path + 1, kill, until);
 }
 
 void cgroup_have_none(void)

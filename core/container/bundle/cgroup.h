@@ -49,10 +49,13 @@ int cgroup_allow_realtime(const char *parent, int64_t period, int64_t runtime, s
 void cgroup_sweep(const char *path, bool kill);
 /*
  * The same of one group, below dirfd. kill: for the groups of a run that is over. What still runs in it or in the groups that it
- * made is killed (also what is frozen), they go as well, and the kernel gets two seconds for it. Else it gets 200 ms to empty the
- * group, which stays when it does not. False: it stays.
+ * made is killed (also what is frozen), and they go as well. until (monotonic, ns): so long the kernel may take to empty it. False: it
+ * stays.
  */
-bool cgroup_drop(int dirfd, const char *path, bool kill);
+bool cgroup_drop(int dirfd, const char *path, bool kill, int64_t until);
+/* For all groups of a container together: of what is killed, and of what was reaped just before. */
+#define CGROUP_END_NS   (2 * NSEC_PER_SEC)
+#define CGROUP_EMPTY_NS (200 * NSEC_PER_MSEC)
 
 /* Containers have none (a user's daemon): nothing can be limited from now on. Before threads. */
 void cgroup_have_none(void);
